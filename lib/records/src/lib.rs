@@ -1,0 +1,65 @@
+//! What a process tree is, as data. No kernel calls, no I/O.
+//!
+//! Every record kind has a number ([`Record::KIND`]). Ascending numbers are the canonical order of an
+//! image. Numbers of [`FIRST_BULK_KIND`] and above carry memory or file contents as bulk byte strings.
+//!
+//! Order law: `freeze` writes Begin, its tree records and [`TreeEnd`]. A later stage writes its metadata
+//! records directly behind `TreeEnd`, and its bulk records directly before End. So all metadata comes
+//! before all bulk, whatever the order of the middle stages.
+
+mod begin;
+mod creds;
+mod files;
+mod fs;
+mod limits;
+mod mm;
+mod object;
+mod process;
+mod refusal;
+mod sched;
+mod signals;
+mod stage;
+mod thread;
+mod timers;
+mod types;
+
+pub use begin::*;
+pub use creds::*;
+pub use files::*;
+pub use fs::*;
+pub use limits::*;
+pub use mm::*;
+pub use object::*;
+pub use process::*;
+pub use refusal::*;
+pub use sched::*;
+pub use signals::*;
+pub use stage::*;
+pub use thread::*;
+pub use timers::*;
+pub use types::*;
+
+/// Kinds from here on carry target memory or file contents; they stand behind all metadata.
+pub const FIRST_BULK_KIND: u16 = 100;
+
+/// A kind of record of the stream.
+pub trait Record: serde::Serialize + serde::de::DeserializeOwned {
+    /// Number of the kind; ascending numbers are the canonical order.
+    const KIND: u16;
+    /// Version of the body's shape.
+    const VERSION: u16;
+    /// Name for people.
+    const NAME: &'static str;
+}
+
+/// Declares the kind, version and name of a record.
+macro_rules! record {
+    ($type:ty, $kind:expr, $version:expr) => {
+        impl crate::Record for $type {
+            const KIND: u16 = $kind;
+            const VERSION: u16 = $version;
+            const NAME: &'static str = stringify!($type);
+        }
+    };
+}
+pub(crate) use record;

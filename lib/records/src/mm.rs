@@ -1,0 +1,111 @@
+//! The address space: its numbers and its VMAs, and the pages as bulk.
+
+use crate::{Addr, Bytes, FileRef, Pid, record};
+use serde::{Deserialize, Serialize};
+
+/// Numbers of an address space, as prctl(2) PR_SET_MM_MAP takes them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mm {
+    /// Thread group.
+    pub pid: Pid,
+    /// The executable.
+    pub exe: FileRef,
+    /// Code range.
+    pub code: (Addr, Addr),
+    /// Data range.
+    pub data: (Addr, Addr),
+    /// Start of the heap, and the break.
+    pub brk: (Addr, Addr),
+    /// Start of the stack.
+    pub stack: Addr,
+    /// Argument strings.
+    pub args: (Addr, Addr),
+    /// Environment strings.
+    pub env: (Addr, Addr),
+    /// /proc/PID/auxv.
+    pub auxv: Bytes,
+    /// XXH3-64 of the pages of the vdso, 0 where there is none.
+    pub vdso_hash: u64,
+}
+record!(Mm, 11, 1);
+
+/// VMAs of one address space, ascending; long lists come as several records.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vmas {
+    /// Thread group.
+    pub pid: Pid,
+    /// At most 1024.
+    pub vmas: Vec<Vma>,
+}
+record!(Vmas, 12, 1);
+
+/// What lies behind a VMA.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum VmaKind {
+    /// Private anonymous memory, also heap and stack.
+    Anon,
+    /// A file that has a name.
+    File,
+    /// A file without a name, keyed by (dev, ino) of `file`: shared anonymous memory, memfd, deleted file.
+    Object,
+    /// The vdso.
+    Vdso,
+    /// vvar and its kin: kernel data beside the vdso, in `name`.
+    Vvar,
+    /// The vsyscall page: every process has it.
+    Vsyscall,
+}
+
+/// One VMA (/proc/PID/smaps).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vma {
+    /// First address, page aligned.
+    pub start: Addr,
+    /// First address behind, page aligned.
+    pub end: Addr,
+    /// PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4.
+    pub prot: u8,
+    /// MAP_SHARED.
+    pub shared: bool,
+    /// What lies behind.
+    pub kind: VmaKind,
+    /// Offset in the file, bytes.
+    pub offset: u64,
+    /// The file, for `File` and `Object`.
+    pub file: Option<FileRef>,
+    /// Name in brackets in maps, without them (`heap`, `stack`, `anon:x`, `vvar_vclock`).
+    pub name: Option<Bytes>,
+    /// `VmFlags` of smaps: two letters each, without spaces (`rdwrmrmwme`).
+    pub flags: Bytes,
+}
+
+/// The file behind a mapping, as it must be found again at restore.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappedFile {
+    /// The file.
+    pub file: FileRef,
+    /// Bytes.
+    pub size: u64,
+    /// Nanoseconds since the epoch.
+    pub mtime_ns: i64,
+    /// NT_GNU_BUILD_ID, where the file has one.
+    pub build_id: Option<Bytes>,
+}
+record!(MappedFile, 41, 1);
+
+/// A run of private pages; bulk of exactly `len` bytes follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// Address space.
+    pub pid: Pid,
+    /// First address, page aligned.
+    pub addr: Addr,
+    /// Bytes, a multiple of the page size, at most 1 MiB.
+    pub len: u32,
+}
+record!(Pages, 100, 1);

@@ -1,0 +1,2 @@
+//! See doc/aufsfix.md.
+fn main() {}

@@ -1,0 +1,2 @@
+//! See doc/dumpfs.md.
+fn main() {}

@@ -1,0 +1,2 @@
+//! See doc/dumpmem.md.
+fn main() {}

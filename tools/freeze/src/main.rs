@@ -1,0 +1,2 @@
+//! See doc/freeze.md.
+fn main() {}

@@ -1,0 +1,2 @@
+//! See doc/imgpack.md.
+fn main() {}

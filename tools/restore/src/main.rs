@@ -1,0 +1,2 @@
+//! See doc/restore.md.
+fn main() {}
