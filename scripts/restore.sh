@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Restores a process tree from an image file; options go to restore.
+#
+#   restore.sh FILE [--detach] [--pidfile F] [--new-pidns] [--inherit FD] …
+set -uo pipefail
+case ${1-} in
+    '' | -*) echo "usage: restore.sh FILE [OPTION …]" >&2; exit 2 ;;
+esac
+file=$1
+shift
+[[ -r $file ]] || { echo "restore.sh: unable to read $file" >&2; exit 1; }
+exec restore "$@" < "$file"

@@ -1,0 +1,48 @@
+# Helpers of the scenarios. Each runs as pid 1's child in a namespace of its own, in an empty directory.
+
+fail() { echo "FAIL: $*" >&2; exit 1; }
+
+# start LOG COMMAND…: runs COMMAND as a session of its own, with stdin from /dev/null and output to LOG.
+start() {
+    local log=$1; shift
+    setsid "$@" < /dev/null > "$log" 2>&1 &
+    pid=$!
+    until [[ $(readlink "/proc/$pid/exe" 2> /dev/null) != "$(readlink /proc/$$/exe)" || $1 == bash ]]; do sleep 0.01; done
+    sleep 0.05
+}
+
+# until_true SECONDS COMMAND…
+until_true() {
+    local deadline=$((SECONDS + $1)); shift
+    until "$@"; do
+        ((SECONDS < deadline)) || fail "timed out waiting for: $*"
+        sleep 0.05
+    done
+}
+
+grows() { # FILE: does it grow within the next seconds?
+    local before after
+    before=$(stat -c %s "$1")
+    for _ in {1..100}; do
+        after=$(stat -c %s "$1")
+        ((after > before)) && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+checkpoint_kill() { # PID FILE
+    checkpoint.sh "$1" -o "$2" --kill || fail "checkpoint of $1: exit $?"
+    wait "$1" 2> /dev/null || true
+    [[ ! -e /proc/$1 ]] || fail "pid $1 is still there: $(grep State "/proc/$1/status")"
+}
+
+restore_detached() { # FILE
+    restore.sh "$1" --detach || fail "restore of $1: exit $?"
+}
+
+expect_exit() { # CODE COMMAND…: runs it, keeps its stderr in ./stderr
+    local want=$1 got=0; shift
+    "$@" 2> stderr || got=$?
+    [[ $got == "$want" ]] || fail "exit $got instead of $want: $* $(cat stderr)"
+}

@@ -1,0 +1,22 @@
+# redis-server, loaded with requests while it is checkpointed with --leave-running; the image comes back as well.
+ip link set lo up 2> /dev/null || true
+port=$((20000 + RANDOM % 10000))
+cli() { redis-cli -p "$port" "$@"; }
+start log redis-server --port "$port" --save '' --appendonly no --daemonize no
+until_true 20 cli ping
+cli debug populate 50000 key 1000 > /dev/null
+[[ $(cli dbsize) == 50000 ]] || fail "not loaded"
+sum=$(cli debug digest)
+(while :; do cli set "live:$RANDOM" "$RANDOM" > /dev/null || exit 0; done) &
+load=$!
+for round in 1 2 3; do
+    checkpoint.sh "$pid" -o image --leave-running || fail "checkpoint under load: exit $?"
+    [[ $(cli ping) == PONG ]] || fail "the original died"
+done
+kill "$load" 2> /dev/null; wait "$load" 2> /dev/null || true
+kill -9 "$pid"; wait "$pid" 2> /dev/null || true
+restore_detached image
+until_true 20 cli ping
+(($(cli dbsize) >= 50000)) || fail "keys are lost: $(cli dbsize)"
+cli set after restore > /dev/null && [[ $(cli get after) == restore ]]
+kill -9 "$pid"

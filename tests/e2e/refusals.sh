@@ -1,0 +1,51 @@
+# Clear sentences and the right exit codes; the targets stay untouched.
+expect_exit 1 freeze --check 999999
+grep -qi 'no such process' stderr || fail "$(cat stderr)"
+expect_exit 2 freeze
+expect_exit 2 freeze notapid
+expect_exit 3 freeze --check $$
+grep -q . stderr
+
+# A foreign pid namespace.
+unshare --pid --fork sleep 100 & sleep 0.3
+foreign=$(pgrep -x sleep)
+expect_exit 3 freeze "$foreign" -- cat
+grep -q 'pid namespace' stderr || fail "$(cat stderr)"
+kill -9 "$foreign"
+
+# A zombie.
+python3 -c '
+import os, time
+p = os.fork()
+if p == 0: os._exit(0)
+print(p, flush=True); time.sleep(100)' > zombie & parent=$!
+until_true 5 test -s zombie
+expect_exit 3 freeze "$(cat zombie)" -- cat
+grep -q zombie stderr || fail "$(cat stderr)"
+kill "$parent"
+
+# Somebody without privileges.
+sleep 100 & pid=$!
+cp "$FLOE_TOOLS/freeze" /tmp/freeze.$$ && chmod 755 /tmp/freeze.$$
+expect_exit 5 setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all /tmp/freeze.$$ "$pid" -- cat
+grep -q CAP_ stderr || fail "$(cat stderr)"
+rm -f /tmp/freeze.$$
+
+# Two blockers at once, both named, the target untouched.
+python3 -c '
+import ctypes, time
+libc = ctypes.CDLL(None)
+print(libc.inotify_init(), libc.fanotify_init(0, 0), libc.syscall(425, 4, ctypes.create_string_buffer(120)), flush=True)
+time.sleep(100)' > blockers & blocked=$!
+until_true 5 test -s blockers
+expect_exit 3 freeze "$blocked" -- cat
+grep -q inotify stderr || fail "$(cat stderr)"
+[[ $(awk '/^State/ { print $2 }' "/proc/$blocked/status") == S ]] || fail "touched"
+kill "$blocked" "$pid"
+
+# The stream never goes to a terminal, and a damaged one is told apart.
+head -c 100 /dev/urandom > rubbish
+for tool in dumpfs aufsfix dumpmem imgpack restore; do
+    expect_exit 4 "$tool" < rubbish
+    expect_exit 4 "$tool" < /dev/null
+done
