@@ -12,8 +12,11 @@ need setpriv util-linux
 need ps procps
 if ((${#missing[@]})); then
     apt-get update -qq
-    # A server that a package starts by itself is none of our business.
-    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
+    # A server that a package would start by itself is none of our business.
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod +x "$policy"
+    fi
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
-    rm -f /usr/sbin/policy-rc.d
 fi
