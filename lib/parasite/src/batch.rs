@@ -1,0 +1,202 @@
+//! A batch of system calls as data.
+
+use floe_sys::{Error, Result};
+use std::io;
+
+/// A piece of the batch's data, which lies in the target's memory while the batch runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    pub(crate) at: usize,
+    pub(crate) len: usize,
+}
+
+impl Slot {
+    /// Its length.
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// True when it has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// A system call of the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call(pub(crate) usize);
+
+/// An argument of a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arg {
+    /// A number.
+    Val(u64),
+    /// The address, in the target, of a byte of a slot.
+    Slot(Slot, u64),
+    /// What an earlier call returned.
+    Result(Call),
+}
+
+impl From<Slot> for Arg {
+    fn from(slot: Slot) -> Self {
+        Arg::Slot(slot, 0)
+    }
+}
+
+impl From<Call> for Arg {
+    fn from(call: Call) -> Self {
+        Arg::Result(call)
+    }
+}
+
+impl From<u64> for Arg {
+    fn from(value: u64) -> Self {
+        Arg::Val(value)
+    }
+}
+
+impl From<i32> for Arg {
+    fn from(value: i32) -> Self {
+        Arg::Val(value as i64 as u64)
+    }
+}
+
+impl From<usize> for Arg {
+    fn from(value: usize) -> Self {
+        Arg::Val(value as u64)
+    }
+}
+
+/// One call: number, arguments, and whether its failure stops the batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The system call's number.
+    pub nr: i64,
+    /// Its arguments.
+    pub args: [Arg; 6],
+    /// Failure stops the batch.
+    pub must: bool,
+}
+
+/// System calls and the data they work on.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) data: Vec<u8>,
+    /// Where in the data to put the address of another place of the data.
+    pub(crate) pointers: Vec<(usize, usize)>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// True when there is no call in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many bytes of data it has so far.
+    pub fn data_len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Room of `len` zero bytes, 16-aligned.
+    pub fn zeroed(&mut self, len: usize) -> Slot {
+        let at = self.data.len().next_multiple_of(16);
+        self.data.resize(at + len, 0);
+        Slot { at, len }
+    }
+
+    /// A copy of `bytes`, 16-aligned.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Slot {
+        let slot = self.zeroed(bytes.len());
+        self.data[slot.at..].copy_from_slice(bytes);
+        slot
+    }
+
+    /// Puts the address that `to` will have in the target into `slot` at `offset`.
+    ///
+    /// # Panics
+    /// When the eight bytes are not within the slot.
+    pub fn pointer(&mut self, slot: Slot, offset: usize, to: Slot) {
+        assert!(offset + 8 <= slot.len, "a pointer outside of its slot");
+        self.pointers.push((slot.at + offset, to.at));
+    }
+
+    /// A call that must succeed: its failure stops the batch and is the error of the run.
+    pub fn call<const N: usize>(&mut self, nr: i64, args: [Arg; N]) -> Call {
+        self.push(nr, &args, true)
+    }
+
+    /// A call that may fail.
+    pub fn try_call<const N: usize>(&mut self, nr: i64, args: [Arg; N]) -> Call {
+        self.push(nr, &args, false)
+    }
+
+    fn push(&mut self, nr: i64, given: &[Arg], must: bool) -> Call {
+        assert!(given.len() <= 6, "a system call has six arguments at most");
+        let mut args = [Arg::Val(0); 6];
+        args[..given.len()].copy_from_slice(given);
+        self.entries.push(Entry { nr, args, must });
+        Call(self.entries.len() - 1)
+    }
+
+    /// The data as it must stand in the target when it lies at `base` there.
+    pub(crate) fn data_at(&self, base: u64) -> Vec<u8> {
+        let mut data = self.data.clone();
+        for &(at, to) in &self.pointers {
+            data[at..at + 8].copy_from_slice(&(base + to as u64).to_ne_bytes());
+        }
+        data
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone)]
+pub struct Replies {
+    pub(crate) pid: i32,
+    pub(crate) numbers: Vec<i64>,
+    pub(crate) results: Vec<i64>,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Replies {
+    /// The results of the calls that ran, in order; an error when a call that had to succeed did not.
+    pub(crate) fn new(pid: i32, batch: &Batch, results: Vec<i64>, data: Vec<u8>) -> Result<Self> {
+        let numbers = batch.entries.iter().map(|e| e.nr).collect();
+        let replies = Self { pid, numbers, results, data };
+        for (i, entry) in batch.entries.iter().enumerate() {
+            if entry.must {
+                replies.value(Call(i))?;
+            }
+        }
+        Ok(replies)
+    }
+
+    /// The value a call returned, or its errno as an error.
+    pub fn value(&self, call: Call) -> Result<u64> {
+        let doing = || format!("run system call {}", self.numbers[call.0]);
+        match self.results.get(call.0) {
+            Some(&value) if (-4095..0).contains(&value) => {
+                let cause = io::Error::from_raw_os_error(-value as i32);
+                Err(Error::new(doing(), cause).pid(self.pid as u32))
+            }
+            Some(&value) => Ok(value as u64),
+            None => Err(Error::because(doing(), "the batch ended before it").pid(self.pid as u32)),
+        }
+    }
+
+    /// The errno of a call that failed.
+    pub fn errno(&self, call: Call) -> Option<i32> {
+        let value = *self.results.get(call.0)?;
+        (-4095..0).contains(&value).then_some(-value as i32)
+    }
+
+    /// The bytes of a slot after the run.
+    pub fn bytes(&self, slot: Slot) -> &[u8] {
+        &self.data[slot.at..slot.at + slot.len]
+    }
+}

@@ -1,0 +1,84 @@
+//! A system call made in the place of a stopped thread.
+
+use crate::{Regs, Stop, Tracee};
+use floe_sys::Result;
+
+/// An event stop met during a remote call: a new child, for example. The child is traced too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// PTRACE_EVENT_*.
+    pub kind: i32,
+    /// PTRACE_GETEVENTMSG: the child's pid as the tracer sees it.
+    pub message: u64,
+}
+
+/// Makes a stopped thread do system calls; [`RemoteCall::finish`] puts it back as it was.
+///
+/// All signals of the thread must be blocked. PTRACE_SYSCALL is used and not PTRACE_SINGLESTEP: a step
+/// reports by a forced SIGTRAP, which would unblock that signal and reset its handler.
+#[derive(Debug)]
+pub struct RemoteCall {
+    tracee: Tracee,
+    insn: u64,
+    saved: Regs,
+}
+
+impl RemoteCall {
+    /// Begins; `insn` is the address of a `syscall` instruction in the target.
+    pub fn begin(tid: i32, insn: u64) -> Result<Self> {
+        let tracee = Tracee::of_stopped(tid);
+        let saved = tracee.regs()?;
+        Ok(Self { tracee, insn, saved })
+    }
+
+    /// One call; gives the raw result, negative errno for a failure.
+    pub fn call(
+        &mut self,
+        nr: i64,
+        args: [u64; 6],
+        hook: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<i64> {
+        loop {
+            let mut regs = self.saved;
+            // orig_rax -1 says "not in a system call": nothing to restart.
+            regs.set_rax(nr as u64).set_orig_rax(u64::MAX).set_rip(self.insn).set_args(args);
+            self.tracee.set_regs(&regs)?;
+            self.to_syscall_stop(hook)?;
+            self.to_syscall_stop(hook)?;
+            let result = self.tracee.regs()?.rax() as i64;
+            // ERESTARTSYS to ERESTART_RESTARTBLOCK: an interrupt came across; ask again.
+            if !(-516..=-512).contains(&result) {
+                return Ok(result);
+            }
+        }
+    }
+
+    fn to_syscall_stop(&self, hook: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        loop {
+            self.tracee.cont_to_syscall()?;
+            match self.tracee.wait_stop()? {
+                Stop::Syscall => return Ok(()),
+                Stop::Interrupted | Stop::Group(_) => {}
+                Stop::Event(kind) => {
+                    hook(Event { kind, message: self.tracee.event_message()? })?;
+                }
+                Stop::Signal(signal) => {
+                    // Blocked signals are not delivered, so this one was forced: a fault.
+                    let what = format!("signal {signal} came during a remote system call");
+                    return Err(floe_sys::Error::because("run a system call", what)
+                        .pid(self.tracee.tid as u32));
+                }
+                Stop::Exited(_) | Stop::Killed(_) => {
+                    return Err(self.tracee.error("run a system call", libc::ESRCH));
+                }
+            }
+        }
+    }
+
+    /// Puts the registers back and brings the thread to PTRACE_EVENT_STOP, where the kernel still honours
+    /// the restart code of the system call that was interrupted in the first place.
+    pub fn finish(mut self) -> Result<()> {
+        self.tracee.set_regs(&self.saved)?;
+        self.tracee.settle()
+    }
+}
