@@ -1,0 +1,81 @@
+//! Targets to work on.
+#![allow(dead_code, missing_docs)]
+
+use floe_tracee::{Regs, Tracee};
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+pub struct Target {
+    pub child: Child,
+    pub pid: i32,
+}
+
+impl Target {
+    pub fn spawn(command: &str) -> Self {
+        let child = Command::new("sh")
+            .args(["-c", &format!("exec {command}")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("spawn");
+        let pid = child.id() as i32;
+        std::thread::sleep(Duration::from_millis(200));
+        Self { child, pid }
+    }
+
+    pub fn sleeping() -> Self {
+        Self::spawn("sleep 1.5")
+    }
+
+    /// It ends by itself and successfully.
+    pub fn finishes_well(mut self) {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                assert!(status.success(), "{status:?} {:?}", status.signal());
+                return;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "the target hangs");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Debug, PartialEq)]
+pub struct State {
+    regs: Regs,
+    xstate: Vec<u8>,
+    mask: u64,
+    maps: String,
+    fds: Vec<(String, String)>,
+}
+
+/// All that must not change.
+pub fn state(tracee: &Tracee) -> State {
+    let pid = tracee.tid();
+    let mut fds: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("fds")
+        .map(|e| e.expect("fd"))
+        .map(|e| {
+            let to = std::fs::read_link(e.path()).expect("link");
+            (e.file_name().to_string_lossy().into_owned(), to.to_string_lossy().into_owned())
+        })
+        .collect();
+    fds.sort();
+    State {
+        regs: tracee.regs().expect("regs"),
+        xstate: tracee.xstate().expect("xstate"),
+        mask: tracee.sigmask().expect("mask"),
+        maps: std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps"),
+        fds,
+    }
+}

@@ -1,0 +1,42 @@
+//! The ptrace runner leaves a target exactly as it found it.
+
+mod common;
+
+use common::{Target, state};
+use floe_parasite::{Arg, Batch, PtraceRunner, Runner};
+use floe_tracee::{borrow_memory, find_syscall_insn, return_memory, seize_all};
+
+#[test]
+fn a_sleeping_target_is_left_as_it_was() {
+    let target = Target::sleeping();
+    let (_, tracee) = seize_all(&[target.pid]).remove(0);
+    let tracee = tracee.expect("seize");
+    let before = state(&tracee);
+    let insn = find_syscall_insn(target.pid).expect("syscall");
+    let scratch = borrow_memory(&tracee, insn, 8192).expect("borrow");
+    let mask = tracee.sigmask().expect("mask");
+    tracee.set_sigmask(u64::MAX).expect("block");
+    {
+        let mut runner = PtraceRunner::new(target.pid, insn, scratch.addr, scratch.len);
+        for _ in 0..100 {
+            let mut b = Batch::new();
+            let path = b.bytes(b"/dev/null\0");
+            let stat = b.zeroed(144);
+            let fd = b.call(libc::SYS_open, [path.into(), Arg::Val(0)]);
+            b.call(libc::SYS_fstat, [fd.into(), stat.into()]);
+            b.call(libc::SYS_close, [fd.into()]);
+            let pid = b.call(libc::SYS_getpid, []);
+            let bad = b.try_call(libc::SYS_close, [Arg::Val(9999)]);
+            let r = runner.run(&b).expect("run");
+            assert_eq!(r.value(pid).expect("pid"), target.pid as u64);
+            assert_eq!(r.errno(bad), Some(libc::EBADF));
+            assert!(r.bytes(stat).iter().any(|&b| b != 0));
+        }
+    }
+    tracee.set_sigmask(mask).expect("mask back");
+    return_memory(&tracee, insn, scratch).expect("return");
+    let after = state(&tracee);
+    tracee.detach().expect("detach");
+    assert_eq!(before, after);
+    target.finishes_well();
+}
