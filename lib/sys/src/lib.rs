@@ -1,10 +1,30 @@
 //! One safe function per kernel call. All host-side `unsafe` lives here, in `lib/tracee` and in
 //! `lib/parasite`.
+mod clone;
 mod error;
+mod fcntl;
+mod kcmp;
+mod limits;
 mod mem;
+mod pagemap;
+mod pidfd;
+mod procmap;
 
+pub use clone::spawn_stub;
 pub use error::{Error, Result};
+pub use fcntl::{
+    flock, memfd_create, owner_ex, owner_signal, pipe_size, seals, set_pipe_size, set_status_flags,
+    status_flags, tee,
+};
+pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
+pub use limits::{
+    SchedAttr, affinity, get_limit, robust_list, sched_attr, set_affinity, set_limit,
+    set_sched_attr,
+};
 pub use mem::{read_memory, read_memory_partial, write_memory};
+pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
+pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub use procmap::{Mapping, procmap_query};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {

@@ -1,0 +1,79 @@
+//! What fcntl, flock and tee know about an open file.
+
+use crate::{Error, Result, check};
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+const F_GETOWN_EX: i32 = 16;
+const F_GETSIG: i32 = 11;
+
+fn number(fd: BorrowedFd<'_>, command: i32, value: u64, doing: &str) -> Result<i32> {
+    // SAFETY: only for commands whose argument is a number.
+    let r = check(unsafe { libc::fcntl(fd.as_raw_fd(), command, value) } as i64);
+    r.map(|n| n as i32).map_err(|e| Error::new(doing, e))
+}
+
+/// Who gets SIGIO: (0 thread, 1 process, 2 group; id), id 0 for nobody.
+pub fn owner_ex(fd: BorrowedFd<'_>) -> Result<(i32, i32)> {
+    let mut owner = [0i32; 2];
+    // SAFETY: struct f_owner_ex is two ints.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETOWN_EX, owner.as_mut_ptr()) } as i64)
+        .map_err(|e| Error::new("read the owner of a descriptor", e))?;
+    Ok((owner[0], owner[1]))
+}
+
+/// The signal sent instead of SIGIO, 0 for SIGIO.
+pub fn owner_signal(fd: BorrowedFd<'_>) -> Result<i32> {
+    number(fd, F_GETSIG, 0, "read the signal of a descriptor")
+}
+
+/// The capacity of a pipe.
+pub fn pipe_size(fd: BorrowedFd<'_>) -> Result<usize> {
+    number(fd, libc::F_GETPIPE_SZ, 0, "read the size of a pipe").map(|n| n as usize)
+}
+
+/// Sets the capacity of a pipe; the kernel rounds up.
+pub fn set_pipe_size(fd: BorrowedFd<'_>, size: usize) -> Result<usize> {
+    number(fd, libc::F_SETPIPE_SZ, size as u64, "set the size of a pipe").map(|n| n as usize)
+}
+
+/// Status flags (O_*).
+pub fn status_flags(fd: BorrowedFd<'_>) -> Result<i32> {
+    number(fd, libc::F_GETFL, 0, "read the flags of an open file")
+}
+
+/// Sets status flags.
+pub fn set_status_flags(fd: BorrowedFd<'_>, flags: i32) -> Result<()> {
+    number(fd, libc::F_SETFL, flags as u64, "set the flags of an open file").map(drop)
+}
+
+/// Seals of a memfd.
+pub fn seals(fd: BorrowedFd<'_>) -> Result<i32> {
+    number(fd, libc::F_GET_SEALS, 0, "read the seals of a memfd")
+}
+
+/// flock: LOCK_SH, LOCK_EX or LOCK_UN, with LOCK_NB if wanted.
+pub fn flock(fd: BorrowedFd<'_>, operation: i32) -> io::Result<()> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::flock(fd.as_raw_fd(), operation) } as i64).map(drop)
+}
+
+/// Copies what waits in one pipe to another without taking it; does not block.
+pub fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
+    let flags = libc::SPLICE_F_NONBLOCK;
+    // SAFETY: numbers only.
+    let n = unsafe { libc::tee(from.as_raw_fd(), to.as_raw_fd(), len, flags) };
+    check(n as i64).map(|n| n as usize)
+}
+
+/// A nameless file in memory; `flags` are MFD_*.
+pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd> {
+    // SAFETY: the name ends with NUL.
+    let fd = check(unsafe { libc::memfd_create(name.as_ptr(), flags) } as i64)
+        .map_err(|e| Error::new("make a file in memory", e))?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
