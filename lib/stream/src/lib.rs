@@ -1,1 +1,24 @@
-//! See ARCHITECTURE.md.
+//! The stream: a CBOR sequence (RFC 8742) of items `[kind, version, body]`, with bulk as definite byte
+//! strings behind their record. Knows no record's meaning; FORMAT.md is its contract.
+#![forbid(unsafe_code)]
+
+mod check;
+mod error;
+mod item;
+mod reader;
+mod writer;
+
+pub use check::{Check, Tally};
+pub use error::{Error, Result};
+pub use item::RawRecord;
+pub use reader::{Item, Reader};
+pub use writer::Writer;
+
+/// Kind of the record that carries the running checksum between metadata and bulk.
+pub const SEAL: u16 = 99;
+/// Kind of the last record.
+pub const END: u16 = 999;
+/// Longest record, bytes.
+pub const MAX_RECORD: usize = 16 << 20;
+/// Longest bulk string, bytes.
+pub const MAX_BULK: u64 = 1 << 30;

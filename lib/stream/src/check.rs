@@ -1,0 +1,52 @@
+//! The running checksum: a chain of XXH3-64 digests, one per item, so that an item which a filter passes on is
+//! hashed once and workers can hash items apart from each other.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+/// Body of Seal and End: what came before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Records before this one, Seals left out.
+    pub records: u64,
+    /// Bulk bytes before this one.
+    pub bulk: u64,
+    /// The chain of digests.
+    pub check: u64,
+}
+
+impl Tally {
+    pub(crate) fn record(&mut self, bytes: &[u8]) {
+        self.records += 1;
+        self.chain(xxh3_64(bytes));
+    }
+
+    pub(crate) fn finish_bulk(&mut self, len: u64, digest: u64) {
+        self.bulk += len;
+        self.chain(digest);
+    }
+
+    fn chain(&mut self, digest: u64) {
+        let mut pair = [0; 16];
+        pair[..8].copy_from_slice(&self.check.to_le_bytes());
+        pair[8..].copy_from_slice(&digest.to_le_bytes());
+        self.check = xxh3_64(&pair);
+    }
+}
+
+/// Digest of one bulk string's content, fed in pieces.
+#[derive(Default)]
+pub struct Check(Box<Xxh3>);
+
+impl Check {
+    /// Takes the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// XXH3-64 of all pieces.
+    pub fn digest(&self) -> u64 {
+        self.0.digest()
+    }
+}

@@ -1,0 +1,77 @@
+//! A record as bytes: passed on byte for byte, decoded only by who knows it.
+
+use crate::{Error, Result};
+use floe_records::Record;
+
+/// A whole item `[kind, version, body]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RawRecord {
+    /// Number of the kind.
+    pub kind: u16,
+    /// Version of the body.
+    pub version: u16,
+    /// The whole item.
+    pub bytes: Vec<u8>,
+    /// Where the body starts in `bytes`.
+    pub(crate) body: usize,
+    /// Byte offset of the item in its stream.
+    pub at: u64,
+}
+
+impl RawRecord {
+    /// Encodes a record.
+    pub fn encode<T: Record>(record: &T) -> Result<Self> {
+        let mut bytes = vec![0x83];
+        head(&mut bytes, T::KIND);
+        head(&mut bytes, T::VERSION);
+        let body = bytes.len();
+        ciborium::into_writer(record, &mut bytes)
+            .map_err(|e| std::io::Error::other(format!("unable to encode {}: {e}", T::NAME)))?;
+        if bytes.len() > crate::MAX_RECORD {
+            return Err(std::io::Error::other(format!("a {} record is too long", T::NAME)).into());
+        }
+        Ok(Self { kind: T::KIND, version: T::VERSION, bytes, body, at: 0 })
+    }
+
+    /// Is it of this kind, whatever its version?
+    pub fn is<T: Record>(&self) -> bool {
+        self.kind == T::KIND
+    }
+
+    /// The record, if it is of this kind and version.
+    pub fn decode<T: Record>(&self) -> Result<T> {
+        if (self.kind, self.version) != (T::KIND, T::VERSION) {
+            let problem = format!("kind {} version {} is not {}", self.kind, self.version, T::NAME);
+            return Err(Error::damaged(self.at, problem));
+        }
+        self.body(T::NAME)
+    }
+
+    /// The CBOR of the body alone.
+    pub fn body_bytes(&self) -> &[u8] {
+        &self.bytes[self.body..]
+    }
+
+    pub(crate) fn body<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let mut rest = self.body_bytes();
+        let value = ciborium::from_reader(&mut rest)
+            .map_err(|e| Error::damaged(self.at, format!("{name}: {e}")))?;
+        if rest.is_empty() {
+            Ok(value)
+        } else {
+            Err(Error::damaged(self.at, format!("{name}: bytes behind its body")))
+        }
+    }
+}
+
+/// Shortest head of an unsigned integer.
+fn head(bytes: &mut Vec<u8>, value: u16) {
+    match value {
+        0..=23 => bytes.push(value as u8),
+        24..=255 => bytes.extend([0x18, value as u8]),
+        _ => {
+            bytes.push(0x19);
+            bytes.extend(value.to_be_bytes());
+        }
+    }
+}

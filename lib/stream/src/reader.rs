@@ -1,0 +1,296 @@
+//! Reads a stream from a stranger: nothing is believed, and nothing is allocated that has not arrived.
+
+use crate::{Check, END, Error, MAX_BULK, MAX_RECORD, RawRecord, Result, SEAL, Tally};
+use floe_records::{Begin, Record};
+use std::io::{self, Read};
+
+/// What a stream consists of.
+#[derive(Debug)]
+pub enum Item {
+    /// A record.
+    Record(RawRecord),
+    /// Bulk of so many bytes belongs to the last record; take it by [`Reader::read_bulk`].
+    Bulk(u64),
+    /// The stream is whole.
+    End,
+}
+
+/// Deepest nesting of a record.
+const MAX_DEPTH: usize = 32;
+
+/// Reader of one stream.
+pub struct Reader<R: Read> {
+    input: R,
+    buffer: Vec<u8>,
+    start: usize,
+    at: u64,
+    tally: Tally,
+    sealed: bool,
+    ended: bool,
+    left: u64,
+    bulk: u64,
+    check: Check,
+}
+
+impl<R: Read> Reader<R> {
+    /// A stream that comes from `input`.
+    pub fn new(input: R) -> Self {
+        Self {
+            input,
+            buffer: Vec::new(),
+            start: 0,
+            at: 0,
+            tally: Tally::default(),
+            sealed: false,
+            ended: false,
+            left: 0,
+            bulk: 0,
+            check: Check::default(),
+        }
+    }
+
+    #[allow(clippy::should_implement_trait, reason = "a lending read, not an iterator")]
+    /// The next item; an announced bulk that was not read is skipped.
+    pub fn next(&mut self) -> Result<Item> {
+        self.skip_bulk()?;
+        loop {
+            if self.ended {
+                return Err(Error::damaged(self.at, "read behind End"));
+            }
+            let first = self.peek()?;
+            if first >> 5 == 2 {
+                return self.bulk_item();
+            }
+            let record = self.record_item()?;
+            match record.kind {
+                SEAL => self.seal(&record)?,
+                END => return self.end(&record),
+                kind => {
+                    if (kind == Begin::KIND) != (self.tally.records == 0) {
+                        return Err(Error::damaged(record.at, "Begin must be the first record, once"));
+                    }
+                    self.tally.record(&record.bytes);
+                    return Ok(Item::Record(record));
+                }
+            }
+        }
+    }
+
+    /// Fills `to` from the announced bulk.
+    pub fn read_bulk(&mut self, to: &mut [u8]) -> Result<()> {
+        if to.len() as u64 > self.left {
+            return Err(Error::damaged(self.at, "less bulk than its record promises"));
+        }
+        let buffered = (self.buffer.len() - self.start).min(to.len());
+        to[..buffered].copy_from_slice(&self.buffer[self.start..self.start + buffered]);
+        self.start += buffered;
+        let mut done = buffered;
+        while done < to.len() {
+            match self.input.read(&mut to[done..]) {
+                Ok(0) => return Err(Error::damaged(self.at + done as u64, "the stream ends within bulk")),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        self.at += done as u64;
+        self.check.update(to);
+        self.left -= done as u64;
+        if self.left == 0 && done > 0 {
+            self.tally.finish_bulk(self.bulk, self.check.digest());
+        }
+        Ok(())
+    }
+
+    /// Reads and checks what is left of the announced bulk.
+    pub fn skip_bulk(&mut self) -> Result<()> {
+        let mut piece = vec![0; self.left.min(256 << 10) as usize];
+        while self.left > 0 {
+            let len = self.left.min(piece.len() as u64) as usize;
+            self.read_bulk(&mut piece[..len])?;
+        }
+        Ok(())
+    }
+
+    /// Has the checksum of all metadata been verified?
+    pub fn sealed(&self) -> bool {
+        self.sealed || self.ended
+    }
+
+    /// Byte offset of what comes next.
+    pub fn offset(&self) -> u64 {
+        self.at
+    }
+
+    /// What has been read so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Bytes that had arrived behind what was read so far.
+    pub fn leftover(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// The input, for checks of what stands behind End.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    fn bulk_item(&mut self) -> Result<Item> {
+        if self.tally.records == 0 {
+            return Err(Error::damaged(self.at, "bulk without a record"));
+        }
+        let at = self.at;
+        let mut head = Vec::with_capacity(9);
+        let (_, len) = self.head(&mut head)?;
+        let Some(len) = len.filter(|len| *len <= MAX_BULK) else {
+            return Err(Error::damaged(at, "bulk of no or too great length"));
+        };
+        (self.left, self.bulk, self.check) = (len, len, Check::default());
+        if len == 0 {
+            self.tally.finish_bulk(0, self.check.digest());
+        }
+        Ok(Item::Bulk(len))
+    }
+
+    fn record_item(&mut self) -> Result<RawRecord> {
+        let at = self.at;
+        let mut bytes = Vec::new();
+        if self.head(&mut bytes)? != (4, Some(3)) {
+            return Err(Error::damaged(at, "not a record"));
+        }
+        let kind = self.small(&mut bytes)?;
+        let version = self.small(&mut bytes)?;
+        let body = bytes.len();
+        self.walk(&mut bytes)?;
+        Ok(RawRecord { kind, version, bytes, body, at })
+    }
+
+    fn small(&mut self, bytes: &mut Vec<u8>) -> Result<u16> {
+        let at = self.at;
+        match self.head(bytes)? {
+            (0, Some(value)) if value <= u64::from(u16::MAX) => Ok(value as u16),
+            _ => Err(Error::damaged(at, "kind or version is not a small number")),
+        }
+    }
+
+    /// Copies one CBOR item of definite lengths to `bytes`.
+    fn walk(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+        let mut open: Vec<u64> = vec![1];
+        while let Some(items) = open.last_mut() {
+            if *items == 0 {
+                open.pop();
+                continue;
+            }
+            *items -= 1;
+            let at = self.at;
+            let (major, value) = self.head(bytes)?;
+            let Some(value) = value else {
+                return Err(Error::damaged(at, "a length that is not definite"));
+            };
+            let inside = match major {
+                2 | 3 => {
+                    self.copy(bytes, value)?;
+                    0
+                }
+                4 => value,
+                5 => value.checked_mul(2).ok_or_else(|| Error::damaged(at, "a map too long"))?,
+                6 => 1,
+                _ => 0,
+            };
+            if inside > 0 {
+                if open.len() >= MAX_DEPTH {
+                    return Err(Error::damaged(at, "nested too deeply"));
+                }
+                open.push(inside);
+            }
+        }
+        Ok(())
+    }
+
+    /// One head: major type and argument; `None` for indefinite lengths and reserved forms.
+    fn head(&mut self, bytes: &mut Vec<u8>) -> Result<(u8, Option<u64>)> {
+        let start = bytes.len();
+        self.copy(bytes, 1)?;
+        let first = bytes[start];
+        let more = match first & 31 {
+            small @ 0..=23 => return Ok((first >> 5, Some(u64::from(small)))),
+            24 => 1,
+            25 => 2,
+            26 => 4,
+            27 => 8,
+            _ => return Ok((first >> 5, None)),
+        };
+        self.copy(bytes, more)?;
+        let value = bytes[start + 1..].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        Ok((first >> 5, Some(value)))
+    }
+
+    fn copy(&mut self, bytes: &mut Vec<u8>, len: u64) -> Result<()> {
+        if len > (MAX_RECORD - bytes.len().min(MAX_RECORD)) as u64 {
+            return Err(Error::damaged(self.at, "a record too long"));
+        }
+        let mut left = len as usize;
+        while left > 0 {
+            self.fill()?;
+            let piece = left.min(self.buffer.len() - self.start);
+            bytes.extend_from_slice(&self.buffer[self.start..self.start + piece]);
+            self.start += piece;
+            self.at += piece as u64;
+            left -= piece;
+        }
+        Ok(())
+    }
+
+    fn peek(&mut self) -> Result<u8> {
+        self.fill()?;
+        Ok(self.buffer[self.start])
+    }
+
+    /// Makes sure that at least one byte is buffered.
+    fn fill(&mut self) -> Result<()> {
+        if self.start < self.buffer.len() {
+            return Ok(());
+        }
+        self.start = 0;
+        self.buffer.resize(64 << 10, 0);
+        loop {
+            match self.input.read(&mut self.buffer) {
+                Ok(0) => {
+                    self.buffer.clear();
+                    return Err(Error::damaged(self.at, "the stream ends before End"));
+                }
+                Ok(n) => {
+                    self.buffer.truncate(n);
+                    return Ok(());
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    self.buffer.clear();
+                    return Err(e.into());
+                }
+            }
+        }
+    }
+
+    fn seal(&mut self, record: &RawRecord) -> Result<()> {
+        if record.version != 1 || record.body::<Tally>("Seal")? != self.tally {
+            return Err(Error::damaged(record.at, "the checksum of the metadata does not match"));
+        }
+        self.sealed = true;
+        Ok(())
+    }
+
+    fn end(&mut self, record: &RawRecord) -> Result<Item> {
+        let whole = record.version == 1 && self.tally.records > 0;
+        if !whole || record.body::<Tally>("End")? != self.tally {
+            return Err(Error::damaged(record.at, "the checksum of the stream does not match"));
+        }
+        self.ended = true;
+        if self.leftover() > 0 {
+            return Err(Error::damaged(self.at, "bytes behind End"));
+        }
+        Ok(Item::End)
+    }
+}

@@ -1,0 +1,126 @@
+//! Writes a stream. The first failure latches: no byte follows it.
+
+use crate::{Check, END, Error, MAX_BULK, RawRecord, Result, SEAL, Tally};
+use floe_records::{FIRST_BULK_KIND, Record};
+use std::io::{self, Write};
+
+/// Writer of one stream.
+pub struct Writer<W: Write> {
+    out: io::BufWriter<W>,
+    tally: Tally,
+    sealed: bool,
+    failed: bool,
+    left: u64,
+    bulk: u64,
+    check: Check,
+}
+
+impl<W: Write> Writer<W> {
+    /// A stream that goes to `out`.
+    pub fn new(out: W) -> Self {
+        Self {
+            out: io::BufWriter::with_capacity(64 << 10, out),
+            tally: Tally::default(),
+            sealed: false,
+            failed: false,
+            left: 0,
+            bulk: 0,
+            check: Check::default(),
+        }
+    }
+
+    /// Writes a record.
+    pub fn record<T: Record>(&mut self, record: &T) -> Result<()> {
+        self.raw(&RawRecord::encode(record)?)
+    }
+
+    /// Passes a record on byte for byte.
+    pub fn raw(&mut self, record: &RawRecord) -> Result<()> {
+        if self.left > 0 {
+            return Err(io::Error::other("a record inside of bulk").into());
+        }
+        if record.kind >= FIRST_BULK_KIND && !self.sealed {
+            self.sealed = true;
+            self.tally_item(SEAL)?;
+        }
+        self.tally.record(&record.bytes);
+        self.put(&record.bytes)
+    }
+
+    /// Writes a whole bulk string.
+    pub fn bulk(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bulk_head(bytes.len() as u64)?;
+        self.bulk_part(bytes)
+    }
+
+    /// Announces a bulk string of `len` bytes; exactly so many must follow by [`Writer::bulk_part`].
+    pub fn bulk_head(&mut self, len: u64) -> Result<()> {
+        if self.left > 0 || len > MAX_BULK {
+            return Err(io::Error::other("bulk inside of bulk, or too long").into());
+        }
+        let mut head = [0x5b, 0, 0, 0, 0, 0, 0, 0, 0];
+        head[1..].copy_from_slice(&len.to_be_bytes());
+        (self.left, self.bulk, self.check) = (len, len, Check::default());
+        self.put(&head)?;
+        if len == 0 {
+            self.tally.finish_bulk(0, self.check.digest());
+        }
+        Ok(())
+    }
+
+    /// Writes the next piece of the announced bulk string.
+    pub fn bulk_part(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            return Err(io::Error::other("more bulk than announced").into());
+        };
+        self.check.update(bytes);
+        self.put(bytes)?;
+        self.left = left;
+        if left == 0 && !bytes.is_empty() {
+            self.tally.finish_bulk(self.bulk, self.check.digest());
+        }
+        Ok(())
+    }
+
+    /// Writes End and flushes: the receipt that all work has succeeded.
+    pub fn end(mut self) -> Result<W> {
+        if self.left > 0 {
+            return Err(io::Error::other("End inside of bulk").into());
+        }
+        self.tally_item(END)?;
+        self.flush()?;
+        self.out.into_inner().map_err(|e| Error::Io(e.into_error()))
+    }
+
+    /// Hands everything written so far to the kernel.
+    pub fn flush(&mut self) -> Result<()> {
+        let flushed = self.out.flush();
+        self.latch(flushed)
+    }
+
+    /// What has been written so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn tally_item(&mut self, kind: u16) -> Result<()> {
+        let mut bytes = vec![0x83];
+        ciborium::into_writer(&kind, &mut bytes).map_err(io::Error::other)?;
+        ciborium::into_writer(&1u16, &mut bytes).map_err(io::Error::other)?;
+        ciborium::into_writer(&self.tally, &mut bytes).map_err(io::Error::other)?;
+        self.put(&bytes)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed").into());
+        }
+        let written = self.out.write_all(bytes);
+        self.latch(written)
+    }
+
+    fn latch(&mut self, result: io::Result<()>) -> Result<()> {
+        self.failed |= result.is_err();
+        Ok(result?)
+    }
+}

@@ -1,0 +1,117 @@
+//! The law of the stream: any record goes out and comes back, and damage of any kind is told.
+use floe_records::*;
+use floe_stream::{Error, Item, Reader, Writer};
+use proptest::prelude::*;
+
+fn begin() -> Begin {
+    Begin {
+        format: FORMAT,
+        arch: "x86_64".into(),
+        page_size: 4096,
+        kernel: "6.1".into(),
+        boot_id: "x".into(),
+        writer: "test".into(),
+        root: Pid(7),
+        holder: Pid(8),
+        holder_start: 9,
+        realtime_ns: 1,
+        monotonic_ns: 2,
+        boottime_ns: 3,
+        xfeatures: 7,
+    }
+}
+
+fn sample() -> Vec<u8> {
+    let mut out = Writer::new(Vec::new());
+    out.record(&begin()).unwrap();
+    out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
+    out.record(&Pages { pid: Pid(7), addr: Addr(0x1000), len: 40 }).unwrap();
+    out.bulk(&[5; 40]).unwrap();
+    out.record(&Pages { pid: Pid(7), addr: Addr(0x9000), len: 0 }).unwrap();
+    out.bulk(&[]).unwrap();
+    out.end().unwrap()
+}
+
+fn drain(bytes: &[u8]) -> Result<usize, Error> {
+    let mut reader = Reader::new(bytes);
+    let mut items = 0;
+    loop {
+        match reader.next()? {
+            Item::End => return Ok(items),
+            _ => items += 1,
+        }
+    }
+}
+
+#[test]
+fn whole_stream_is_read() {
+    assert_eq!(drain(&sample()).unwrap(), 6);
+}
+
+#[test]
+fn every_cut_is_told() {
+    let bytes = sample();
+    for cut in 0..bytes.len() {
+        assert!(matches!(drain(&bytes[..cut]), Err(Error::Damaged { .. })), "cut at {cut}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_told() {
+    let bytes = sample();
+    for bit in 0..bytes.len() * 8 {
+        let mut bad = bytes.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert!(matches!(drain(&bad), Err(Error::Damaged { .. })), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_byte_behind_end_is_told() {
+    let mut bytes = sample();
+    bytes.push(0);
+    assert!(matches!(drain(&bytes), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn an_announced_length_allocates_nothing() {
+    // Text of 2^62 bytes, an array of 2^62 items: refused by their heads.
+    for head in [0x7b, 0x5b, 0x9b, 0xbb] {
+        let bytes = [0x83, 1, 1, head, 0x40, 0, 0, 0, 0, 0, 0, 0];
+        assert!(matches!(drain(&bytes), Err(Error::Damaged { .. })));
+    }
+}
+
+proptest! {
+    #[test]
+    fn records_come_back(pid in any::<u32>(), names in prop::collection::vec(any::<Vec<u8>>(), 0..20),
+                         numbers in prop::collection::vec((any::<u64>(), any::<u64>()), 0..20)) {
+        let groups = Stage { tool: format!("{pid:x}") };
+        let limits = Limits { pid: Pid(pid), limits: numbers };
+        let signals = ThreadSignals { pid: Pid(pid), tid: Tid(1), mask: 3, altstack: (Addr(0), 2, 0),
+            queued: names.iter().map(|n| Bytes(n.clone())).collect() };
+        let mut out = Writer::new(Vec::new());
+        out.record(&begin()).unwrap();
+        out.record(&groups).unwrap();
+        out.record(&limits).unwrap();
+        out.record(&signals).unwrap();
+        let bytes = out.end().unwrap();
+        let mut reader = Reader::new(&bytes[..]);
+        let mut records = Vec::new();
+        while let Item::Record(raw) = reader.next().unwrap() { records.push(raw); }
+        prop_assert_eq!(records[0].decode::<Begin>().unwrap(), begin());
+        prop_assert_eq!(records[1].decode::<Stage>().unwrap(), groups);
+        prop_assert_eq!(records[2].decode::<Limits>().unwrap(), limits);
+        prop_assert_eq!(records[3].decode::<ThreadSignals>().unwrap(), signals);
+
+        // A filter passes everything on byte for byte.
+        let mut again = Writer::new(Vec::new());
+        for raw in &records { again.raw(raw).unwrap(); }
+        prop_assert_eq!(again.end().unwrap(), bytes);
+    }
+
+    #[test]
+    fn rubbish_never_panics(bytes in any::<Vec<u8>>()) {
+        prop_assert!(drain(&bytes).is_err());
+    }
+}
