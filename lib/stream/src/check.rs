@@ -1,12 +1,10 @@
 //! The running checksum: a chain of XXH3-64 digests, one per item, so that an item which a filter passes on is
 //! hashed once and workers can hash items apart from each other.
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Body of Seal and End: what came before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     /// Records before this one, Seals left out.
     pub records: u64,
@@ -17,6 +15,19 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The item that says it: `[kind, 1, [records, bulk, check]]`, numbers in their 8-byte form. It has one
+    /// encoding only, so that a reader compares it whole.
+    pub(crate) fn item(&self, kind: u16) -> Vec<u8> {
+        let mut bytes = vec![0x83, 0x19];
+        bytes.extend(kind.to_be_bytes());
+        bytes.extend([1, 0x83]);
+        for number in [self.records, self.bulk, self.check] {
+            bytes.push(0x1b);
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes
+    }
+
     pub(crate) fn record(&mut self, bytes: &[u8]) {
         self.records += 1;
         self.chain(xxh3_64(bytes));

@@ -104,10 +104,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn tally_item(&mut self, kind: u16) -> Result<()> {
-        let mut bytes = vec![0x83];
-        ciborium::into_writer(&kind, &mut bytes).map_err(io::Error::other)?;
-        ciborium::into_writer(&1u16, &mut bytes).map_err(io::Error::other)?;
-        ciborium::into_writer(&self.tally, &mut bytes).map_err(io::Error::other)?;
+        let bytes = self.tally.item(kind);
         self.put(&bytes)
     }
 
