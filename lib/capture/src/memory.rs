@@ -1,0 +1,1 @@
+//! See the tool that uses this; its builder fills it.
