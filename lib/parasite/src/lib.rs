@@ -3,10 +3,15 @@
 //! All knowledge of what to ask stays on this side: a [`Batch`] is plain data, a [`Runner`] brings it to the
 //! target and gives the [`Replies`].
 
+mod abi;
+mod agent;
 mod batch;
+mod plant;
 mod ptrace;
 
+pub use agent::Agent;
 pub use batch::{Arg, Batch, Call, Entry, Replies, Slot};
+pub use plant::Planted;
 pub use ptrace::PtraceRunner;
 
 /// Something that can run a batch in a target.

@@ -1,6 +1,7 @@
 //! One safe function per kernel call. All host-side `unsafe` lives here, in `lib/tracee` and in
 //! `lib/parasite`.
 mod clone;
+mod doorbell;
 mod error;
 mod fcntl;
 mod kcmp;
@@ -11,6 +12,7 @@ mod pidfd;
 mod procmap;
 
 pub use clone::spawn_stub;
+pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
 pub use error::{Error, Result};
 pub use fcntl::{
     flock, memfd_create, owner_ex, owner_signal, pipe_size, seals, set_pipe_size, set_status_flags,

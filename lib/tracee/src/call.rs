@@ -75,6 +75,12 @@ impl RemoteCall {
         }
     }
 
+    /// Like [`RemoteCall::finish`], but with other registers than it began with.
+    pub fn finish_with(mut self, regs: &Regs) -> Result<()> {
+        self.saved = *regs;
+        self.finish()
+    }
+
     /// Puts the registers back and brings the thread to PTRACE_EVENT_STOP, where the kernel still honours
     /// the restart code of the system call that was interrupted in the first place.
     pub fn finish(mut self) -> Result<()> {

@@ -139,6 +139,33 @@ impl Tracee {
         Ok((config.addr != 0).then_some(config))
     }
 
+    /// The registers it must go on with. A thread in the midst of a restartable sequence goes to its abort
+    /// handler, as the kernel does with any thread that loses the CPU there.
+    pub fn regs_outside_rseq(&self) -> Result<Regs> {
+        let mut regs = self.regs()?;
+        let Ok(Some(area)) = self.rseq() else { return Ok(regs) };
+        let mut word = [0; 8];
+        floe_sys::read_memory(self.tid, area.addr + 8, &mut word)?;
+        let section = u64::from_ne_bytes(word);
+        if section == 0 {
+            return Ok(regs);
+        }
+        // struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
+        let mut cs = [0; 32];
+        floe_sys::read_memory(self.tid, section, &mut cs)?;
+        let at = |i: usize| u64::from_ne_bytes(cs.as_chunks::<8>().0[i]);
+        if regs.rip().wrapping_sub(at(1)) < at(2) {
+            regs.set_rip(at(3));
+            floe_sys::write_memory(self.tid, area.addr + 8, &[0; 8])?;
+        }
+        Ok(regs)
+    }
+
+    /// Waits, after [`Tracee::interrupt`], for PTRACE_EVENT_STOP; signals met before are delivered.
+    pub fn wait_interrupted(&mut self) -> Result<()> {
+        self.reach_event_stop()
+    }
+
     /// Sets PTRACE_O_* options.
     pub fn set_options(&self, options: i32) -> Result<()> {
         self.request(libc::PTRACE_SETOPTIONS, options as u64, "set the trace options")
