@@ -35,6 +35,14 @@ pub fn pipe_size(fd: BorrowedFd<'_>) -> Result<usize> {
     number(fd, libc::F_GETPIPE_SZ, 0, "read the size of a pipe").map(|n| n as usize)
 }
 
+/// Bytes that wait in a pipe or socket (FIONREAD).
+pub fn pipe_queued(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut queued = 0i32;
+    // SAFETY: FIONREAD writes one int.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut queued) } as i64)?;
+    Ok(queued as usize)
+}
+
 /// Sets the capacity of a pipe; the kernel rounds up.
 pub fn set_pipe_size(fd: BorrowedFd<'_>, size: usize) -> Result<usize> {
     number(fd, libc::F_SETPIPE_SZ, size as u64, "set the size of a pipe").map(|n| n as usize)

@@ -10,12 +10,13 @@ mod mem;
 mod pagemap;
 mod pidfd;
 mod procmap;
+mod stat;
 
 pub use clone::spawn_stub;
 pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
 pub use error::{Error, Result};
 pub use fcntl::{
-    flock, memfd_create, owner_ex, owner_signal, pipe_size, seals, set_pipe_size, set_status_flags,
+    flock, memfd_create, owner_ex, owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags,
     status_flags, tee,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
@@ -27,6 +28,7 @@ pub use mem::{read_memory, read_memory_partial, write_memory};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use procmap::{Mapping, procmap_query};
+pub use stat::{ProcStat, proc_stat};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {
