@@ -85,3 +85,29 @@ pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
+
+/// flock(LOCK_SH).
+pub fn flock_shared(fd: BorrowedFd<'_>) -> io::Result<()> {
+    flock(fd, libc::LOCK_SH)
+}
+
+/// flock(LOCK_EX | LOCK_NB); false when somebody else holds a lock.
+pub fn flock_try_exclusive(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    match flock(fd, libc::LOCK_EX | libc::LOCK_NB) {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+/// flock(LOCK_UN).
+pub fn flock_unlock(fd: BorrowedFd<'_>) -> io::Result<()> {
+    flock(fd, libc::LOCK_UN)
+}
+
+/// How many bytes wait in a pipe (or socket).
+pub fn pipe_queued(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut queued = 0i32;
+    // SAFETY: FIONREAD writes one int to the live local.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut queued) } as i64)?;
+    Ok(queued as usize)
+}

@@ -9,6 +9,7 @@ mod limits;
 mod mem;
 mod pagemap;
 mod pidfd;
+mod proc;
 mod procmap;
 mod stat;
 
@@ -16,8 +17,8 @@ pub use clone::spawn_stub;
 pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
 pub use error::{Error, Result};
 pub use fcntl::{
-    flock, memfd_create, owner_ex, owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags,
-    status_flags, tee,
+    flock, flock_shared, flock_try_exclusive, flock_unlock, memfd_create, owner_ex, owner_signal,
+    pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags, status_flags, tee,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
@@ -27,6 +28,7 @@ pub use limits::{
 pub use mem::{read_memory, read_memory_partial, write_memory};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub use proc::{ProcStat, proc_stat, tracer_of};
 pub use procmap::{Mapping, procmap_query};
 pub use stat::{ProcStat, proc_stat};
 

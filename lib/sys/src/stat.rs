@@ -15,7 +15,8 @@ pub struct ProcStat {
 pub fn proc_stat(pid: u32) -> Result<ProcStat> {
     let path = format!("/proc/{pid}/stat");
     let text = std::fs::read(&path).map_err(|e| Error::new(format!("read {path}"), e).pid(pid))?;
-    parse(&text).ok_or_else(|| Error::because(format!("read {path}"), "it has another shape").pid(pid))
+    parse(&text)
+        .ok_or_else(|| Error::because(format!("read {path}"), "it has another shape").pid(pid))
 }
 
 /// The name stands in parentheses and may hold any byte: fields are counted behind the last one.
