@@ -103,11 +103,3 @@ pub fn flock_try_exclusive(fd: BorrowedFd<'_>) -> io::Result<bool> {
 pub fn flock_unlock(fd: BorrowedFd<'_>) -> io::Result<()> {
     flock(fd, libc::LOCK_UN)
 }
-
-/// How many bytes wait in a pipe (or socket).
-pub fn pipe_queued(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut queued = 0i32;
-    // SAFETY: FIONREAD writes one int to the live local.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut queued) } as i64)?;
-    Ok(queued as usize)
-}

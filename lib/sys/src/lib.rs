@@ -9,7 +9,6 @@ mod limits;
 mod mem;
 mod pagemap;
 mod pidfd;
-mod proc;
 mod procmap;
 mod stat;
 
@@ -28,9 +27,8 @@ pub use limits::{
 pub use mem::{read_memory, read_memory_partial, write_memory};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
-pub use proc::{ProcStat, proc_stat, tracer_of};
 pub use procmap::{Mapping, procmap_query};
-pub use stat::{ProcStat, proc_stat};
+pub use stat::{ProcStat, proc_stat, tracer_of};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {
