@@ -1,0 +1,135 @@
+//! What restore needs: stubs, children and threads made inside them, all traced from their first moment.
+
+mod common;
+
+use common::Target;
+use floe_parasite::{Agent, Arg, Batch, PtraceRunner, Runner};
+use floe_sys::spawn_stub;
+use floe_tracee::{OPTIONS, Tracee, borrow_memory, find_syscall_insn, seize_all, seize_all_with};
+use std::time::Duration;
+
+const TRACE: i32 = OPTIONS
+    | libc::PTRACE_O_EXITKILL
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK;
+
+fn stub() -> Tracee {
+    let pid = spawn_stub(&[], 0, libc::SIGCHLD).expect("stub");
+    seize_all_with(&[pid], TRACE).remove(0).1.expect("seize")
+}
+
+fn kill(pid: i32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+        .expect("kill");
+}
+
+fn clone3(flags: u64, signal: u64, stack: u64) -> (Batch, floe_parasite::Call) {
+    let mut args = [0u64; 11];
+    (args[0], args[4], args[5], args[6]) =
+        (flags, signal, stack, if stack == 0 { 0 } else { 4096 });
+    let bytes: Vec<u8> = args.iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let mut b = Batch::new();
+    let slot = b.bytes(&bytes);
+    let call = b.call(libc::SYS_clone3, [slot.into(), Arg::Val(bytes.len() as u64)]);
+    (b, call)
+}
+
+#[test]
+fn children_and_threads_are_caught() {
+    let stub = stub();
+    let insn = find_syscall_insn(stub.tid()).expect("syscall");
+    let scratch = borrow_memory(&stub, insn, 16384).expect("borrow");
+    let mut caught = Vec::new();
+    let thread =
+        (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_FS) as u64;
+    for (flags, signal, stack) in [(0, libc::SIGCHLD as u64, 0), (thread, 0, scratch.addr + 8192)] {
+        let (batch, call) = clone3(flags, signal, stack);
+        let mut new = Vec::new();
+        let mut runner =
+            PtraceRunner::new(stub.tid(), insn, scratch.addr, 8192).on_event(|event| {
+                new.push(event);
+                Ok(())
+            });
+        let replies = runner.run(&batch).expect("clone3");
+        drop(runner);
+        assert_eq!(new.len(), 1);
+        let child = replies.value(call).expect("child") as i32;
+        assert_eq!(new[0].message, child as u64);
+        caught.push(Tracee::adopt(child).expect("adopt"));
+    }
+    for child in &caught {
+        let regs = child.regs().expect("regs");
+        assert_eq!((regs.rip(), regs.rax()), (insn + 2, 0));
+        child.set_sigmask(u64::MAX).expect("mask");
+        let mut b = Batch::new();
+        let tid = b.call(libc::SYS_gettid, []);
+        let r = PtraceRunner::new(child.tid(), insn, scratch.addr, 8192).run(&b).expect("run");
+        assert_eq!(r.value(tid).expect("tid"), child.tid() as u64);
+    }
+    kill(caught[0].tid());
+    kill(stub.tid());
+}
+
+#[test]
+fn a_stub_can_host_the_parasite() {
+    let mut stub = stub();
+    let mut planted = Agent::plant(&stub).expect("plant");
+    let mut b = Batch::new();
+    let pid = b.call(libc::SYS_getpid, []);
+    assert_eq!(planted.agent().run(&b).expect("run").value(pid).expect("pid"), stub.tid() as u64);
+    planted.lift(&mut stub).expect("lift");
+    kill(stub.tid());
+}
+
+fn state_letter(pid: i32) -> u8 {
+    floe_sys::proc_stat(pid as u32).expect("stat").state
+}
+
+#[test]
+fn a_job_that_was_stopped_stays_stopped() {
+    let target = Target::spawn("sleep 1");
+    let pid = nix::unistd::Pid::from_raw(target.pid);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("stop");
+    std::thread::sleep(Duration::from_millis(50));
+    let mut tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
+    assert_eq!(tracee.stopped_by(), Some(libc::SIGSTOP));
+    let mut planted = Agent::plant(&tracee).expect("plant");
+    let mut b = Batch::new();
+    b.call(libc::SYS_getpid, []);
+    planted.agent().run(&b).expect("run");
+    planted.lift(&mut tracee).expect("lift");
+    tracee.detach().expect("detach");
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(state_letter(target.pid), b'T');
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).expect("cont");
+    target.finishes_well();
+}
+
+#[test]
+fn no_signal_is_lost_in_a_storm() {
+    // The wake-up pipe gets a byte from every run of the handler.
+    let target = Target::spawn(
+        "python3 -c 'import signal,time,os\nr,w=os.pipe()\nos.set_blocking(w,False)\n\
+         signal.signal(signal.SIGRTMIN, lambda *_: None)\nsignal.set_wakeup_fd(w)\n\
+         end=time.monotonic()+2\nwhile time.monotonic()<end: time.sleep(0.001)\n\
+         assert len(os.read(r,65536))==400'",
+    );
+    for _ in 0..200 {
+        // SAFETY: numbers only.
+        unsafe { libc::kill(target.pid, libc::SIGRTMIN()) };
+        let mut tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
+        let planted = Agent::plant(&tracee).expect("plant");
+        // SAFETY: numbers only.
+        unsafe { libc::kill(target.pid, libc::SIGRTMIN()) };
+        planted.lift(&mut tracee).expect("lift");
+        tracee.detach().expect("detach");
+    }
+    target.finishes_well();
+}
+
+#[test]
+fn a_thread_that_is_gone_is_an_error_of_its_own() {
+    let results = seize_all(&[999_999_999, 1 << 21]);
+    assert!(results.iter().all(|(_, r)| r.as_ref().is_err_and(|e| e.errno() == Some(libc::ESRCH))));
+}
