@@ -1,1 +1,10 @@
-//! See the tool that uses this; its builder fills it.
+//! Which pages of a held process exist in no file, and what is in them.
+//!
+//! A page of a private mapping that was never touched, or that still shows its file, is not ours to carry. The
+//! kernel tells the others apart: PAGEMAP_SCAN (Linux 6.7), else /proc/PID/pagemap.
+
+mod object;
+mod pages;
+
+pub use object::{contents, describe};
+pub use pages::{Scanner, carried};

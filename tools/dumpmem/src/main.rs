@@ -1,2 +1,23 @@
-//! See doc/dumpmem.md.
-fn main() {}
+//! Adds the memory of the tree to the stream. See doc/dumpmem.md.
+#![forbid(unsafe_code)]
+
+mod dump;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Adds the pages of a held process tree to the stream: stdin to stdout.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// Tell progress as JSON lines to this descriptor.
+    #[arg(long, value_name = "FD")]
+    progress_fd: Option<u32>,
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = floe_toolkit::parse();
+    floe_toolkit::main("dumpmem", || {
+        floe_toolkit::filter("dumpmem", &mut dump::DumpMem::new(cli.progress_fd)?)
+    })
+}

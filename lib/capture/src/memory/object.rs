@@ -1,0 +1,55 @@
+//! Files without a name that a VMA maps: what they are and what they hold.
+
+use floe_records::{Object, ObjectId, ObjectKind, Vma};
+use floe_sys::{Error, Result};
+use nix::unistd::{Whence, lseek};
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+/// Opens and describes the object behind a VMA of a held process, through /proc/PID/map_files.
+pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
+    let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
+    let fail = |e| Error::new(format!("open {path}"), e).pid(pid);
+    let file = File::open(&path).map_err(fail)?;
+    let stat = file.metadata().map_err(fail)?;
+    let name = vma.file.as_ref().map_or(&[][..], |file| &file.path.0);
+    let kind = if name == b"/dev/zero" {
+        ObjectKind::SharedAnon
+    } else if let Some(name) = name.strip_prefix(b"/memfd:") {
+        ObjectKind::Memfd(name.into(), floe_sys::seals(file.as_fd())? as u32)
+    } else {
+        ObjectKind::Deleted(name.into())
+    };
+    let object = Object {
+        id: ObjectId { dev: stat.dev(), ino: stat.ino() },
+        kind,
+        size: stat.size(),
+        mode: stat.mode() & 0o7777,
+        uid: stat.uid(),
+        gid: stat.gid(),
+    };
+    Ok((object, file))
+}
+
+/// Ranges of a file that hold data (SEEK_DATA, SEEK_HOLE of lseek(2)), ascending.
+pub fn contents(file: &File, size: u64) -> Result<Vec<Range<u64>>> {
+    let seek = |from: u64, whence| match lseek(file, from as i64, whence) {
+        Ok(at) => Ok(Some(at as u64)),
+        Err(nix::Error::ENXIO) => Ok(None),
+        Err(e) => Err(Error::new("look for data in a nameless file", e)),
+    };
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let Some(start) = seek(at, Whence::SeekData)? else { break };
+        let end = seek(start, Whence::SeekHole)?.unwrap_or(size).min(size);
+        if end <= start {
+            break;
+        }
+        runs.push(start..end);
+        at = end;
+    }
+    Ok(runs)
+}

@@ -1,0 +1,150 @@
+//! The stage: objects as metadata, pages and object contents as bulk.
+
+use anyhow::{Context, Result};
+use floe_capture::memory::{Scanner, carried, contents, describe};
+use floe_records::{Addr, Object, ObjectData, ObjectId, Pages, Pid, Vma, VmaKind, Vmas};
+use floe_stream::RawRecord;
+use floe_toolkit::{Out, Progress, Stage};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+const PAGE: usize = 4096;
+static ZERO: [u8; PAGE] = [0; PAGE];
+/// Longest run, bytes: it stays in the L2 cache between reading and writing.
+const RUN: usize = 256 << 10;
+
+/// What has been seen of the tree so far.
+pub struct DumpMem {
+    vmas: Vec<(Pid, Vma)>,
+    objects: BTreeMap<ObjectId, (Object, File)>,
+    lines: Option<File>,
+}
+
+impl DumpMem {
+    /// `progress` is a descriptor for JSON lines.
+    pub fn new(progress: Option<u32>) -> Result<Self> {
+        let open = |fd| File::options().write(true).open(format!("/proc/self/fd/{fd}"));
+        let lines = progress.map(open).transpose().context("unable to open --progress-fd")?;
+        Ok(Self { vmas: Vec::new(), objects: BTreeMap::new(), lines })
+    }
+
+    fn pages(&self, out: &mut Out, progress: &mut Progress, runs: &[(Pid, Range<u64>)]) -> Result<()> {
+        let mut buffer = vec![0; RUN];
+        for (pid, run) in runs {
+            let mut at = run.start;
+            while at < run.end {
+                let piece = &mut buffer[..(run.end - at).min(RUN as u64) as usize];
+                floe_sys::read_memory(pid.0 as i32, at, piece)?;
+                for part in nonzero(piece) {
+                    let len = part.len() as u32;
+                    out.record(&Pages { pid: *pid, addr: Addr(at + part.start as u64), len })?;
+                    out.bulk(&piece[part])?;
+                }
+                at += piece.len() as u64;
+                progress.add(piece.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    fn contents(&self, out: &mut Out, progress: &mut Progress) -> Result<()> {
+        let mut buffer = vec![0; RUN];
+        for (object, file) in self.objects.values() {
+            for run in contents(file, object.size)? {
+                let mut offset = run.start;
+                while offset < run.end {
+                    let piece = &mut buffer[..(run.end - offset).min(RUN as u64) as usize];
+                    file.read_exact_at(piece, offset).context("unable to read a nameless file")?;
+                    for part in nonzero(piece) {
+                        let (offset, len) = (offset + part.start as u64, part.len() as u32);
+                        out.record(&ObjectData { id: object.id, offset, len })?;
+                        out.bulk(&piece[part])?;
+                    }
+                    offset += piece.len() as u64;
+                    progress.add(piece.len() as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stage for DumpMem {
+    fn observe(&mut self, raw: &RawRecord) -> Result<()> {
+        if raw.is::<Vmas>() {
+            let Vmas { pid, vmas } = raw.decode()?;
+            let wanted = vmas.into_iter().filter(|vma| carried(vma) || vma.kind == VmaKind::Object);
+            self.vmas.extend(wanted.map(|vma| (pid, vma)));
+        }
+        Ok(())
+    }
+
+    fn metadata(&mut self, out: &mut Out) -> Result<()> {
+        for (pid, vma) in self.vmas.iter().filter(|(_, vma)| vma.kind == VmaKind::Object) {
+            let known = vma.file.as_ref().map(|file| ObjectId { dev: file.dev, ino: file.ino });
+            if known.is_some_and(|id| self.objects.contains_key(&id)) {
+                continue;
+            }
+            let (object, file) = describe(pid.0, vma)?;
+            if !self.objects.contains_key(&object.id) {
+                out.record(&object)?;
+                self.objects.insert(object.id, (object, file));
+            }
+        }
+        Ok(())
+    }
+
+    fn bulk(&mut self, out: &mut Out) -> Result<()> {
+        let mut runs = Vec::new();
+        let mut scanner: Option<(Pid, Scanner)> = None;
+        for (pid, vma) in self.vmas.iter().filter(|(_, vma)| carried(vma)) {
+            if scanner.as_ref().is_none_or(|(of, _)| of != pid) {
+                scanner = Some((*pid, Scanner::new(pid.0)?));
+            }
+            if let Some((_, scanner)) = &scanner {
+                let own = scanner.own_pages(vma.start.0..vma.end.0)?;
+                runs.extend(own.into_iter().map(|run| (*pid, run)));
+            }
+        }
+        let private: u64 = runs.iter().map(|(_, run)| run.end - run.start).sum();
+        let shared: u64 = self.objects.values().map(|(object, _)| object.size).sum();
+        let mut progress = Progress::new("dumpmem", private + shared, self.lines.take());
+        self.contents(out, &mut progress)?;
+        self.pages(out, &mut progress, &runs)?;
+        progress.finish();
+        Ok(())
+    }
+}
+
+/// Page runs of `bytes` that are not all zero.
+fn nonzero(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (number, page) in bytes.chunks(PAGE).enumerate() {
+        if page == &ZERO[..page.len()] {
+            continue;
+        }
+        let start = number * PAGE;
+        match runs.last_mut() {
+            Some(last) if last.end == start => last.end += page.len(),
+            _ => runs.push(start..start + page.len()),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_pages_cost_nothing() {
+        let mut bytes = vec![0; 5 * PAGE + 10];
+        assert!(nonzero(&bytes).is_empty());
+        bytes[PAGE] = 1;
+        bytes[2 * PAGE + 5] = 1;
+        bytes[5 * PAGE + 9] = 1;
+        assert_eq!(nonzero(&bytes), [PAGE..3 * PAGE, 5 * PAGE..5 * PAGE + 10]);
+    }
+}
