@@ -1,91 +1,166 @@
-//! The one exit-code table and the one error sentence.
+//! Exit codes and the sentence on standard error, in one place for every tool.
 
 use floe_records::Refusals;
-use std::io::Write;
-use std::process::ExitCode;
+use std::{fmt, io, process::ExitCode};
 
-/// Exit codes, the same for every tool.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const REFUSED: u8 = 3;
+const DAMAGED: u8 = 4;
+const NOT_PERMITTED: u8 = 5;
+
+/// Ends the tool with this status and without a word: a wrapper returns its command's own status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Exit {
-    /// All was done.
-    Done = 0,
-    /// Something failed.
-    Failed = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// Something cannot be captured or recreated; the target was left untouched.
-    Refused = 3,
-    /// The stream or image is damaged.
-    Damaged = 4,
-    /// A privilege is missing.
-    NotPermitted = 5,
-}
+pub struct Exit(pub u8);
 
-/// As an error: a command that a tool ran ended with this status, which becomes the tool's own.
-#[derive(Debug)]
-pub struct Status(pub u8);
-
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "status {}", self.0)
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit status {}", self.0)
     }
 }
 
-impl std::error::Error for Status {}
+impl std::error::Error for Exit {}
 
-/// Reads the command line; help goes to stdout, mistakes end with [`Exit::Usage`].
-pub fn parse<T: clap::Parser>() -> T {
-    T::parse()
-}
+/// The tool was called in a way that cannot work. Exit code 2.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Usage(pub String);
 
-/// Runs a tool: `work` returns the exit status, an error becomes a sentence and its code.
-pub fn main(tool: &str, work: impl FnOnce() -> anyhow::Result<u8>) -> ExitCode {
-    match work() {
-        Ok(status) => ExitCode::from(status),
-        Err(error) if error.is::<Status>() => {
-            ExitCode::from(error.downcast_ref::<Status>().map_or(1, |status| status.0))
-        }
-        Err(error) => {
-            report(tool, &error);
-            ExitCode::from(classify(&error) as u8)
-        }
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
-fn report(tool: &str, error: &anyhow::Error) {
-    let mut stderr = std::io::stderr().lock();
-    let text = match error.downcast_ref::<Refusals>() {
-        Some(refusals) => refusals.to_string(),
-        None => format!("{error:#}"),
-    };
+impl std::error::Error for Usage {}
+
+/// A capability is missing. Exit code 5.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotPermitted(
+    /// Its name, `CAP_SYS_PTRACE`.
+    pub &'static str,
+);
+
+impl fmt::Display for NotPermitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not permitted: needs {}", self.0)
+    }
+}
+
+impl std::error::Error for NotPermitted {}
+
+/// Runs a tool: says what went wrong and turns it into the exit code.
+pub fn main(tool: &str, body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    let Err(error) = body() else { return ExitCode::SUCCESS };
+    let (code, text) = judge(&error);
     for line in text.lines() {
-        // Nobody is left to tell when stderr is gone.
-        let _ = writeln!(stderr, "{tool}: {line}");
+        eprintln!("{tool}: {line}");
     }
-    if classify(error) == Exit::NotPermitted && !text.contains("CAP_") {
-        let _ = writeln!(
-            stderr,
-            "{tool}: this needs CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE (root has them)"
+    ExitCode::from(code)
+}
+
+/// The exit code of an error, and its sentence, a line for each refusal.
+fn judge(error: &anyhow::Error) -> (u8, String) {
+    for cause in error.chain() {
+        if let Some(exit) = cause.downcast_ref::<Exit>() {
+            return (exit.0, String::new());
+        }
+        if let Some(refusals) = cause.downcast_ref::<Refusals>() {
+            return (REFUSED, refusals.to_string());
+        }
+        if cause.is::<Usage>() {
+            return (USAGE, sentence(error));
+        }
+        if let Some(floe_stream::Error::Damaged { .. }) = cause.downcast_ref() {
+            return (DAMAGED, sentence(error));
+        }
+        if cause.is::<NotPermitted>() {
+            return (NOT_PERMITTED, sentence(error));
+        }
+        if let Some(needs) = errno(cause).and_then(capability) {
+            let sentence = sentence(error);
+            return (NOT_PERMITTED, format!("{sentence} (needs {needs})"));
+        }
+    }
+    (FAILED, sentence(error))
+}
+
+/// The causes in one line; one that its effect has already told is not told again.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn errno(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    if let Some(error) = cause.downcast_ref::<floe_sys::Error>() {
+        return error.errno();
+    }
+    if let Some(error) = cause.downcast_ref::<nix::Error>() {
+        return Some(*error as i32);
+    }
+    cause.downcast_ref::<io::Error>()?.raw_os_error()
+}
+
+/// Names the capabilities that would have helped: those of the usual ones that are not effective here.
+fn capability(errno: i32) -> Option<String> {
+    const USUAL: [(u32, &str); 5] = [
+        (19, "CAP_SYS_PTRACE"),
+        (21, "CAP_SYS_ADMIN"),
+        (40, "CAP_CHECKPOINT_RESTORE"),
+        (1, "CAP_DAC_OVERRIDE"),
+        (24, "CAP_SYS_RESOURCE"),
+    ];
+    if errno != nix::Error::EPERM as i32 && errno != nix::Error::EACCES as i32 {
+        return None;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    let effective = u64::from_str_radix(line.trim(), 16).unwrap_or(0);
+    let missing: Vec<&str> =
+        USUAL.iter().filter(|(bit, _)| effective >> bit & 1 == 0).map(|(_, name)| *name).collect();
+    Some(if missing.is_empty() { "CAP_SYS_ADMIN".into() } else { missing.join(", ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use floe_records::Refusal;
+
+    fn code(error: impl Into<anyhow::Error>) -> u8 {
+        judge(&error.into()).0
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_code() {
+        let refusal = Refusal {
+            pid: None,
+            object: "fd 5".into(),
+            problem: "is a camera".into(),
+            hint: String::new(),
+        };
+        let damaged = floe_stream::Error::Damaged { at: 3, problem: "torn".into() };
+        assert_eq!(code(anyhow::anyhow!("oops")), 1);
+        assert_eq!(code(Usage("no".into())), 2);
+        assert_eq!(code(Refusals(vec![refusal])), 3);
+        assert_eq!(code(anyhow::Error::from(damaged).context("unable to read")), 4);
+        assert_eq!(code(floe_sys::Error::new("seize", io::Error::from_raw_os_error(1))), 5);
+        assert_eq!(code(io::Error::from_raw_os_error(13)), 5);
+        assert_eq!(code(floe_stream::Error::Io(io::Error::from_raw_os_error(32))), 1);
+        assert_eq!(judge(&Exit(7).into()), (7, String::new()));
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = floe_stream::Error::Io(io::Error::from_raw_os_error(32));
+        assert_eq!(
+            sentence(&error.into()),
+            "unable to transfer the stream: Broken pipe (os error 32)"
         );
     }
-}
-
-fn classify(error: &anyhow::Error) -> Exit {
-    for cause in error.chain() {
-        if cause.is::<Refusals>() {
-            return Exit::Refused;
-        }
-        if matches!(cause.downcast_ref(), Some(floe_stream::Error::Damaged { .. })) {
-            return Exit::Damaged;
-        }
-        let errno = match cause.downcast_ref::<floe_sys::Error>() {
-            Some(error) => error.errno(),
-            None => cause.downcast_ref::<std::io::Error>().and_then(|e| e.raw_os_error()),
-        };
-        if matches!(errno, Some(1 | 13)) {
-            return Exit::NotPermitted;
-        }
-    }
-    Exit::Failed
 }

@@ -1,109 +1,121 @@
-//! A filter of the stream: what it does not know it passes on byte for byte.
+//! A stage of the pipe: reads a stream, adds its part, passes the rest on byte for byte.
 
-use crate::{hangup, output};
-use anyhow::{Context, Result, bail};
-use floe_records::{Begin, Record, TreeEnd};
+use crate::{Held, Input, Output, input, output, wait_for_hangup};
+use anyhow::Context;
+use floe_records::{Begin, TreeEnd};
 use floe_stream::{Item, RawRecord, Reader, Writer};
-use std::fs::File;
-use std::os::fd::AsFd;
 
-/// Where a stage writes its records.
-pub type Out = Writer<File>;
+/// Where a stage writes.
+pub type Out = Writer<Output>;
 
-/// The own work of a filter.
+/// What one stage does with the stream that passes.
 pub trait Stage {
-    /// Does it read the live target, so that it must be held to the end?
-    const NEEDS_TARGET: bool = true;
-    /// Does it sign with a `Stage` record behind `TreeEnd`?
-    const SIGNS: bool = true;
-
-    /// Sees every record before it is passed on.
-    fn observe(&mut self, _raw: &RawRecord) -> Result<()> {
+    /// A record comes by.
+    fn record(&mut self, raw: &RawRecord) -> anyhow::Result<()> {
+        let _ = raw;
         Ok(())
     }
 
-    /// May put another record in a record's place.
-    fn rewrite(&mut self, raw: RawRecord) -> Result<RawRecord> {
-        Ok(raw)
+    /// What goes on in its place; nothing for `None`, and its bulk is dropped as well.
+    fn rewrite(&mut self, raw: RawRecord) -> anyhow::Result<Option<RawRecord>> {
+        Ok(Some(raw))
     }
 
-    /// Adds metadata, directly behind `TreeEnd`.
-    fn metadata(&mut self, _out: &mut Out) -> Result<()> {
+    /// Everything that `freeze` says has come by: the stage's own metadata is written here.
+    fn metadata(&mut self, out: &mut Out) -> anyhow::Result<()> {
+        let _ = out;
         Ok(())
     }
 
-    /// Adds bulk, directly before End.
-    fn bulk(&mut self, _out: &mut Out) -> Result<()> {
+    /// End is about to come: the stage's own bulk is written here.
+    fn bulk(&mut self, out: &mut Out) -> anyhow::Result<()> {
+        let _ = out;
         Ok(())
+    }
+
+    /// Does its work rest on the target standing still until End?
+    fn needs_target(&self) -> bool {
+        true
+    }
+
+    /// Does it add a part that `restore` asks for, and so leave a [`floe_records::Stage`] record?
+    fn leaves_mark(&self) -> bool {
+        self.needs_target()
     }
 }
 
-/// Runs a filter from standard input to standard output.
-pub fn filter<S: Stage>(tool: &str, stage: &mut S) -> Result<u8> {
-    let input = output::input()?;
-    let sink = output::output()?;
-    let mut reader = Reader::new(input);
-    let mut out = Writer::new(sink.try_clone().context("unable to duplicate standard output")?);
+/// Runs `stage` between standard input and standard output, and stays until the reader has hung up.
+pub fn filter(tool: &str, stage: &mut impl Stage) -> anyhow::Result<()> {
+    // Output first: what cannot be written is not read.
+    let out = output()?;
+    let mut reader = Reader::new(input()?);
+    let out = pass(tool, stage, &mut reader, Writer::new(out))?;
+    wait_for_hangup(std::os::fd::AsFd::as_fd(&out)).context("unable to wait for the reader")?;
+    // The hang-up travels up the pipe: the input stays open until here.
+    drop(reader);
+    Ok(())
+}
+
+fn pass(
+    tool: &str,
+    stage: &mut impl Stage,
+    reader: &mut Reader<Input>,
+    mut out: Out,
+) -> anyhow::Result<Output> {
     let mut held = None;
-    let mut tree = false;
-    let mut buffer = vec![0; 256 << 10];
+    let mut complete = false;
+    let mut keep = true;
+    let mut buffer = Vec::new();
     loop {
         match reader.next()? {
             Item::Record(raw) => {
                 if raw.is::<Begin>() {
-                    held = Some(raw.decode::<Begin>()?);
+                    held = Some(Held::new(&raw.decode()?));
                 }
-                stage.observe(&raw)?;
-                let at_tree_end = raw.is::<TreeEnd>();
-                out.raw(&stage.rewrite(raw)?)?;
-                if at_tree_end && !std::mem::replace(&mut tree, true) {
-                    if S::SIGNS {
-                        out.record(&floe_records::Stage { tool: tool.into() })?;
+                stage.record(&raw)?;
+                let last = raw.is::<TreeEnd>();
+                let raw = stage.rewrite(raw)?;
+                keep = raw.is_some();
+                if let Some(raw) = raw {
+                    out.raw(&raw)?;
+                }
+                if last && !complete {
+                    complete = true;
+                    if stage.leaves_mark() {
+                        out.record(&floe_records::Stage { tool: tool.to_owned() })?;
                     }
                     stage.metadata(&mut out)?;
                 }
             }
-            Item::Bulk(len) => pass_bulk(&mut reader, &mut out, len, &mut buffer)?,
+            Item::Bulk(_) if !keep => reader.skip_bulk()?,
+            Item::Bulk(len) => copy(reader, &mut out, len, &mut buffer)?,
             Item::End => break,
         }
     }
-    let at = reader.offset();
-    hangup::nothing_behind_end(reader.get_mut(), at)?;
-    if !tree {
-        return Err(
-            floe_stream::Error::Damaged { at, problem: format!("no {}", TreeEnd::NAME) }.into()
-        );
+    if !complete {
+        let problem = "no TreeEnd: freeze has not finished its part".to_owned();
+        return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
     }
     stage.bulk(&mut out)?;
-    if let (true, Some(begin)) = (S::NEEDS_TARGET, &held) {
-        still_held(begin)?;
+    if let Some(held) = held.filter(|_| stage.needs_target()) {
+        held.check()?;
     }
-    out.end()?;
-    hangup::wait_for_reader(sink.as_fd())?;
-    Ok(0)
+    Ok(out.end()?)
 }
 
-fn pass_bulk(reader: &mut Reader<File>, out: &mut Out, len: u64, buffer: &mut [u8]) -> Result<()> {
+fn copy(
+    reader: &mut Reader<Input>,
+    out: &mut Out,
+    mut len: u64,
+    buffer: &mut Vec<u8>,
+) -> anyhow::Result<()> {
+    buffer.resize(256 << 10, 0);
     out.bulk_head(len)?;
-    let mut left = len;
-    while left > 0 {
-        let piece = left.min(buffer.len() as u64) as usize;
-        reader.read_bulk(&mut buffer[..piece])?;
-        out.bulk_part(&buffer[..piece])?;
-        left -= piece as u64;
-    }
-    Ok(())
-}
-
-/// What was read is worth nothing if the target ran meanwhile.
-fn still_held(begin: &Begin) -> Result<()> {
-    let pid = begin.root;
-    let state = floe_sys::proc_stat(pid.0).ok().map(|stat| stat.state);
-    let holder = floe_sys::proc_stat(begin.holder.0).ok().map(|stat| stat.start_time);
-    if state != Some(b't') || holder != Some(begin.holder_start) {
-        bail!(
-            "pid {pid}: unable to trust what was read: the target is held no more (run the stages under `freeze PID -- COMMAND`)"
-        );
+    while len > 0 {
+        let piece = &mut buffer[..len.min(256 << 10) as usize];
+        reader.read_bulk(piece)?;
+        out.bulk_part(piece)?;
+        len -= piece.len() as u64;
     }
     Ok(())
 }

@@ -1,79 +1,108 @@
-//! How a stage knows that the stages behind it are done.
+//! The hang-up law: who has written End stays until its reader has closed the stream.
 //!
-//! A stage must keep its input open until its reader needs the target no more. A reader of ours takes a shared
-//! flock(2) on its standard input; locks belong to the inode, so the writer sees it from the other end of the
-//! pipe. After End the writer waits until the pipe is drained, and then, if such a reader lives, until it closes.
-//! A foreign reader, which waits for end of file, gets it at once.
+//! A floe reader holds a shared flock on its end of a pipe. A writer that is not granted the exclusive one
+//! thus knows that a floe tool reads, which will close when it is done; any other reader (`cat`, `gzip`)
+//! waits for end-of-file, which only comes when the writer goes.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{Shutdown, shutdown};
-use nix::sys::stat::{SFlag, fstat};
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Duration;
+use crate::ends::kind;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, FlockOperation, flock},
+    io::{Errno, ioctl_fionread},
+    net::{Shutdown, shutdown},
+};
+use std::{io, os::fd::BorrowedFd};
 
-fn kind(fd: BorrowedFd<'_>) -> SFlag {
-    fstat(fd).map_or(SFlag::empty(), |stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT)
-}
-
-/// Marks a pipe as read by one of our tools, for as long as the description lives.
-pub fn mark_reader(fd: BorrowedFd<'_>) {
-    if kind(fd) == SFlag::S_IFIFO {
-        // Without the mark the writer takes us for a foreign reader and does not wait: the target is then
-        // found running at the end, and the stage fails safely.
-        let _ = floe_sys::flock(fd, libc::LOCK_SH | libc::LOCK_NB);
-    }
-}
-
-/// Waits, after End was written to `fd`, until the reader is done with the target.
-pub fn wait_for_reader(fd: BorrowedFd<'_>) -> std::io::Result<()> {
-    match kind(fd) {
-        SFlag::S_IFIFO => wait_pipe(fd),
-        SFlag::S_IFSOCK => wait_socket(fd),
+/// Waits until whoever reads behind `out` has hung up, or need not be waited for.
+pub fn wait(out: BorrowedFd<'_>) -> io::Result<()> {
+    match kind(out) {
+        Some(FileType::Fifo) => pipe(out),
+        Some(FileType::Socket) => socket(out),
         _ => Ok(()),
     }
 }
 
-fn wait_pipe(fd: BorrowedFd<'_>) -> std::io::Result<()> {
-    let mut pause = 20;
-    while !hung_up(fd, PollTimeout::ZERO)? && floe_sys::pipe_queued(fd)? > 0 {
-        std::thread::sleep(Duration::from_micros(pause));
-        pause = (pause * 2).min(5000);
+fn pipe(out: BorrowedFd<'_>) -> io::Result<()> {
+    // No event tells that a pipe has been drained: look again, less and less often.
+    let mut pause = 100_000;
+    while ioctl_fionread(out)? > 0 {
+        if hung_up(out, PollFlags::empty(), Some(pause))? {
+            return Ok(());
+        }
+        pause = (pause * 2).min(20_000_000);
     }
-    match floe_sys::flock(fd, libc::LOCK_EX | libc::LOCK_NB) {
-        Ok(()) => return floe_sys::flock(fd, libc::LOCK_UN),
-        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
-        Err(e) => return Err(e),
+    match flock(out, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => {
+            while !hung_up(out, PollFlags::empty(), None)? {}
+            Ok(())
+        }
+        Err(e) => Err(e.into()),
     }
-    while !hung_up(fd, PollTimeout::NONE)? {}
+}
+
+fn socket(out: BorrowedFd<'_>) -> io::Result<()> {
+    match shutdown(out, Shutdown::Write) {
+        Err(Errno::NOTCONN) => return Ok(()),
+        other => other?,
+    }
+    while !hung_up(out, PollFlags::RDHUP, None)? {}
     Ok(())
 }
 
-fn wait_socket(fd: BorrowedFd<'_>) -> std::io::Result<()> {
-    match shutdown(fd.as_raw_fd(), Shutdown::Write) {
-        Ok(()) | Err(nix::Error::ENOTCONN) => {}
-        Err(e) => return Err(e.into()),
+fn hung_up(out: BorrowedFd<'_>, events: PollFlags, pause: Option<i64>) -> io::Result<bool> {
+    let pause = pause.map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
+    match poll(&mut [PollFd::from_borrowed_fd(out, events)], pause.as_ref()) {
+        Ok(n) => Ok(n > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(e) => Err(e.into()),
     }
-    while !hung_up(fd, PollTimeout::NONE)? {}
-    Ok(())
 }
 
-fn hung_up(fd: BorrowedFd<'_>, timeout: PollTimeout) -> std::io::Result<bool> {
-    let mut watched = [PollFd::new(fd.as_fd(), PollFlags::empty())];
-    match poll(&mut watched, timeout) {
-        Ok(_) | Err(nix::Error::EINTR) => {}
-        Err(e) => return Err(e.into()),
-    }
-    let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
-    Ok(watched[0].revents().is_some_and(|events| events.intersects(gone)))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write, pipe},
+        os::{fd::AsFd, unix::net::UnixStream},
+        thread,
+        time::{Duration, Instant},
+    };
 
-/// Checks that nothing stands behind End: whole for a file, what has arrived for a pipe.
-pub fn nothing_behind_end(input: &mut std::fs::File, at: u64) -> Result<(), floe_stream::Error> {
-    let mut watched = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-    let ready = poll(&mut watched, PollTimeout::ZERO).map_err(std::io::Error::from)? > 0;
-    if ready && input.read(&mut [0])? > 0 {
-        return Err(floe_stream::Error::Damaged { at, problem: "bytes behind End".into() });
+    #[test]
+    fn a_foreign_reader_is_not_waited_for() {
+        let (reader, mut writer) = pipe().unwrap();
+        writer.write_all(b"x").unwrap();
+        let far = thread::spawn(move || {
+            let mut text = String::new();
+            (&reader).read_to_string(&mut text).unwrap();
+            text
+        });
+        wait(writer.as_fd()).unwrap();
+        drop(writer);
+        assert_eq!(far.join().unwrap(), "x");
     }
-    Ok(())
+
+    #[test]
+    fn a_floe_reader_is_waited_for() {
+        let (mut reader, mut writer) = pipe().unwrap();
+        flock(&reader, FlockOperation::LockShared).unwrap();
+        writer.write_all(b"x").unwrap();
+        let start = Instant::now();
+        let far = thread::spawn(move || {
+            reader.read_exact(&mut [0]).unwrap();
+            thread::sleep(Duration::from_millis(50));
+        });
+        wait(writer.as_fd()).unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(50));
+        far.join().unwrap();
+    }
+
+    #[test]
+    fn a_socket_is_waited_for() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let far = thread::spawn(move || (&far).read(&mut [0]).unwrap());
+        wait(near.as_fd()).unwrap();
+        assert_eq!(far.join().unwrap(), 0);
+    }
 }

@@ -1,13 +1,17 @@
-//! How every tool behaves: exit codes, the error sentence, standard streams, filters.
+//! How every tool behaves: exit codes, the sentence on standard error, standard streams, filters, the
+//! hang-up law, and progress. `ARCHITECTURE.md` says how the parts belong together.
+#![forbid(unsafe_code)]
 
+mod ends;
 mod exit;
 mod filter;
 mod hangup;
-mod output;
+mod held;
 mod progress;
 
-pub use exit::{Exit, Status, main, parse};
+pub use ends::{Input, Output, input, output};
+pub use exit::{Exit, NotPermitted, Usage, main};
 pub use filter::{Out, Stage, filter};
-pub use hangup::{mark_reader, nothing_behind_end, wait_for_reader};
-pub use output::{input, output};
+pub use hangup::wait as wait_for_hangup;
+pub use held::Held;
 pub use progress::Progress;

@@ -1,60 +1,74 @@
-//! Long work shows a bar on a terminal, and JSON lines to a descriptor.
+//! Progress of long work: a bar where standard error is a terminal, JSON lines to a descriptor of choice.
 
-use indicatif::{ProgressBar, ProgressStyle};
-use std::fs::File;
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
 
-/// How far some work has come, in bytes.
+/// Shortest time between two JSON lines.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// Counts bytes of work for people and programs.
 pub struct Progress {
-    bar: Option<ProgressBar>,
+    bar: ProgressBar,
     lines: Option<File>,
-    tool: &'static str,
+    tool: String,
     done: u64,
-    total: u64,
+    total: Option<u64>,
     told: Instant,
 }
 
 impl Progress {
-    /// Work of `total` bytes; `lines` gets one JSON object a line, at most five a second.
-    pub fn new(tool: &'static str, total: u64, lines: Option<File>) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(
-                "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-            );
-            let bar = ProgressBar::new(total).with_message(tool);
-            match style {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        });
-        Self { bar, lines, tool, done: 0, total, told: Instant::now() }
+    /// `total` bytes of work, where known; `fd` is the argument of `--progress-fd`.
+    pub fn new(tool: &str, total: Option<u64>, fd: Option<i32>) -> anyhow::Result<Self> {
+        let bar = if io::stderr().is_terminal() {
+            let style = match total {
+                Some(_) => "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+                None => "{msg} {bytes} {bytes_per_sec}",
+            };
+            ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr())
+                .with_style(ProgressStyle::with_template(style)?)
+                .with_message(tool.to_owned())
+        } else {
+            ProgressBar::hidden()
+        };
+        // Opening by way of /proc gives a descriptor of our own without adopting a raw number.
+        let lines = fd
+            .map(|fd| {
+                File::options().append(true).open(format!("/proc/self/fd/{fd}")).map_err(|e| {
+                    crate::Usage(format!("unable to write to --progress-fd {fd}: {e}"))
+                })
+            })
+            .transpose()?;
+        let told = Instant::now();
+        Ok(Self { bar, lines, tool: tool.into(), done: 0, total, told })
     }
 
-    /// `bytes` more are done.
+    /// So many bytes more are done.
     pub fn add(&mut self, bytes: u64) {
         self.done += bytes;
-        if let Some(bar) = &self.bar {
-            bar.set_position(self.done);
-        }
-        if self.lines.is_some() && self.told.elapsed() >= Duration::from_millis(200) {
-            self.tell();
+        self.bar.inc(bytes);
+        if self.lines.is_some() && self.told.elapsed() >= BEAT {
+            self.told = Instant::now();
+            self.tell(false);
         }
     }
 
-    /// All is done; the bar goes away.
+    /// The work is done.
     pub fn finish(mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-        self.tell();
+        self.bar.finish_and_clear();
+        self.tell(true);
     }
 
-    fn tell(&mut self) {
-        self.told = Instant::now();
-        let line = serde_json::json!({ "tool": self.tool, "done": self.done, "total": self.total });
-        // Whoever watches may leave at any time.
-        if self.lines.as_mut().is_some_and(|lines| writeln!(lines, "{line}").is_err()) {
+    fn tell(&mut self, done: bool) {
+        let Some(file) = &mut self.lines else { return };
+        let line = serde_json::json!({
+            "tool": self.tool, "bytes": self.done, "total": self.total, "done": done,
+        });
+        // Nobody listens any more: the work goes on without telling.
+        if file.write_all(format!("{line}\n").as_bytes()).is_err() {
             self.lines = None;
         }
     }

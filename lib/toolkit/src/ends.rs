@@ -1,0 +1,129 @@
+//! Standard input and output as ends of a stream.
+
+use crate::Usage;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::{FileType, FlockOperation, flock, fstat},
+    pipe::fcntl_setpipe_size,
+};
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read, Write},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+/// Standard input, from which a stream comes.
+pub struct Input(File);
+
+/// Standard output, to which a stream goes.
+pub struct Output(File);
+
+/// Standard input; a terminal is refused. Tells the writer that a floe tool listens.
+pub fn input() -> anyhow::Result<Input> {
+    if io::stdin().is_terminal() {
+        return Err(Usage("no stream on standard input, which is a terminal".into()).into());
+    }
+    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    if is_pipe(file.as_fd()) {
+        grow(file.as_fd());
+        flock(&file, FlockOperation::LockShared).map_err(io::Error::from)?;
+    }
+    Ok(Input(file))
+}
+
+/// Standard output; a terminal is refused.
+pub fn output() -> anyhow::Result<Output> {
+    if io::stdout().is_terminal() {
+        let text = "standard output is a terminal: a stream goes to a file or a pipe";
+        return Err(Usage(text.into()).into());
+    }
+    let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    if is_pipe(file.as_fd()) {
+        grow(file.as_fd());
+    }
+    Ok(Output(file))
+}
+
+impl Input {
+    /// The file behind it.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Output {
+    /// The file behind it.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        patient(self.0.as_fd(), PollFlags::IN, || (&self.0).read(to))
+    }
+}
+
+impl Read for &Input {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        patient(self.0.as_fd(), PollFlags::IN, || (&self.0).read(to))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        patient(self.0.as_fd(), PollFlags::OUT, || (&self.0).write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Input {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A shell or ssh may have left the descriptor non-blocking: wait as if it were not.
+fn patient(
+    fd: BorrowedFd<'_>,
+    event: PollFlags,
+    mut work: impl FnMut() -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match work() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                match poll(&mut [PollFd::from_borrowed_fd(fd, event)], None) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    kind(fd) == Some(FileType::Fifo)
+}
+
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<FileType> {
+    fstat(fd).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
+}
+
+/// Makes a pipe as large as the kernel allows, at most 1 MiB. A small pipe works as well.
+fn grow(fd: BorrowedFd<'_>) {
+    let mut size = 1 << 20;
+    while size > 64 << 10 && fcntl_setpipe_size(fd, size).is_err() {
+        size /= 2;
+    }
+}
