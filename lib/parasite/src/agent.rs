@@ -2,6 +2,7 @@
 
 use crate::{Arg, Batch, Call, Entry, Replies, Runner, abi};
 use floe_sys::{Error, Result, read_memory, recv_fds, send_fds, wait_readable, write_memory};
+use floe_tracee::{Stop, Tracee};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A planted parasite, seen from a holder of the far end of its doorbell. Whoever has that end may use it, with
@@ -12,6 +13,8 @@ pub struct Agent {
     arena: u64,
     doorbell: OwnedFd,
     remote_doorbell: i32,
+    /// Set in the thread that planted it: the target's tracer must pass signals on.
+    pub(crate) traced: Option<Tracee>,
 }
 
 impl Agent {
@@ -25,7 +28,7 @@ impl Agent {
             let what = "the arena is not one of this version";
             return Err(Error::because("take up the parasite", what).pid(pid as u32));
         }
-        Ok(Self { pid, arena, doorbell, remote_doorbell: word(1) as i32 })
+        Ok(Self { pid, arena, doorbell, remote_doorbell: word(1) as i32, traced: None })
     }
 
     /// Address of the arena in the target.
@@ -114,7 +117,7 @@ impl Agent {
 
     /// Waits for the end of the batch and reads what became of it.
     fn hear(&self, batch: &Batch) -> Result<Replies> {
-        while !wait_readable(self.doorbell.as_fd(), 200)
+        while !wait_readable(self.doorbell.as_fd(), 20)
             .map_err(|e| Error::new("wait for the parasite", e).pid(self.pid as u32))?
         {
             self.check_alive()?;
@@ -142,6 +145,18 @@ impl Agent {
 
     /// A parasite that was stopped by something else or died will never answer.
     fn check_alive(&self) -> Result<()> {
+        if let Some(tracee) = &self.traced {
+            return match tracee.poll_stop()? {
+                // SIGSTOP cannot be blocked. It counts, but the parasite runs on until it is lifted.
+                Some(Stop::Signal(libc::SIGSTOP)) => tracee.cont_with(libc::SIGSTOP),
+                Some(Stop::Group(_) | Stop::Interrupted) => tracee.cont(),
+                Some(stop) => {
+                    let what = format!("the parasite was stopped by {stop:?}");
+                    Err(Error::because("run system calls", what).pid(self.pid as u32))
+                }
+                None => Ok(()),
+            };
+        }
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
         let state = stat.ok().and_then(|s| s.rsplit_once(") ").map(|(_, r)| r.chars().next()));
         match state.flatten() {

@@ -45,7 +45,8 @@ impl Agent {
         let mut made = Made::default();
         let agent = settle_in(&mut remote, pid, &mut made);
         match agent.and_then(|a| head(tracee, &a, &regs, &xstate, mask).map(|()| a)) {
-            Ok(agent) => {
+            Ok(mut agent) => {
+                agent.traced = Some(tracee.clone());
                 remote.finish_with(&regs)?;
                 tracee.set_regs(&begin(&regs, made.arena, made.image))?;
                 tracee.cont()?;

@@ -16,6 +16,7 @@ use std::{
 /// Counts and checks floating point all the time, for a second and a half.
 const COUNTING: &str = r#"python3 -c '
 import time
+print("ready", flush=True)
 end, n, x = time.monotonic() + 1.5, 0, 0.5
 while time.monotonic() < end:
     n += 1
@@ -28,6 +29,7 @@ const PAUSING: &str = r#"python3 -c '
 import signal
 seen = []
 signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+print("ready", flush=True)
 signal.pause()
 assert seen
 '"#;

@@ -82,6 +82,27 @@ fn a_stub_can_host_the_parasite() {
     kill(stub.tid());
 }
 
+#[test]
+fn a_stop_signal_that_comes_meanwhile_counts_at_the_end() {
+    let target = Target::spawn("sleep 1");
+    let mut tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
+    let mut planted = Agent::plant(&tracee).expect("plant");
+    let mut b = Batch::new();
+    b.call(libc::SYS_getpid, []);
+    // SAFETY: numbers only.
+    unsafe { libc::kill(target.pid, libc::SIGSTOP) };
+    for _ in 0..10 {
+        planted.agent().run(&b).expect("run");
+    }
+    planted.lift(&mut tracee).expect("lift");
+    tracee.detach().expect("detach");
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(state_letter(target.pid), b'T');
+    // SAFETY: numbers only.
+    unsafe { libc::kill(target.pid, libc::SIGCONT) };
+    target.finishes_well();
+}
+
 fn state_letter(pid: i32) -> u8 {
     floe_sys::proc_stat(pid as u32).expect("stat").state
 }
@@ -112,6 +133,7 @@ fn no_signal_is_lost_in_a_storm() {
     let target = Target::spawn(
         "python3 -c 'import signal,time,os\nr,w=os.pipe()\nos.set_blocking(w,False)\n\
          signal.signal(signal.SIGRTMIN, lambda *_: None)\nsignal.set_wakeup_fd(w)\n\
+         print(\"ready\",flush=True)\n\
          end=time.monotonic()+2\nwhile time.monotonic()<end: time.sleep(0.001)\n\
          assert len(os.read(r,65536))==400'",
     );

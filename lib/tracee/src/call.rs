@@ -54,14 +54,18 @@ impl RemoteCall {
     }
 
     fn to_syscall_stop(&self, hook: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        let mut signal = 0;
         loop {
-            self.tracee.cont_to_syscall()?;
+            self.tracee.cont_to_syscall(signal)?;
+            signal = 0;
             match self.tracee.wait_stop()? {
                 Stop::Syscall => return Ok(()),
                 Stop::Interrupted | Stop::Group(_) => {}
                 Stop::Event(kind) => {
                     hook(Event { kind, message: self.tracee.event_message()? })?;
                 }
+                // Cannot be blocked; the process is then stopped by job control, and stays so at detach.
+                Stop::Signal(libc::SIGSTOP) => signal = libc::SIGSTOP,
                 Stop::Signal(signal) => {
                     // Blocked signals are not delivered, so this one was forced: a fault.
                     let what = format!("signal {signal} came during a remote system call");

@@ -189,9 +189,9 @@ impl Tracee {
         self.request(libc::PTRACE_CONT, signal as u64, "let it run")
     }
 
-    /// Lets it run to the next entry or exit of a system call.
-    pub fn cont_to_syscall(&self) -> Result<()> {
-        self.request(libc::PTRACE_SYSCALL, 0, "let it run to a system call")
+    /// Lets it run, with a signal or 0, to the next entry or exit of a system call.
+    pub fn cont_to_syscall(&self, signal: i32) -> Result<()> {
+        self.request(libc::PTRACE_SYSCALL, signal as u64, "let it run to a system call")
     }
 
     /// Asks it to stop; [`Tracee::wait_stop`] tells when it did.
@@ -203,6 +203,11 @@ impl Tracee {
     pub fn wait_stop(&self) -> Result<Stop> {
         let status = raw::wait(self.tid, true)?;
         status.map(Stop::of).ok_or_else(|| self.error("wait for it to stop", libc::ECHILD))
+    }
+
+    /// The next stop if it has come already.
+    pub fn poll_stop(&self) -> Result<Option<Stop>> {
+        Ok(raw::wait(self.tid, false)?.map(Stop::of))
     }
 
     /// From any ptrace stop to PTRACE_EVENT_STOP, without running an instruction unless a signal is

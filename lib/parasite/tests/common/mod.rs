@@ -3,6 +3,7 @@
 
 use floe_tracee::{Regs, Tracee};
 use std::{
+    io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -14,13 +15,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// Starts a command; one that has "ready" in it says so when it is.
     pub fn spawn(command: &str) -> Self {
-        let child = Command::new("sh")
+        let mut child = Command::new("sh")
             .args(["-c", &format!("exec {command}")])
             .stdout(Stdio::piped())
             .spawn()
             .expect("spawn");
         let pid = child.id() as i32;
+        if command.contains("ready") {
+            let mut line = String::new();
+            let mut out = BufReader::new(child.stdout.as_mut().expect("stdout"));
+            out.read_line(&mut line).expect("ready");
+            assert_eq!(line, "ready\n");
+        }
         std::thread::sleep(Duration::from_millis(200));
         Self { child, pid }
     }
