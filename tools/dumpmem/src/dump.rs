@@ -5,7 +5,7 @@ use floe_capture::memory::{Scanner, carried, contents, describe};
 use floe_records::{Addr, Object, ObjectData, ObjectId, Pages, Pid, Vma, VmaKind, Vmas};
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Progress, Stage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -19,18 +19,21 @@ const RUN: usize = 256 << 10;
 pub struct DumpMem {
     vmas: Vec<(Pid, Vma)>,
     objects: BTreeMap<ObjectId, (Object, File)>,
-    lines: Option<File>,
+    progress_fd: Option<i32>,
 }
 
 impl DumpMem {
-    /// `progress` is a descriptor for JSON lines.
-    pub fn new(progress: Option<u32>) -> Result<Self> {
-        let open = |fd| File::options().write(true).open(format!("/proc/self/fd/{fd}"));
-        let lines = progress.map(open).transpose().context("unable to open --progress-fd")?;
-        Ok(Self { vmas: Vec::new(), objects: BTreeMap::new(), lines })
+    /// `progress_fd` is a descriptor for JSON lines.
+    pub fn new(progress_fd: Option<i32>) -> Self {
+        Self { vmas: Vec::new(), objects: BTreeMap::new(), progress_fd }
     }
 
-    fn pages(&self, out: &mut Out, progress: &mut Progress, runs: &[(Pid, Range<u64>)]) -> Result<()> {
+    fn pages(
+        &self,
+        out: &mut Out,
+        progress: &mut Progress,
+        runs: &[(Pid, Range<u64>)],
+    ) -> Result<()> {
         let mut buffer = vec![0; RUN];
         for (pid, run) in runs {
             let mut at = run.start;
@@ -72,7 +75,7 @@ impl DumpMem {
 }
 
 impl Stage for DumpMem {
-    fn observe(&mut self, raw: &RawRecord) -> Result<()> {
+    fn record(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
             let wanted = vmas.into_iter().filter(|vma| carried(vma) || vma.kind == VmaKind::Object);
@@ -88,9 +91,9 @@ impl Stage for DumpMem {
                 continue;
             }
             let (object, file) = describe(pid.0, vma)?;
-            if !self.objects.contains_key(&object.id) {
+            if let Entry::Vacant(place) = self.objects.entry(object.id) {
                 out.record(&object)?;
-                self.objects.insert(object.id, (object, file));
+                place.insert((object, file));
             }
         }
         Ok(())
@@ -110,7 +113,7 @@ impl Stage for DumpMem {
         }
         let private: u64 = runs.iter().map(|(_, run)| run.end - run.start).sum();
         let shared: u64 = self.objects.values().map(|(object, _)| object.size).sum();
-        let mut progress = Progress::new("dumpmem", private + shared, self.lines.take());
+        let mut progress = Progress::new("dumpmem", Some(private + shared), self.progress_fd)?;
         self.contents(out, &mut progress)?;
         self.pages(out, &mut progress, &runs)?;
         progress.finish();

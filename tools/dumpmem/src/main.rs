@@ -12,12 +12,12 @@ use std::process::ExitCode;
 struct Cli {
     /// Tell progress as JSON lines to this descriptor.
     #[arg(long, value_name = "FD")]
-    progress_fd: Option<u32>,
+    progress_fd: Option<i32>,
 }
 
 fn main() -> ExitCode {
-    let cli: Cli = floe_toolkit::parse();
+    let cli = Cli::parse();
     floe_toolkit::main("dumpmem", || {
-        floe_toolkit::filter("dumpmem", &mut dump::DumpMem::new(cli.progress_fd)?)
+        floe_toolkit::filter("dumpmem", &mut dump::DumpMem::new(cli.progress_fd))
     })
 }
