@@ -1,0 +1,80 @@
+//! Working directory, root, umask; and the making of file references.
+
+use crate::proc;
+use floe_records::{FileRef, Fs, Pid};
+use floe_sys::Result;
+use std::{
+    fs::{self, OpenOptions},
+    os::fd::AsRawFd,
+    os::unix::{ffi::OsStrExt, ffi::OsStringExt, fs::MetadataExt, fs::OpenOptionsExt},
+    path::PathBuf,
+};
+
+const DELETED: &[u8] = b" (deleted)";
+
+pub(crate) fn fs_record(pid: u32) -> Result<Fs> {
+    let umask = proc::Status::of(pid)?;
+    let umask = u32::from_str_radix(umask.get("Umask"), 8)
+        .map_err(|e| proc::unable(pid, "status", std::io::Error::other(e)))?;
+    let mut root = link(pid, "root")?;
+    root.path = root_path(pid)?.into();
+    Ok(Fs { pid: Pid(pid), cwd: link(pid, "cwd")?, root, umask })
+}
+
+/// Where the root of the process lies.
+pub(crate) fn root_path(pid: u32) -> Result<Vec<u8>> {
+    let path = fs::read_link(proc::path(pid, "root")).map_err(|e| proc::unable(pid, "root", e))?;
+    Ok(path.into_os_string().into_vec())
+}
+
+/// The file behind a link of /proc/PID: `exe`, `cwd`, `root`.
+pub(crate) fn link(pid: u32, name: &str) -> Result<FileRef> {
+    let link = proc::path(pid, name);
+    let fail = |e| proc::unable(pid, name, e);
+    let path = fs::read_link(&link).map_err(fail)?.into_os_string().into_vec();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
+        .open(&link)
+        .map_err(fail)?;
+    let meta = file.metadata().map_err(fail)?;
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()));
+    let mnt_id = info
+        .ok()
+        .and_then(|text| text.lines().find_map(|l| l.strip_prefix("mnt_id:")?.trim().parse().ok()));
+    let (path, deleted) = without_suffix(pid, path, meta.dev(), meta.ino());
+    let path = below_root(path, &root_path(pid)?);
+    Ok(FileRef { path: path.into(), dev: meta.dev(), ino: meta.ino(), mnt_id, deleted })
+}
+
+/// A path as the process sees it, from the path as we see it.
+pub(crate) fn below_root(path: Vec<u8>, root: &[u8]) -> Vec<u8> {
+    if root == b"/" {
+        return path;
+    }
+    match path.strip_prefix(root) {
+        Some([]) => b"/".to_vec(),
+        Some(rest) if rest[0] == b'/' => rest.to_vec(),
+        _ => path,
+    }
+}
+
+/// Takes ` (deleted)` off where it is the kernel's remark and no part of the name.
+pub(crate) fn without_suffix(pid: u32, path: Vec<u8>, dev: u64, ino: u64) -> (Vec<u8>, bool) {
+    let Some(bare) = path.strip_suffix(DELETED) else { return (path, false) };
+    if leads_to(pid, &path, dev, ino) {
+        return (path, false);
+    }
+    // Unlinked, and linked again under the old name since: still there for whoever opens it.
+    let deleted = !leads_to(pid, bare, dev, ino);
+    (bare.to_vec(), deleted)
+}
+
+/// Whether the path, in the mount namespace of the process, leads to this inode.
+fn leads_to(pid: u32, path: &[u8], dev: u64, ino: u64) -> bool {
+    let mut full = PathBuf::from(format!("/proc/{pid}/root"));
+    let Ok(root) = root_path(pid) else { return false };
+    let inner = below_root(path.to_vec(), &root);
+    full.push(std::ffi::OsStr::from_bytes(inner.strip_prefix(b"/").unwrap_or(&inner)));
+    fs::symlink_metadata(full).is_ok_and(|m| m.dev() == dev && m.ino() == ino)
+}

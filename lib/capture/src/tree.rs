@@ -1,0 +1,259 @@
+//! A whole process tree that stands still, and its records.
+
+use crate::{
+    Error, Result, ask, creds, fs, limits, mm,
+    preflight::{self, refusal},
+    proc::{self, Stat},
+    process, sched, signals, thread, timers, vmas,
+};
+use floe_records::*;
+use floe_tracee::{Tracee, borrow_memory, find_syscall_insn, return_memory, seize_all};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, Instant},
+};
+
+/// How long we run after a tree that grows while it is being stopped.
+const CHASE: Duration = Duration::from_secs(1);
+/// Scratch memory for the answers; a page for the common ones and 64 bytes for each timer.
+const SCRATCH: usize = 16 << 10;
+/// VMAs to a record.
+const VMAS: usize = 1024;
+
+/// A process that is held.
+#[derive(Debug)]
+pub struct Held {
+    /// Its id.
+    pub pid: u32,
+    /// Its threads, the leader first; empty for a zombie.
+    pub threads: Vec<Tracee>,
+    /// Its wait status, for a zombie.
+    pub zombie: Option<u32>,
+}
+
+/// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on.
+#[derive(Debug)]
+pub struct Tree(Vec<Held>);
+
+/// All records of one process, to be written in this order.
+#[derive(Debug)]
+pub struct ProcessRecords {
+    /// Ids and relations.
+    pub process: Process,
+    /// What only a living process has.
+    pub living: Option<Living>,
+}
+
+/// Records of a process that is no zombie.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Living {
+    pub mm: Mm,
+    pub vmas: Vec<Vmas>,
+    pub fs: Fs,
+    pub limits: Limits,
+    pub signals: ProcessSignals,
+    pub timers: Timers,
+    pub threads: Vec<(Thread, ThreadSignals, Creds, Sched)>,
+}
+
+impl Tree {
+    /// Stops every thread of every process below and including `root`.
+    pub fn seize(root: u32) -> Result<Self> {
+        let begin = Instant::now();
+        let mut seized: BTreeMap<u32, Tracee> = BTreeMap::new();
+        loop {
+            let late = begin.elapsed() > CHASE;
+            let pids = preflight::tree(root);
+            let new: Vec<i32> = (pids.iter().flat_map(|&pid| proc::tids(pid)))
+                .filter(|tid| {
+                    !seized.contains_key(tid) && Stat::of(*tid).is_ok_and(|s| !s.is_dead())
+                })
+                .map(|tid| tid as i32)
+                .collect();
+            // Whoever is stopped makes no children, so a scan that finds nothing new saw everything.
+            if new.is_empty() {
+                return Self::arrange(root, &pids, seized);
+            }
+            if late {
+                release(seized.into_values());
+                let hint = "try again, or stop it from growing";
+                let problem = "it grew faster than it could be stopped within a second";
+                return Err(Error::refuse(refusal(root, "the tree", problem, hint)));
+            }
+            for (tid, result) in seize_all(&new) {
+                match result {
+                    Ok(tracee) => drop(seized.insert(tid as u32, tracee)),
+                    Err(e) if e.errno() == Some(libc::ESRCH) => {}
+                    Err(e) => {
+                        release(seized.into_values());
+                        return Err(e.into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn arrange(root: u32, pids: &[u32], mut seized: BTreeMap<u32, Tracee>) -> Result<Self> {
+        let mut all = Vec::new();
+        let mut refusals = Vec::new();
+        for &pid in pids {
+            let stat = Stat::of(pid)?;
+            let mut threads: Vec<Tracee> =
+                proc::tids(pid).iter().filter_map(|tid| seized.remove(tid)).collect();
+            threads.sort_by_key(|t| t.tid() as u32 != pid);
+            if stat.is_dead() && (pid == root || !threads.is_empty()) {
+                refusals.push(refusal(pid, "the process", "it, or its main thread, has ended", ""));
+            }
+            let zombie = stat.is_dead().then(|| stat.field(52) as u32);
+            all.push(Held { pid, threads, zombie });
+        }
+        // Threads that were killed meanwhile are nobody's any more.
+        release(seized.into_values());
+        let tree = Self(all);
+        if refusals.is_empty() {
+            return Ok(tree);
+        }
+        tree.detach();
+        Err(Refusals(refusals).into())
+    }
+
+    /// The processes, parents before children.
+    pub fn processes(&self) -> &[Held] {
+        &self.0
+    }
+
+    /// How many threads are held.
+    pub fn threads(&self) -> usize {
+        self.0.iter().map(|p| p.threads.len()).sum()
+    }
+
+    /// XCR0 as the kernel notes it in each extended state block.
+    pub fn xfeatures(&self) -> Result<u64> {
+        let Some(leader) = self.0.first().and_then(|p| p.threads.first()) else { return Ok(0) };
+        let xstate = leader.xstate()?;
+        Ok(xstate.get(464..472).and_then(|b| b.try_into().ok()).map_or(3, u64::from_ne_bytes))
+    }
+
+    /// All records. The processes are asked, and put back exactly as they were.
+    pub fn capture(&mut self) -> Result<Vec<ProcessRecords>> {
+        let mut refusals = Vec::new();
+        let mut all = Vec::new();
+        for held in &self.0 {
+            match held.zombie {
+                Some(status) => {
+                    let process = process::process(held.pid, State::Zombie(status), None)?;
+                    all.push(ProcessRecords { process, living: None });
+                }
+                None => all.push(living(held, &mut refusals)?),
+            }
+        }
+        if refusals.is_empty() { Ok(all) } else { Err(Refusals(refusals).into()) }
+    }
+
+    /// Sends a signal to every process.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        for held in self.0.iter().filter(|p| p.zombie.is_none()) {
+            let pidfd = floe_sys::pidfd_open(held.pid as i32)?;
+            floe_sys::pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), signal)
+                .map_err(|e| e.pid(held.pid))?;
+        }
+        Ok(())
+    }
+
+    /// Kills every process while it stands still, and waits until their ids are free. Gives the pids whose
+    /// parent has not waited for them by then.
+    pub fn kill(self, patience: Duration) -> Result<Vec<u32>> {
+        self.signal(libc::SIGKILL)?;
+        let pids: Vec<u32> = self.0.iter().map(|p| p.pid).collect();
+        // A tracee that was killed is first reported to its tracer, and only then to its parent.
+        for tracee in self.0.into_iter().flat_map(|p| p.threads) {
+            while tracee.wait_stop().is_ok_and(|stop| !stop.is_end()) {}
+        }
+        let begin = Instant::now();
+        loop {
+            let left: Vec<u32> =
+                pids.iter().copied().filter(|&pid| proc::path(pid, "stat").exists()).collect();
+            if left.is_empty() || begin.elapsed() > patience {
+                return Ok(left);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Lets everything run on.
+    pub fn detach(self) {
+        release(self.0.into_iter().flat_map(|p| p.threads));
+    }
+}
+
+/// A thread that is gone needs no release.
+fn release(tracees: impl IntoIterator<Item = Tracee>) {
+    for tracee in tracees {
+        let _ = tracee.detach();
+    }
+}
+
+fn living(held: &Held, refusals: &mut Vec<Refusal>) -> Result<ProcessRecords> {
+    let pid = held.pid;
+    // Read before anything is borrowed from the process, so that only its own shows.
+    let layout = vmas::layout(pid)?;
+    refusals.extend(layout.refusals);
+    preflight::again(pid, refusals)?;
+    let definitions = timers::definitions(pid)?;
+    let Some(leader) = held.threads.first() else {
+        return Err(Error::refuse(refusal(pid, "the process", "it has no threads", "")));
+    };
+    let ids: Vec<u32> = definitions.iter().map(|t| t.id).collect();
+    let (answers, by_thread) = questions(held, leader, &ids)?;
+    let state = leader.stopped_by().map_or(State::Alive, |s| State::Stopped(s as u32));
+    let seen: HashSet<i32> = held.threads.iter().map(Tracee::tid).collect();
+    debug_assert_eq!(seen.len(), held.threads.len());
+    let mut threads = Vec::with_capacity(held.threads.len());
+    for (tracee, answers) in held.threads.iter().zip(&by_thread) {
+        let tid = tracee.tid() as u32;
+        threads.push((
+            thread::thread(pid, tracee, answers)?,
+            signals::thread(pid, tracee, answers)?,
+            creds::creds(pid, tid, answers)?,
+            sched::sched(pid, tid)?,
+        ));
+    }
+    let living = Living {
+        mm: mm::mm(pid, answers.brk, &layout.vmas)?,
+        fs: fs::fs_record(pid)?,
+        limits: limits::limits(pid)?,
+        signals: signals::process(pid, leader, &answers)?,
+        timers: timers::timers(pid, definitions, &answers),
+        threads,
+        vmas: pieces(pid, layout.vmas),
+    };
+    Ok(ProcessRecords {
+        process: process::process(pid, state, Some(&answers))?,
+        living: Some(living),
+    })
+}
+
+fn pieces(pid: u32, vmas: Vec<Vma>) -> Vec<Vmas> {
+    vmas.chunks(VMAS).map(|some| Vmas { pid: Pid(pid), vmas: some.to_vec() }).collect()
+}
+
+/// Asks a process and its threads; what was borrowed is given back also when a question failed.
+fn questions(
+    held: &Held,
+    leader: &Tracee,
+    timer_ids: &[u32],
+) -> Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
+    let insn = find_syscall_insn(held.pid as i32)?;
+    let regs = leader.regs_outside_rseq()?;
+    if regs != leader.regs()? {
+        leader.set_regs(&regs)?;
+    }
+    let scratch = borrow_memory(leader, insn, SCRATCH + 64 * timer_ids.len())?;
+    let asked = ask::process(leader, insn, scratch, timer_ids).and_then(|answers| {
+        let each = held.threads.iter().map(|tracee| ask::thread(tracee, insn, scratch));
+        Ok((answers, each.collect::<floe_sys::Result<Vec<_>>>()?))
+    });
+    return_memory(leader, insn, scratch)?;
+    Ok(asked?)
+}
