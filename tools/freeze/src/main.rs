@@ -1,2 +1,11 @@
-//! See doc/freeze.md.
-fn main() {}
+//! Holds a process tree still and writes what it is; see doc/freeze.md.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod command;
+mod interrupt;
+mod write;
+
+fn main() -> std::process::ExitCode {
+    floe_toolkit::main("freeze", cli::run)
+}

@@ -1,0 +1,77 @@
+//! SIGINT, SIGTERM and SIGHUP: never in the midst of a question to the target.
+
+use anyhow::{Context, Result};
+use nix::{
+    sys::signal::{SigSet, Signal, kill},
+    unistd::Pid,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI32, Ordering},
+};
+
+/// What the watcher does with a signal, besides noting it.
+const NOTE: i32 = 0;
+const END: i32 = -1;
+
+/// A thread that waits for the signals that ask us to end.
+pub struct Interrupt {
+    /// [`NOTE`], [`END`], or the pid of COMMAND.
+    then: Arc<AtomicI32>,
+    caught: Arc<AtomicI32>,
+}
+
+impl Interrupt {
+    /// Blocks the signals in this thread and those it starts, and watches for them.
+    pub fn watch() -> Result<Self> {
+        let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        set.thread_block().context("unable to block signals")?;
+        let this = Self { then: Arc::default(), caught: Arc::default() };
+        let (then, caught) = (this.then.clone(), this.caught.clone());
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                while let Ok(signal) = set.wait() {
+                    caught.store(signal as i32, Ordering::SeqCst);
+                    act(then.load(Ordering::SeqCst), signal as i32);
+                }
+            })
+            .context("unable to start a thread")?;
+        Ok(this)
+    }
+
+    /// The signal that has come.
+    pub fn caught(&self) -> Option<u8> {
+        match self.caught.load(Ordering::SeqCst) {
+            0 => None,
+            signal => Some(signal as u8),
+        }
+    }
+
+    /// From now on a signal ends COMMAND.
+    pub fn kill_on_signal(&self, command: u32) {
+        self.set(command as i32);
+    }
+
+    /// From now on a signal ends us.
+    pub fn end_process(&self) {
+        self.set(END);
+    }
+
+    fn set(&self, then: i32) {
+        self.then.store(then, Ordering::SeqCst);
+        // One that came just before has not been acted on.
+        if let Some(signal) = self.caught() {
+            act(then, i32::from(signal));
+        }
+    }
+}
+
+fn act(then: i32, signal: i32) {
+    match then {
+        NOTE => {}
+        END => std::process::exit(128 + signal),
+        // It may have ended by itself.
+        command => drop(kill(Pid::from_raw(command), Signal::SIGKILL)),
+    }
+}

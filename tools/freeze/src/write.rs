@@ -1,0 +1,97 @@
+//! The records of a held tree, as a stream.
+
+use anyhow::{Context, Result};
+use floe_capture::{
+    proc::Stat,
+    tree::{Living, ProcessRecords, Tree},
+};
+use floe_records::{Begin, Bytes, FORMAT, Pid, TreeEnd};
+use crate::cli::plain;
+use floe_stream::Writer;
+use nix::time::{ClockId, clock_gettime};
+use std::io::{self, Write};
+
+/// All that freeze writes.
+pub struct Held {
+    begin: Begin,
+    processes: Vec<ProcessRecords>,
+    end: TreeEnd,
+}
+
+/// Reads everything about a tree.
+pub fn collect(root: u32, tree: &mut Tree) -> Result<Held> {
+    let begin = begin(root, tree)?;
+    let processes = tree.capture().map_err(plain)?;
+    let end =
+        TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
+    Ok(Held { begin, processes, end })
+}
+
+fn begin(root: u32, tree: &Tree) -> Result<Begin> {
+    let file = |path: &str| -> Result<Bytes> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
+        Ok(text.trim_end().into())
+    };
+    let now = |clock: ClockId| -> Result<u64> {
+        let time = clock_gettime(clock).context("unable to read a clock")?;
+        Ok(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+    };
+    let holder = std::process::id();
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(4096);
+    Ok(Begin {
+        format: FORMAT,
+        arch: std::env::consts::ARCH.to_owned(),
+        page_size: page as u32,
+        kernel: file("/proc/sys/kernel/osrelease")?,
+        boot_id: file("/proc/sys/kernel/random/boot_id")?,
+        writer: concat!("freeze ", env!("CARGO_PKG_VERSION")).to_owned(),
+        root: Pid(root),
+        holder: Pid(holder),
+        holder_start: Stat::of(holder)?.start_time(),
+        realtime_ns: now(ClockId::CLOCK_REALTIME)?,
+        monotonic_ns: now(ClockId::CLOCK_MONOTONIC)?,
+        boottime_ns: now(ClockId::CLOCK_BOOTTIME)?,
+        xfeatures: tree.xfeatures().map_err(plain)?,
+    })
+}
+
+/// Writes it all, End included.
+pub fn write(held: Held, out: impl Write) -> Result<()> {
+    let mut w = Writer::new(out);
+    w.record(&held.begin)?;
+    for process in &held.processes {
+        w.record(&process.process)?;
+        if let Some(living) = &process.living {
+            write_living(living, &mut w)?;
+        }
+    }
+    w.record(&held.end)?;
+    w.end()?;
+    Ok(())
+}
+
+fn write_living<W: Write>(living: &Living, w: &mut Writer<W>) -> floe_stream::Result<()> {
+    w.record(&living.mm)?;
+    for vmas in &living.vmas {
+        w.record(vmas)?;
+    }
+    w.record(&living.fs)?;
+    w.record(&living.limits)?;
+    w.record(&living.signals)?;
+    w.record(&living.timers)?;
+    for (thread, signals, creds, sched) in &living.threads {
+        w.record(thread)?;
+        w.record(signals)?;
+        w.record(creds)?;
+        w.record(sched)?;
+    }
+    Ok(())
+}
+
+/// Whether the reader went away.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+            || matches!(cause.downcast_ref(), Some(floe_stream::Error::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
