@@ -1,1 +1,18 @@
-//! See ARCHITECTURE.md.
+//! The image file: a stream in canonical order whose bulk lies at page boundaries, with an index at the end.
+//! Whoever reads it in one go reads a stream; whoever can seek finds each run of bulk. FORMAT.md says it in
+//! full.
+#![forbid(unsafe_code)]
+
+mod error;
+mod layout;
+mod names;
+mod open;
+mod pack;
+mod temp;
+mod view;
+
+pub use error::{Error, Result};
+pub use names::name;
+pub use open::{Image, Run, open, verify};
+pub use pack::{Meta, pack, pack_file, unpack};
+pub use view::{Seen, json, walk};

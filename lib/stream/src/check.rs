@@ -17,7 +17,7 @@ pub struct Tally {
 impl Tally {
     /// The item that says it: `[kind, 1, [records, bulk, check]]`, numbers in their 8-byte form. It has one
     /// encoding only, so that a reader compares it whole.
-    pub(crate) fn item(&self, kind: u16) -> Vec<u8> {
+    pub fn item(&self, kind: u16) -> Vec<u8> {
         let mut bytes = vec![0x83, 0x19];
         bytes.extend(kind.to_be_bytes());
         bytes.extend([1, 0x83]);
@@ -28,12 +28,14 @@ impl Tally {
         bytes
     }
 
-    pub(crate) fn record(&mut self, bytes: &[u8]) {
+    /// Counts a record.
+    pub fn record(&mut self, bytes: &[u8]) {
         self.records += 1;
         self.chain(xxh3_64(bytes));
     }
 
-    pub(crate) fn finish_bulk(&mut self, len: u64, digest: u64) {
+    /// Counts a bulk string with this digest of its content.
+    pub fn finish_bulk(&mut self, len: u64, digest: u64) {
         self.bulk += len;
         self.chain(digest);
     }

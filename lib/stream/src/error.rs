@@ -20,7 +20,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn damaged(at: u64, problem: impl Into<String>) -> Self {
+    /// Damage at this offset.
+    pub fn damaged(at: u64, problem: impl Into<String>) -> Self {
         Self::Damaged { at, problem: problem.into() }
     }
 }

@@ -33,6 +33,23 @@ impl RawRecord {
         Ok(Self { kind: T::KIND, version: T::VERSION, bytes, body, at: 0 })
     }
 
+    /// A record from its parts; `body` is one CBOR item.
+    pub fn from_parts(kind: u16, version: u16, body: &[u8]) -> Self {
+        let mut bytes = vec![0x83];
+        head(&mut bytes, kind);
+        head(&mut bytes, version);
+        let start = bytes.len();
+        bytes.extend_from_slice(body);
+        Self { kind, version, bytes, body: start, at: 0 }
+    }
+
+    /// The record at the start of `bytes`, for those that stand in an index; `at` is their offset.
+    pub fn parse(bytes: &[u8], at: u64) -> Result<Self> {
+        let mut record = crate::Reader::new(bytes).record_item()?;
+        record.at = at;
+        Ok(record)
+    }
+
     /// Is it of this kind, whatever its version?
     pub fn is<T: Record>(&self) -> bool {
         self.kind == T::KIND

@@ -16,6 +16,12 @@ pub use writer::Writer;
 
 /// Kind of the record that carries the running checksum between metadata and bulk.
 pub const SEAL: u16 = 99;
+/// Kind of the filler in an image that puts bulk at a page boundary.
+pub const PAD: u16 = 98;
+/// Kind of an image's index records.
+pub const INDEX: u16 = 900;
+/// Kind of the record right before an image's End that says where the index is.
+pub const INDEX_AT: u16 = 901;
 /// Kind of the last record.
 pub const END: u16 = 999;
 /// Longest record, bytes.

@@ -1,6 +1,8 @@
 //! Reads a stream from a stranger: nothing is believed, and nothing is allocated that has not arrived.
 
-use crate::{Check, END, Error, MAX_BULK, MAX_RECORD, RawRecord, Result, SEAL, Tally};
+use crate::{
+    Check, END, Error, INDEX, INDEX_AT, MAX_BULK, MAX_RECORD, PAD, RawRecord, Result, SEAL, Tally,
+};
 use floe_records::{Begin, Record};
 use std::io::{self, Read};
 
@@ -73,7 +75,10 @@ impl<R: Read> Reader<R> {
                         ));
                     }
                     self.tally.record(&record.bytes);
-                    return Ok(Item::Record(record));
+                    // An image is a stream with an index, which is of no use to who reads it in one go.
+                    if !matches!(kind, PAD | INDEX | INDEX_AT) {
+                        return Ok(Item::Record(record));
+                    }
                 }
             }
         }
@@ -162,7 +167,7 @@ impl<R: Read> Reader<R> {
         Ok(Item::Bulk(len))
     }
 
-    fn record_item(&mut self) -> Result<RawRecord> {
+    pub(crate) fn record_item(&mut self) -> Result<RawRecord> {
         let at = self.at;
         let mut bytes = Vec::new();
         if self.head(&mut bytes)? != (4, Some(3)) {

@@ -13,6 +13,8 @@ pub struct Writer<W: Write> {
     left: u64,
     bulk: u64,
     check: Check,
+    digest: u64,
+    at: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -26,6 +28,8 @@ impl<W: Write> Writer<W> {
             left: 0,
             bulk: 0,
             check: Check::default(),
+            digest: 0,
+            at: 0,
         }
     }
 
@@ -39,12 +43,23 @@ impl<W: Write> Writer<W> {
         if self.left > 0 {
             return Err(io::Error::other("a record inside of bulk").into());
         }
-        if record.kind >= FIRST_BULK_KIND && !self.sealed {
-            self.sealed = true;
-            self.tally_item(SEAL)?;
+        if record.kind >= FIRST_BULK_KIND {
+            self.seal()?;
         }
         self.tally.record(&record.bytes);
         self.put(&record.bytes)
+    }
+
+    /// Writes the Seal, once: what comes before it can be trusted without what comes behind.
+    pub fn seal(&mut self) -> Result<()> {
+        if self.sealed {
+            return Ok(());
+        }
+        if self.left > 0 {
+            return Err(io::Error::other("a Seal inside of bulk").into());
+        }
+        self.sealed = true;
+        self.tally_item(SEAL)
     }
 
     /// Writes a whole bulk string.
@@ -63,7 +78,7 @@ impl<W: Write> Writer<W> {
         (self.left, self.bulk, self.check) = (len, len, Check::default());
         self.put(&head)?;
         if len == 0 {
-            self.tally.finish_bulk(0, self.check.digest());
+            self.finish_bulk();
         }
         Ok(())
     }
@@ -77,7 +92,7 @@ impl<W: Write> Writer<W> {
         self.put(bytes)?;
         self.left = left;
         if left == 0 && !bytes.is_empty() {
-            self.tally.finish_bulk(self.bulk, self.check.digest());
+            self.finish_bulk();
         }
         Ok(())
     }
@@ -103,6 +118,21 @@ impl<W: Write> Writer<W> {
         self.tally
     }
 
+    /// XXH3-64 of the content of the last whole bulk string.
+    pub fn bulk_digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Byte offset of what comes next.
+    pub fn offset(&self) -> u64 {
+        self.at
+    }
+
+    fn finish_bulk(&mut self) {
+        self.digest = self.check.digest();
+        self.tally.finish_bulk(self.bulk, self.digest);
+    }
+
     fn tally_item(&mut self, kind: u16) -> Result<()> {
         let bytes = self.tally.item(kind);
         self.put(&bytes)
@@ -113,6 +143,7 @@ impl<W: Write> Writer<W> {
             return Err(io::Error::other("an earlier write failed").into());
         }
         let written = self.out.write_all(bytes);
+        self.at += bytes.len() as u64;
         self.latch(written)
     }
 

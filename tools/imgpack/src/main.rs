@@ -1,2 +1,120 @@
-//! See doc/imgpack.md.
-fn main() {}
+//! imgpack: stream to image file and back, and images for people. See doc/imgpack.md.
+#![forbid(unsafe_code)]
+
+mod show;
+
+use anyhow::Context;
+use clap::Parser;
+use floe_stream::Reader;
+use floe_toolkit::{Progress, Usage, input, output, wait_for_hangup};
+use std::{
+    fs::File,
+    io::Read,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Write a checkpoint stream to an image file, bring it back, verify it, show it.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Write the image here; `-` for standard output, which is the default where it is not a terminal.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write FILE to standard output as a plain stream.
+    #[arg(long, group = "mode", conflicts_with = "output")]
+    unpack: bool,
+    /// Read all of FILE and compare every checksum.
+    #[arg(long, group = "mode", conflicts_with = "output")]
+    verify: bool,
+    /// Print a line for each record of FILE.
+    #[arg(long, group = "mode", conflicts_with = "output")]
+    list: bool,
+    /// Print each record of FILE as a line of JSON.
+    #[arg(long, group = "mode", conflicts_with = "output")]
+    json: bool,
+    /// Write progress as JSON lines to this descriptor.
+    #[arg(long, value_name = "N")]
+    progress_fd: Option<i32>,
+    /// Image or stream to read; standard input by default, or for `-`.
+    #[arg(value_name = "FILE", requires = "mode")]
+    file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    floe_toolkit::main("imgpack", || run(&args))
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let file = args.file.as_deref().filter(|path| *path != Path::new("-"));
+    if args.verify {
+        verify(file)
+    } else if args.list {
+        show::list(&mut Reader::new(source(file)?))
+    } else if args.json {
+        show::json(&mut Reader::new(source(file)?))
+    } else if args.unpack {
+        unpack(args, file)
+    } else {
+        pack(args)
+    }
+}
+
+fn pack(args: &Args) -> anyhow::Result<()> {
+    let target = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    // Where the image cannot go is found out before anything is read.
+    let out = match target {
+        Some(_) => None,
+        None => Some(output()?),
+    };
+    let mut progress = Progress::new("imgpack", None, args.progress_fd)?;
+    let mut reader = Reader::new(input()?);
+    let mut tick = |bytes| progress.add(bytes);
+    match (target, out) {
+        (Some(path), _) => floe_image::pack_file(&mut reader, path, &mut tick)?,
+        (None, Some(out)) => {
+            let out = floe_image::pack(&mut reader, out, &mut tick)?;
+            wait_for_hangup(out.as_fd()).context("unable to wait for the reader")?;
+        }
+        (None, None) => return Err(Usage("no place for the image: give -o FILE".into()).into()),
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn unpack(args: &Args, file: Option<&Path>) -> anyhow::Result<()> {
+    let out = output()?;
+    let total = file.and_then(|path| path.metadata().ok()).map(|about| about.len());
+    let mut progress = Progress::new("imgpack", total, args.progress_fd)?;
+    let mut reader = Reader::new(source(file)?);
+    let out = floe_image::unpack(&mut reader, out, &mut |bytes| progress.add(bytes))?;
+    progress.finish();
+    wait_for_hangup(out.as_fd()).context("unable to wait for the reader")?;
+    Ok(())
+}
+
+fn verify(file: Option<&Path>) -> anyhow::Result<()> {
+    let tally = match file {
+        Some(path) => floe_image::verify(&open(path)?)?,
+        None => {
+            let mut reader = Reader::new(input()?);
+            while !matches!(reader.next()?, floe_stream::Item::End) {}
+            reader.tally()
+        }
+    };
+    println!("whole: {} records, {} bytes of bulk", tally.records, tally.bulk);
+    Ok(())
+}
+
+fn source(file: Option<&Path>) -> anyhow::Result<Box<dyn Read>> {
+    Ok(match file {
+        Some(path) => Box::new(open(path)?),
+        None => Box::new(input()?),
+    })
+}
+
+fn open(path: &Path) -> anyhow::Result<File> {
+    File::open(path).with_context(|| format!("unable to open {}", path.display()))
+}

@@ -1,0 +1,203 @@
+//! An image by its index: metadata whole and checked, bulk wherever it lies, for parallel readers.
+
+use crate::{
+    Error, Meta, Result,
+    layout::{BULK_HEAD, END_LEN, Entry, INDEX_AT_LEN, entries, pad, parse_index_at},
+    pack::read_bulk,
+};
+use floe_records::FIRST_BULK_KIND;
+use floe_stream::{END, INDEX, Item, RawRecord, Reader, Tally};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Bytes of the record behind the index, and of End.
+const TAIL: usize = INDEX_AT_LEN + END_LEN;
+
+/// An image whose metadata and index are checked. Bulk is not: whoever reads a run compares its digest.
+#[derive(Debug)]
+pub struct Image {
+    /// All records before the bulk part, in order.
+    pub metadata: Vec<Meta>,
+    /// The bulk part, in order.
+    pub runs: Vec<Run>,
+}
+
+/// A record of the bulk part and where its bulk string lies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The record.
+    pub record: RawRecord,
+    /// Offset of the content in the file.
+    pub offset: u64,
+    /// Bytes; 0 also for a record without bulk.
+    pub len: u64,
+    /// XXH3-64 of the content.
+    pub digest: u64,
+}
+
+impl Run {
+    /// Fails when `content`, the whole run, is not what was written.
+    pub fn check(&self, content: &[u8]) -> Result<()> {
+        if content.len() as u64 == self.len && xxh3_64(content) == self.digest {
+            return Ok(());
+        }
+        Err(Error::damaged(self.offset, "the checksum of bulk does not match"))
+    }
+}
+
+/// Opens an image in a regular file. `None`: there is no index, read it as a stream.
+pub fn open(file: &File) -> Result<Option<Image>> {
+    let about = file.metadata()?;
+    if !about.is_file() || about.len() < TAIL as u64 {
+        return Ok(None);
+    }
+    let tail_at = about.len() - TAIL as u64;
+    let mut tail = [0; TAIL];
+    file.read_exact_at(&mut tail, tail_at)?;
+    let (index_at, end) = tail.split_at(INDEX_AT_LEN);
+    let Some((index_offset, digest)) = parse_index_at(index_at) else {
+        return Ok(None);
+    };
+    let Some(len) = tail_at.checked_sub(index_offset) else {
+        return Err(Error::damaged(tail_at, "an index behind the end"));
+    };
+    let mut index = Vec::new();
+    At { file, at: index_offset }.take(len).read_to_end(&mut index)?;
+    if xxh3_64(&index) != digest {
+        return Err(Error::damaged(index_offset, "the checksum of the index does not match"));
+    }
+    let metadata = metadata(file)?;
+    let mut walk = Walk::behind(&metadata);
+    let runs = walk.index(&index, index_offset)?;
+    walk.tally.record(index_at);
+    if walk.tally.item(END) != end {
+        return Err(Error::damaged(tail_at, "the checksum of the image does not match"));
+    }
+    Ok(Some(Image { metadata, runs }))
+}
+
+/// Reads a whole image or stream from its start, and the index if there is one.
+pub fn verify(file: &File) -> Result<Tally> {
+    let mut reader = Reader::new(At { file, at: 0 });
+    while !matches!(reader.next()?, Item::End) {}
+    open(file)?;
+    Ok(reader.tally())
+}
+
+/// All records before the bulk part, checked by the Seal.
+fn metadata(file: &File) -> Result<Vec<Meta>> {
+    let mut reader = Reader::new(At { file, at: 0 });
+    let mut metadata: Vec<Meta> = Vec::new();
+    loop {
+        match reader.next()? {
+            Item::Record(record) if record.kind < FIRST_BULK_KIND => {
+                metadata.push(Meta { record, bulk: Vec::new() });
+            }
+            Item::Bulk(len) => {
+                let bytes = read_bulk(&mut reader, len)?;
+                if let Some(last) = metadata.last_mut() {
+                    last.bulk.push(bytes);
+                }
+            }
+            _ if reader.sealed() => return Ok(metadata),
+            _ => return Err(Error::damaged(reader.offset(), "bulk before the Seal")),
+        }
+    }
+}
+
+/// Walks over an image by its index and counts what a reader of every byte would count.
+struct Walk {
+    tally: Tally,
+    at: u64,
+}
+
+impl Walk {
+    fn behind(metadata: &[Meta]) -> Self {
+        let mut walk = Self { tally: Tally::default(), at: 0 };
+        for meta in metadata {
+            walk.record(&meta.record);
+            for bulk in &meta.bulk {
+                walk.bulk(bulk.len() as u64, xxh3_64(bulk));
+            }
+        }
+        walk.at += END_LEN as u64;
+        walk
+    }
+
+    fn record(&mut self, record: &RawRecord) {
+        self.tally.record(&record.bytes);
+        self.at += record.bytes.len() as u64;
+    }
+
+    fn bulk(&mut self, len: u64, digest: u64) {
+        self.tally.finish_bulk(len, digest);
+        self.at += BULK_HEAD + len;
+    }
+
+    fn index(&mut self, mut index: &[u8], offset: u64) -> Result<Vec<Run>> {
+        let mut records = Vec::new();
+        let mut runs = Vec::new();
+        let mut at = offset;
+        while !index.is_empty() {
+            let record = RawRecord::parse(index, at)?;
+            if record.kind != INDEX || record.version != 1 {
+                return Err(Error::damaged(at, "not an index"));
+            }
+            for entry in entries(&record)? {
+                self.entry(&entry, at, &mut runs)?;
+            }
+            at += record.bytes.len() as u64;
+            index = &index[record.bytes.len()..];
+            records.push(record);
+        }
+        if self.at != offset {
+            return Err(Error::damaged(offset, "the index does not tell of every byte"));
+        }
+        records.iter().for_each(|record| self.tally.record(&record.bytes));
+        Ok(runs)
+    }
+
+    fn entry(&mut self, entry: &Entry, at: u64, runs: &mut Vec<Run>) -> Result<()> {
+        let mut record = RawRecord::parse(&entry.0.0, at)?;
+        if record.bytes.len() != entry.0.0.len() {
+            return Err(Error::damaged(at, "bytes behind a record of the index"));
+        }
+        if !entry.1.is_empty()
+            && let Some(pad) = pad(self.at, record.bytes.len())
+        {
+            self.record(&pad);
+        }
+        record.at = self.at;
+        self.record(&record);
+        for &(offset, len, digest) in &entry.1 {
+            if offset != self.at + BULK_HEAD || len > floe_stream::MAX_BULK {
+                return Err(Error::damaged(at, "the index does not fit the image"));
+            }
+            self.bulk(len, digest);
+            runs.push(Run { record: record.clone(), offset, len, digest });
+        }
+        if entry.1.is_empty() {
+            let (offset, digest) = (self.at, xxh3_64(&[]));
+            runs.push(Run { record, offset, len: 0, digest });
+        }
+        Ok(())
+    }
+}
+
+/// Reads a file from a place of its own, so that the descriptor's offset stays.
+struct At<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let done = self.file.read_at(to, self.at)?;
+        self.at += done as u64;
+        Ok(done)
+    }
+}

@@ -1,0 +1,250 @@
+//! Stream to image and back. Metadata is held in memory, bulk passes through.
+
+use crate::{
+    Error, Result,
+    layout::{BULK_HEAD, Entry, index, index_at, pad},
+    temp::Temp,
+};
+use floe_records::{Bytes, FIRST_BULK_KIND};
+use floe_stream::{Item, RawRecord, Reader, Writer};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Bulk passes in pieces of this.
+const PIECE: usize = 256 << 10;
+
+/// A metadata record, with the bulk strings behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Meta {
+    /// The record.
+    pub record: RawRecord,
+    /// Contents of a pipe, for example.
+    pub bulk: Vec<Vec<u8>>,
+}
+
+/// Writes the stream as an image to `out`, which cannot seek; `tick` hears of bulk bytes.
+pub fn pack<R: Read, W: Write>(
+    reader: &mut Reader<R>,
+    out: W,
+    tick: &mut dyn FnMut(u64),
+) -> Result<W> {
+    let (packer, _, late) = first_pass(reader, out, tick)?;
+    if late.is_empty() {
+        return packer.finish();
+    }
+    let problem = "metadata behind bulk: an image of it needs a file that can be written twice";
+    Err(io::Error::other(problem).into())
+}
+
+/// Writes the stream as an image that appears at `target` whole or not at all.
+pub fn pack_file<R: Read>(
+    reader: &mut Reader<R>,
+    target: &Path,
+    tick: &mut dyn FnMut(u64),
+) -> Result<()> {
+    let temp = Temp::new(target, "")?;
+    let (packer, mut metadata, late) = first_pass(reader, temp.file(), tick)?;
+    if late.is_empty() {
+        packer.finish()?;
+        return temp.commit(target);
+    }
+    // A stage wrote metadata behind bulk: the order is put right by a second pass.
+    metadata.extend(late);
+    let entries = packer.entries.clone();
+    packer.finish()?;
+    let second = Temp::new(target, "-2")?;
+    let mut packer = Packer::new(second.file(), &mut metadata)?;
+    for entry in &entries {
+        packer.copy(temp.file(), entry)?;
+    }
+    packer.finish()?;
+    drop(temp);
+    second.commit(target)
+}
+
+/// Writes what an image or a stream holds as a plain stream.
+pub fn unpack<R: Read, W: Write>(
+    reader: &mut Reader<R>,
+    out: W,
+    tick: &mut dyn FnMut(u64),
+) -> Result<W> {
+    let mut out = Writer::new(out);
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match reader.next()? {
+            Item::Record(record) => out.raw(&record)?,
+            Item::Bulk(len) => {
+                out.bulk_head(len)?;
+                pieces(len, &mut buffer, |piece, _| {
+                    reader.read_bulk(piece)?;
+                    tick(piece.len() as u64);
+                    Ok(out.bulk_part(piece)?)
+                })?;
+            }
+            Item::End => return Ok(out.end()?),
+        }
+    }
+}
+
+/// Everything but the index: the image so far, its metadata, and the metadata that came too late.
+fn first_pass<R: Read, W: Write>(
+    reader: &mut Reader<R>,
+    out: W,
+    tick: &mut dyn FnMut(u64),
+) -> Result<(Packer<W>, Vec<Meta>, Vec<Meta>)> {
+    let (mut metadata, mut late) = (Vec::<Meta>::new(), Vec::<Meta>::new());
+    let (mut packer, mut out) = (None, Some(out));
+    let mut in_bulk = false;
+    loop {
+        match reader.next()? {
+            Item::Record(record) if record.kind >= FIRST_BULK_KIND => {
+                if let Some(out) = out.take() {
+                    packer = Some(Packer::new(out, &mut metadata)?);
+                }
+                in_bulk = true;
+                if let Some(packer) = &mut packer {
+                    packer.record(record)?;
+                }
+            }
+            Item::Record(record) => {
+                in_bulk = false;
+                let list = if packer.is_some() { &mut late } else { &mut metadata };
+                list.push(Meta { record, bulk: Vec::new() });
+            }
+            Item::Bulk(len) => match &mut packer {
+                Some(packer) if in_bulk => packer.bulk(len, |piece, _| {
+                    tick(piece.len() as u64);
+                    Ok(reader.read_bulk(piece)?)
+                })?,
+                _ => {
+                    let bytes = read_bulk(reader, len)?;
+                    let last = if packer.is_some() { &mut late } else { &mut metadata };
+                    if let Some(last) = last.last_mut() {
+                        last.bulk.push(bytes);
+                    }
+                }
+            },
+            Item::End => break,
+        }
+    }
+    if let Some(out) = out {
+        packer = Some(Packer::new(out, &mut metadata)?);
+    }
+    packer.map(|packer| (packer, metadata, late)).ok_or_else(|| Error::damaged(0, "no stream"))
+}
+
+/// A whole bulk string of metadata; memory grows with what arrives, not with what is announced.
+pub(crate) fn read_bulk<R: Read>(reader: &mut Reader<R>, len: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; PIECE];
+    pieces(len, &mut buffer, |piece, _| {
+        reader.read_bulk(piece)?;
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+/// Calls `work` for pieces of `buffer` and their offsets until they add up to `len`.
+fn pieces(
+    len: u64,
+    buffer: &mut [u8],
+    mut work: impl FnMut(&mut [u8], u64) -> Result<()>,
+) -> Result<()> {
+    let mut done = 0;
+    while done < len {
+        let piece = (len - done).min(buffer.len() as u64) as usize;
+        work(&mut buffer[..piece], done)?;
+        done += piece as u64;
+    }
+    Ok(())
+}
+
+/// The bulk part of an image while it is written.
+struct Packer<W: Write> {
+    out: Writer<W>,
+    entries: Vec<Entry>,
+    /// Held back until it is known whether bulk follows, which a filler goes before.
+    pending: Option<RawRecord>,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Packer<W> {
+    /// Writes all metadata in ascending kind, and the Seal.
+    fn new(out: W, metadata: &mut [Meta]) -> Result<Self> {
+        metadata.sort_by_key(|meta| meta.record.kind);
+        let mut out = Writer::new(out);
+        for meta in metadata {
+            out.raw(&meta.record)?;
+            for bulk in &meta.bulk {
+                out.bulk(bulk)?;
+            }
+        }
+        out.seal()?;
+        Ok(Self { out, entries: Vec::new(), pending: None, buffer: vec![0; PIECE] })
+    }
+
+    fn record(&mut self, record: RawRecord) -> Result<()> {
+        self.settle()?;
+        self.entries.push(Entry(Bytes(record.bytes.clone()), Vec::new()));
+        self.pending = Some(record);
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        if let Some(record) = self.pending.take() {
+            self.out.raw(&record)?;
+        }
+        Ok(())
+    }
+
+    /// A bulk string that `read` brings piece by piece.
+    fn bulk(&mut self, len: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<()>) -> Result<()> {
+        if let Some(record) = &self.pending
+            && let Some(pad) = pad(self.out.offset(), record.bytes.len())
+        {
+            self.out.raw(&pad)?;
+        }
+        self.settle()?;
+        let offset = self.out.offset() + BULK_HEAD;
+        let Self { out, buffer, .. } = self;
+        out.bulk_head(len)?;
+        pieces(len, buffer, |piece, at| {
+            read(piece, at)?;
+            Ok(out.bulk_part(piece)?)
+        })?;
+        if let Some(entry) = self.entries.last_mut() {
+            entry.1.push((offset, len, self.out.bulk_digest()));
+        }
+        Ok(())
+    }
+
+    /// A record with its bulk from another image.
+    fn copy(&mut self, from: &File, entry: &Entry) -> Result<()> {
+        self.record(RawRecord::parse(&entry.0.0, 0)?)?;
+        for &(offset, len, digest) in &entry.1 {
+            self.bulk(len, |piece, at| Ok(from.read_exact_at(piece, offset + at)?))?;
+            if self.out.bulk_digest() != digest {
+                return Err(Error::damaged(offset, "bulk changed between two passes"));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<W> {
+        self.settle()?;
+        let offset = self.out.offset();
+        let mut digest = Xxh3::new();
+        for record in index(&self.entries)? {
+            digest.update(&record.bytes);
+            self.out.raw(&record)?;
+        }
+        self.out.raw(&index_at(offset, digest.digest()))?;
+        Ok(self.out.end()?)
+    }
+}

@@ -1,0 +1,186 @@
+//! Images: a stream goes in and comes out again, damage of any kind is told, a file is whole or not there.
+use floe_image::{Error, Image, open, pack, pack_file, unpack, verify};
+use floe_records::*;
+use floe_stream::{Item, Reader, Writer};
+use std::{fs::File, io::Write, path::Path};
+
+fn begin() -> Begin {
+    Begin {
+        format: FORMAT,
+        arch: "x86_64".into(),
+        page_size: 4096,
+        kernel: "6.1".into(),
+        boot_id: "x".into(),
+        writer: "test".into(),
+        root: Pid(7),
+        holder: Pid(8),
+        holder_start: 9,
+        realtime_ns: 1,
+        monotonic_ns: 2,
+        boottime_ns: 3,
+        xfeatures: 7,
+    }
+}
+
+/// A stream; `late` puts metadata behind the bulk.
+fn stream(late: bool) -> Vec<u8> {
+    let mut out = Writer::new(Vec::new());
+    out.record(&begin()).unwrap();
+    out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
+    if !late {
+        out.record(&PipeData { pipe: 3, capacity: 4096, len: 5 }).unwrap();
+        out.bulk(b"hello").unwrap();
+    }
+    out.record(&floe_records::Stage { tool: "dumpfs".into() }).unwrap();
+    for n in 0..3 {
+        out.record(&Pages { pid: Pid(7), addr: Addr(n << 12), len: 100 }).unwrap();
+        out.bulk(&[n as u8; 100]).unwrap();
+    }
+    if late {
+        out.record(&PipeData { pipe: 3, capacity: 4096, len: 5 }).unwrap();
+        out.bulk(b"hello").unwrap();
+    }
+    out.end().unwrap()
+}
+
+fn packed(stream: &[u8]) -> Vec<u8> {
+    pack(&mut Reader::new(stream), Vec::new(), &mut |_| ()).unwrap()
+}
+
+fn unpacked(image: &[u8]) -> Vec<u8> {
+    unpack(&mut Reader::new(image), Vec::new(), &mut |_| ()).unwrap()
+}
+
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+fn check_image(image: &Image, bytes: &[u8]) {
+    let kinds: Vec<u16> = image.metadata.iter().map(|meta| meta.record.kind).collect();
+    assert_eq!(kinds, [1, 30, 31, 51]);
+    assert_eq!(image.metadata[3].bulk, [b"hello"]);
+    assert_eq!(image.runs.len(), 3);
+    for (n, run) in image.runs.iter().enumerate() {
+        assert_eq!(run.offset % 4096, 0);
+        let content = &bytes[run.offset as usize..][..run.len as usize];
+        assert_eq!(content, [n as u8; 100]);
+        run.check(content).unwrap();
+        assert!(run.check(&[9; 100]).is_err());
+        assert_eq!(run.record.decode::<Pages>().unwrap().addr, Addr((n as u64) << 12));
+    }
+}
+
+#[test]
+fn an_image_is_a_stream_with_an_index() {
+    let bytes = packed(&stream(false));
+    let image = open(&file(&bytes)).unwrap().unwrap();
+    check_image(&image, &bytes);
+    assert_eq!(verify(&file(&bytes)).unwrap().bulk, 305);
+    // Packing is stable, and what comes out packs to the same image.
+    assert_eq!(packed(&unpacked(&bytes)), bytes);
+    assert_eq!(packed(&bytes), bytes);
+}
+
+#[test]
+fn a_plain_stream_is_no_image_but_whole() {
+    let bytes = stream(false);
+    assert!(open(&file(&bytes)).unwrap().is_none());
+    verify(&file(&bytes)).unwrap();
+}
+
+#[test]
+fn unknown_records_and_records_without_bulk_pass() {
+    let mut out = Writer::new(Vec::new());
+    out.record(&begin()).unwrap();
+    for kind in [77, 555] {
+        out.raw(&floe_stream::RawRecord::from_parts(kind, 9, &[0x82, 1, 2])).unwrap();
+    }
+    out.bulk(b"one").unwrap();
+    out.bulk(b"two").unwrap();
+    out.bulk(b"").unwrap();
+    out.raw(&floe_stream::RawRecord::from_parts(556, 9, &[0xf6])).unwrap();
+    let stream = out.end().unwrap();
+    let image = packed(&stream);
+    assert_eq!(open(&file(&image)).unwrap().unwrap().runs.len(), 4);
+    assert_eq!(unpacked(&image), stream);
+}
+
+#[test]
+fn metadata_behind_bulk_is_put_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.floe");
+    let late = stream(true);
+    assert!(pack(&mut Reader::new(&late[..]), Vec::new(), &mut |_| ()).is_err());
+    pack_file(&mut Reader::new(&late[..]), &path, &mut |_| ()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    check_image(&open(&File::open(&path).unwrap()).unwrap().unwrap(), &bytes);
+    assert_eq!(bytes, packed(&stream(false)));
+    assert_eq!(names(directory.path()), ["a.floe"]);
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let list = std::fs::read_dir(directory).unwrap();
+    list.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_torn_stream_leaves_no_file_and_the_old_image_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.floe");
+    std::fs::write(&path, "old").unwrap();
+    // What a killed run has left goes away; no pid is that great.
+    std::fs::write(directory.path().join(".a.floe.floe-99999999"), "stale").unwrap();
+    let stream = stream(false);
+    for cut in (0..stream.len()).step_by(7) {
+        let error = pack_file(&mut Reader::new(&stream[..cut]), &path, &mut |_| ()).unwrap_err();
+        assert!(matches!(error, Error::Stream(floe_stream::Error::Damaged { .. })), "cut at {cut}");
+    }
+    assert_eq!(names(directory.path()), ["a.floe"]);
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+}
+
+fn drain(bytes: &[u8]) -> Result<(), floe_stream::Error> {
+    let mut reader = Reader::new(bytes);
+    while !matches!(reader.next()?, Item::End) {}
+    Ok(())
+}
+
+#[test]
+fn every_cut_is_told() {
+    let bytes = packed(&stream(false));
+    let file = file(&bytes);
+    for cut in (0..bytes.len()).rev() {
+        assert!(drain(&bytes[..cut]).is_err(), "cut at {cut}");
+        file.set_len(cut as u64).unwrap();
+        if cut % 16 == 0 {
+            assert!(verify(&file).is_err(), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_told() {
+    use std::os::unix::fs::FileExt;
+    let bytes = packed(&stream(false));
+    let file = file(&bytes);
+    let clean = open(&file).unwrap().unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let at = bit / 8;
+        let flipped = bytes[at] ^ 1 << (bit % 8);
+        // The middle of a filler is like any other byte of it.
+        let is_filler = at > 8 && bytes[at - 8..bytes.len().min(at + 9)].iter().all(|b| *b == 0);
+        if is_filler && at % 64 != 0 {
+            continue;
+        }
+        file.write_all_at(&[flipped], at as u64).unwrap();
+        assert!(verify(&file).is_err(), "bit {bit}");
+        // By its index an image is damaged, or says what it said before, or sends us to read it as a stream.
+        if let Ok(Some(image)) = open(&file) {
+            assert_eq!(image.metadata, clean.metadata, "bit {bit}");
+            assert_eq!(image.runs, clean.runs, "bit {bit}");
+        }
+        file.write_all_at(&[bytes[at]], at as u64).unwrap();
+    }
+}
