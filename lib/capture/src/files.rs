@@ -1,1 +1,13 @@
-//! See the tool that uses this; its builder fills it.
+//! Descriptor tables and the open file descriptions behind them, of a held tree.
+//!
+//! Nothing is consumed: contents of pipes are copied by tee(2), everything else comes from /proc/PID/fdinfo and
+//! from duplicates taken by pidfd_getfd(2), which share the description but not the table.
+
+mod describe;
+mod mapped;
+mod pipes;
+mod table;
+
+pub use mapped::mapped_files;
+pub use pipes::queued;
+pub use table::{Captured, capture};

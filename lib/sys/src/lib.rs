@@ -10,6 +10,7 @@ mod mem;
 mod pagemap;
 mod pidfd;
 mod procmap;
+mod socket;
 mod stat;
 
 pub use clone::spawn_stub;
@@ -28,6 +29,7 @@ pub use mem::{read_memory, read_memory_partial, write_memory};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use procmap::{Mapping, procmap_query};
+pub use socket::{bind_raw, set_socket_option, socket_name, socket_option};
 pub use stat::{ProcStat, proc_stat, tracer_of};
 
 /// Turns the -1 convention of libc into a result with the errno.

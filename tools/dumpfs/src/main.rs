@@ -1,2 +1,17 @@
-//! See doc/dumpfs.md.
-fn main() {}
+//! Adds descriptors and files to the stream. See doc/dumpfs.md.
+#![forbid(unsafe_code)]
+
+mod dump;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Adds what the descriptors and mappings of a held process tree lead to: stdin to stdout.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {}
+
+fn main() -> ExitCode {
+    let Cli {} = Cli::parse();
+    floe_toolkit::main("dumpfs", || floe_toolkit::filter("dumpfs", &mut dump::DumpFs::default()))
+}
