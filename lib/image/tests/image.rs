@@ -24,6 +24,10 @@ fn begin() -> Begin {
 
 /// A stream; `late` puts metadata behind the bulk.
 fn stream(late: bool) -> Vec<u8> {
+    stream_of(late, 3)
+}
+
+fn stream_of(late: bool, runs: u64) -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
     out.record(&begin()).unwrap();
     out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
@@ -32,7 +36,7 @@ fn stream(late: bool) -> Vec<u8> {
         out.bulk(b"hello").unwrap();
     }
     out.record(&floe_records::Stage { tool: "dumpfs".into() }).unwrap();
-    for n in 0..3 {
+    for n in 0..runs {
         out.record(&Pages { pid: Pid(7), addr: Addr(n << 12), len: 100 }).unwrap();
         out.bulk(&[n as u8; 100]).unwrap();
     }
@@ -141,6 +145,11 @@ fn a_torn_stream_leaves_no_file_and_the_old_image_stays() {
     assert_eq!(std::fs::read(&path).unwrap(), b"old");
 }
 
+/// The middle of a filler is like any other byte of it.
+fn filler(bytes: &[u8], at: usize) -> bool {
+    at > 8 && bytes[at - 8..bytes.len().min(at + 9)].iter().all(|byte| *byte == 0)
+}
+
 fn drain(bytes: &[u8]) -> Result<(), floe_stream::Error> {
     let mut reader = Reader::new(bytes);
     while !matches!(reader.next()?, Item::End) {}
@@ -149,9 +158,12 @@ fn drain(bytes: &[u8]) -> Result<(), floe_stream::Error> {
 
 #[test]
 fn every_cut_is_told() {
-    let bytes = packed(&stream(false));
+    let bytes = packed(&stream_of(false, 1));
     let file = file(&bytes);
     for cut in (0..bytes.len()).rev() {
+        if filler(&bytes, cut) && cut % 64 != 0 {
+            continue;
+        }
         assert!(drain(&bytes[..cut]).is_err(), "cut at {cut}");
         file.set_len(cut as u64).unwrap();
         if cut % 16 == 0 {
@@ -163,15 +175,13 @@ fn every_cut_is_told() {
 #[test]
 fn every_flipped_bit_is_told() {
     use std::os::unix::fs::FileExt;
-    let bytes = packed(&stream(false));
+    let bytes = packed(&stream_of(false, 1));
     let file = file(&bytes);
     let clean = open(&file).unwrap().unwrap();
     for bit in 0..bytes.len() * 8 {
         let at = bit / 8;
         let flipped = bytes[at] ^ 1 << (bit % 8);
-        // The middle of a filler is like any other byte of it.
-        let is_filler = at > 8 && bytes[at - 8..bytes.len().min(at + 9)].iter().all(|b| *b == 0);
-        if is_filler && at % 64 != 0 {
+        if filler(&bytes, at) && at % 256 != 0 {
             continue;
         }
         file.write_all_at(&[flipped], at as u64).unwrap();
