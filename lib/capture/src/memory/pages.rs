@@ -27,7 +27,8 @@ impl Scanner {
     /// Opens /proc/PID/pagemap; needs CAP_SYS_PTRACE over the process.
     pub fn new(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/pagemap");
-        let pagemap = File::open(&path).map_err(|e| Error::new(format!("open {path}"), e).pid(pid))?;
+        let pagemap =
+            File::open(&path).map_err(|e| Error::new(format!("open {path}"), e).pid(pid))?;
         let scan = std::env::var_os(NO_SCAN).is_none()
             && pagemap_scan(pagemap.as_fd(), 0, 0, PageQuery::default(), &mut []).is_ok();
         Ok(Self { pid, pagemap, scan })
@@ -51,7 +52,8 @@ impl Scanner {
         let mut runs = Vec::new();
         let mut at = range.start;
         while at < range.end {
-            let (count, walked) = pagemap_scan(self.pagemap.as_fd(), at, range.end, query, &mut found)?;
+            let (count, walked) =
+                pagemap_scan(self.pagemap.as_fd(), at, range.end, query, &mut found)?;
             found[..count].iter().for_each(|region| push(&mut runs, region.start..region.end));
             if walked <= at {
                 return Err(std::io::Error::other("PAGEMAP_SCAN makes no progress"));
