@@ -33,8 +33,8 @@ struct Args {
     /// Only look whether the tree can be captured.
     #[arg(long, conflicts_with_all = ["then", "stream_fd", "command"])]
     check: bool,
-    /// Give COMMAND the stream as this descriptor; its standard input is then freeze's.
-    #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(0..1024))]
+    /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
+    #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
     /// Root of the tree.
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4_194_304))]

@@ -37,9 +37,11 @@ impl Command {
             Some(_) => process::Command::new("/bin/sh"),
         };
         let fd = fd.unwrap_or(0);
-        let near = nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_DUPFD(10))
+        // Every shell knows descriptors of one digit, some know no others.
+        let near = nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_DUPFD(3))
             .context("unable to duplicate a descriptor")?;
-        let script = format!("exec \"$@\" {fd}</proc/self/fd/{near} {near}<&-");
+        let close = if near == fd { String::new() } else { format!("{near}<&-") };
+        let script = format!("exec \"$@\" {fd}<&{near} {close}");
         command.arg("-c").arg(script).arg("freeze").args(words);
         let started = Self::spawn(command, &words[0], writer);
         nix::unistd::close(near).context("unable to close a descriptor")?;

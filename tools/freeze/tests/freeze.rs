@@ -1,0 +1,243 @@
+//! Real programs are frozen and live on. Needs root.
+
+use floe_records::*;
+use floe_stream::{Item, Reader};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+const FREEZE: &str = env!("CARGO_BIN_EXE_freeze");
+
+/// A program that is killed, with its process group, at the end of the test.
+struct Target(Child);
+
+impl Target {
+    fn start(program: &str, args: &[&str]) -> Self {
+        use std::os::unix::process::CommandExt;
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.process_group(0).spawn().expect("the program starts");
+        // Each says when it is ready, but sleep, which cannot.
+        if program == "sleep" {
+            sleep(Duration::from_millis(200));
+        } else {
+            let mut line = String::new();
+            let out = child.stdout.as_mut().expect("a pipe");
+            BufReader::new(out).read_line(&mut line).expect("it says ready");
+            sleep(Duration::from_millis(100));
+        }
+        Self(child)
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn maps(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/maps", self.pid())).expect("it lives")
+    }
+
+    fn tracer(&self) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it lives");
+        status.lines().find_map(|l| l.strip_prefix("TracerPid:")).expect("a line").trim().to_owned()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.pid());
+        let _ = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
+        let _ = self.0.wait();
+    }
+}
+
+fn freeze(args: &[&str]) -> Output {
+    Command::new(FREEZE).args(args).output().expect("freeze starts")
+}
+
+fn records(stream: &[u8]) -> Vec<floe_stream::RawRecord> {
+    let mut reader = Reader::new(stream);
+    let mut all = Vec::new();
+    loop {
+        match reader.next().expect("a sound stream") {
+            Item::Record(raw) => all.push(raw),
+            Item::Bulk(_) => panic!("freeze writes no bulk"),
+            Item::End => return all,
+        }
+    }
+}
+
+fn of_kind<T: Record>(all: &[floe_stream::RawRecord]) -> Vec<T> {
+    all.iter().filter(|r| r.is::<T>()).map(|r| r.decode().expect("a sound record")).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn sleep_is_captured_and_sleeps_on() {
+    let begin = Instant::now();
+    let mut target = Target::start("sleep", &["2"]);
+    let before = target.maps();
+    let output = freeze(&[&target.pid()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(target.maps(), before);
+    assert_eq!(target.tracer(), "0");
+    let all = records(&output.stdout);
+    assert_eq!(of_kind::<Begin>(&all)[0].root.0, target.0.id());
+    let vmas: Vec<Vma> = of_kind::<Vmas>(&all).into_iter().flat_map(|v| v.vmas).collect();
+    let ranges = |line: &str| line.split_once(' ').expect("a range").0.to_owned();
+    let seen: Vec<String> =
+        vmas.iter().map(|v| format!("{:08x}-{:08x}", v.start.0, v.end.0)).collect();
+    assert_eq!(seen, before.lines().map(ranges).collect::<Vec<_>>());
+    let thread = &of_kind::<Thread>(&all)[0];
+    assert_eq!(thread.comm.0, b"sleep");
+    assert_eq!(thread.regs.0.len(), 216);
+    assert_eq!(of_kind::<Limits>(&all)[0].limits.len(), 16);
+    assert!(target.0.wait().expect("its status").success());
+    assert!(begin.elapsed() >= Duration::from_secs(2));
+}
+
+#[test]
+fn a_tree_with_a_zombie_is_whole() {
+    let script = "sleep 50 & sleep 51 & (exit 3) & echo ready; exec sleep 52";
+    let target = Target::start("bash", &["-c", script]);
+    let output = freeze(&[&target.pid()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let all = records(&output.stdout);
+    let processes: Vec<Process> = of_kind(&all);
+    assert_eq!(processes.len(), 4);
+    assert_eq!(processes[0].pid.0, target.0.id());
+    assert_eq!(processes.iter().filter(|p| p.state == State::Zombie(3 << 8)).count(), 1);
+    assert!(processes[1..].iter().all(|p| p.ppid == processes[0].pid && p.exit_signal == 17));
+    let end = TreeEnd { processes: 4, threads: 3 };
+    assert_eq!(of_kind::<TreeEnd>(&all), [end]);
+}
+
+#[test]
+fn threads_of_python_are_held_and_run_on() {
+    let program = "import threading, time, sys\n\
+        [threading.Thread(target=time.sleep, args=(50,), daemon=True).start() for _ in range(4)]\n\
+        print('ready', flush=True)\ntime.sleep(50)";
+    let target = Target::start("python3", &["-c", program]);
+    let before = target.maps();
+    let output = freeze(&[&target.pid()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let all = records(&output.stdout);
+    assert_eq!(of_kind::<Thread>(&all).len(), 5);
+    assert!(of_kind::<Thread>(&all).iter().all(|t| t.rseq.is_some() && t.clear_child_tid.0 != 0));
+    assert_eq!(of_kind::<Creds>(&all).len(), 5);
+    assert_eq!(target.maps(), before);
+}
+
+#[test]
+fn the_command_decides() {
+    let target = Target::start("sleep", &["50"]);
+    let pid = target.pid();
+    let status = |args: &[&str]| freeze(&[&["--then", "kill", &pid, "--"], args].concat()).status;
+    assert_eq!(status(&["false"]).code(), Some(1));
+    assert_eq!(status(&["sh", "-c", "kill -9 $$"]).code(), Some(137));
+    assert_eq!(target.tracer(), "0");
+    let held = freeze(&[&pid, "--", "grep", "-q", "tracing stop", &format!("/proc/{pid}/status")]);
+    assert!(held.status.success(), "{}", stderr(&held));
+    let counted = freeze(&["--stream-fd", "7", &pid, "--", "sh", "-c", "wc -c <&7"]);
+    let count = String::from_utf8_lossy(&counted.stdout).trim().parse::<usize>();
+    assert!(count.is_ok_and(|n| n > 1000), "{}", stderr(&counted));
+}
+
+#[test]
+fn kill_and_stop_are_carried_out() {
+    let target = Target::start("bash", &["-c", "sleep 50 & echo ready; wait"]);
+    let pid = target.pid();
+    assert!(freeze(&["--then", "stop", &pid, "--", "true"]).status.success());
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    assert!(stat.contains(") T "), "{stat}");
+    let child = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it lives");
+    let output = freeze(&["--then", "kill", &pid, "--", "true"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+}
+
+#[test]
+fn the_target_survives_the_death_of_freeze() {
+    let target = Target::start("sleep", &["50"]);
+    let before = target.maps();
+    let mut holder = Command::new(FREEZE)
+        .args([&target.pid(), "--", "sleep", "0.7"])
+        .spawn()
+        .expect("freeze starts");
+    sleep(Duration::from_millis(300));
+    assert_eq!(target.tracer(), holder.id().to_string());
+    holder.kill().expect("kill -9");
+    holder.wait().expect("its status");
+    assert_eq!(target.tracer(), "0");
+    assert_eq!(target.maps(), before);
+    assert!(freeze(&["--check", &target.pid()]).status.success());
+}
+
+#[test]
+fn a_fork_storm_is_held_or_refused() {
+    let target = Target::start("bash", &["-c", "echo ready; while :; do /bin/true & done"]);
+    let begin = Instant::now();
+    let output = freeze(&[&target.pid()]);
+    let code = output.status.code();
+    assert!(matches!(code, Some(0 | 3)), "{code:?} {}", stderr(&output));
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert_eq!(target.tracer(), "0");
+}
+
+#[test]
+fn refusals_name_all_blockers_and_touch_nothing() {
+    let program = "import socket, os, select, mmap\n\
+        s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(1)\n\
+        c = socket.create_connection(s.getsockname()); a, _ = s.accept()\n\
+        p = os.pidfd_open(os.getpid())\n\
+        print('ready', flush=True)\nimport time; time.sleep(50)";
+    let target = Target::start("python3", &["-c", program]);
+    let output = freeze(&["--check", &target.pid()]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert_eq!(text.matches("established TCP").count(), 2, "{text}");
+    assert!(text.contains("pidfd"), "{text}");
+}
+
+#[test]
+fn every_wrong_target_has_its_sentence() {
+    let says = |args: &[&str], code: i32, sentence: &str| {
+        let output = freeze(args);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{args:?} {text}");
+        assert!(text.contains(sentence), "{args:?} {text}");
+    };
+    says(&["4194304"], 1, "no such process");
+    says(&["2"], 3, "kernel thread");
+    says(&[&std::process::id().to_string()], 3, "freeze itself");
+    says(&["--then", "kill", "1"], 2, "need a COMMAND");
+    let mut zombie = Command::new("true").spawn().expect("true starts");
+    sleep(Duration::from_millis(200));
+    says(&[&zombie.id().to_string()], 3, "zombie");
+    zombie.wait().expect("its status");
+    let foreign = Target::start("unshare", &["-Upf", "sh", "-c", "echo ready; sleep 50"]);
+    says(&[&foreign.pid()], 3, "namespace");
+}
+
+#[test]
+fn without_privilege_the_capability_is_named() {
+    let target = Target::start("sleep", &["50"]);
+    // The binary may stand where only root comes.
+    let copy = format!("/tmp/freeze-test-{}", std::process::id());
+    fs::copy(FREEZE, &copy).expect("a copy");
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--clear-groups", "--bounding-set=-all", &copy, &target.pid()])
+        .output()
+        .expect("setpriv starts");
+    fs::remove_file(&copy).expect("the copy is removed");
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+    assert!(stderr(&output).contains("CAP_SYS_PTRACE"));
+}
