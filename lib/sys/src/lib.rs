@@ -7,6 +7,7 @@ mod fcntl;
 mod kcmp;
 mod limits;
 mod mem;
+mod own;
 mod pagemap;
 mod pidfd;
 mod procmap;
@@ -26,6 +27,7 @@ pub use limits::{
     set_sched_attr,
 };
 pub use mem::{read_memory, read_memory_partial, write_memory};
+pub use own::{borrowed, owned};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use procmap::{Mapping, procmap_query};

@@ -1,0 +1,93 @@
+//! All metadata of a stream, checked for references.
+
+use floe_records::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The metadata of a stream.
+#[derive(Default, Debug)]
+pub struct Tree {
+    /// First record.
+    pub begin: Option<Begin>,
+    /// Parents before children.
+    pub processes: Vec<Process>,
+    /// Leaders first.
+    pub threads: Vec<Thread>,
+    /// By process.
+    pub signals: BTreeMap<Pid, ProcessSignals>,
+    /// By thread.
+    pub thread_signals: BTreeMap<Tid, ThreadSignals>,
+    /// By process.
+    pub timers: BTreeMap<Pid, Timers>,
+    /// By thread.
+    pub creds: BTreeMap<Tid, Creds>,
+    /// By process.
+    pub limits: BTreeMap<Pid, Limits>,
+    /// By thread.
+    pub sched: BTreeMap<Tid, Sched>,
+    /// By process.
+    pub fs: BTreeMap<Pid, Fs>,
+    /// By process.
+    pub mm: BTreeMap<Pid, Mm>,
+    /// By process, ascending.
+    pub vmas: BTreeMap<Pid, Vec<Vma>>,
+    /// Mapped files.
+    pub mapped: Vec<MappedFile>,
+    /// Files without a name.
+    pub objects: BTreeMap<ObjectId, Object>,
+    /// Open file descriptions.
+    pub files: BTreeMap<FileId, OpenFile>,
+    /// By process.
+    pub fds: BTreeMap<Pid, Vec<Fd>>,
+    /// Contents of pipes by inode: capacity and bytes.
+    pub pipes: BTreeMap<u64, (u32, Vec<u8>)>,
+    /// Tools whose part is there.
+    pub stages: BTreeSet<String>,
+    /// Count of processes and threads.
+    pub end: Option<TreeEnd>,
+}
+
+impl Tree {
+    /// The root of the tree.
+    pub fn root(&self) -> Option<&Process> {
+        self.processes.first()
+    }
+
+    /// Everything that makes the metadata not whole.
+    pub fn check(&self) -> Refusals {
+        let mut no = Vec::new();
+        let mut say = |pid, object: &str, problem: &str| {
+            no.push(Refusal { pid, object: object.into(), problem: problem.into(), hint: String::new() });
+        };
+        for tool in ["dumpfs", "dumpmem"] {
+            if !self.stages.contains(tool) {
+                say(None, "the stream", &format!("has not been through {tool}"));
+            }
+        }
+        let counts = (self.processes.len() as u32, self.threads.len() as u32);
+        if self.end.as_ref().map(|e| (e.processes, e.threads)) != Some(counts) {
+            say(None, "the stream", "its tree is not whole");
+        }
+        let mut seen = BTreeSet::new();
+        for (at, p) in self.processes.iter().enumerate() {
+            if at > 0 && !seen.contains(&p.ppid) {
+                say(Some(p.pid), "process", "its parent is not in the tree");
+            }
+            seen.insert(p.pid);
+            let alive = !matches!(p.state, State::Zombie(_));
+            if alive && (!self.mm.contains_key(&p.pid) || !self.threads.iter().any(|t| t.tid.0 == p.pid.0)) {
+                say(Some(p.pid), "process", "its address space or its leader is missing");
+            }
+            for fd in self.fds.get(&p.pid).into_iter().flatten() {
+                if !self.files.contains_key(&fd.file) {
+                    say(Some(p.pid), &format!("fd {}", fd.fd), "names a file that is not in the stream");
+                }
+            }
+        }
+        for t in &self.threads {
+            if t.regs.0.len() != 216 || !seen.contains(&t.pid) {
+                say(Some(t.pid), "thread", "its registers or its process are missing");
+            }
+        }
+        Refusals(no)
+    }
+}

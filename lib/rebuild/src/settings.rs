@@ -1,0 +1,86 @@
+//! What a process has besides memory and threads.
+
+use crate::Work;
+use floe_parasite::{Arg, Batch, Runner};
+use floe_records::*;
+use floe_sys::Result;
+
+impl Work<'_> {
+    pub(crate) fn descriptors(&self, pid: Pid) -> Result<()> {
+        let base = u64::from(self.open.base());
+        let fs = self.open.places(pid)?;
+        self.one(pid.0, libc::SYS_fchdir, &[u64::from(fs.0)])?;
+        if let Some(root) = fs.1 {
+            // fchroot does not exist: go there, chroot to ".", and back.
+            self.one(pid.0, libc::SYS_fchdir, &[u64::from(root)])?;
+            let mut b = Batch::new();
+            let dot = b.bytes(b".\0");
+            let call = b.call(libc::SYS_chroot, [dot.into()]);
+            self.runner(pid.0 as i32).run(&b)?.value(call)?;
+            self.one(pid.0, libc::SYS_fchdir, &[u64::from(fs.0)])?;
+        }
+        self.one(pid.0, libc::SYS_close_range, &[0, base - 1, 0])?;
+        for fd in self.tree.fds.get(&pid).into_iter().flatten() {
+            let from = u64::from(self.open.file(fd.file)?);
+            let flags = if fd.cloexec { libc::O_CLOEXEC as u64 } else { 0 };
+            self.one(pid.0, libc::SYS_dup3, &[from, u64::from(fd.fd.0), flags])?;
+        }
+        self.one(pid.0, libc::SYS_close_range, &[base, u64::from(u32::MAX), 0]).map(drop)
+    }
+
+    pub(crate) fn settings(&self, pid: Pid) -> Result<()> {
+        if let Some(fs) = self.tree.fs.get(&pid) {
+            self.one(pid.0, libc::SYS_umask, &[u64::from(fs.umask)])?;
+        }
+        self.actions(pid)?;
+        if let Some(p) = self.tree.processes.iter().find(|p| p.pid == pid) {
+            self.one(pid.0, libc::SYS_personality, &[u64::from(p.personality)])?;
+            self.one(pid.0, libc::SYS_prctl, &[36, u64::from(p.child_subreaper)])?;
+            self.one(pid.0, libc::SYS_prctl, &[41, u64::from(p.thp_disabled), 0, 0, 0])?;
+            let path = format!("/proc/{pid}/oom_score_adj");
+            let now = std::fs::read_to_string(&path).unwrap_or_default();
+            if now.trim() != p.oom_score_adj.to_string() {
+                std::fs::write(&path, p.oom_score_adj.to_string())
+                    .map_err(|e| floe_sys::Error::new(format!("write {path}"), e).pid(pid.0))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn actions(&self, pid: Pid) -> Result<()> {
+        let recorded = self.tree.signals.get(&pid);
+        for signal in (1..=64u32).filter(|s| ![9, 19].contains(s)) {
+            let found = recorded.and_then(|s| s.actions.iter().find(|a| a.signal == signal));
+            let words = found.map_or([0; 4], |a| [a.handler.0, a.flags, a.restorer.0, a.mask]);
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+            let mut b = Batch::new();
+            let slot = b.bytes(&bytes);
+            let args = [Arg::Val(u64::from(signal)), slot.into(), Arg::Val(0), Arg::Val(8)];
+            let call = b.call(libc::SYS_rt_sigaction, args);
+            self.runner(pid.0 as i32).run(&b)?.value(call)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn limits(&self, pid: Pid) -> Result<()> {
+        for (resource, &(soft, hard)) in self.tree.limits.get(&pid).into_iter().flat_map(|l| l.limits.iter().enumerate()) {
+            if floe_sys::get_limit(pid.0 as i32, resource as u32)? != (soft, hard) {
+                floe_sys::set_limit(pid.0 as i32, resource as u32, soft, hard)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn itimers(&self, pid: Pid) -> Result<()> {
+        let Some(timers) = self.tree.timers.get(&pid) else { return Ok(()) };
+        for (which, &(interval, left)) in timers.itimers.iter().enumerate().filter(|(_, t)| t.1 != 0) {
+            let words = [interval / 1_000_000, interval % 1_000_000, left / 1_000_000, left % 1_000_000];
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+            let mut b = Batch::new();
+            let slot = b.bytes(&bytes);
+            let call = b.call(libc::SYS_setitimer, [Arg::Val(which as u64), slot.into(), Arg::Val(0)]);
+            self.runner(pid.0 as i32).run(&b)?.value(call)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! The stream as a tree, then its bulk into place.
+
+use anyhow::bail;
+use floe_plan::Tree;
+use floe_rebuild::{Opened, Work};
+use floe_records::*;
+use floe_stream::{Item, RawRecord, Reader};
+use std::io::Read;
+
+const MAX: u64 = 1 << 20;
+
+/// Everything before the first record of bulk; that record too.
+pub fn metadata<R: Read>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option<RawRecord>)> {
+    let mut tree = Tree::default();
+    let mut pipe = None;
+    loop {
+        match reader.next()? {
+            Item::End => return Ok((tree, None)),
+            Item::Bulk(len) => {
+                let Some(p) = pipe.take() else { bail!("bulk of {len} bytes belongs to nothing") };
+                let bytes = body(reader, len)?;
+                let PipeData { pipe, capacity, .. } = p;
+                tree.pipes.insert(pipe, (capacity, bytes));
+            }
+            Item::Record(raw) if raw.kind >= FIRST_BULK_KIND => return Ok((tree, Some(raw))),
+            Item::Record(raw) if raw.is::<PipeData>() => {
+                let p: PipeData = raw.decode()?;
+                tree.pipes.insert(p.pipe, (p.capacity, Vec::new()));
+                pipe = Some(p);
+            }
+            Item::Record(raw) => take(&mut tree, &raw)?,
+        }
+    }
+}
+
+fn body<R: Read>(reader: &mut Reader<R>, len: u64) -> anyhow::Result<Vec<u8>> {
+    if len > MAX {
+        bail!("bulk of {len} bytes is too long");
+    }
+    let mut bytes = vec![0; len as usize];
+    reader.read_bulk(&mut bytes)?;
+    Ok(bytes)
+}
+
+macro_rules! take {
+    ($tree:ident, $raw:ident; $($type:ty, $name:ident => $action:expr;)*) => {
+        $(if $raw.is::<$type>() { let $name: $type = $raw.decode()?; $action; return Ok(()); })*
+    };
+}
+
+fn take(tree: &mut Tree, raw: &RawRecord) -> anyhow::Result<()> {
+    take! { tree, raw;
+        Begin, r => tree.begin = Some(r);
+        Process, r => tree.processes.push(r);
+        Thread, r => tree.threads.push(r);
+        ProcessSignals, r => tree.signals.insert(r.pid, r);
+        ThreadSignals, r => tree.thread_signals.insert(r.tid, r);
+        Timers, r => tree.timers.insert(r.pid, r);
+        Creds, r => tree.creds.insert(r.tid, r);
+        Limits, r => tree.limits.insert(r.pid, r);
+        Sched, r => tree.sched.insert(r.tid, r);
+        Fs, r => tree.fs.insert(r.pid, r);
+        Mm, r => tree.mm.insert(r.pid, r);
+        Vmas, r => tree.vmas.entry(r.pid).or_default().extend(r.vmas);
+        MappedFile, r => tree.mapped.push(r);
+        Object, r => tree.objects.insert(r.id, r);
+        OpenFile, r => tree.files.insert(r.id, r);
+        FdTable, r => tree.fds.entry(r.pid).or_default().extend(r.fds);
+        Stage, r => tree.stages.insert(r.tool);
+        TreeEnd, r => tree.end = Some(r);
+    }
+    let problem = format!("restore does not know version {} of it", raw.version);
+    let refusal = Refusal { pid: None, object: format!("record kind {}", raw.kind), problem, hint: String::new() };
+    Err(Refusals(vec![refusal]).into())
+}
+
+/// Memory and contents, up to End.
+pub fn bulk<R: Read>(reader: &mut Reader<R>, first: &mut Option<RawRecord>, work: &Work<'_>, open: &Opened) -> anyhow::Result<()> {
+    let Some(mut raw) = first.take() else { return Ok(()) };
+    loop {
+        let Item::Bulk(len) = reader.next()? else { bail!("a record of kind {} has no bulk", raw.kind) };
+        let bytes = body(reader, len)?;
+        if raw.is::<Pages>() {
+            work.pages(&raw.decode()?, &bytes)?;
+        } else if raw.is::<ObjectData>() {
+            open.write_object(&raw.decode()?, &bytes)?;
+        } else {
+            bail!("unknown bulk of kind {}", raw.kind);
+        }
+        raw = match reader.next()? {
+            Item::End => return Ok(()),
+            Item::Record(raw) => raw,
+            Item::Bulk(_) => bail!("bulk behind bulk"),
+        };
+    }
+}
