@@ -26,6 +26,9 @@ done
 [[ -n $pid && -n $file ]] || usage
 export FLOE_IMAGE=$file
 
-# The bulk crosses one pipe only: pages come last. pipefail makes one failed stage fail the whole.
-exec freeze --then "$then" "$pid" -- \
-    bash -o pipefail -c 'dumpfs | aufsfix | dumpmem | imgpack -o "$FLOE_IMAGE"'
+# The bulk crosses one pipe only: pages come last. The first stage that failed says why, so its status counts.
+exec freeze --then "$then" "$pid" -- bash -c '
+    dumpfs | aufsfix | dumpmem | imgpack -o "$FLOE_IMAGE"
+    for status in "${PIPESTATUS[@]}"; do
+        ((status == 0)) || exit "$status"
+    done'
