@@ -16,7 +16,7 @@ pub(crate) fn check(pid: u32, out: &mut Vec<Refusal>) -> Result<()> {
         let Ok(link) = fs::read_link(&path) else { continue };
         let link = link.to_string_lossy();
         let problem = if let Some(kind) = link.strip_prefix("anon_inode:") {
-            (!KNOWN.contains(&kind)).then(|| ("this kind of descriptor cannot be captured", ""))
+            (!KNOWN.contains(&kind)).then_some(("this kind of descriptor cannot be captured", ""))
         } else if let Some(ino) = inode(&link, "socket:[") {
             sockets.get_or_insert_with(|| blocked_sockets(pid)).get(&ino).copied()
         } else if link.starts_with("pipe:[") {

@@ -9,7 +9,7 @@ use crate::{
 use floe_records::*;
 use floe_tracee::{Tracee, borrow_memory, find_syscall_insn, return_memory, seize_all};
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -207,8 +207,6 @@ fn living(held: &Held, refusals: &mut Vec<Refusal>) -> Result<ProcessRecords> {
     let ids: Vec<u32> = definitions.iter().map(|t| t.id).collect();
     let (answers, by_thread) = questions(held, leader, &ids)?;
     let state = leader.stopped_by().map_or(State::Alive, |s| State::Stopped(s as u32));
-    let seen: HashSet<i32> = held.threads.iter().map(Tracee::tid).collect();
-    debug_assert_eq!(seen.len(), held.threads.len());
     let mut threads = Vec::with_capacity(held.threads.len());
     for (tracee, answers) in held.threads.iter().zip(&by_thread) {
         let tid = tracee.tid() as u32;

@@ -56,12 +56,14 @@ pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<(Vec<Step>, u64), Refus
     let mut no = Vec::new();
     let mut steps = Vec::new();
     let root = tree.root().map_or(Pid(0), |p| p.pid);
-    let alive: Vec<_> = tree.processes.iter().filter(|p| !matches!(p.state, State::Zombie(_))).collect();
+    let alive: Vec<_> =
+        tree.processes.iter().filter(|p| !matches!(p.state, State::Zombie(_))).collect();
     for p in &tree.processes {
         steps.push(Step::Create(p.pid, (p.pid != root).then_some(p.ppid)));
         if p.sid == p.pid {
             steps.push(Step::Session(p.pid));
-        } else if p.pid != root && tree.processes.iter().any(|q| q.pid == p.ppid && q.sid != p.sid) {
+        } else if p.pid != root && tree.processes.iter().any(|q| q.pid == p.ppid && q.sid != p.sid)
+        {
             no.push(refuse(p.pid, format!("session {}", p.sid), "is not that of its parent"));
         }
     }
@@ -71,7 +73,11 @@ pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<(Vec<Step>, u64), Refus
             if own || tree.processes.iter().any(|q| q.pid == p.pgid) {
                 steps.push(Step::Group(p.pid, p.pgid));
             } else if !outside {
-                no.push(refuse(p.pid, format!("process group {}", p.pgid), "has no leader in the tree"));
+                no.push(refuse(
+                    p.pid,
+                    format!("process group {}", p.pgid),
+                    "has no leader in the tree",
+                ));
             }
         }
     }
@@ -93,8 +99,16 @@ fn refuse(pid: Pid, object: String, problem: &str) -> Refusal {
 
 fn hole(tree: &Tree, taken: &[(u64, u64)]) -> u64 {
     let mut at = 0x1000_0000;
-    let ranges: Vec<_> = tree.vmas.values().flatten().map(|v| (v.start.0, v.end.0)).chain(taken.iter().copied()).collect();
-    while let Some(hit) = ranges.iter().find(|r| r.0 < at + HOLE + 0x10_0000 && at < r.1 + 0x10_0000) {
+    let ranges: Vec<_> = tree
+        .vmas
+        .values()
+        .flatten()
+        .map(|v| (v.start.0, v.end.0))
+        .chain(taken.iter().copied())
+        .collect();
+    while let Some(hit) =
+        ranges.iter().find(|r| r.0 < at + HOLE + 0x10_0000 && at < r.1 + 0x10_0000)
+    {
         at = (hit.1 + 0x20_0000) & !0xffff;
     }
     at

@@ -56,7 +56,12 @@ impl Tree {
     pub fn check(&self) -> Refusals {
         let mut no = Vec::new();
         let mut say = |pid, object: &str, problem: &str| {
-            no.push(Refusal { pid, object: object.into(), problem: problem.into(), hint: String::new() });
+            no.push(Refusal {
+                pid,
+                object: object.into(),
+                problem: problem.into(),
+                hint: String::new(),
+            });
         };
         for tool in ["dumpfs", "dumpmem"] {
             if !self.stages.contains(tool) {
@@ -74,12 +79,19 @@ impl Tree {
             }
             seen.insert(p.pid);
             let alive = !matches!(p.state, State::Zombie(_));
-            if alive && (!self.mm.contains_key(&p.pid) || !self.threads.iter().any(|t| t.tid.0 == p.pid.0)) {
+            if alive
+                && (!self.mm.contains_key(&p.pid)
+                    || !self.threads.iter().any(|t| t.tid.0 == p.pid.0))
+            {
                 say(Some(p.pid), "process", "its address space or its leader is missing");
             }
             for fd in self.fds.get(&p.pid).into_iter().flatten() {
                 if !self.files.contains_key(&fd.file) {
-                    say(Some(p.pid), &format!("fd {}", fd.fd), "names a file that is not in the stream");
+                    say(
+                        Some(p.pid),
+                        &format!("fd {}", fd.fd),
+                        "names a file that is not in the stream",
+                    );
                 }
             }
         }

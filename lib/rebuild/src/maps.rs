@@ -25,7 +25,9 @@ pub fn own_ranges() -> Result<Vec<(u64, u64)>> {
 
 /// XXH3-64 of our own vdso, 0 for none.
 pub fn own_vdso_hash() -> Result<u64> {
-    let Some((start, end, _)) = ranges("self")?.into_iter().find(|r| r.2 == "[vdso]") else { return Ok(0) };
+    let Some((start, end, _)) = ranges("self")?.into_iter().find(|r| r.2 == "[vdso]") else {
+        return Ok(0);
+    };
     let mut bytes = vec![0; (end - start) as usize];
     floe_sys::read_memory(std::process::id() as i32, start, &mut bytes)?;
     Ok(xxhash_rust::xxh3::xxh3_64(&bytes))

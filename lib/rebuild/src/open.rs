@@ -5,7 +5,13 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
-use std::{collections::{BTreeMap, HashMap}, ffi::OsStr, os::fd::{AsFd, AsRawFd, OwnedFd}, os::unix::ffi::OsStrExt, path::{Path, PathBuf}};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ffi::OsStr,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 /// Everything that is open for the tree; all numbers are at least [`Opened::base`].
 pub struct Opened {
@@ -21,9 +27,18 @@ impl Opened {
     /// Opens all; every refusal at once.
     pub fn new(tree: &Tree, inherit: &[u32]) -> Result<Self, Refusals> {
         let base = tree.fds.values().flatten().map(|f| f.fd.0 + 1).max().unwrap_or(0).max(64);
-        let mut me = Self { base, files: BTreeMap::new(), places: BTreeMap::new(), exes: BTreeMap::new(), maps: HashMap::new(), objects: BTreeMap::new() };
+        let mut me = Self {
+            base,
+            files: BTreeMap::new(),
+            places: BTreeMap::new(),
+            exes: BTreeMap::new(),
+            maps: HashMap::new(),
+            objects: BTreeMap::new(),
+        };
         let mut no = Vec::new();
-        let mut say = |pid, object: String, e: Error| no.push(Refusal { pid, object, problem: e.to_string(), hint: String::new() });
+        let mut say = |pid, object: String, e: Error| {
+            no.push(Refusal { pid, object, problem: e.to_string(), hint: String::new() })
+        };
         for (id, object) in &tree.objects {
             match me.object(object) {
                 Ok(fd) => drop(me.objects.insert(*id, fd)),
@@ -31,7 +46,11 @@ impl Opened {
             }
         }
         for (&pid, fs) in &tree.fs {
-            let root = if fs.root.path.0 == b"/" { Ok(None) } else { me.path(&fs.root.path, OFlag::O_PATH).map(Some) };
+            let root = if fs.root.path.0 == b"/" {
+                Ok(None)
+            } else {
+                me.path(&fs.root.path, OFlag::O_PATH).map(Some)
+            };
             match (me.path(&fs.cwd.path, OFlag::O_PATH), root) {
                 (Ok(cwd), Ok(root)) => drop(me.places.insert(pid, (cwd, root))),
                 (Err(e), _) | (_, Err(e)) => say(Some(pid), "directory".into(), e),
@@ -56,14 +75,22 @@ impl Opened {
             }
             for vma in vmas.iter().filter(|v| v.kind == VmaKind::Object) {
                 if me.mapped(vma).is_err() {
-                    say(Some(pid), format!("{:x}-{:x}", vma.start.0, vma.end.0), Error::because("map it", "its content is not in the stream"));
+                    say(
+                        Some(pid),
+                        format!("{:x}-{:x}", vma.start.0, vma.end.0),
+                        Error::because("map it", "its content is not in the stream"),
+                    );
                 }
             }
         }
         for m in &tree.mapped {
             let size = std::fs::metadata(path_of(&m.file.path)).map(|d| d.len());
             if size.is_ok_and(|size| size != m.size) {
-                say(None, m.file.path.to_string(), Error::because("map it", "its size has changed"));
+                say(
+                    None,
+                    m.file.path.to_string(),
+                    Error::because("map it", "its size has changed"),
+                );
             }
         }
         let mut pipes = BTreeMap::new();
@@ -77,7 +104,8 @@ impl Opened {
     }
 
     fn high(&self, fd: OwnedFd) -> Result<OwnedFd> {
-        let new = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(self.base as i32)).map_err(|e| Error::new("move a descriptor up", e))?;
+        let new = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(self.base as i32))
+            .map_err(|e| Error::new("move a descriptor up", e))?;
         Ok(floe_sys::owned(new))
     }
 
@@ -88,17 +116,26 @@ impl Opened {
 
     fn object(&self, object: &Object) -> Result<OwnedFd> {
         let fd = floe_sys::memfd_create(c"floe", 3)?;
-        nix::unistd::ftruncate(fd.as_fd(), object.size as i64).map_err(|e| Error::new("size an object", e))?;
+        nix::unistd::ftruncate(fd.as_fd(), object.size as i64)
+            .map_err(|e| Error::new("size an object", e))?;
         self.high(fd)
     }
 
-    fn description(&self, tree: &Tree, file: &OpenFile, inherit: &[u32], pipes: &mut BTreeMap<u64, (OwnedFd, OwnedFd)>) -> Result<OwnedFd> {
-        let flags = OFlag::from_bits_truncate(file.flags as i32) & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_TRUNC);
+    fn description(
+        &self,
+        tree: &Tree,
+        file: &OpenFile,
+        inherit: &[u32],
+        pipes: &mut BTreeMap<u64, (OwnedFd, OwnedFd)>,
+    ) -> Result<OwnedFd> {
+        let flags = OFlag::from_bits_truncate(file.flags as i32)
+            & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_TRUNC);
         match &file.what {
             FileKind::Regular(r, _) | FileKind::Directory(r) | FileKind::Device(r, _) => {
                 let fd = self.path(&r.path, flags)?;
                 if file.pos != 0 {
-                    nix::unistd::lseek(fd.as_fd(), file.pos as i64, nix::unistd::Whence::SeekSet).map_err(|e| Error::new("seek", e))?;
+                    nix::unistd::lseek(fd.as_fd(), file.pos as i64, nix::unistd::Whence::SeekSet)
+                        .map_err(|e| Error::new("seek", e))?;
                 }
                 Ok(fd)
             }
@@ -108,12 +145,20 @@ impl Opened {
         }
     }
 
-    fn pipe(&self, tree: &Tree, ino: u64, flags: OFlag, pipes: &mut BTreeMap<u64, (OwnedFd, OwnedFd)>) -> Result<OwnedFd> {
+    fn pipe(
+        &self,
+        tree: &Tree,
+        ino: u64,
+        flags: OFlag,
+        pipes: &mut BTreeMap<u64, (OwnedFd, OwnedFd)>,
+    ) -> Result<OwnedFd> {
         if !pipes.contains_key(&ino) {
-            let (r, w) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| Error::new("make a pipe", e))?;
+            let (r, w) =
+                nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| Error::new("make a pipe", e))?;
             if let Some((capacity, bytes)) = tree.pipes.get(&ino) {
                 floe_sys::set_pipe_size(w.as_fd(), *capacity as usize)?;
-                let done = nix::unistd::write(w.as_fd(), bytes).map_err(|e| Error::new("fill a pipe", e))?;
+                let done = nix::unistd::write(w.as_fd(), bytes)
+                    .map_err(|e| Error::new("fill a pipe", e))?;
                 if done != bytes.len() {
                     return Err(Error::because("fill a pipe", "it has no room"));
                 }
@@ -127,12 +172,24 @@ impl Opened {
 
     /// Standard streams of restore take the place of what was outside; its input is the stream.
     fn external(&self, tree: &Tree, id: FileId, what: &Bytes, inherit: &[u32]) -> Result<OwnedFd> {
-        let numbers: Vec<u32> = tree.fds.values().flatten().filter(|f| f.file == id).map(|f| f.fd.0).collect();
-        let own = numbers.iter().find(|n| inherit.contains(n)).or_else(|| numbers.iter().find(|n| [1, 2].contains(*n)));
+        let numbers: Vec<u32> =
+            tree.fds.values().flatten().filter(|f| f.file == id).map(|f| f.fd.0).collect();
+        let own = numbers
+            .iter()
+            .find(|n| inherit.contains(n))
+            .or_else(|| numbers.iter().find(|n| [1, 2].contains(*n)));
         let fd = match own {
-            Some(n) => fcntl(floe_sys::borrowed(*n as i32), FcntlArg::F_DUPFD_CLOEXEC(self.base as i32)).map_err(|e| Error::new(format!("take descriptor {n}"), e))?,
+            Some(n) => {
+                fcntl(floe_sys::borrowed(*n as i32), FcntlArg::F_DUPFD_CLOEXEC(self.base as i32))
+                    .map_err(|e| Error::new(format!("take descriptor {n}"), e))?
+            }
             None if numbers.contains(&0) => return self.path(&"/dev/null".into(), OFlag::O_RDONLY),
-            None => return Err(Error::because("open it", format!("it is outside the tree: {what} (give --inherit FD)"))),
+            None => {
+                return Err(Error::because(
+                    "open it",
+                    format!("it is outside the tree: {what} (give --inherit FD)"),
+                ));
+            }
         };
         Ok(floe_sys::owned(fd))
     }
@@ -141,8 +198,13 @@ impl Opened {
     pub fn write_object(&self, data: &ObjectData, bytes: &[u8]) -> Result<()> {
         let gone = || Error::because("fill an object", "it was not announced");
         let fd = self.objects.get(&data.id).ok_or_else(gone)?;
-        let done = nix::sys::uio::pwrite(fd.as_fd(), bytes, data.offset as i64).map_err(|e| Error::new("fill an object", e))?;
-        if done == bytes.len() { Ok(()) } else { Err(Error::because("fill an object", "short write")) }
+        let done = nix::sys::uio::pwrite(fd.as_fd(), bytes, data.offset as i64)
+            .map_err(|e| Error::new("fill an object", e))?;
+        if done == bytes.len() {
+            Ok(())
+        } else {
+            Err(Error::because("fill an object", "short write"))
+        }
     }
 
     /// First number above all of the target's.
@@ -156,7 +218,10 @@ impl Opened {
 
     pub(crate) fn places(&self, pid: Pid) -> Result<(u32, Option<u32>)> {
         let place = self.places.get(&pid);
-        Ok((number(place.map(|p| &p.0))?, place.and_then(|p| p.1.as_ref()).map(|f| f.as_raw_fd() as u32)))
+        Ok((
+            number(place.map(|p| &p.0))?,
+            place.and_then(|p| p.1.as_ref()).map(|f| f.as_raw_fd() as u32),
+        ))
     }
 
     pub(crate) fn exe(&self, pid: Pid) -> Result<u32> {
@@ -173,7 +238,8 @@ impl Opened {
 }
 
 fn number(fd: Option<&OwnedFd>) -> Result<u32> {
-    fd.map(|f| f.as_raw_fd() as u32).ok_or_else(|| Error::because("hand over a file", "it is not open"))
+    fd.map(|f| f.as_raw_fd() as u32)
+        .ok_or_else(|| Error::because("hand over a file", "it is not open"))
 }
 
 fn key(vma: &Vma) -> Option<(Bytes, bool)> {

@@ -63,7 +63,9 @@ impl Work<'_> {
     }
 
     pub(crate) fn limits(&self, pid: Pid) -> Result<()> {
-        for (resource, &(soft, hard)) in self.tree.limits.get(&pid).into_iter().flat_map(|l| l.limits.iter().enumerate()) {
+        for (resource, &(soft, hard)) in
+            self.tree.limits.get(&pid).into_iter().flat_map(|l| l.limits.iter().enumerate())
+        {
             if floe_sys::get_limit(pid.0 as i32, resource as u32)? != (soft, hard) {
                 floe_sys::set_limit(pid.0 as i32, resource as u32, soft, hard)?;
             }
@@ -73,12 +75,16 @@ impl Work<'_> {
 
     pub(crate) fn itimers(&self, pid: Pid) -> Result<()> {
         let Some(timers) = self.tree.timers.get(&pid) else { return Ok(()) };
-        for (which, &(interval, left)) in timers.itimers.iter().enumerate().filter(|(_, t)| t.1 != 0) {
-            let words = [interval / 1_000_000, interval % 1_000_000, left / 1_000_000, left % 1_000_000];
+        for (which, &(interval, left)) in
+            timers.itimers.iter().enumerate().filter(|(_, t)| t.1 != 0)
+        {
+            let words =
+                [interval / 1_000_000, interval % 1_000_000, left / 1_000_000, left % 1_000_000];
             let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
             let mut b = Batch::new();
             let slot = b.bytes(&bytes);
-            let call = b.call(libc::SYS_setitimer, [Arg::Val(which as u64), slot.into(), Arg::Val(0)]);
+            let call =
+                b.call(libc::SYS_setitimer, [Arg::Val(which as u64), slot.into(), Arg::Val(0)]);
             self.runner(pid.0 as i32).run(&b)?.value(call)?;
         }
         Ok(())

@@ -38,16 +38,23 @@ impl<'a> Work<'a> {
         match *step {
             Step::Create(pid, None) => self.create_root(pid),
             Step::Create(pid, Some(parent)) => {
-                let signal = self.tree.processes.iter().find(|p| p.pid == pid).map_or(17, |p| p.exit_signal);
+                let signal =
+                    self.tree.processes.iter().find(|p| p.pid == pid).map_or(17, |p| p.exit_signal);
                 self.clone(parent.0 as i32, pid.0 as i32, 0, u64::from(signal))
             }
             Step::Session(pid) => self.one(pid.0, libc::SYS_setsid, &[]).map(drop),
-            Step::Group(pid, group) => self.one(pid.0, libc::SYS_setpgid, &[0, u64::from(group.0)]).map(drop),
+            Step::Group(pid, group) => {
+                self.one(pid.0, libc::SYS_setpgid, &[0, u64::from(group.0)]).map(drop)
+            }
             Step::Map(pid) => self.map(pid),
             Step::Descriptors(pid) => self.descriptors(pid),
             Step::Thread(pid, tid) => {
-                let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND
-                    | libc::CLONE_THREAD | libc::CLONE_SYSVSEM;
+                let flags = libc::CLONE_VM
+                    | libc::CLONE_FS
+                    | libc::CLONE_FILES
+                    | libc::CLONE_SIGHAND
+                    | libc::CLONE_THREAD
+                    | libc::CLONE_SYSVSEM;
                 self.clone(pid.0 as i32, tid.0 as i32, flags as u64, 0)
             }
             Step::Settings(pid) => self.settings(pid),
@@ -83,12 +90,17 @@ impl<'a> Work<'a> {
             let value = remote.call(nr, args, &mut |_| Ok(()))?;
             if value < 0 && value > -4096 {
                 let cause = std::io::Error::from_raw_os_error(-value as i32);
-                return Err(floe_sys::Error::new(format!("prepare it (call {nr})"), cause).pid(pid.0));
+                return Err(
+                    floe_sys::Error::new(format!("prepare it (call {nr})"), cause).pid(pid.0)
+                );
             }
             Ok(())
         };
         if let Some(area) = rseq {
-            call(libc::SYS_rseq, [area.addr, u64::from(area.size), 1, u64::from(area.signature), 0, 0])?;
+            call(
+                libc::SYS_rseq,
+                [area.addr, u64::from(area.size), 1, u64::from(area.signature), 0, 0],
+            )?;
         }
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
         call(libc::SYS_mmap, [self.hole, PARK, 3, flags, u64::MAX, 0])?;

@@ -30,7 +30,11 @@ impl Work<'_> {
             self.one(tid, libc::SYS_set_robust_list, &[t.robust_list.0.0, t.robust_list.1])?;
         }
         if let Some(r) = t.rseq {
-            self.one(tid, libc::SYS_rseq, &[r.addr.0, u64::from(r.len), 0, u64::from(r.signature)])?;
+            self.one(
+                tid,
+                libc::SYS_rseq,
+                &[r.addr.0, u64::from(r.len), 0, u64::from(r.signature)],
+            )?;
         }
         let mut b = Batch::new();
         let mut comm = t.comm.0.clone();
@@ -41,7 +45,8 @@ impl Work<'_> {
             let (addr, flags, size) = s.altstack;
             if size != 0 && flags & 2 == 0 {
                 let words = [addr.0, u64::from(flags & !1), size];
-                let stack = b.bytes(&words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
+                let stack =
+                    b.bytes(&words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
                 b.call(libc::SYS_sigaltstack, [stack.into(), Arg::Val(0)]);
             }
         }
@@ -54,7 +59,10 @@ impl Work<'_> {
         for info in self.tree.thread_signals.get(&t.tid).into_iter().flat_map(|s| &s.queued) {
             let slot = b.bytes(&info.0);
             let signal = u64::from(info.0.first().copied().unwrap_or(0));
-            b.call(libc::SYS_rt_tgsigqueueinfo, [Arg::Val(pid), Arg::Val(tid), Arg::Val(signal), slot.into()]);
+            b.call(
+                libc::SYS_rt_tgsigqueueinfo,
+                [Arg::Val(pid), Arg::Val(tid), Arg::Val(signal), slot.into()],
+            );
         }
         if pid == tid {
             for info in self.tree.signals.get(&t.pid).into_iter().flat_map(|s| &s.queued) {
@@ -98,7 +106,8 @@ impl Work<'_> {
         let (i, p, e) = (c.caps[0], c.caps[1], c.caps[2]);
         let header: Vec<u8> = [0x2008_0522u32, 0].iter().flat_map(|w| w.to_ne_bytes()).collect();
         let half = |at: u32| [(e >> at) as u32, (p >> at) as u32, (i >> at) as u32];
-        let data: Vec<u8> = [half(0), half(32)].concat().iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let data: Vec<u8> =
+            [half(0), half(32)].concat().iter().flat_map(|w| w.to_ne_bytes()).collect();
         let (header, data) = (b.bytes(&header), b.bytes(&data));
         b.call(libc::SYS_capset, [header.into(), data.into()]);
         for cap in (0..64).filter(|cap| c.caps[4] >> cap & 1 != 0) {
@@ -110,7 +119,10 @@ impl Work<'_> {
             b.call(libc::SYS_prctl, [Arg::Val(28), v(c.securebits)]);
         }
         if c.no_new_privs {
-            b.call(libc::SYS_prctl, [Arg::Val(38), Arg::Val(1), Arg::Val(0), Arg::Val(0), Arg::Val(0)]);
+            b.call(
+                libc::SYS_prctl,
+                [Arg::Val(38), Arg::Val(1), Arg::Val(0), Arg::Val(0), Arg::Val(0)],
+            );
         }
         b.call(libc::SYS_prctl, [Arg::Val(1), v(t.pdeath_signal)]);
         self.runner(t.tid.0 as i32).run(&b).map(drop)
@@ -122,7 +134,9 @@ impl Work<'_> {
             self.leave(p.pid)?;
         }
         for t in &tree.threads {
-            if let (Some(tracee), Some(s)) = (self.tasks.get(&(t.tid.0 as i32)), tree.thread_signals.get(&t.tid)) {
+            if let (Some(tracee), Some(s)) =
+                (self.tasks.get(&(t.tid.0 as i32)), tree.thread_signals.get(&t.tid))
+            {
                 tracee.set_sigmask(s.mask)?;
             }
         }
@@ -157,7 +171,11 @@ impl Work<'_> {
             self.tasks[&tid].set_xstate(&t.xstate.0)?;
             let mut remote = RemoteCall::begin(tid, insn)?;
             if t.tid.0 == pid.0 {
-                remote.call(libc::SYS_munmap, [self.hole, floe_plan::HOLE, 0, 0, 0, 0], &mut |_| Ok(()))?;
+                remote.call(
+                    libc::SYS_munmap,
+                    [self.hole, floe_plan::HOLE, 0, 0, 0, 0],
+                    &mut |_| Ok(()),
+                )?;
             }
             remote.finish_with(&regs)?;
         }
@@ -179,7 +197,9 @@ impl Work<'_> {
         regs.set_rip(self.hole).set_orig_rax(u64::MAX).set_rax(libc::SYS_exit_group as u64);
         regs.set_rdi(u64::from(status >> 8 & 0xff));
         if status & 0x7f != 0 {
-            regs.set_rax(libc::SYS_kill as u64).set_rdi(u64::from(pid.0)).set_rsi(u64::from(status & 0x7f));
+            regs.set_rax(libc::SYS_kill as u64)
+                .set_rdi(u64::from(pid.0))
+                .set_rsi(u64::from(status & 0x7f));
             tracee.set_sigmask(0)?;
         }
         tracee.set_regs(&regs)

@@ -21,7 +21,11 @@ impl Work<'_> {
                     let name = vma.name.as_ref().map_or("vdso".into(), ToString::to_string);
                     let parked = self.parked.iter().find(|p| p.0 == name && p.2 == len);
                     let Some(parked) = parked else {
-                        return Err(floe_sys::Error::because(format!("place {name}"), "this kernel has none of that size").pid(pid.0));
+                        return Err(floe_sys::Error::because(
+                            format!("place {name}"),
+                            "this kernel has none of that size",
+                        )
+                        .pid(pid.0));
                     };
                     self.one(pid.0, libc::SYS_mremap, &[parked.1, len, len, 3, vma.start.0])?;
                     continue;
@@ -43,8 +47,14 @@ impl Work<'_> {
                 }
             }
             let prot = if vma.shared { u64::from(vma.prot) } else { 3 };
-            self.one(pid.0, libc::SYS_mmap, &[vma.start.0, len, prot, flags as u64, fd, vma.offset])?;
-            for (flag, advice) in [(b"hg", 14), (b"nh", 15), (b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)] {
+            self.one(
+                pid.0,
+                libc::SYS_mmap,
+                &[vma.start.0, len, prot, flags as u64, fd, vma.offset],
+            )?;
+            for (flag, advice) in
+                [(b"hg", 14), (b"nh", 15), (b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)]
+            {
                 if has(vma, flag) {
                     self.one(pid.0, libc::SYS_madvise, &[vma.start.0, len, advice])?;
                 }
@@ -57,14 +67,20 @@ impl Work<'_> {
         let Some(mm) = self.tree.mm.get(&pid) else { return Ok(()) };
         let mut b = Batch::new();
         let auxv = b.bytes(&mm.auxv.0);
-        let words = [mm.code.0, mm.code.1, mm.data.0, mm.data.1, mm.brk.0, mm.brk.1, mm.stack, mm.args.0, mm.args.1, mm.env.0, mm.env.1];
+        let words = [
+            mm.code.0, mm.code.1, mm.data.0, mm.data.1, mm.brk.0, mm.brk.1, mm.stack, mm.args.0,
+            mm.args.1, mm.env.0, mm.env.1,
+        ];
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.0.to_ne_bytes()).collect();
         bytes.extend(0u64.to_ne_bytes());
         bytes.extend((mm.auxv.0.len() as u32).to_ne_bytes());
         bytes.extend(self.open.exe(pid)?.to_ne_bytes());
         let map = b.bytes(&bytes);
         b.pointer(map, 88, auxv);
-        let call = b.call(libc::SYS_prctl, [Arg::Val(35), Arg::Val(14), map.into(), Arg::Val(104), Arg::Val(0)]);
+        let call = b.call(
+            libc::SYS_prctl,
+            [Arg::Val(35), Arg::Val(14), map.into(), Arg::Val(104), Arg::Val(0)],
+        );
         self.runner(pid.0 as i32).run(&b)?.value(call).map(drop)
     }
 

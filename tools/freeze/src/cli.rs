@@ -140,7 +140,9 @@ fn finish(then: Then, tree: Tree) -> Result<u8> {
         }
         Then::Kill => {
             for pid in tree.kill(REAPING).map_err(plain)? {
-                eprintln!("freeze: pid {pid}: killed, but its parent has not waited for it: the pid is not free");
+                eprintln!(
+                    "freeze: pid {pid}: killed, but its parent has not waited for it: the pid is not free"
+                );
             }
         }
     }

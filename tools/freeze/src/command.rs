@@ -23,8 +23,8 @@ pub struct Command {
 impl Command {
     /// Starts it with the stream as its standard input, or as descriptor `fd`.
     pub fn start(words: &[OsString], fd: Option<i32>) -> Result<Self> {
-        let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-            .context("unable to make a pipe")?;
+        let (reader, writer) =
+            nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).context("unable to make a pipe")?;
         // An unprivileged user may get less; the stream only flows slower then.
         let _ = floe_sys::set_pipe_size(std::os::fd::AsFd::as_fd(&writer), PIPE);
         let mut command = match fd {

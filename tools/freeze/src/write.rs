@@ -1,12 +1,12 @@
 //! The records of a held tree, as a stream.
 
+use crate::cli::plain;
 use anyhow::{Context, Result};
 use floe_capture::{
     proc::Stat,
     tree::{Living, ProcessRecords, Tree},
 };
 use floe_records::{Begin, Bytes, FORMAT, Pid, TreeEnd};
-use crate::cli::plain;
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
 use std::io::{self, Write};
@@ -22,14 +22,14 @@ pub struct Held {
 pub fn collect(root: u32, tree: &mut Tree) -> Result<Held> {
     let begin = begin(root, tree)?;
     let processes = tree.capture().map_err(plain)?;
-    let end =
-        TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
+    let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
     Ok(Held { begin, processes, end })
 }
 
 fn begin(root: u32, tree: &Tree) -> Result<Begin> {
     let file = |path: &str| -> Result<Bytes> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
         Ok(text.trim_end().into())
     };
     let now = |clock: ClockId| -> Result<u64> {

@@ -89,7 +89,9 @@ fn wait(root: i32) -> anyhow::Result<()> {
         match waitpid(nix::unistd::Pid::from_raw(root), None) {
             Ok(WaitStatus::Exited(_, 0)) => return Ok(()),
             Ok(WaitStatus::Exited(_, code)) => return Err(floe_toolkit::Exit(code as u8).into()),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Err(floe_toolkit::Exit(128 + signal as u8).into()),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                return Err(floe_toolkit::Exit(128 + signal as u8).into());
+            }
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(e) => return Err(e.into()),
         }

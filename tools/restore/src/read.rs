@@ -70,15 +70,27 @@ fn take(tree: &mut Tree, raw: &RawRecord) -> anyhow::Result<()> {
         TreeEnd, r => tree.end = Some(r);
     }
     let problem = format!("restore does not know version {} of it", raw.version);
-    let refusal = Refusal { pid: None, object: format!("record kind {}", raw.kind), problem, hint: String::new() };
+    let refusal = Refusal {
+        pid: None,
+        object: format!("record kind {}", raw.kind),
+        problem,
+        hint: String::new(),
+    };
     Err(Refusals(vec![refusal]).into())
 }
 
 /// Memory and contents, up to End.
-pub fn bulk<R: Read>(reader: &mut Reader<R>, first: &mut Option<RawRecord>, work: &Work<'_>, open: &Opened) -> anyhow::Result<()> {
+pub fn bulk<R: Read>(
+    reader: &mut Reader<R>,
+    first: &mut Option<RawRecord>,
+    work: &Work<'_>,
+    open: &Opened,
+) -> anyhow::Result<()> {
     let Some(mut raw) = first.take() else { return Ok(()) };
     loop {
-        let Item::Bulk(len) = reader.next()? else { bail!("a record of kind {} has no bulk", raw.kind) };
+        let Item::Bulk(len) = reader.next()? else {
+            bail!("a record of kind {} has no bulk", raw.kind)
+        };
         let bytes = body(reader, len)?;
         if raw.is::<Pages>() {
             work.pages(&raw.decode()?, &bytes)?;
