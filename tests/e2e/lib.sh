@@ -2,6 +2,13 @@
 
 fail() { echo "FAIL: $*" >&2; exit 1; }
 
+# Descriptors that the caller of the suite left open belong to nobody here.
+for n in /proc/$$/fd/*; do
+    n=${n##*/}
+    ((n < 3 || n == 255)) || eval "exec $n>&-"
+done
+export TMPDIR=$PWD
+
 # start LOG COMMAND…: runs COMMAND as a session of its own, with stdin from /dev/null and output to LOG.
 start() {
     local log=$1; shift

@@ -6,7 +6,7 @@ use floe_sys::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     ffi::OsStr,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     os::unix::ffi::OsStrExt,
@@ -152,7 +152,7 @@ impl Opened {
         flags: OFlag,
         pipes: &mut BTreeMap<u64, (OwnedFd, OwnedFd)>,
     ) -> Result<OwnedFd> {
-        if !pipes.contains_key(&ino) {
+        if let Entry::Vacant(place) = pipes.entry(ino) {
             let (r, w) =
                 nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| Error::new("make a pipe", e))?;
             if let Some((capacity, bytes)) = tree.pipes.get(&ino) {
@@ -163,7 +163,7 @@ impl Opened {
                     return Err(Error::because("fill a pipe", "it has no room"));
                 }
             }
-            pipes.insert(ino, (r, w));
+            place.insert((r, w));
         }
         let ends = &pipes[&ino];
         let end = if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY { &ends.1 } else { &ends.0 };
