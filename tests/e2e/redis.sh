@@ -2,7 +2,7 @@
 ip link set lo up 2> /dev/null || true
 port=$((20000 + RANDOM % 10000))
 cli() { redis-cli -p "$port" "$@"; }
-start log redis-server --port "$port" --save '' --appendonly no --daemonize no
+start log redis-server --port "$port" --save '' --appendonly no --daemonize no --enable-debug-command yes
 until_true 20 cli ping
 cli debug populate 200000 key 1000 > /dev/null
 [[ $(cli dbsize) == 200000 ]] || fail "not loaded"

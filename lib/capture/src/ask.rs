@@ -2,7 +2,7 @@
 
 use floe_parasite::{Batch, Call, PtraceRunner, Replies, Runner, Slot};
 use floe_sys::Result;
-use floe_tracee::{Scratch, Tracee};
+use floe_tracee::{RemoteCall, Scratch};
 
 const PR_GET_TID_ADDRESS: i32 = 40;
 const PR_GET_THP_DISABLE: i32 = 42;
@@ -30,20 +30,6 @@ pub(crate) struct ThreadAnswers {
     pub securebits: u32,
 }
 
-/// Runs `batch` in the place of a stopped thread and puts everything back.
-pub(crate) fn run(tracee: &Tracee, insn: u64, scratch: Scratch, batch: &Batch) -> Result<Replies> {
-    // Inside of a restartable sequence the thread must go to its abort handler, since other code runs now.
-    let regs = tracee.regs_outside_rseq()?;
-    if regs != tracee.regs()? {
-        tracee.set_regs(&regs)?;
-    }
-    let mask = tracee.sigmask()?;
-    tracee.set_sigmask(u64::MAX)?;
-    let replies = PtraceRunner::new(tracee.tid(), insn, scratch.addr, scratch.len).run(batch);
-    tracee.set_sigmask(mask)?;
-    replies
-}
-
 fn words<const N: usize>(replies: &Replies, slot: Slot) -> [u64; N] {
     let chunks = replies.bytes(slot).as_chunks::<8>().0;
     let mut out = [0; N];
@@ -65,8 +51,7 @@ fn prctl(batch: &mut Batch, option: i32) -> Call {
 
 /// Asks a process, by way of its leader.
 pub(crate) fn process(
-    leader: &Tracee,
-    insn: u64,
+    leader: &mut RemoteCall,
     scratch: Scratch,
     timer_ids: &[u32],
 ) -> Result<ProcessAnswers> {
@@ -96,7 +81,7 @@ pub(crate) fn process(
     let thp = prctl(b, PR_GET_THP_DISABLE);
     let brk = b.call(libc::SYS_brk, [0.into()]);
 
-    let r = run(leader, insn, scratch, &batch)?;
+    let r = PtraceRunner::within(leader, scratch).run(&batch)?;
     let timer = |(id, slot, overrun)| Ok((id, words(&r, slot), r.value(overrun)? as i32));
     Ok(ProcessAnswers {
         actions: actions.into_iter().map(|(signal, slot)| (signal, words(&r, slot))).collect(),
@@ -110,7 +95,7 @@ pub(crate) fn process(
 }
 
 /// Asks a thread.
-pub(crate) fn thread(tracee: &Tracee, insn: u64, scratch: Scratch) -> Result<ThreadAnswers> {
+pub(crate) fn thread(thread: &mut RemoteCall, scratch: Scratch) -> Result<ThreadAnswers> {
     let mut batch = Batch::new();
     let b = &mut batch;
     let stack = b.zeroed(24);
@@ -118,7 +103,7 @@ pub(crate) fn thread(tracee: &Tracee, insn: u64, scratch: Scratch) -> Result<Thr
     let tid_address = prctl_out(b, PR_GET_TID_ADDRESS);
     let pdeath = prctl_out(b, libc::PR_GET_PDEATHSIG);
     let securebits = prctl(b, libc::PR_GET_SECUREBITS);
-    let r = run(tracee, insn, scratch, &batch)?;
+    let r = PtraceRunner::within(thread, scratch).run(&batch)?;
     let [sp, flags, size] = words(&r, stack);
     // SS_ONSTACK only tells where the stack pointer is right now.
     let flags = flags as u32 & !(libc::SS_ONSTACK as u32);

@@ -7,7 +7,7 @@ use crate::{
     process, sched, signals, thread, timers, vmas,
 };
 use floe_records::*;
-use floe_tracee::{Tracee, borrow_memory, find_syscall_insn, return_memory, seize_all};
+use floe_tracee::{Tracee, Visit, seize_all};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -167,7 +167,8 @@ impl Tree {
         self.signal(libc::SIGKILL)?;
         let pids: Vec<u32> = self.0.iter().map(|p| p.pid).collect();
         // A tracee that was killed is first reported to its tracer, and only then to its parent.
-        for tracee in self.0.into_iter().flat_map(|p| p.threads) {
+        // The end of a leader is told only when its other threads have been waited for.
+        for tracee in self.0.into_iter().flat_map(|p| p.threads.into_iter().rev()) {
             while tracee.wait_stop().is_ok_and(|stop| !stop.is_end()) {}
         }
         let begin = Instant::now();
@@ -242,16 +243,25 @@ fn questions(
     leader: &Tracee,
     timer_ids: &[u32],
 ) -> Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
-    let insn = find_syscall_insn(held.pid as i32)?;
-    let regs = leader.regs_outside_rseq()?;
-    if regs != leader.regs()? {
-        leader.set_regs(&regs)?;
-    }
-    let scratch = borrow_memory(leader, insn, SCRATCH + 64 * timer_ids.len())?;
-    let asked = ask::process(leader, insn, scratch, timer_ids).and_then(|answers| {
-        let each = held.threads.iter().map(|tracee| ask::thread(tracee, insn, scratch));
-        Ok((answers, each.collect::<floe_sys::Result<Vec<_>>>()?))
-    });
-    return_memory(leader, insn, scratch)?;
+    let mut visit = Visit::begin(leader, SCRATCH + 64 * timer_ids.len())?;
+    let asked = ask_all(held, &mut visit, timer_ids);
+    visit.end()?;
     Ok(asked?)
+}
+
+fn ask_all(
+    held: &Held,
+    visit: &mut Visit,
+    timer_ids: &[u32],
+) -> floe_sys::Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
+    let scratch = visit.scratch();
+    let answers = ask::process(visit.leader(), scratch, timer_ids)?;
+    let mut by_thread = vec![ask::thread(visit.leader(), scratch)?];
+    for tracee in &held.threads[1..] {
+        let mut thread = visit.thread(tracee)?;
+        let asked = ask::thread(&mut thread, scratch);
+        thread.finish()?;
+        by_thread.push(asked?);
+    }
+    Ok((answers, by_thread))
 }

@@ -2,7 +2,7 @@
 
 use crate::{Agent, abi};
 use floe_sys::{Error, Result, pidfd_getfd, pidfd_open, read_memory, write_memory};
-use floe_tracee::{Regs, RemoteCall, Tracee, find_syscall_insn};
+use floe_tracee::{Home, Regs, RemoteCall, Tracee};
 use std::{io, os::fd::AsFd};
 
 include!(concat!(env!("OUT_DIR"), "/payload.rs"));
@@ -18,7 +18,6 @@ const SIGPIPE_BIT: u64 = 1 << (libc::SIGPIPE - 1);
 #[derive(Debug)]
 pub struct Planted {
     agent: Agent,
-    insn: u64,
     image: u64,
     regs: Regs,
     xstate: Vec<u8>,
@@ -39,23 +38,22 @@ impl Agent {
             let what = "its extended registers are too long";
             return Err(Error::because("plant the parasite", what).pid(pid as u32));
         }
-        let insn = find_syscall_insn(pid)?;
-        tracee.set_sigmask(u64::MAX)?;
-        let mut remote = RemoteCall::begin(pid, insn)?;
+        let home = Home::find(pid)?;
+        let mut remote = RemoteCall::begin_as(tracee, &home, 0, &regs, mask)?;
         let mut made = Made::default();
         let agent = settle_in(&mut remote, pid, &mut made);
         match agent.and_then(|a| head(tracee, &a, &regs, &xstate, mask).map(|()| a)) {
             Ok(mut agent) => {
                 agent.traced = Some(tracee.clone());
-                remote.finish_with(&regs)?;
-                tracee.set_regs(&begin(&regs, made.arena, made.image))?;
+                remote.hand_over(&begin(&regs, made.arena, made.image))?;
+                home.clear()?;
                 tracee.cont()?;
-                Ok(Planted { agent, insn, image: made.image, regs, xstate, mask })
+                Ok(Planted { agent, image: made.image, regs, xstate, mask })
             }
             Err(error) => {
                 made.undo(&mut remote, pid)?;
-                remote.finish_with(&regs)?;
-                tracee.set_sigmask(mask)?;
+                remote.finish()?;
+                home.clear()?;
                 Err(error)
             }
         }
@@ -184,16 +182,17 @@ impl Planted {
         let pid = tracee.tid();
         tracee.interrupt()?;
         tracee.wait_interrupted()?;
-        let mut remote = RemoteCall::begin(pid, self.insn)?;
+        let home = Home::find(pid)?;
+        tracee.set_xstate(&self.xstate)?;
+        let mut remote = RemoteCall::begin_as(tracee, &home, 0, &self.regs, self.mask)?;
         let made = Made {
             arena: self.agent.arena(),
             image: self.image,
             fds: vec![self.agent.remote_doorbell() as u64],
         };
         let undone = made.undo(&mut remote, pid);
-        remote.finish_with(&self.regs)?;
-        tracee.set_xstate(&self.xstate)?;
-        tracee.set_sigmask(self.mask)?;
+        remote.finish()?;
+        home.clear()?;
         undone
     }
 }

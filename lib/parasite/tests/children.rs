@@ -5,7 +5,9 @@ mod common;
 use common::Target;
 use floe_parasite::{Agent, Arg, Batch, PtraceRunner, Runner};
 use floe_sys::spawn_stub;
-use floe_tracee::{OPTIONS, Tracee, borrow_memory, find_syscall_insn, seize_all, seize_all_with};
+use floe_tracee::{
+    OPTIONS, RemoteCall, Scratch, Tracee, find_syscall_insn, seize_all, seize_all_with,
+};
 use std::time::Duration;
 
 const TRACE: i32 = OPTIONS
@@ -39,7 +41,11 @@ fn clone3(flags: u64, signal: u64, stack: u64) -> (Batch, floe_parasite::Call) {
 fn children_and_threads_are_caught() {
     let stub = stub();
     let insn = find_syscall_insn(stub.tid()).expect("syscall");
-    let scratch = borrow_memory(&stub, insn, 16384).expect("borrow");
+    let mut remote = RemoteCall::begin(stub.tid(), insn).expect("begin");
+    let args = [0, 16384, 3, 0x22, u64::MAX, 0];
+    let addr = remote.call(libc::SYS_mmap, args, &mut |_| Ok(())).expect("mmap") as u64;
+    remote.finish().expect("finish");
+    let scratch = Scratch { addr, len: 16384 };
     let mut caught = Vec::new();
     let thread =
         (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_FS) as u64;

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Target, state};
 use floe_parasite::{Arg, Batch, PtraceRunner, Runner};
-use floe_tracee::{borrow_memory, find_syscall_insn, return_memory, seize_all};
+use floe_tracee::{Visit, seize_all};
 
 #[test]
 fn a_sleeping_target_is_left_as_it_was() {
@@ -12,12 +12,10 @@ fn a_sleeping_target_is_left_as_it_was() {
     let (_, tracee) = seize_all(&[target.pid]).remove(0);
     let tracee = tracee.expect("seize");
     let before = state(&tracee);
-    let insn = find_syscall_insn(target.pid).expect("syscall");
-    let scratch = borrow_memory(&tracee, insn, 8192).expect("borrow");
-    let mask = tracee.sigmask().expect("mask");
-    tracee.set_sigmask(u64::MAX).expect("block");
+    let mut visit = Visit::begin(&tracee, 8192).expect("visit");
     {
-        let mut runner = PtraceRunner::new(target.pid, insn, scratch.addr, scratch.len);
+        let scratch = visit.scratch();
+        let mut runner = PtraceRunner::within(visit.leader(), scratch);
         for _ in 0..100 {
             let mut b = Batch::new();
             let path = b.bytes(b"/dev/null\0");
@@ -33,8 +31,7 @@ fn a_sleeping_target_is_left_as_it_was() {
             assert!(r.bytes(stat).iter().any(|&b| b != 0));
         }
     }
-    tracee.set_sigmask(mask).expect("mask back");
-    return_memory(&tracee, insn, scratch).expect("return");
+    visit.end().expect("end");
     let after = state(&tracee);
     tracee.detach().expect("detach");
     assert_eq!(before, after);

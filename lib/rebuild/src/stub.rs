@@ -155,7 +155,11 @@ impl Drop for Work<'_> {
                 let pid = nix::unistd::Pid::from_raw(tid);
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
             }
-            for tracee in self.tasks.values() {
+            // The end of a leader is told only when its other threads have been waited for.
+            let leader = |tid: i32| self.tree.processes.iter().any(|p| p.pid.0 as i32 == tid);
+            let (leaders, others): (Vec<_>, Vec<_>) =
+                self.tasks.values().partition(|t| leader(t.tid()));
+            for tracee in others.into_iter().chain(leaders) {
                 while tracee.wait_stop().is_ok_and(|s| !s.is_end()) {}
             }
         }

@@ -1,6 +1,6 @@
 //! A system call made in the place of a stopped thread.
 
-use crate::{Regs, Stop, Tracee};
+use crate::{Home, Regs, Stop, Tracee, home};
 use floe_sys::Result;
 
 /// An event stop met during a remote call: a new child, for example. The child is traced too.
@@ -21,6 +21,8 @@ pub struct RemoteCall {
     tracee: Tracee,
     insn: u64,
     saved: Regs,
+    /// The mask to go back to, where the call is made on a way home.
+    mask: Option<u64>,
 }
 
 impl RemoteCall {
@@ -28,7 +30,42 @@ impl RemoteCall {
     pub fn begin(tid: i32, insn: u64) -> Result<Self> {
         let tracee = Tracee::of_stopped(tid);
         let saved = tracee.regs()?;
-        Ok(Self { tracee, insn, saved })
+        Ok(Self { tracee, insn, saved, mask: None })
+    }
+
+    /// Begins on a way home: if we die, the thread goes back by itself. Signals are blocked until the end.
+    pub fn begin_safely(tracee: &Tracee, home: &Home, way: usize) -> Result<Self> {
+        // In a restartable sequence the thread must go to its abort handler, since other code runs now.
+        let (saved, mask) = (tracee.regs_outside_rseq()?, tracee.sigmask()?);
+        Self::begin_as(tracee, home, way, &saved, mask)
+    }
+
+    /// Like [`RemoteCall::begin_safely`] for a thread that is to go on with other registers than it has now.
+    pub fn begin_as(
+        tracee: &Tracee,
+        home: &Home,
+        way: usize,
+        saved: &Regs,
+        mask: u64,
+    ) -> Result<Self> {
+        let insn = home.build(way, saved, mask, None)?;
+        let this = Self { tracee: tracee.clone(), insn, saved: *saved, mask: Some(mask) };
+        // The order counts: at each moment the thread could be let go.
+        this.turn_home()?;
+        tracee.set_sigmask(u64::MAX)?;
+        Ok(this)
+    }
+
+    /// The thread.
+    pub fn tid(&self) -> i32 {
+        self.tracee.tid
+    }
+
+    /// Sets it behind the `syscall` of its way, out of any system call.
+    fn turn_home(&self) -> Result<()> {
+        let mut regs = self.saved;
+        regs.set_rip(self.insn + home::BEHIND).set_orig_rax(u64::MAX);
+        self.tracee.set_regs(&regs)
     }
 
     /// One call; gives the raw result, negative errno for a failure.
@@ -85,10 +122,23 @@ impl RemoteCall {
         self.finish()
     }
 
-    /// Puts the registers back and brings the thread to PTRACE_EVENT_STOP, where the kernel still honours
-    /// the restart code of the system call that was interrupted in the first place.
+    /// Puts the registers back and leaves the thread in PTRACE_EVENT_STOP, where the kernel still honours the
+    /// restart code of the system call that was interrupted in the first place.
     pub fn finish(mut self) -> Result<()> {
-        self.tracee.set_regs(&self.saved)?;
-        self.tracee.settle()
+        let Some(mask) = self.mask else {
+            self.tracee.set_regs(&self.saved)?;
+            return self.tracee.settle();
+        };
+        self.turn_home()?;
+        self.tracee.settle()?;
+        self.tracee.set_sigmask(mask)?;
+        self.tracee.set_regs(&self.saved)
+    }
+
+    /// Ends with other registers and with all signals blocked: whoever runs there goes home by itself.
+    pub fn hand_over(mut self, regs: &Regs) -> Result<()> {
+        self.turn_home()?;
+        self.tracee.settle()?;
+        self.tracee.set_regs(regs)
     }
 }

@@ -4,16 +4,20 @@
 //! thread ends, the kernel lets all of its tracees run on.
 
 mod call;
+mod home;
 mod memory;
 mod raw;
 mod regs;
 mod seize;
 mod stop;
 mod tracee;
+mod visit;
 
 pub use call::{Event, RemoteCall};
-pub use memory::{Scratch, borrow_memory, find_syscall_insn, return_memory};
+pub use home::Home;
+pub use memory::{Scratch, find_syscall_insn};
 pub use regs::Regs;
 pub use seize::{OPTIONS, seize_all, seize_all_with};
 pub use stop::Stop;
 pub use tracee::{RseqConfig, Tracee};
+pub use visit::Visit;

@@ -155,8 +155,8 @@ impl Tracee {
         floe_sys::read_memory(self.tid, section, &mut cs)?;
         let at = |i: usize| u64::from_ne_bytes(cs.as_chunks::<8>().0[i]);
         if regs.rip().wrapping_sub(at(1)) < at(2) {
+            // The kernel forgets the section by itself when it sees the thread outside of it.
             regs.set_rip(at(3));
-            floe_sys::write_memory(self.tid, area.addr + 8, &[0; 8])?;
         }
         Ok(regs)
     }

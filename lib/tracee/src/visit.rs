@@ -1,0 +1,93 @@
+//! A visit to a stopped process: its threads do system calls for us, and nobody is hurt if we die meanwhile.
+
+use crate::{Home, RemoteCall, Scratch, Tracee};
+use floe_sys::{Error, Result};
+use std::io;
+
+/// Distance of borrowed memory to the target's mappings, so that none of them merges or grows into it.
+const DISTANCE: u64 = 1 << 20;
+/// The first address that is surely not reserved (vm.mmap_min_addr).
+const LOW: u64 = 1 << 20;
+const HIGH: u64 = 0x7fff_0000_0000;
+
+/// A visit. The leader is away from its code until [`Visit::end`], with [`Visit::scratch`] mapped.
+#[derive(Debug)]
+pub struct Visit {
+    home: Home,
+    leader: RemoteCall,
+    scratch: Scratch,
+}
+
+impl Visit {
+    /// Begins; `len` bytes of private memory are mapped.
+    pub fn begin(leader: &Tracee, len: usize) -> Result<Self> {
+        let pid = leader.tid();
+        let home = Home::find(pid)?;
+        let scratch = Scratch { addr: free_range(pid, len as u64)?, len };
+        let mut remote = RemoteCall::begin_safely(leader, &home, 0)?;
+        match map(&mut remote, &home, scratch) {
+            Ok(()) => Ok(Self { home, leader: remote, scratch }),
+            Err(error) => {
+                remote.finish()?;
+                home.clear()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Memory of the target for the data of calls.
+    pub fn scratch(&self) -> Scratch {
+        self.scratch
+    }
+
+    /// The leader.
+    pub fn leader(&mut self) -> &mut RemoteCall {
+        &mut self.leader
+    }
+
+    /// Another thread; it must be back home before the next one is asked for.
+    pub fn thread(&self, tracee: &Tracee) -> Result<RemoteCall> {
+        RemoteCall::begin_safely(tracee, &self.home, 1)
+    }
+
+    /// Puts the process back as it was.
+    pub fn end(mut self) -> Result<()> {
+        let Scratch { addr, len } = self.scratch;
+        let unmapped =
+            self.leader.call(libc::SYS_munmap, [addr, len as u64, 0, 0, 0, 0], &mut |_| Ok(()));
+        self.leader.finish()?;
+        self.home.clear()?;
+        unmapped.map(drop)
+    }
+}
+
+/// The way home unmaps the range before it is known whether it was mapped: it was free, so that harms nobody.
+fn map(remote: &mut RemoteCall, home: &Home, scratch: Scratch) -> Result<()> {
+    home.set_scratch(0, Some(scratch))?;
+    let prot = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+    let args = [scratch.addr, scratch.len as u64, prot, flags, u64::MAX, 0];
+    let value = remote.call(libc::SYS_mmap, args, &mut |_| Ok(()))?;
+    if (-4095..0).contains(&value) {
+        home.set_scratch(0, None)?;
+        let cause = io::Error::from_raw_os_error(-value as i32);
+        return Err(Error::new("map memory into it", cause).pid(remote.tid() as u32));
+    }
+    Ok(())
+}
+
+/// The start of a range of `len` bytes that is far from every mapping.
+fn free_range(pid: i32, len: u64) -> Result<u64> {
+    let need = len + 2 * DISTANCE;
+    let mut free = LOW;
+    for (start, end, _) in crate::memory::ranges(pid)? {
+        if start >= free + need {
+            break;
+        }
+        free = free.max(end);
+    }
+    if free + need > HIGH {
+        return Err(Error::because("map memory into it", "it has no room").pid(pid as u32));
+    }
+    Ok((free + DISTANCE).next_multiple_of(4096))
+}
