@@ -4,10 +4,21 @@
 //! from duplicates taken by pidfd_getfd(2), which share the description but not the table.
 
 mod describe;
+mod epoll;
+mod eventfd;
+mod fdinfo;
+mod inet;
 mod mapped;
 mod pipes;
+mod signalfd;
+mod sockets;
 mod table;
+mod timerfd;
+mod unix;
 
 pub use mapped::mapped_files;
 pub use pipes::queued;
+pub use sockets::SocketRules;
+pub(crate) use sockets::socket;
 pub use table::{Captured, capture};
+pub use unix::socket_queue;

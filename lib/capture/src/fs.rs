@@ -71,7 +71,7 @@ pub(crate) fn without_suffix(pid: u32, path: Vec<u8>, dev: u64, ino: u64) -> (Ve
 }
 
 /// Whether the path, in the mount namespace of the process, leads to this inode.
-fn leads_to(pid: u32, path: &[u8], dev: u64, ino: u64) -> bool {
+pub(crate) fn leads_to(pid: u32, path: &[u8], dev: u64, ino: u64) -> bool {
     let mut full = PathBuf::from(format!("/proc/{pid}/root"));
     let Ok(root) = root_path(pid) else { return false };
     let inner = below_root(path.to_vec(), &root);

@@ -6,5 +6,6 @@
 mod object;
 mod pages;
 
+pub(crate) use object::object;
 pub use object::{contents, describe};
 pub use pages::{Scanner, carried};

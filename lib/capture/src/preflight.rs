@@ -1,7 +1,9 @@
 //! Looks, before anything is stopped, for what cannot be captured, and reports all of it at once.
 
 use crate::{
-    Error, Result, preflight_fds,
+    Error, Result,
+    files::SocketRules,
+    preflight_fds,
     proc::{self, Stat, Status},
     process::namespace,
     vmas,
@@ -14,7 +16,7 @@ const NAMESPACES: [&str; 8] =
     ["pid", "pid_for_children", "user", "time", "time_for_children", "net", "ipc", "uts"];
 
 /// Checks the tree below `root`. Gives the pids that were looked at.
-pub fn check(root: u32) -> Result<Vec<u32>> {
+pub fn check(root: u32, rules: SocketRules) -> Result<Vec<u32>> {
     exists(root)?;
     let mut refusals = Vec::new();
     root_itself(root, &mut refusals)?;
@@ -25,7 +27,7 @@ pub fn check(root: u32) -> Result<Vec<u32>> {
     permitted(root)?;
     let pids = tree(root);
     for &pid in &pids {
-        match one(pid, &mut refusals) {
+        match one(pid, rules, &mut refusals) {
             // It may end while we look; the tree is read again when it stands still.
             Err(_) if Stat::of(pid).map_or(true, |s| s.is_dead()) && pid != root => {}
             other => other?,
@@ -101,7 +103,7 @@ fn permitted(pid: u32) -> Result<()> {
     })
 }
 
-fn one(pid: u32, out: &mut Vec<Refusal>) -> Result<()> {
+fn one(pid: u32, rules: SocketRules, out: &mut Vec<Refusal>) -> Result<()> {
     let status = Status::of(pid)?;
     if Stat::of(pid)?.is_dead() {
         if proc::tids(pid).len() > 1 {
@@ -131,7 +133,7 @@ fn one(pid: u32, out: &mut Vec<Refusal>) -> Result<()> {
     }
     threads(pid, out);
     out.extend(vmas::layout(pid)?.refusals);
-    preflight_fds::check(pid, out)
+    preflight_fds::check(pid, rules, out)
 }
 
 fn threads(pid: u32, out: &mut Vec<Refusal>) {
@@ -153,6 +155,6 @@ fn threads(pid: u32, out: &mut Vec<Refusal>) {
 }
 
 /// Checks again what may have changed until a process stood still.
-pub(crate) fn again(pid: u32, out: &mut Vec<Refusal>) -> Result<()> {
-    preflight_fds::check(pid, out)
+pub(crate) fn again(pid: u32, rules: SocketRules, out: &mut Vec<Refusal>) -> Result<()> {
+    preflight_fds::check(pid, rules, out)
 }

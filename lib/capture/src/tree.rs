@@ -1,7 +1,9 @@
 //! A whole process tree that stands still, and its records.
 
 use crate::{
-    Error, Result, ask, creds, fs, limits, mm,
+    Error, Result, ask, creds,
+    files::SocketRules,
+    fs, limits, mm,
     preflight::{self, refusal},
     proc::{self, Stat},
     process, sched, signals, thread, timers, vmas,
@@ -136,7 +138,7 @@ impl Tree {
     }
 
     /// All records. The processes are asked, and put back exactly as they were.
-    pub fn capture(&mut self) -> Result<Vec<ProcessRecords>> {
+    pub fn capture(&mut self, rules: SocketRules) -> Result<Vec<ProcessRecords>> {
         let mut refusals = Vec::new();
         let mut all = Vec::new();
         for held in &self.0 {
@@ -145,7 +147,7 @@ impl Tree {
                     let process = process::process(held.pid, State::Zombie(status), None)?;
                     all.push(ProcessRecords { process, living: None });
                 }
-                None => all.push(living(held, &mut refusals)?),
+                None => all.push(living(held, rules, &mut refusals)?),
             }
         }
         if refusals.is_empty() { Ok(all) } else { Err(Refusals(refusals).into()) }
@@ -195,12 +197,12 @@ fn release(tracees: impl IntoIterator<Item = Tracee>) {
     }
 }
 
-fn living(held: &Held, refusals: &mut Vec<Refusal>) -> Result<ProcessRecords> {
+fn living(held: &Held, rules: SocketRules, refusals: &mut Vec<Refusal>) -> Result<ProcessRecords> {
     let pid = held.pid;
     // Read before anything is borrowed from the process, so that only its own shows.
     let layout = vmas::layout(pid)?;
     refusals.extend(layout.refusals);
-    preflight::again(pid, refusals)?;
+    preflight::again(pid, rules, refusals)?;
     let definitions = timers::definitions(pid)?;
     let Some(leader) = held.threads.first() else {
         return Err(Error::refuse(refusal(pid, "the process", "it has no threads", "")));

@@ -39,7 +39,9 @@ pub struct Tree {
     /// By process.
     pub fds: BTreeMap<Pid, Vec<Fd>>,
     /// Contents of pipes by inode: capacity and bytes.
-    pub pipes: BTreeMap<u64, (u32, Vec<u8>)>,
+    pub pipes: BTreeMap<ObjectId, (u32, Vec<u8>)>,
+    /// What is queued in UNIX sockets by inode: lengths of the messages, and all their bytes.
+    pub queues: BTreeMap<u64, (Vec<u32>, Vec<u8>)>,
     /// Tools whose part is there.
     pub stages: BTreeSet<String>,
     /// Count of processes and threads.
@@ -50,6 +52,26 @@ impl Tree {
     /// The root of the tree.
     pub fn root(&self) -> Option<&Process> {
         self.processes.first()
+    }
+
+    /// The first process that has an open file description, and its number there.
+    pub fn holder(&self, id: FileId) -> Option<(Pid, FdNum)> {
+        let mut tables = self.processes.iter().filter_map(|p| Some((p.pid, self.fds.get(&p.pid)?)));
+        tables.find_map(|(pid, fds)| Some((pid, fds.iter().find(|fd| fd.file == id)?.fd)))
+    }
+
+    /// An open file description as people know it.
+    pub fn describe(&self, id: FileId) -> String {
+        match self.holder(id) {
+            Some((pid, fd)) => format!("fd {fd} of {pid}"),
+            None => format!("open file {id}"),
+        }
+    }
+
+    /// Whether a process, process group or thread of the tree has this id.
+    pub fn has_task(&self, id: u32) -> bool {
+        self.processes.iter().any(|p| p.pid.0 == id || p.pgid.0 == id)
+            || self.threads.iter().any(|t| t.tid.0 == id)
     }
 
     /// Everything that makes the metadata not whole.

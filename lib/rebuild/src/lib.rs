@@ -1,6 +1,7 @@
 //! Steps to processes.
 #![forbid(unsafe_code)]
 
+mod files;
 mod maps;
 mod open;
 mod settings;
@@ -9,5 +10,5 @@ mod threads;
 mod vmas;
 
 pub use maps::{own_ranges, own_vdso_hash};
-pub use open::Opened;
+pub use open::{Opened, Wishes};
 pub use stub::Work;

@@ -1,210 +1,138 @@
-//! Files, made in restore before the first process is: stubs get them by fork.
+//! Everything that is open for the tree before the first process is made.
 
+use crate::files::{Maker, Places, reopen};
 use floe_plan::Tree;
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
-use nix::sys::stat::Mode;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
-    ffi::OsStr,
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::Read,
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
 };
 
-/// Everything that is open for the tree; all numbers are at least [`Opened::base`].
-pub struct Opened {
-    base: u32,
-    files: BTreeMap<FileId, OwnedFd>,
-    places: BTreeMap<Pid, (OwnedFd, Option<OwnedFd>)>,
-    exes: BTreeMap<Pid, OwnedFd>,
-    maps: HashMap<(Bytes, bool), OwnedFd>,
-    objects: BTreeMap<ObjectId, OwnedFd>,
+/// What a user may ask of a restore.
+#[derive(Clone, Debug)]
+pub struct Wishes {
+    /// Descriptors of ours that take the place of outside ones of the same number.
+    pub inherit: Vec<u32>,
+    /// Paths of the tree are looked up below it.
+    pub root: PathBuf,
 }
 
-impl Opened {
+/// Everything that is open for the tree; all numbers are at least [`Opened::base`].
+pub struct Opened<'a> {
+    base: u32,
+    make: Maker<'a>,
+    files: BTreeMap<FileId, OwnedFd>,
+    exes: BTreeMap<Pid, OwnedFd>,
+    maps: HashMap<(Pid, Bytes, bool), OwnedFd>,
+    /// Nameless files that nobody may map for writing.
+    readable: BTreeMap<ObjectId, OwnedFd>,
+}
+
+impl<'a> Opened<'a> {
     /// Opens all; every refusal at once.
-    pub fn new(tree: &Tree, inherit: &[u32]) -> Result<Self, Refusals> {
-        let base = tree.fds.values().flatten().map(|f| f.fd.0 + 1).max().unwrap_or(0).max(64);
+    pub fn new(tree: &'a Tree, wishes: &'a Wishes) -> Result<Self, Refusals> {
+        let mut no = Vec::new();
+        let mut say = |pid, object, e: Error| {
+            no.push(Refusal { pid, object, problem: e.to_string(), hint: String::new() });
+        };
+        let places = Places::open(tree, &wishes.root, &mut |pid, object, e| {
+            say(Some(pid), object, e);
+        });
+        let make = Maker::new(tree, places, &wishes.inherit, &mut |object, e| say(None, object, e));
         let mut me = Self {
-            base,
+            base: base(tree),
+            make,
             files: BTreeMap::new(),
-            places: BTreeMap::new(),
             exes: BTreeMap::new(),
             maps: HashMap::new(),
-            objects: BTreeMap::new(),
+            readable: BTreeMap::new(),
         };
-        let mut no = Vec::new();
-        let mut say = |pid, object: String, e: Error| {
-            no.push(Refusal { pid, object, problem: e.to_string(), hint: String::new() })
-        };
-        for (id, object) in &tree.objects {
-            match me.object(object) {
-                Ok(fd) => drop(me.objects.insert(*id, fd)),
-                Err(e) => say(None, format!("object {}", id.ino), e),
-            }
-        }
-        for (&pid, fs) in &tree.fs {
-            let root = if fs.root.path.0 == b"/" {
-                Ok(None)
-            } else {
-                me.path(&fs.root.path, OFlag::O_PATH).map(Some)
-            };
-            match (me.path(&fs.cwd.path, OFlag::O_PATH), root) {
-                (Ok(cwd), Ok(root)) => drop(me.places.insert(pid, (cwd, root))),
-                (Err(e), _) | (_, Err(e)) => say(Some(pid), "directory".into(), e),
-            }
-        }
         for (&pid, mm) in &tree.mm {
-            match me.path(&mm.exe.path, OFlag::O_RDONLY) {
+            match me.path(pid, &mm.exe.path, OFlag::O_RDONLY) {
                 Ok(fd) => drop(me.exes.insert(pid, fd)),
                 Err(e) => say(Some(pid), "executable".into(), e),
             }
         }
         for (&pid, vmas) in &tree.vmas {
-            for vma in vmas.iter().filter(|v| v.kind == VmaKind::File) {
-                let Some(key) = key(vma) else { continue };
-                if !me.maps.contains_key(&key) {
-                    let flags = if key.1 { OFlag::O_RDWR } else { OFlag::O_RDONLY };
-                    match me.path(&key.0, flags) {
-                        Ok(fd) => drop(me.maps.insert(key, fd)),
-                        Err(e) => say(Some(pid), format!("{:x}-{:x}", vma.start.0, vma.end.0), e),
-                    }
-                }
-            }
-            for vma in vmas.iter().filter(|v| v.kind == VmaKind::Object) {
-                if me.mapped(vma).is_err() {
-                    say(
-                        Some(pid),
-                        format!("{:x}-{:x}", vma.start.0, vma.end.0),
-                        Error::because("map it", "its content is not in the stream"),
-                    );
+            for vma in vmas {
+                if let Err(e) = me.map(tree, pid, vma) {
+                    say(Some(pid), format!("{:x}-{:x}", vma.start.0, vma.end.0), e);
                 }
             }
         }
-        for m in &tree.mapped {
-            let size = std::fs::metadata(path_of(&m.file.path)).map(|d| d.len());
-            if size.is_ok_and(|size| size != m.size) {
-                say(
-                    None,
-                    m.file.path.to_string(),
-                    Error::because("map it", "its size has changed"),
-                );
-            }
-        }
-        let mut pipes = BTreeMap::new();
         for file in tree.files.values() {
-            match me.description(tree, file, inherit, &mut pipes) {
+            match me.make.file(file).and_then(|fd| high(me.base, fd)) {
                 Ok(fd) => drop(me.files.insert(file.id, fd)),
-                Err(e) => say(None, format!("file {}", file.id), e),
+                Err(e) => say(None, tree.describe(file.id), e),
             }
         }
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
     }
 
-    fn high(&self, fd: OwnedFd) -> Result<OwnedFd> {
-        let new = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(self.base as i32))
-            .map_err(|e| Error::new("move a descriptor up", e))?;
-        Ok(floe_sys::owned(new))
+    fn path(&self, pid: Pid, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
+        high(self.base, self.make.places.path(pid, path, flags)?)
     }
 
-    fn path(&self, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
-        let fd = open(&path_of(path), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty());
-        self.high(fd.map_err(|e| Error::new(format!("open {path}"), e))?)
-    }
-
-    fn object(&self, object: &Object) -> Result<OwnedFd> {
-        let fd = floe_sys::memfd_create(c"floe", 3)?;
-        nix::unistd::ftruncate(fd.as_fd(), object.size as i64)
-            .map_err(|e| Error::new("size an object", e))?;
-        self.high(fd)
-    }
-
-    fn description(
-        &self,
-        tree: &Tree,
-        file: &OpenFile,
-        inherit: &[u32],
-        pipes: &mut BTreeMap<u64, (OwnedFd, OwnedFd)>,
-    ) -> Result<OwnedFd> {
-        let flags = OFlag::from_bits_truncate(file.flags as i32)
-            & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_TRUNC);
-        match &file.what {
-            FileKind::Regular(r, _) | FileKind::Directory(r) | FileKind::Device(r, _) => {
-                let fd = self.path(&r.path, flags)?;
-                if file.pos != 0 {
-                    nix::unistd::lseek(fd.as_fd(), file.pos as i64, nix::unistd::Whence::SeekSet)
-                        .map_err(|e| Error::new("seek", e))?;
+    /// Opens what a VMA maps.
+    fn map(&mut self, tree: &Tree, pid: Pid, vma: &Vma) -> Result<()> {
+        match vma.kind {
+            VmaKind::File => {
+                let Some(key) = key(pid, vma) else { return Ok(()) };
+                if self.maps.contains_key(&key) {
+                    return Ok(());
                 }
-                Ok(fd)
+                let flags = if key.2 { OFlag::O_RDWR } else { OFlag::O_RDONLY };
+                let fd = self.path(pid, &key.1, flags)?;
+                let known = vma.file.as_ref().and_then(|file| {
+                    tree.mapped.iter().find(|m| m.file.ino == file.ino && m.file.path == file.path)
+                });
+                known.map_or(Ok(()), |known| same_file(known, &fd))?;
+                self.maps.insert(key, fd);
             }
-            FileKind::Pipe(ino) => self.pipe(tree, *ino, flags, pipes),
-            FileKind::External(what) => self.external(tree, file.id, what, inherit),
-            other => Err(Error::because("open it", format!("restore cannot make {other:?} yet"))),
-        }
-    }
-
-    fn pipe(
-        &self,
-        tree: &Tree,
-        ino: u64,
-        flags: OFlag,
-        pipes: &mut BTreeMap<u64, (OwnedFd, OwnedFd)>,
-    ) -> Result<OwnedFd> {
-        if let Entry::Vacant(place) = pipes.entry(ino) {
-            let (r, w) =
-                nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| Error::new("make a pipe", e))?;
-            if let Some((capacity, bytes)) = tree.pipes.get(&ino) {
-                floe_sys::set_pipe_size(w.as_fd(), *capacity as usize)?;
-                let done = nix::unistd::write(w.as_fd(), bytes)
-                    .map_err(|e| Error::new("fill a pipe", e))?;
-                if done != bytes.len() {
-                    return Err(Error::because("fill a pipe", "it has no room"));
+            VmaKind::Object => {
+                let gone = || Error::because("map it", "its content is not in the stream");
+                let id = object_id(vma).ok_or_else(gone)?;
+                let fd = self.make.objects.get(&id).ok_or_else(gone)?;
+                if !self.readable.contains_key(&id) && vma.shared && !writable(vma) {
+                    let fd = high(self.base, reopen(fd, OFlag::O_RDONLY)?)?;
+                    self.readable.insert(id, fd);
+                }
+                if let Some(low) = self.make.objects.remove(&id) {
+                    self.make.objects.insert(id, high(self.base, low)?);
                 }
             }
-            place.insert((r, w));
+            _ => {}
         }
-        let ends = &pipes[&ino];
-        let end = if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY { &ends.1 } else { &ends.0 };
-        self.path(&Bytes::from(format!("/proc/self/fd/{}", end.as_raw_fd()).as_str()), flags)
-    }
-
-    /// Standard streams of restore take the place of what was outside; its input is the stream.
-    fn external(&self, tree: &Tree, id: FileId, what: &Bytes, inherit: &[u32]) -> Result<OwnedFd> {
-        let numbers: Vec<u32> =
-            tree.fds.values().flatten().filter(|f| f.file == id).map(|f| f.fd.0).collect();
-        let own = numbers
-            .iter()
-            .find(|n| inherit.contains(n))
-            .or_else(|| numbers.iter().find(|n| [1, 2].contains(*n)));
-        let fd = match own {
-            Some(n) => {
-                fcntl(floe_sys::borrowed(*n as i32), FcntlArg::F_DUPFD_CLOEXEC(self.base as i32))
-                    .map_err(|e| Error::new(format!("take descriptor {n}"), e))?
-            }
-            None if numbers.contains(&0) => return self.path(&"/dev/null".into(), OFlag::O_RDONLY),
-            None => {
-                return Err(Error::because(
-                    "open it",
-                    format!("it is outside the tree: {what} (give --inherit FD)"),
-                ));
-            }
-        };
-        Ok(floe_sys::owned(fd))
+        Ok(())
     }
 
     /// Writes a run of an object's content.
     pub fn write_object(&self, data: &ObjectData, bytes: &[u8]) -> Result<()> {
-        let gone = || Error::because("fill an object", "it was not announced");
-        let fd = self.objects.get(&data.id).ok_or_else(gone)?;
+        let gone = || Error::because("fill a nameless file", "it was not announced");
+        let fd = self.make.objects.get(&data.id).ok_or_else(gone)?;
         let done = nix::sys::uio::pwrite(fd.as_fd(), bytes, data.offset as i64)
-            .map_err(|e| Error::new("fill an object", e))?;
+            .map_err(|e| Error::new("fill a nameless file", e))?;
         if done == bytes.len() {
             Ok(())
         } else {
-            Err(Error::because("fill an object", "short write"))
+            Err(Error::because("fill a nameless file", "short write"))
         }
+    }
+
+    /// Everything has been written: seals go on.
+    pub fn seal(&self) -> Result<()> {
+        self.make.seal()
+    }
+
+    /// The restore has succeeded: nothing is undone any more.
+    pub fn keep(&mut self) -> Result<()> {
+        self.make.keep()
     }
 
     /// First number above all of the target's.
@@ -216,23 +144,66 @@ impl Opened {
         number(self.files.get(&id))
     }
 
+    /// Numbers of the working directory and, where it is not ours, of the root.
     pub(crate) fn places(&self, pid: Pid) -> Result<(u32, Option<u32>)> {
-        let place = self.places.get(&pid);
-        Ok((
-            number(place.map(|p| &p.0))?,
-            place.and_then(|p| p.1.as_ref()).map(|f| f.as_raw_fd() as u32),
-        ))
+        let place = self.make.places.of(pid)?;
+        let root = place.root.as_ref().map(|fd| fd.as_raw_fd() as u32);
+        Ok((place.cwd.as_raw_fd() as u32, root))
     }
 
     pub(crate) fn exe(&self, pid: Pid) -> Result<u32> {
         number(self.exes.get(&pid))
     }
 
-    pub(crate) fn mapped(&self, vma: &Vma) -> Result<u32> {
-        let object = vma.file.as_ref().map(|f| ObjectId { dev: f.dev, ino: f.ino });
-        match vma.kind {
-            VmaKind::Object => number(object.and_then(|id| self.objects.get(&id))),
-            _ => number(key(vma).and_then(|k| self.maps.get(&k))),
+    pub(crate) fn mapped(&self, pid: Pid, vma: &Vma) -> Result<u32> {
+        if vma.kind != VmaKind::Object {
+            return number(key(pid, vma).and_then(|k| self.maps.get(&k)));
+        }
+        let id = object_id(vma);
+        let readable = id.and_then(|id| self.readable.get(&id));
+        match readable.filter(|_| vma.shared && !writable(vma)) {
+            Some(fd) => number(Some(fd)),
+            None => number(id.and_then(|id| self.make.objects.get(&id))),
+        }
+    }
+}
+
+/// Above every number that a process has or an epoll instance remembers.
+fn base(tree: &Tree) -> u32 {
+    let watched = tree.files.values().flat_map(|file| match &file.what {
+        FileKind::Epoll(watches) => watches.as_slice(),
+        _ => &[],
+    });
+    let numbers = tree.fds.values().flatten().map(|fd| fd.fd.0);
+    numbers.chain(watched.map(|watch| watch.fd.0)).max().map_or(64, |most| (most + 1).max(64))
+}
+
+fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
+    let new = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(base as i32))
+        .map_err(|e| Error::new("move a descriptor up", e))?;
+    Ok(floe_sys::owned(new))
+}
+
+/// A mapped file must be the one that was mapped: code goes on in the midst of it.
+fn same_file(known: &MappedFile, fd: &OwnedFd) -> Result<()> {
+    let path = &known.file.path;
+    let fail = |e| Error::new(format!("read {path}"), e);
+    let file = File::from(fd.try_clone().map_err(fail)?);
+    let size = file.metadata().map_err(fail)?.size();
+    if size != known.size {
+        let what = format!("its size was {} and is {size} now", known.size);
+        return Err(Error::because(format!("map {path}"), what));
+    }
+    let Some(was) = &known.build_id else { return Ok(()) };
+    let mut head = Vec::new();
+    file.take(floe_elf::HEAD).read_to_end(&mut head).map_err(fail)?;
+    let hex = |id: &[u8]| id.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    match floe_elf::build_id(&head) {
+        Some(now) if now == was.0 => Ok(()),
+        now => {
+            let now = now.map_or_else(|| "none".to_owned(), |id| hex(&id));
+            let what = format!("its build id was {} and is {now} now", hex(&was.0));
+            Err(Error::because(format!("map {path}"), what))
         }
     }
 }
@@ -242,11 +213,15 @@ fn number(fd: Option<&OwnedFd>) -> Result<u32> {
         .ok_or_else(|| Error::because("hand over a file", "it is not open"))
 }
 
-fn key(vma: &Vma) -> Option<(Bytes, bool)> {
-    let writable = vma.shared && vma.flags.0.chunks(2).any(|c| c == b"mw");
-    vma.file.as_ref().map(|f| (f.path.clone(), writable))
+/// VM_MAYWRITE: opened for writing, as mmap(2) wants it for shared mappings that may become writable.
+fn writable(vma: &Vma) -> bool {
+    vma.flags.0.as_chunks::<2>().0.contains(b"mw")
 }
 
-fn path_of(path: &Bytes) -> PathBuf {
-    Path::new(OsStr::from_bytes(&path.0)).to_owned()
+fn key(pid: Pid, vma: &Vma) -> Option<(Pid, Bytes, bool)> {
+    vma.file.as_ref().map(|f| (pid, f.path.clone(), vma.shared && writable(vma)))
+}
+
+fn object_id(vma: &Vma) -> Option<ObjectId> {
+    vma.file.as_ref().map(|f| ObjectId { dev: f.dev, ino: f.ino })
 }

@@ -19,6 +19,7 @@ impl Work<'_> {
             self.runner(pid.0 as i32).run(&b)?.value(call)?;
             self.one(pid.0, libc::SYS_fchdir, &[u64::from(fs.0)])?;
         }
+        self.watches(pid)?;
         self.one(pid.0, libc::SYS_close_range, &[0, base - 1, 0])?;
         for fd in self.tree.fds.get(&pid).into_iter().flatten() {
             let from = u64::from(self.open.file(fd.file)?);

@@ -19,7 +19,7 @@ const PARK: u64 = 0x20000;
 /// A restore under way. Dropped before the release, it kills what it made.
 pub struct Work<'a> {
     pub(crate) tree: &'a Tree,
-    pub(crate) open: &'a Opened,
+    pub(crate) open: &'a Opened<'a>,
     pub(crate) hole: u64,
     pub(crate) tasks: BTreeMap<i32, Tracee>,
     /// Parked vdso and its kin: name, where, length; the same in all, for all are forked from the root.
@@ -29,7 +29,7 @@ pub struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Begins; nothing is made yet.
-    pub fn new(tree: &'a Tree, open: &'a Opened, hole: u64) -> Self {
+    pub fn new(tree: &'a Tree, open: &'a Opened<'a>, hole: u64) -> Self {
         Self { tree, open, hole, tasks: BTreeMap::new(), parked: Vec::new(), released: false }
     }
 

@@ -10,6 +10,7 @@ impl Work<'_> {
     pub(crate) fn finish(&mut self, pid: Pid) -> Result<()> {
         self.protect(pid)?;
         self.limits(pid)?;
+        self.owners(pid)?;
         let tree = self.tree;
         for thread in tree.threads.iter().filter(|t| t.pid == pid) {
             self.registered(thread)?;

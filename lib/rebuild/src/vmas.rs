@@ -39,7 +39,7 @@ impl Work<'_> {
                     flags |= libc::MAP_ANONYMOUS;
                     u64::MAX
                 }
-                _ => self.open.mapped(vma)? as u64,
+                _ => self.open.mapped(pid, vma)? as u64,
             };
             for (flag, bit) in [(b"gd", MAP_GROWSDOWN), (b"nr", libc::MAP_NORESERVE)] {
                 if has(vma, flag) {

@@ -2,7 +2,10 @@
 //!
 //! Sharing is kept: two descriptors that came from dup(2) or fork(2) name one [`FileId`].
 
-use crate::{Bytes, FdNum, FileId, FileRef, ObjectId, Pid, record};
+use crate::{
+    Bytes, EpollWatch, FdNum, FileId, FileRef, InetSocket, ObjectId, Pid, Timerfd, UnixSocket,
+    record,
+};
 use serde::{Deserialize, Serialize};
 
 /// Descriptor table of a process.
@@ -54,12 +57,12 @@ pub enum FileKind {
     Directory(FileRef),
     /// A character device such as /dev/null, with its `st_rdev`.
     Device(FileRef, u64),
-    /// A named pipe in the file system.
+    /// A named pipe in the file system; contents in [`crate::PipeData`] when nobody outside holds it.
     Fifo(FileRef),
     /// A memfd or deleted file; see [`crate::Object`].
     Object(ObjectId),
-    /// An end of the pipe with this inode; both ends in the tree, contents in [`PipeData`].
-    Pipe(u64),
+    /// An end of this pipe, which belongs to the tree; contents in [`crate::PipeData`].
+    Pipe(ObjectId),
     /// eventfd(2): count, EFD_SEMAPHORE.
     Eventfd(u64, bool),
     /// timerfd_create(2).
@@ -71,114 +74,10 @@ pub enum FileKind {
     /// A UNIX socket.
     Unix(UnixSocket),
     /// A TCP socket that listens, or one that is neither bound nor connected.
-    Tcp(TcpSocket),
+    Tcp(InetSocket),
     /// A UDP socket.
-    Udp(TcpSocket),
+    Udp(InetSocket),
     /// Belongs outside the tree: a terminal, a pipe or socket whose other end is elsewhere. Restore takes it
     /// from its own standard streams or from `--inherit`. The text tells people what it was.
     External(Bytes),
-}
-
-/// Contents of a pipe; bulk of exactly `len` bytes follows when `len` is not 0.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PipeData {
-    /// Inode of the pipe.
-    pub pipe: u64,
-    /// F_GETPIPE_SZ, bytes.
-    pub capacity: u32,
-    /// Bytes queued, at most 1 MiB.
-    pub len: u32,
-}
-record!(PipeData, 51, 1);
-
-/// State of a timerfd.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Timerfd {
-    /// Clock id.
-    pub clock: i32,
-    /// TFD_TIMER_ flags of timerfd_settime(2).
-    pub settime_flags: u32,
-    /// Expirations not yet read.
-    pub ticks: u64,
-    /// Nanoseconds left, 0 for unarmed.
-    pub left_ns: u64,
-    /// Nanoseconds, 0 for one-shot.
-    pub interval_ns: u64,
-}
-
-/// One watch of an epoll instance.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EpollWatch {
-    /// Number under which the file was added.
-    pub fd: FdNum,
-    /// The file.
-    pub file: FileId,
-    /// EPOLL events.
-    pub events: u32,
-    /// `epoll_data`.
-    pub data: u64,
-}
-
-/// A UNIX socket.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnixSocket {
-    /// Inode of the socket.
-    pub ino: u64,
-    /// SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.
-    pub sock_type: u32,
-    /// Bound address as getsockname(2) gives it behind `sun_family`, empty for none.
-    pub name: Bytes,
-    /// Inode of the connected peer.
-    pub peer: Option<u64>,
-    /// Listening, with this backlog.
-    pub backlog: Option<u32>,
-    /// Shutdown state: RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
-    pub shutdown: u8,
-    /// Socket options.
-    pub options: Vec<SocketOption>,
-}
-
-/// Queued data of one socket, oldest first; bulk of all messages together follows when their sum is not 0.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SocketQueue {
-    /// Inode of the socket that would receive the data.
-    pub ino: u64,
-    /// Lengths of the messages; one entry for a stream.
-    pub messages: Vec<u32>,
-}
-record!(SocketQueue, 52, 1);
-
-/// An IPv4 or IPv6 socket.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TcpSocket {
-    /// Inode of the socket.
-    pub ino: u64,
-    /// AF_INET or AF_INET6.
-    pub family: u32,
-    /// `struct sockaddr` of getsockname(2), empty when unbound.
-    pub name: Bytes,
-    /// `struct sockaddr` of getpeername(2), empty when unconnected.
-    pub peer: Bytes,
-    /// Listening, with this backlog.
-    pub backlog: Option<u32>,
-    /// Socket options.
-    pub options: Vec<SocketOption>,
-}
-
-/// A socket option as getsockopt(2) gives it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SocketOption {
-    /// Level, for example SOL_SOCKET.
-    pub level: i32,
-    /// Option.
-    pub name: i32,
-    /// Value.
-    pub value: Bytes,
 }

@@ -9,35 +9,47 @@
 
 mod begin;
 mod creds;
+mod epoll;
 mod files;
 mod fs;
+mod inet;
 mod limits;
 mod mm;
 mod object;
+mod pipe;
 mod process;
 mod refusal;
 mod sched;
 mod signals;
+mod socket;
 mod stage;
 mod thread;
+mod timerfd;
 mod timers;
 mod types;
+mod unix;
 
 pub use begin::*;
 pub use creds::*;
+pub use epoll::*;
 pub use files::*;
 pub use fs::*;
+pub use inet::*;
 pub use limits::*;
 pub use mm::*;
 pub use object::*;
+pub use pipe::*;
 pub use process::*;
 pub use refusal::*;
 pub use sched::*;
 pub use signals::*;
+pub use socket::*;
 pub use stage::*;
 pub use thread::*;
+pub use timerfd::*;
 pub use timers::*;
 pub use types::*;
+pub use unix::*;
 
 /// Kinds from here on carry target memory or file contents; they stand behind all metadata.
 pub const FIRST_BULK_KIND: u16 = 100;

@@ -1,5 +1,6 @@
 //! One safe function per kernel call. All host-side `unsafe` lives here, in `lib/tracee` and in
 //! `lib/parasite`.
+mod anon;
 mod clone;
 mod doorbell;
 mod error;
@@ -14,6 +15,7 @@ mod procmap;
 mod socket;
 mod stat;
 
+pub use anon::{shared_memory, signalfd, timerfd, timerfd_set, timerfd_set_ticks};
 pub use clone::spawn_stub;
 pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
 pub use error::{Error, Result};
@@ -31,7 +33,10 @@ pub use own::{borrowed, owned};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use procmap::{Mapping, procmap_query};
-pub use socket::{bind_raw, set_socket_option, socket_name, socket_option};
+pub use socket::{
+    Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
+    socket_name, socket_option,
+};
 pub use stat::{ProcStat, proc_stat, tracer_of};
 
 /// Turns the -1 convention of libc into a result with the errno.

@@ -1,7 +1,7 @@
 //! What a socket says of itself.
 
-use crate::{Error, Result, check};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use crate::{Error, Result, check, owned};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// getsockopt(2): the option's value, at most `room` bytes.
 pub fn socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> Result<Vec<u8>> {
@@ -42,4 +42,88 @@ pub fn bind_raw(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     check(unsafe { libc::bind(fd.as_raw_fd(), at, len) } as i64)
         .map_err(|e| Error::new("bind a socket", e))
         .map(drop)
+}
+
+/// socket(2), close-on-exec.
+pub fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) } as i64)
+        .map(|fd| owned(fd as i32))
+        .map_err(|e| Error::new("make a socket", e))
+}
+
+/// getpeername(2); empty for a socket without a peer.
+pub fn peer_name(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    let mut name = vec![0u8; size_of::<libc::sockaddr_storage>()];
+    let mut len = name.len() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes to the exclusively borrowed `name`.
+    let done = unsafe { libc::getpeername(fd.as_raw_fd(), name.as_mut_ptr().cast(), &mut len) };
+    match check(done as i64) {
+        Ok(_) => name.truncate(len as usize),
+        Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => name.clear(),
+        Err(e) => return Err(Error::new("read the peer of a socket", e)),
+    }
+    Ok(name)
+}
+
+/// connect(2) to an address as [`socket_name`] gives it.
+pub fn connect_raw(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let (at, len) = (name.as_ptr().cast(), name.len() as libc::socklen_t);
+    // SAFETY: the kernel reads `len` bytes of `name`.
+    check(unsafe { libc::connect(fd.as_raw_fd(), at, len) } as i64)
+        .map_err(|e| Error::new("connect a socket", e))
+        .map(drop)
+}
+
+/// listen(2).
+pub fn listen(fd: BorrowedFd<'_>, backlog: u32) -> Result<()> {
+    let backlog = backlog.min(i32::MAX as u32) as i32;
+    // SAFETY: numbers only.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) } as i64)
+        .map_err(|e| Error::new("listen on a socket", e))
+        .map(drop)
+}
+
+/// accept4(2), close-on-exec.
+pub fn accept(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let null = std::ptr::null_mut();
+    // SAFETY: no address is asked for.
+    check(unsafe { libc::accept4(fd.as_raw_fd(), null, null.cast(), libc::SOCK_CLOEXEC) } as i64)
+        .map(|fd| owned(fd as i32))
+        .map_err(|e| Error::new("accept a connection", e))
+}
+
+/// What a look into the queue of a socket shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peeked {
+    /// Length of the message, which may be longer than what fitted.
+    pub len: usize,
+    /// Descriptors travel with it.
+    pub has_fds: bool,
+}
+
+/// recvmsg(2) with MSG_PEEK, MSG_TRUNC and MSG_DONTWAIT; `None` when nothing is queued. `creds`: the socket has
+/// SO_PASSCRED set.
+pub fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8], creds: bool) -> Result<Option<Peeked>> {
+    let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: an all-zero msghdr is valid.
+    let mut head: libc::msghdr = unsafe { std::mem::zeroed() };
+    (head.msg_iov, head.msg_iovlen) = (&mut iov, 1);
+    // Room for credentials alone: descriptors are not received, only told of by MSG_CTRUNC.
+    let mut control = [0u64; 4];
+    if creds {
+        head.msg_control = control.as_mut_ptr().cast();
+        head.msg_controllen = size_of_val(&control);
+    }
+    let flags = libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_DONTWAIT;
+    // SAFETY: the kernel writes at most `iov_len` bytes to the exclusively borrowed `buffer` and at most
+    // `msg_controllen` to `control`.
+    match check(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut head, flags) } as i64) {
+        Ok(len) => {
+            let has_fds = head.msg_flags & libc::MSG_CTRUNC != 0;
+            Ok(Some(Peeked { len: len as usize, has_fds }))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+        Err(e) => Err(Error::new("look into the queue of a socket", e)),
+    }
 }

@@ -1,16 +1,53 @@
-//! The stage: everything it adds is metadata.
+//! The stage: files and queues as metadata, contents of nameless files as bulk.
 
-use anyhow::Result;
-use floe_capture::files::{capture, mapped_files, queued};
-use floe_records::{FileKind, Pid, Process, State, Vma, Vmas};
+use anyhow::{Context, Result};
+use floe_capture::{
+    files::{Captured, SocketRules, capture, mapped_files, queued, socket_queue},
+    memory::contents,
+};
+use floe_records::{
+    FileKind, ObjectData, ObjectId, OpenFile, Pid, Process, State, Vma, VmaKind, Vmas,
+};
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
+use std::{collections::BTreeSet, os::unix::fs::FileExt};
+
+/// Longest run of contents, bytes.
+const RUN: usize = 256 << 10;
 
 /// What has been seen of the tree so far.
-#[derive(Default)]
 pub struct DumpFs {
+    rules: SocketRules,
     pids: Vec<Pid>,
     vmas: Vec<(Pid, Vma)>,
+    captured: Captured,
+}
+
+impl DumpFs {
+    /// With these rules for sockets.
+    pub fn new(rules: SocketRules) -> Self {
+        Self { rules, pids: Vec::new(), vmas: Vec::new(), captured: Captured::default() }
+    }
+
+    fn queues(&self, out: &mut Out) -> Result<()> {
+        for (pipe, end) in &self.captured.pipes {
+            let (data, bytes) = queued(*pipe, end)?;
+            out.record(&data)?;
+            if !bytes.is_empty() {
+                out.bulk(&bytes)?;
+            }
+        }
+        for file in &self.captured.files {
+            let OpenFile { what: FileKind::Unix(socket), .. } = file else { continue };
+            let Some(fd) = self.captured.sockets.get(&socket.ino) else { continue };
+            let (queue, bytes) = socket_queue(socket, fd)?;
+            if !bytes.is_empty() {
+                out.record(&queue)?;
+                out.bulk(&bytes)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Stage for DumpFs {
@@ -31,22 +68,38 @@ impl Stage for DumpFs {
         for file in mapped_files(self.vmas.iter().map(|(pid, vma)| (*pid, vma)))? {
             out.record(&file)?;
         }
-        let captured = capture(&self.pids)?;
-        for file in &captured.files {
+        self.captured = capture(&self.pids, self.rules)?;
+        // What is mapped as well is the business of dumpmem.
+        let mapped: BTreeSet<ObjectId> = (self.vmas.iter())
+            .filter(|(_, vma)| vma.kind == VmaKind::Object)
+            .filter_map(|(_, vma)| vma.file.as_ref())
+            .map(|file| ObjectId { dev: file.dev, ino: file.ino })
+            .collect();
+        self.captured.objects.retain(|id, _| !mapped.contains(id));
+        for (object, _) in self.captured.objects.values() {
+            out.record(object)?;
+        }
+        for file in &self.captured.files {
             out.record(file)?;
         }
-        for table in &captured.tables {
+        for table in &self.captured.tables {
             out.record(table)?;
         }
-        for (ino, end) in &captured.pipes {
-            // A pipe that belongs to the outside keeps what is in it.
-            if !captured.files.iter().any(|file| file.what == FileKind::Pipe(*ino)) {
-                continue;
-            }
-            let (data, bytes) = queued(*ino, end)?;
-            out.record(&data)?;
-            if !bytes.is_empty() {
-                out.bulk(&bytes)?;
+        self.queues(out)
+    }
+
+    fn bulk(&mut self, out: &mut Out) -> Result<()> {
+        let mut buffer = vec![0; RUN];
+        for (object, file) in self.captured.objects.values() {
+            for run in contents(file, object.size)? {
+                let mut offset = run.start;
+                while offset < run.end {
+                    let piece = &mut buffer[..(run.end - offset).min(RUN as u64) as usize];
+                    file.read_exact_at(piece, offset).context("unable to read a nameless file")?;
+                    out.record(&ObjectData { id: object.id, offset, len: piece.len() as u32 })?;
+                    out.bulk(piece)?;
+                    offset += piece.len() as u64;
+                }
             }
         }
         Ok(())

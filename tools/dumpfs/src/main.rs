@@ -4,14 +4,22 @@
 mod dump;
 
 use clap::Parser;
+use floe_capture::files::SocketRules;
 use std::process::ExitCode;
 
 /// Adds what the descriptors and mappings of a held process tree lead to: stdin to stdout.
 #[derive(Parser)]
 #[command(version)]
-struct Cli {}
+struct Cli {
+    /// Capture established TCP connections as closed ones (freeze wants the same option).
+    #[arg(long)]
+    close_tcp: bool,
+}
 
 fn main() -> ExitCode {
-    let Cli {} = Cli::parse();
-    floe_toolkit::main("dumpfs", || floe_toolkit::filter("dumpfs", &mut dump::DumpFs::default()))
+    let cli = Cli::parse();
+    floe_toolkit::main("dumpfs", || {
+        let rules = SocketRules { close_tcp: cli.close_tcp };
+        floe_toolkit::filter("dumpfs", &mut dump::DumpFs::new(rules))
+    })
 }

@@ -3,7 +3,7 @@
 use crate::{command::Command, interrupt::Interrupt, write};
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use floe_capture::{Error, preflight, tree::Tree};
+use floe_capture::{Error, files::SocketRules, preflight, tree::Tree};
 use floe_toolkit::{Exit, NotPermitted};
 use std::{ffi::OsString, os::fd::AsFd, time::Duration};
 
@@ -33,6 +33,9 @@ struct Args {
     /// Only look whether the tree can be captured.
     #[arg(long, conflicts_with_all = ["then", "stream_fd", "command"])]
     check: bool,
+    /// Capture established TCP connections as closed ones (dumpfs wants the same option).
+    #[arg(long)]
+    close_tcp: bool,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -42,6 +45,12 @@ struct Args {
     /// Command, and its arguments.
     #[arg(last = true)]
     command: Vec<OsString>,
+}
+
+impl Args {
+    fn rules(&self) -> SocketRules {
+        SocketRules { close_tcp: self.close_tcp }
+    }
 }
 
 /// Does it all.
@@ -60,14 +69,14 @@ fn work() -> Result<u8> {
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
-    let pids = preflight::check(args.pid).map_err(plain)?;
+    let pids = preflight::check(args.pid, args.rules()).map_err(plain)?;
     if args.check {
         for pid in pids {
             println!("pid {pid}: ok");
         }
         return Ok(0);
     }
-    if args.command.is_empty() { plain_head(args.pid) } else { hold(&args) }
+    if args.command.is_empty() { plain_head(&args) } else { hold(&args) }
 }
 
 /// The library's error as the one that the exit code is chosen by.
@@ -82,11 +91,11 @@ pub(crate) fn plain(error: Error) -> anyhow::Error {
 }
 
 /// The head of a pipe: holds until all behind it have hung up.
-fn plain_head(pid: u32) -> Result<u8> {
+fn plain_head(args: &Args) -> Result<u8> {
     let mut out = floe_toolkit::output()?;
     let interrupt = Interrupt::watch()?;
-    let mut tree = Tree::seize(pid).map_err(plain)?;
-    let held = write::collect(pid, &mut tree);
+    let mut tree = Tree::seize(args.pid).map_err(plain)?;
+    let held = write::collect(args.pid, args.rules(), &mut tree);
     if let Some(signal) = interrupt.caught() {
         tree.detach();
         return Ok(128 + signal);
@@ -105,7 +114,7 @@ fn plain_head(pid: u32) -> Result<u8> {
 fn hold(args: &Args) -> Result<u8> {
     let interrupt = Interrupt::watch()?;
     let mut tree = Tree::seize(args.pid).map_err(plain)?;
-    let worked = write::collect(args.pid, &mut tree).and_then(|records| {
+    let worked = write::collect(args.pid, args.rules(), &mut tree).and_then(|records| {
         let mut command = Command::start(&args.command, args.stream_fd)?;
         interrupt.kill_on_signal(command.pid());
         // A COMMAND that reads only a part of the stream decides by its status whether that was enough.

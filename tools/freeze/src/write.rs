@@ -3,6 +3,7 @@
 use crate::cli::plain;
 use anyhow::{Context, Result};
 use floe_capture::{
+    files::SocketRules,
     proc::Stat,
     tree::{Living, ProcessRecords, Tree},
 };
@@ -19,9 +20,9 @@ pub struct Held {
 }
 
 /// Reads everything about a tree.
-pub fn collect(root: u32, tree: &mut Tree) -> Result<Held> {
+pub fn collect(root: u32, rules: SocketRules, tree: &mut Tree) -> Result<Held> {
     let begin = begin(root, tree)?;
-    let processes = tree.capture().map_err(plain)?;
+    let processes = tree.capture(rules).map_err(plain)?;
     let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
     Ok(Held { begin, processes, end })
 }

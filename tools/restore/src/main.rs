@@ -5,7 +5,7 @@ mod read;
 
 use clap::Parser;
 use floe_plan::Step;
-use floe_rebuild::{Opened, Work};
+use floe_rebuild::{Opened, Wishes, Work};
 use floe_records::{Refusal, Refusals};
 use std::process::ExitCode;
 
@@ -21,6 +21,9 @@ struct Args {
     /// Give the tree our descriptor FD in the place of an outside one of the same number.
     #[arg(long, value_name = "FD")]
     inherit: Vec<u32>,
+    /// Look all paths of the tree up below this directory.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: std::path::PathBuf,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -65,15 +68,18 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if !no.is_empty() {
         return Err(Refusals(no).into());
     }
-    let open = Opened::new(&tree, &args.inherit)?;
+    let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone() };
+    let mut open = Opened::new(&tree, &wishes)?;
     let mut work = Work::new(&tree, &open, hole);
     for step in &steps {
         if *step == Step::Fill {
             read::bulk(&mut reader, &mut next, &work, &open)?;
+            open.seal()?;
         }
         work.step(step)?;
     }
     drop(work);
+    open.keep()?;
     let root = tree.root().map_or(0, |p| p.pid.0);
     if let Some(path) = &args.pidfile {
         std::fs::write(path, format!("{root}\n"))?;

@@ -9,24 +9,37 @@ use std::io::Read;
 
 const MAX: u64 = 1 << 20;
 
+/// Whose contents follow.
+enum Queue {
+    Pipe(PipeData),
+    Socket(SocketQueue),
+}
+
 /// Everything before the first record of bulk; that record too.
 pub fn metadata<R: Read>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option<RawRecord>)> {
     let mut tree = Tree::default();
-    let mut pipe = None;
+    let mut owner: Option<Queue> = None;
     loop {
         match reader.next()? {
             Item::End => return Ok((tree, None)),
             Item::Bulk(len) => {
-                let Some(p) = pipe.take() else { bail!("bulk of {len} bytes belongs to nothing") };
+                let Some(owner) = owner.take() else {
+                    bail!("bulk of {len} bytes belongs to nothing")
+                };
                 let bytes = body(reader, len)?;
-                let PipeData { pipe, capacity, .. } = p;
-                tree.pipes.insert(pipe, (capacity, bytes));
+                match owner {
+                    Queue::Pipe(p) => drop(tree.pipes.insert(p.pipe, (p.capacity, bytes))),
+                    Queue::Socket(s) => drop(tree.queues.insert(s.ino, (s.messages, bytes))),
+                }
             }
             Item::Record(raw) if raw.kind >= FIRST_BULK_KIND => return Ok((tree, Some(raw))),
             Item::Record(raw) if raw.is::<PipeData>() => {
                 let p: PipeData = raw.decode()?;
                 tree.pipes.insert(p.pipe, (p.capacity, Vec::new()));
-                pipe = Some(p);
+                owner = Some(Queue::Pipe(p));
+            }
+            Item::Record(raw) if raw.is::<SocketQueue>() => {
+                owner = Some(Queue::Socket(raw.decode()?));
             }
             Item::Record(raw) => take(&mut tree, &raw)?,
         }
@@ -84,7 +97,7 @@ pub fn bulk<R: Read>(
     reader: &mut Reader<R>,
     first: &mut Option<RawRecord>,
     work: &Work<'_>,
-    open: &Opened,
+    open: &Opened<'_>,
 ) -> anyhow::Result<()> {
     let Some(mut raw) = first.take() else { return Ok(()) };
     loop {

@@ -3,14 +3,10 @@
 use crate::Result;
 use floe_records::{Bytes, FileRef, MappedFile, Pid, Vma, VmaKind};
 use floe_sys::Error;
-use goblin::elf::Elf;
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-
-/// NT_GNU_BUILD_ID notes stand near the start of a file.
-const HEAD: u64 = 64 << 10;
 
 /// Describes each mapped file once.
 pub fn mapped_files<'a>(vmas: impl Iterator<Item = (Pid, &'a Vma)>) -> Result<Vec<MappedFile>> {
@@ -31,23 +27,11 @@ fn describe(pid: u32, vma: &Vma, file: &FileRef) -> Result<MappedFile> {
     let open = File::open(&path).map_err(fail)?;
     let stat = open.metadata().map_err(fail)?;
     let mut head = Vec::new();
-    open.take(HEAD).read_to_end(&mut head).map_err(fail)?;
+    open.take(floe_elf::HEAD).read_to_end(&mut head).map_err(fail)?;
     Ok(MappedFile {
         file: file.clone(),
         size: stat.size(),
         mtime_ns: stat.mtime() * 1_000_000_000 + stat.mtime_nsec(),
-        build_id: build_id(&head),
+        build_id: floe_elf::build_id(&head).map(Bytes),
     })
-}
-
-/// The build id of an ELF file, from its program headers and notes.
-pub fn build_id(head: &[u8]) -> Option<Bytes> {
-    let header = Elf::parse_header(head).ok()?;
-    let mut elf = Elf::lazy_parse(header).ok()?;
-    let context =
-        goblin::container::Ctx::new(elf.header.container().ok()?, elf.header.endianness().ok()?);
-    let (at, count) = (elf.header.e_phoff as usize, elf.header.e_phnum as usize);
-    elf.program_headers = goblin::elf::ProgramHeader::parse(head, at, count, context).ok()?;
-    let mut notes = elf.iter_note_headers(head)?.flatten();
-    notes.find(|note| note.name == "GNU" && note.n_type == 3).map(|note| note.desc.into())
 }

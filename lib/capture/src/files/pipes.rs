@@ -1,16 +1,17 @@
-//! Pipes: who holds their ends, and what is queued in them.
+//! Pipes and named pipes: who holds their ends, and what is queued in them.
 
 use crate::Result;
-use floe_records::{Bytes, FileKind, OpenFile, Pid, PipeData};
+use floe_records::{Bytes, FileKind, ObjectId, OpenFile, Pid, PipeData};
 use floe_sys::{Error, pipe_queued, pipe_size, set_pipe_size, tee};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 /// Contents of a pipe without taking them, through a duplicate of its reading end.
-pub fn queued(ino: u64, end: &OwnedFd) -> Result<(PipeData, Vec<u8>)> {
-    let fail = |e| Error::new(format!("copy the contents of pipe {ino}"), e);
+pub fn queued(pipe: ObjectId, end: &OwnedFd) -> Result<(PipeData, Vec<u8>)> {
+    let fail = |e| Error::new(format!("copy the contents of pipe {}", pipe.ino), e);
     let capacity = pipe_size(end.as_fd())?;
     let len = pipe_queued(end.as_fd()).map_err(fail)?;
     let mut bytes = vec![0; len];
@@ -23,44 +24,57 @@ pub fn queued(ino: u64, end: &OwnedFd) -> Result<(PipeData, Vec<u8>)> {
         }
         File::from(from).read_exact(&mut bytes).map_err(fail)?;
     }
-    Ok((PipeData { pipe: ino, capacity: capacity as u32, len: len as u32 }, bytes))
+    Ok((PipeData { pipe, capacity: capacity as u32, len: len as u32 }, bytes))
 }
 
-/// A pipe of which one end is held outside of the tree, and not inside, is the outside's.
-pub(super) fn tell_foreign(files: &mut [OpenFile], pids: &[Pid]) -> Result<()> {
-    let mut ends: BTreeMap<u64, (bool, bool)> = BTreeMap::new();
+fn pipe_of(what: &FileKind) -> Option<ObjectId> {
+    match what {
+        FileKind::Pipe(pipe) => Some(*pipe),
+        FileKind::Fifo(file) => Some(ObjectId { dev: file.dev, ino: file.ino }),
+        _ => None,
+    }
+}
+
+/// A pipe of which one end is held outside of the tree, and not inside, is the outside's. Gives the pipes whose
+/// contents are the tree's.
+pub(super) fn tell_foreign(files: &mut [OpenFile], pids: &[Pid]) -> BTreeSet<ObjectId> {
+    let mut ends: BTreeMap<ObjectId, (bool, bool, bool)> = BTreeMap::new();
     for file in files.iter() {
-        if let FileKind::Pipe(ino) = file.what {
-            let (reads, writes) = ends.entry(ino).or_default();
+        if let Some(pipe) = pipe_of(&file.what) {
+            let (reads, writes, fifo) = ends.entry(pipe).or_default();
             *reads |= file.flags & 3 != 1;
             *writes |= file.flags & 3 != 0;
+            *fifo = matches!(file.what, FileKind::Fifo(_));
         }
     }
-    let open: BTreeSet<u64> =
-        ends.iter().filter(|(_, (r, w))| !(*r && *w)).map(|(ino, _)| *ino).collect();
+    // Whoever has the name of a pipe may have opened it, so nothing but a look tells.
+    let open = ends.iter().filter(|(_, (reads, writes, fifo))| *fifo || !(*reads && *writes));
+    let open: BTreeSet<ObjectId> = open.map(|(pipe, _)| *pipe).collect();
     let foreign = if open.is_empty() { open } else { held_outside(&open, pids) };
     for file in files {
-        if let FileKind::Pipe(ino) = file.what
-            && foreign.contains(&ino)
+        if let FileKind::Pipe(pipe) = file.what
+            && foreign.contains(&pipe)
         {
-            file.what = FileKind::External(Bytes::from(&*format!("pipe:[{ino}]")));
+            file.what = FileKind::External(Bytes::from(&*format!("pipe:[{}]", pipe.ino)));
         }
     }
-    Ok(())
+    ends.into_keys().filter(|pipe| !foreign.contains(pipe)).collect()
 }
 
-fn held_outside(pipes: &BTreeSet<u64>, pids: &[Pid]) -> BTreeSet<u64> {
+fn held_outside(pipes: &BTreeSet<ObjectId>, pids: &[Pid]) -> BTreeSet<ObjectId> {
     let mut held = BTreeSet::new();
+    let own = std::process::id();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let others = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    for pid in others.filter(|pid| !pids.contains(&Pid(*pid))) {
+    // We ourselves hold duplicates.
+    for pid in others.filter(|pid| !pids.contains(&Pid(*pid)) && *pid != own) {
         // A process that ends meanwhile holds nothing.
         for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            let Ok(link) = std::fs::read_link(entry.path()) else { continue };
-            let ino = link
-                .to_str()
-                .and_then(|l| l.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok());
-            held.extend(ino.filter(|ino| pipes.contains(ino)));
+            let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
+            if meta.file_type().is_fifo() {
+                let pipe = ObjectId { dev: meta.dev(), ino: meta.ino() };
+                held.extend(pipes.get(&pipe));
+            }
         }
     }
     held

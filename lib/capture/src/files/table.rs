@@ -1,11 +1,16 @@
 //! Which descriptors name which open file description.
 
-use super::describe::{Found, describe};
-use crate::Result;
-use floe_records::{Fd, FdNum, FdTable, FileId, FileKind, OpenFile, Pid, Refusal, Refusals};
+use super::{
+    SocketRules,
+    describe::{Found, describe},
+    epoll, pipes, unix,
+};
+use crate::{Result, memory};
+use floe_records::*;
 use floe_sys::{Error, kcmp_file, pidfd_getfd, pidfd_open};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Everything that descriptors of a tree lead to.
@@ -15,8 +20,12 @@ pub struct Captured {
     pub files: Vec<OpenFile>,
     /// A table for each process.
     pub tables: Vec<FdTable>,
-    /// A duplicate of one end of each pipe of the tree that is open for reading, by inode.
-    pub pipes: BTreeMap<u64, OwnedFd>,
+    /// A duplicate of a reading end of each pipe whose contents are the tree's.
+    pub pipes: BTreeMap<ObjectId, OwnedFd>,
+    /// A duplicate of each UNIX socket whose queue is the tree's, by inode.
+    pub sockets: BTreeMap<u64, OwnedFd>,
+    /// Files without a name.
+    pub objects: BTreeMap<ObjectId, (Object, File)>,
 }
 
 /// A description and where it was first seen.
@@ -27,7 +36,7 @@ struct Seen {
 }
 
 /// Reads the tables of the held processes `pids`.
-pub fn capture(pids: &[Pid]) -> Result<Captured> {
+pub fn capture(pids: &[Pid], rules: SocketRules) -> Result<Captured> {
     let mut captured = Captured::default();
     let mut seen: BTreeMap<(u64, u64), Vec<Seen>> = BTreeMap::new();
     let mut refusals = Vec::new();
@@ -36,7 +45,7 @@ pub fn capture(pids: &[Pid]) -> Result<Captured> {
         let mut fds = Vec::new();
         for fd in numbers(pid.0)? {
             let duplicate = pidfd_getfd(handle.as_fd(), fd as i32)?;
-            match describe(pid.0, fd, duplicate) {
+            match describe(pid.0, fd, duplicate, rules) {
                 Ok(found) => {
                     let cloexec = found.cloexec;
                     let file = place(&mut captured, &mut seen, *pid, fd, found)?;
@@ -51,8 +60,11 @@ pub fn capture(pids: &[Pid]) -> Result<Captured> {
     if !refusals.is_empty() {
         return Err(Refusals(refusals).into());
     }
-    name_watched(&mut captured)?;
-    super::pipes::tell_foreign(&mut captured.files, pids)?;
+    epoll::name_watched(&mut captured)?;
+    let own = pipes::tell_foreign(&mut captured.files, pids);
+    captured.pipes.retain(|pipe, _| own.contains(pipe));
+    let own = unix::tell_foreign(&mut captured.files);
+    captured.sockets.retain(|ino, _| own.contains(ino));
     Ok(captured)
 }
 
@@ -83,37 +95,29 @@ fn place(
     }
     let id = FileId(captured.files.len() as u32);
     same.push(Seen { pid: pid.0, fd, id });
-    if let (FileKind::Pipe(ino), true) = (&found.what, found.flags & 3 != 1) {
-        captured.pipes.entry(*ino).or_insert(found.duplicate);
+    let reads = found.flags & 3 != 1;
+    match &found.what {
+        FileKind::Pipe(pipe) if reads => {
+            captured.pipes.entry(*pipe).or_insert(found.duplicate);
+        }
+        FileKind::Fifo(file) if reads => {
+            let pipe = ObjectId { dev: file.dev, ino: file.ino };
+            captured.pipes.entry(pipe).or_insert(found.duplicate);
+        }
+        FileKind::Unix(socket) => {
+            captured.sockets.entry(socket.ino).or_insert(found.duplicate);
+        }
+        FileKind::Object(id) if !captured.objects.contains_key(id) => {
+            // The duplicate may be open for writing only.
+            let path = format!("/proc/{pid}/fd/{fd}");
+            let file =
+                File::open(&path).map_err(|e| Error::new(format!("open {path}"), e).pid(pid.0))?;
+            let object = memory::object(&found.gone, &file)?;
+            captured.objects.insert(*id, (object, file));
+        }
+        _ => {}
     }
     let (flags, pos, owner) = (found.flags, found.pos, found.owner);
     captured.files.push(OpenFile { id, flags, pos, owner, what: found.what });
     Ok(id)
-}
-
-/// Epoll watches name descriptors; the descriptions behind them are known only now.
-fn name_watched(captured: &mut Captured) -> Result<()> {
-    let mut refusals = Vec::new();
-    for table in &captured.tables {
-        for fd in &table.fds {
-            let FileKind::Epoll(watches) = &mut captured.files[fd.file.0 as usize].what else {
-                continue;
-            };
-            for watch in watches.iter_mut() {
-                match table.fds.iter().find(|other| other.fd == watch.fd) {
-                    Some(other) => watch.file = other.file,
-                    None => refusals.push(Refusal {
-                        pid: Some(table.pid),
-                        object: format!("fd {} (epoll)", fd.fd),
-                        problem: format!(
-                            "it watches a file whose descriptor {} is closed",
-                            watch.fd
-                        ),
-                        hint: String::new(),
-                    }),
-                }
-            }
-        }
-    }
-    if refusals.is_empty() { Ok(()) } else { Err(Refusals(refusals).into()) }
 }

@@ -13,8 +13,14 @@ pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
     let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
     let fail = |e| Error::new(format!("open {path}"), e).pid(pid);
     let file = File::open(&path).map_err(fail)?;
-    let stat = file.metadata().map_err(fail)?;
     let name = vma.file.as_ref().map_or(&[][..], |file| &file.path.0);
+    let object = object(name, &file).map_err(|e| e.pid(pid))?;
+    Ok((object, file))
+}
+
+/// Describes a file without a name by what its name was.
+pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
+    let stat = file.metadata().map_err(|e| Error::new("read a nameless file", e))?;
     let kind = if name == b"/dev/zero" {
         ObjectKind::SharedAnon
     } else if let Some(name) = name.strip_prefix(b"/memfd:") {
@@ -22,15 +28,14 @@ pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
     } else {
         ObjectKind::Deleted(name.into())
     };
-    let object = Object {
+    Ok(Object {
         id: ObjectId { dev: stat.dev(), ino: stat.ino() },
         kind,
         size: stat.size(),
         mode: stat.mode() & 0o7777,
         uid: stat.uid(),
         gid: stat.gid(),
-    };
-    Ok((object, file))
+    })
 }
 
 /// Ranges of a file that hold data (SEEK_DATA, SEEK_HOLE of lseek(2)), ascending.

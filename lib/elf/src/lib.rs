@@ -1,0 +1,21 @@
+//! What of an ELF file tells two builds apart.
+#![forbid(unsafe_code)]
+
+use goblin::elf::{Elf, ProgramHeader};
+
+/// How much of a file is enough: notes stand near its start. Bytes.
+pub const HEAD: u64 = 64 << 10;
+const NT_GNU_BUILD_ID: u32 = 3;
+
+/// The build id of an ELF file, from its program headers and notes; `head` is its first [`HEAD`] bytes.
+pub fn build_id(head: &[u8]) -> Option<Vec<u8>> {
+    let header = Elf::parse_header(head).ok()?;
+    let mut elf = Elf::lazy_parse(header).ok()?;
+    let context =
+        goblin::container::Ctx::new(elf.header.container().ok()?, elf.header.endianness().ok()?);
+    let (at, count) = (elf.header.e_phoff as usize, elf.header.e_phnum as usize);
+    elf.program_headers = ProgramHeader::parse(head, at, count, context).ok()?;
+    let mut notes = elf.iter_note_headers(head)?.flatten();
+    let note = notes.find(|note| note.name == "GNU" && note.n_type == NT_GNU_BUILD_ID)?;
+    Some(note.desc.to_vec())
+}

@@ -1,0 +1,77 @@
+//! Files without a name: shared anonymous memory, memfds, files that were removed.
+
+use super::place::Places;
+use floe_plan::Tree;
+use floe_records::*;
+use floe_sys::{Error, Result};
+use nix::{
+    fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open},
+    sys::stat::{Mode, fchmod},
+    unistd::{Gid, Uid, fchown, ftruncate},
+};
+use std::{
+    ffi::{CString, OsStr},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+const MFD_CLOEXEC: u32 = 1;
+const MFD_ALLOW_SEALING: u32 = 2;
+/// F_SEAL_SEAL: what a memfd has from the start when nobody asked for seals.
+const SEAL_SEAL: u32 = 1;
+
+/// Makes it, with its size, and still empty.
+pub(super) fn make(tree: &Tree, places: &Places, object: &Object) -> Result<OwnedFd> {
+    let fail = |e| Error::new("make a nameless file", e);
+    let fd = match &object.kind {
+        // What backs shared memory cannot be made in another way; it has its size already.
+        ObjectKind::SharedAnon => return Ok(floe_sys::shared_memory(object.size)?.into()),
+        ObjectKind::Memfd(name, seals) => {
+            let name = CString::new(name.0.clone())
+                .map_err(|_| Error::because("make a memfd", "its name has a zero in it"))?;
+            let sealing = if *seals == SEAL_SEAL { 0 } else { MFD_ALLOW_SEALING };
+            floe_sys::memfd_create(&name, MFD_CLOEXEC | sealing)?
+        }
+        ObjectKind::Deleted(path) => nameless(tree, places, path)?,
+    };
+    ftruncate(fd.as_fd(), object.size as i64).map_err(fail)?;
+    fchown(fd.as_fd(), Some(Uid::from_raw(object.uid)), Some(Gid::from_raw(object.gid)))
+        .map_err(fail)?;
+    fchmod(fd.as_fd(), Mode::from_bits_truncate(object.mode)).map_err(fail)?;
+    Ok(fd)
+}
+
+/// A file on the file system where the removed one was: in its directory, or the nearest one above that is left.
+fn nameless(tree: &Tree, places: &Places, path: &Bytes) -> Result<OwnedFd> {
+    let mut result = Err(Error::because("make a removed file again", "its directory is gone"));
+    let Some(root) = tree.root() else { return result };
+    for directory in Path::new(OsStr::from_bytes(&path.0)).ancestors().skip(1) {
+        let bytes = Bytes(directory.as_os_str().as_bytes().to_vec());
+        let Ok(fd) = places.path(root.pid, &bytes, OFlag::O_PATH | OFlag::O_DIRECTORY) else {
+            continue;
+        };
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        let dir = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
+        result = open(dir.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map_err(|e| Error::new(format!("make a nameless file in {}", directory.display()), e));
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// Puts the seals on, when everything is written and mapped.
+pub(super) fn seal(object: &Object, fd: &OwnedFd) -> Result<()> {
+    let ObjectKind::Memfd(_, seals) = object.kind else { return Ok(()) };
+    if seals == 0 || seals == SEAL_SEAL {
+        return Ok(());
+    }
+    let seals = SealFlag::from_bits_retain(seals as i32);
+    fcntl(fd.as_fd(), FcntlArg::F_ADD_SEALS(seals))
+        .map(drop)
+        .map_err(|e| Error::new("seal a memfd", e))
+}

@@ -1,0 +1,98 @@
+//! Where paths of the tree are looked up: below the root of the process that they belong to.
+
+use floe_plan::Tree;
+use floe_records::*;
+use floe_sys::{Error, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2},
+    sys::stat::Mode,
+    unistd::{chroot, fchdir},
+};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Root and working directory of a process.
+pub(crate) struct Place {
+    /// `None` where the root is that of restore itself.
+    pub root: Option<OwnedFd>,
+    pub cwd: OwnedFd,
+}
+
+/// Where the processes of a tree stand.
+pub(crate) struct Places(BTreeMap<Pid, Place>);
+
+impl Places {
+    /// Opens all; `top` is the directory that stands for the root of the mount namespace.
+    pub fn open(tree: &Tree, top: &Path, say: &mut dyn FnMut(Pid, String, Error)) -> Self {
+        let mut all = BTreeMap::new();
+        for (&pid, fs) in &tree.fs {
+            match place(fs, top) {
+                Ok(place) => drop(all.insert(pid, place)),
+                Err(e) => say(pid, "directory".into(), e),
+            }
+        }
+        Self(all)
+    }
+
+    /// Of a process.
+    pub fn of(&self, pid: Pid) -> Result<&Place> {
+        let gone = || Error::because("find its directories", "they are not in the stream");
+        self.0.get(&pid).ok_or_else(|| gone().pid(pid.0))
+    }
+
+    /// Opens a path as a process would.
+    pub fn path(&self, pid: Pid, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
+        lookup(self.of(pid)?.root.as_ref(), path, flags)
+    }
+
+    /// Does something with the root and the working directory of a process in place of our own.
+    pub fn within<T>(&self, pid: Pid, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let place = self.of(pid)?;
+        let fail = |e: Errno| Error::new("change the directory", e).pid(pid.0);
+        let [root, cwd] = [c"/", c"."].map(|path| open(path, DIRECTORY, Mode::empty()));
+        let (root, cwd) = (root.map_err(fail)?, cwd.map_err(fail)?);
+        let enter = |root: &OwnedFd, cwd: &OwnedFd| {
+            fchdir(root).and_then(|()| chroot(".")).and_then(|()| fchdir(cwd)).map_err(fail)
+        };
+        enter(place.root.as_ref().unwrap_or(&root), &place.cwd)?;
+        let done = work();
+        enter(&root, &cwd)?;
+        done
+    }
+}
+
+fn place(fs: &Fs, top: &Path) -> Result<Place> {
+    let own = top == Path::new("/");
+    let fail = |e| Error::new(format!("open {}", top.display()), e);
+    let top = if own { None } else { Some(open(top, DIRECTORY, Mode::empty()).map_err(fail)?) };
+    let root = match fs.root.path.0.as_slice() {
+        b"/" => top,
+        _ => Some(lookup(top.as_ref(), &fs.root.path, DIRECTORY)?),
+    };
+    let cwd = lookup(root.as_ref(), &fs.cwd.path, DIRECTORY)?;
+    Ok(Place { root, cwd })
+}
+
+/// Opens a path below a root, out of which no symbolic link leads.
+fn lookup(root: Option<&OwnedFd>, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
+    let fail = |e| Error::new(format!("open {path}"), e);
+    let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let name = Path::new(OsStr::from_bytes(&path.0));
+    match root {
+        None => open(name, flags, Mode::empty()).map_err(fail),
+        Some(root) => {
+            let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+            openat2(root.as_fd(), name, how).map_err(fail)
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Pipes and named pipes (pipe(7), fifo(7)).
+
+use crate::{ObjectId, record};
+use serde::{Deserialize, Serialize};
+
+/// Contents of a pipe; bulk of exactly `len` bytes follows when `len` is not 0.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipeData {
+    /// The pipe: device and inode, for a named pipe those of its file.
+    pub pipe: ObjectId,
+    /// F_GETPIPE_SZ, bytes.
+    pub capacity: u32,
+    /// Bytes queued, at most 1 MiB.
+    pub len: u32,
+}
+record!(PipeData, 51, 1);

@@ -1,0 +1,19 @@
+//! Timers behind descriptors (timerfd_create(2)).
+
+use serde::{Deserialize, Serialize};
+
+/// State of a timerfd.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timerfd {
+    /// Clock id.
+    pub clock: i32,
+    /// TFD_TIMER_ flags of timerfd_settime(2).
+    pub settime_flags: u32,
+    /// Expirations not yet read.
+    pub ticks: u64,
+    /// Nanoseconds left, 0 for unarmed.
+    pub left_ns: u64,
+    /// Nanoseconds, 0 for one-shot.
+    pub interval_ns: u64,
+}
