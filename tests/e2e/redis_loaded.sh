@@ -7,11 +7,13 @@ until_true 20 cli ping
 cli debug populate 50000 key 1000 > /dev/null
 [[ $(cli dbsize) == 50000 ]] || fail "not loaded"
 sum=$(cli debug digest)
-(while :; do cli set "live:$RANDOM" "$RANDOM" > /dev/null || exit 0; done) &
+redis-benchmark -p "$port" -c 8 -n 100000000 -t set,get -r 1000 -q > load 2>&1 &
 load=$!
+until_true 20 test -s load
 for round in 1 2 3; do
-    checkpoint.sh "$pid" -o image --leave-running || fail "checkpoint under load: exit $?"
+    checkpoint.sh "$pid" -o image --leave-running --close-tcp || fail "checkpoint under load: exit $?"
     [[ $(cli ping) == PONG ]] || fail "the original died"
+    kill -0 "$load" || fail "the load has lost its connections: $(tail -c 200 load)"
 done
 kill "$load" 2> /dev/null; wait "$load" 2> /dev/null || true
 kill -9 "$pid"; wait "$pid" 2> /dev/null || true
