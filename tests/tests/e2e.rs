@@ -4,6 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The helpers, then the scenario with its arguments.
+const RUN: &str = r#"dir=$1 name=$2; shift 2; . "$dir/lib.sh"; . "$dir/$name.sh""#;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_path_buf()
 }
@@ -14,7 +17,7 @@ fn tools() -> PathBuf {
     exe.ancestors().nth(2).expect("target/<profile>/deps/<test>").to_path_buf()
 }
 
-fn scenario(name: &str) {
+fn scenario(name: &str, args: &[&str]) {
     assert!(nix::unistd::geteuid().is_root(), "the suite needs root: run it as root");
     let dir = tempfile::tempdir().expect("temporary directory");
     let path = format!(
@@ -34,12 +37,14 @@ fn scenario(name: &str) {
             "--mount",
             "--mount-proc",
         ])
-        .args(["bash", "-euo", "pipefail", "-c", ". \"$1/lib.sh\"; . \"$1/$2.sh\"", "e2e"])
+        .args(["bash", "-euo", "pipefail", "-c", RUN, "e2e"])
         .arg(root().join("tests/e2e"))
         .arg(name)
+        .args(args)
         .current_dir(dir.path())
         .env("PATH", path)
         .env("FLOE_TOOLS", tools())
+        .env("FLOE_FIXTURES", root().join("tests/fixtures"))
         .stdin(Stdio::null())
         .output()
         .expect("unshare(1) starts");
@@ -54,7 +59,7 @@ fn scenario(name: &str) {
 
 macro_rules! scenarios {
     ($($name:ident),* $(,)?) => {
-        $(#[test] fn $name() { scenario(stringify!($name)); })*
+        $(#[test] fn $name() { scenario(stringify!($name), &[]); })*
         const NAMES: &[&str] = &[$(stringify!($name)),*];
     };
 }
@@ -73,11 +78,47 @@ scenarios! {
     refusals,
 }
 
+macro_rules! resources {
+    ($($name:ident),* $(,)?) => {
+        mod resource {
+            $(#[test] fn $name() { super::scenario("resource", &[stringify!($name)]); })*
+        }
+        const RESOURCES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+resources! {
+    descriptors,
+    epoll,
+    eventfd,
+    family,
+    fifo,
+    identity,
+    inet,
+    memory,
+    nameless,
+    signalfd,
+    signals,
+    timerfd,
+    timers,
+    unix,
+}
+
 #[test]
 fn every_script_is_a_test() {
     for entry in std::fs::read_dir(root().join("tests/e2e")).expect("tests/e2e") {
         let path = entry.expect("entry").path();
         let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-        assert!(stem == "lib" || NAMES.contains(&stem), "{} is not listed", path.display());
+        assert!(
+            ["lib", "resource"].contains(&stem) || NAMES.contains(&stem),
+            "{} is not listed",
+            path.display()
+        );
+    }
+    for entry in std::fs::read_dir(root().join("tests/fixtures")).expect("tests/fixtures") {
+        let path = entry.expect("entry").path();
+        let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+        let known = RESOURCES.contains(&stem) || ["fixture", "__pycache__"].contains(&stem);
+        assert!(known, "{} is not listed", path.display());
     }
 }

@@ -32,7 +32,8 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
     out.record(&begin()).unwrap();
     out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
     if !late {
-        out.record(&PipeData { pipe: 3, capacity: 4096, len: 5 }).unwrap();
+        out.record(&PipeData { pipe: ObjectId { dev: 1, ino: 3 }, capacity: 4096, len: 5 })
+            .unwrap();
         out.bulk(b"hello").unwrap();
     }
     out.record(&floe_records::Stage { tool: "dumpfs".into() }).unwrap();
@@ -41,7 +42,8 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
         out.bulk(&[n as u8; 100]).unwrap();
     }
     if late {
-        out.record(&PipeData { pipe: 3, capacity: 4096, len: 5 }).unwrap();
+        out.record(&PipeData { pipe: ObjectId { dev: 1, ino: 3 }, capacity: 4096, len: 5 })
+            .unwrap();
         out.bulk(b"hello").unwrap();
     }
     out.end().unwrap()

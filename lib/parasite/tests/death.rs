@@ -31,7 +31,9 @@ fn visitor() {
         let mut tracee = seize_all(&[pid]).remove(0).1.expect("seize");
         let mut visit = Visit::begin(&tracee, 8192).expect("visit");
         let mut batch = Batch::new();
-        (0..5).for_each(|_| drop(batch.call(libc::SYS_getpid, [])));
+        for _ in 0..5 {
+            batch.call(libc::SYS_getpid, []);
+        }
         let scratch = visit.scratch();
         PtraceRunner::within(visit.leader(), scratch).run(&batch).expect("run");
         visit.end().expect("end");

@@ -7,6 +7,7 @@ mod open;
 mod settings;
 mod stub;
 mod threads;
+mod timers;
 mod vmas;
 
 pub use maps::{own_ranges, own_vdso_hash};

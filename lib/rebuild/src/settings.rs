@@ -73,21 +73,4 @@ impl Work<'_> {
         }
         Ok(())
     }
-
-    pub(crate) fn itimers(&self, pid: Pid) -> Result<()> {
-        let Some(timers) = self.tree.timers.get(&pid) else { return Ok(()) };
-        for (which, &(interval, left)) in
-            timers.itimers.iter().enumerate().filter(|(_, t)| t.1 != 0)
-        {
-            let words =
-                [interval / 1_000_000, interval % 1_000_000, left / 1_000_000, left % 1_000_000];
-            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
-            let mut b = Batch::new();
-            let slot = b.bytes(&bytes);
-            let call =
-                b.call(libc::SYS_setitimer, [Arg::Val(which as u64), slot.into(), Arg::Val(0)]);
-            self.runner(pid.0 as i32).run(&b)?.value(call)?;
-        }
-        Ok(())
-    }
 }

@@ -21,6 +21,7 @@ impl Work<'_> {
         if let Some(p) = tree.processes.iter().find(|p| p.pid == pid && p.dumpable != 2) {
             self.one(pid.0, libc::SYS_prctl, &[4, u64::from(p.dumpable)])?;
         }
+        self.posix_timers(pid)?;
         self.itimers(pid)
     }
 
@@ -43,13 +44,11 @@ impl Work<'_> {
         let name = b.bytes(&comm);
         b.call(libc::SYS_prctl, [Arg::Val(15), name.into()]);
         if let Some(s) = self.tree.thread_signals.get(&t.tid) {
+            // Also where there is none: a stub begins with the one of restore. SS_ONSTACK cannot be set.
             let (addr, flags, size) = s.altstack;
-            if size != 0 && flags & 2 == 0 {
-                let words = [addr.0, u64::from(flags & !1), size];
-                let stack =
-                    b.bytes(&words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
-                b.call(libc::SYS_sigaltstack, [stack.into(), Arg::Val(0)]);
-            }
+            let words = [addr.0, u64::from(flags & !1), size];
+            let stack = b.bytes(&words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
+            b.call(libc::SYS_sigaltstack, [stack.into(), Arg::Val(0)]);
         }
         self.runner(tid as i32).run(&b).map(drop)
     }

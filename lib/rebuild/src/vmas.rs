@@ -11,6 +11,12 @@ fn has(vma: &Vma, flag: &[u8]) -> bool {
     vma.flags.0.chunks(2).any(|c| c == flag)
 }
 
+/// Protection while pages are filled in. What was once writable is accounted (`ac`), and must be so again;
+/// what never was may not become it, or neighbours would merge.
+fn fill_prot(vma: &Vma) -> u8 {
+    if !vma.shared && has(vma, b"ac") { vma.prot | 3 } else { vma.prot }
+}
+
 impl Work<'_> {
     pub(crate) fn map(&mut self, pid: Pid) -> Result<()> {
         for vma in self.tree.vmas.get(&pid).into_iter().flatten() {
@@ -46,7 +52,7 @@ impl Work<'_> {
                     flags |= bit;
                 }
             }
-            let prot = if vma.shared { u64::from(vma.prot) } else { 3 };
+            let prot = u64::from(fill_prot(vma));
             self.one(
                 pid.0,
                 libc::SYS_mmap,
@@ -91,7 +97,7 @@ impl Work<'_> {
             if !matches!(vma.kind, VmaKind::Anon | VmaKind::File | VmaKind::Object) {
                 continue;
             }
-            if !vma.shared && vma.prot != 3 {
+            if vma.prot != fill_prot(vma) {
                 self.one(pid.0, libc::SYS_mprotect, &[vma.start.0, len, u64::from(vma.prot)])?;
             }
             if has(vma, b"lo") {

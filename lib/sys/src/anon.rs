@@ -38,6 +38,15 @@ pub fn timerfd_set(fd: BorrowedFd<'_>, flags: i32, value_ns: u64, interval_ns: u
     check(done as i64).map(drop).map_err(|e| Error::new("set a timerfd", e))
 }
 
+/// timerfd_gettime(2): brings the number of expirations up to date, which the kernel counts when it is asked.
+pub fn timerfd_count(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: an all-zero itimerspec is valid.
+    let mut now: libc::itimerspec = unsafe { std::mem::zeroed() };
+    // SAFETY: `now` is a live local.
+    let done = unsafe { libc::timerfd_gettime(fd.as_raw_fd(), &mut now) };
+    check(done as i64).map(drop).map_err(|e| Error::new("read a timerfd", e))
+}
+
 /// Sets the number of expirations that have not been read.
 pub fn timerfd_set_ticks(fd: BorrowedFd<'_>, ticks: u64) -> Result<()> {
     // SAFETY: the kernel reads eight bytes.

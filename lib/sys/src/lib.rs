@@ -15,7 +15,7 @@ mod procmap;
 mod socket;
 mod stat;
 
-pub use anon::{shared_memory, signalfd, timerfd, timerfd_set, timerfd_set_ticks};
+pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use clone::spawn_stub;
 pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
 pub use error::{Error, Result};

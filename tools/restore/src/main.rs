@@ -60,11 +60,6 @@ fn run(args: &Args) -> anyhow::Result<()> {
             say(floe_records::Pid(tid), "process id", format!("is taken by {}", comm.trim()));
         }
     }
-    for (&pid, timers) in &tree.timers {
-        if !timers.posix.is_empty() {
-            say(pid, "POSIX timers", "cannot be made again yet".into());
-        }
-    }
     if !no.is_empty() {
         return Err(Refusals(no).into());
     }

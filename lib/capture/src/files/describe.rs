@@ -30,6 +30,9 @@ pub(super) fn describe(pid: u32, fd: u32, duplicate: OwnedFd, rules: SocketRules
     let path = format!("/proc/{pid}/fd/{fd}");
     let fail = |e| floe_sys::Error::new(format!("read {path}"), e).pid(pid);
     let link = std::fs::read_link(&path).map_err(fail)?.into_os_string().into_vec();
+    if link == b"anon_inode:[timerfd]" {
+        floe_sys::timerfd_count(duplicate.as_fd())?;
+    }
     let stat = std::fs::metadata(&path).map_err(fail)?;
     let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).map_err(fail)?;
     let refuse = |problem: &str, hint: &str| -> Error {

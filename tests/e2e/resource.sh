@@ -1,0 +1,13 @@
+# One fixture of tests/fixtures ($1): checkpointed twice, the second time from the restored one.
+ip link set lo up 2> /dev/null || true
+start log env PYTHONDONTWRITEBYTECODE=1 python3 "$FLOE_FIXTURES/$1.py"
+until_true 30 grep -Eq "ready|Error" log; grep -q ready log || fail "$(cat log)"
+for round in 1 2; do
+    checkpoint_kill "$pid" "image$round"
+    restore_detached "image$round"
+    sleep 0.1
+    [[ -e /proc/$pid ]] || fail "it died after restore $round: $(cat log)"
+done
+kill -USR1 "$pid"
+until_true 30 grep -Eq 'passed|FAILED' log
+grep -q passed log || fail "$(cat log)"
