@@ -72,6 +72,7 @@ scenarios! {
     redis_loaded,
     node_http,
     vectors64,
+    new_pidns,
     ten_times,
     pipeline_orders,
     kill_stages,

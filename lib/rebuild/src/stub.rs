@@ -80,7 +80,12 @@ impl<'a> Work<'a> {
 
     fn create_root(&mut self, pid: Pid) -> Result<()> {
         let tid = floe_sys::spawn_stub(&[pid.0 as i32], 0, libc::SIGCHLD)?;
-        let tracee = seize_all_with(&[tid], TRACE).remove(0).1?;
+        let tracee = seize_all_with(&[tid], TRACE).remove(0).1.inspect_err(|_| {
+            // Nobody else would ever end it.
+            let stub = nix::unistd::Pid::from_raw(tid);
+            let _ = nix::sys::signal::kill(stub, nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::wait::waitpid(stub, None);
+        })?;
         tracee.set_sigmask(u64::MAX)?;
         let rseq = tracee.rseq()?;
         self.tasks.insert(tid, tracee);

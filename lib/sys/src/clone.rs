@@ -23,6 +23,8 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
         args.set_tid = set_tid.as_ptr() as u64;
         args.set_tid_size = set_tid.len() as u64;
     }
+    let new_namespace = flags & libc::CLONE_NEWPID as u64 != 0;
+    let parent = if new_namespace { 0 } else { i64::from(std::process::id()) };
     let all = u64::MAX;
     let mut old = 0u64;
     set_mask(&all, Some(&mut old)).map_err(|e| Error::new("block signals", e))?;
@@ -31,9 +33,16 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
         libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of_val(&args))
     };
     if pid == 0 {
-        loop {
-            // SAFETY: no memory is touched; after a fork only raw system calls are allowed.
-            unsafe { libc::syscall(libc::SYS_pause) };
+        // SAFETY: no memory is touched; after a fork only raw system calls are allowed.
+        unsafe {
+            // Until it is traced, nothing but this ends it with us.
+            libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            if libc::syscall(libc::SYS_getppid) != parent {
+                libc::syscall(libc::SYS_exit_group, 0);
+            }
+            loop {
+                libc::syscall(libc::SYS_pause);
+            }
         }
     }
     let pid = check(pid);

@@ -1,6 +1,7 @@
 //! See doc/restore.md.
 #![forbid(unsafe_code)]
 
+mod pidns;
 mod read;
 
 use clap::Parser;
@@ -24,6 +25,12 @@ struct Args {
     /// Look all paths of the tree up below this directory.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: std::path::PathBuf,
+    /// Restore into a pid namespace of its own, where every pid is free.
+    #[arg(long)]
+    new_pidns: bool,
+    /// We are the init of that namespace, and say on this descriptor that the tree lives.
+    #[arg(long, hide = true, value_name = "FD")]
+    as_init: Option<i32>,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -35,6 +42,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if args.new_pidns && !args.plan {
+        return pidns::outside(args);
+    }
+    let ready = args.as_init.map(floe_sys::owned);
+    if ready.is_some() {
+        pidns::prepare()?;
+    }
     let mut reader = floe_stream::Reader::new(floe_toolkit::input()?);
     let (tree, mut next) = read::metadata(&mut reader)?;
     let (steps, hole) = floe_plan::plan(&tree, &floe_rebuild::own_ranges()?)?;
@@ -76,6 +90,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     drop(work);
     open.keep()?;
     let root = tree.root().map_or(0, |p| p.pid.0);
+    if let Some(ready) = ready {
+        drop((reader, open));
+        return pidns::inside(ready, root, args.detach);
+    }
     if let Some(path) = &args.pidfile {
         std::fs::write(path, format!("{root}\n"))?;
     }
@@ -84,13 +102,17 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.detach { Ok(()) } else { wait(root as i32) }
 }
 
+/// Waits for the root task, and for whoever else is left to us; its status is ours.
 fn wait(root: i32) -> anyhow::Result<()> {
     use nix::sys::wait::{WaitStatus, waitpid};
+    let root = nix::unistd::Pid::from_raw(root);
     loop {
-        match waitpid(nix::unistd::Pid::from_raw(root), None) {
-            Ok(WaitStatus::Exited(_, 0)) => return Ok(()),
-            Ok(WaitStatus::Exited(_, code)) => return Err(floe_toolkit::Exit(code as u8).into()),
-            Ok(WaitStatus::Signaled(_, signal, _)) => {
+        match waitpid(None, None) {
+            Ok(WaitStatus::Exited(pid, 0)) if pid == root => return Ok(()),
+            Ok(WaitStatus::Exited(pid, code)) if pid == root => {
+                return Err(floe_toolkit::Exit(code as u8).into());
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == root => {
                 return Err(floe_toolkit::Exit(128 + signal as u8).into());
             }
             Ok(_) | Err(nix::Error::EINTR) => {}
