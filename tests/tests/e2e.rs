@@ -66,6 +66,7 @@ macro_rules! scenarios {
 
 scenarios! {
     bash_pipes,
+    damaged_image,
     pipe_tree,
     python_threads,
     redis,

@@ -84,6 +84,20 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// Reads on to where a checksum tells whether what has been read so far was damaged, and gives the damage.
+    ///
+    /// For whoever fails over a record that has not been verified yet: damage is the better explanation.
+    pub fn damage(&mut self) -> Option<Error> {
+        while !self.sealed() {
+            match self.next() {
+                Ok(_) => {}
+                Err(Error::Io(_)) => return None,
+                Err(damage) => return Some(damage),
+            }
+        }
+        None
+    }
+
     /// Fills `to` from the announced bulk.
     pub fn read_bulk(&mut self, to: &mut [u8]) -> Result<()> {
         if to.len() as u64 > self.left {

@@ -4,6 +4,7 @@ use crate::{Held, Input, Output, input, output, wait_for_hangup};
 use anyhow::Context;
 use floe_records::{Begin, TreeEnd};
 use floe_stream::{Item, RawRecord, Reader, Writer};
+use std::io::Read;
 
 /// Where a stage writes.
 pub type Out = Writer<Output>;
@@ -49,11 +50,21 @@ pub fn filter(tool: &str, stage: &mut impl Stage) -> anyhow::Result<()> {
     // Output first: what cannot be written is not read.
     let out = output()?;
     let mut reader = Reader::new(input()?);
-    let out = pass(tool, stage, &mut reader, Writer::new(out))?;
+    let passed = pass(tool, stage, &mut reader, Writer::new(out));
+    let out = passed.map_err(|error| explained(error, &mut reader))?;
     wait_for_hangup(std::os::fd::AsFd::as_fd(&out)).context("unable to wait for the reader")?;
     // The hang-up travels up the pipe: the input stays open until here.
     drop(reader);
     Ok(())
+}
+
+/// The failure, unless damage of the stream explains it.
+pub fn explained<R: Read>(error: anyhow::Error, reader: &mut Reader<R>) -> anyhow::Error {
+    let transfer = error.chain().any(|cause| cause.is::<floe_stream::Error>());
+    match if transfer { None } else { reader.damage() } {
+        Some(damage) => damage.into(),
+        None => error,
+    }
 }
 
 fn pass(

@@ -11,7 +11,7 @@ mod progress;
 
 pub use ends::{Input, Output, input, output};
 pub use exit::{Exit, NotPermitted, Usage, main};
-pub use filter::{Out, Stage, filter};
+pub use filter::{Out, Stage, explained, filter};
 pub use hangup::wait as wait_for_hangup;
 pub use held::Held;
 pub use progress::Progress;

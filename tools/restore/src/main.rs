@@ -50,7 +50,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         pidns::prepare()?;
     }
     let mut reader = floe_stream::Reader::new(floe_toolkit::input()?);
-    let (tree, mut next) = read::metadata(&mut reader)?;
+    let (tree, mut next) = match read::metadata(&mut reader) {
+        Ok(read) => read,
+        Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
+    };
+    anyhow::ensure!(reader.sealed(), "the metadata has no checksum");
     let (steps, hole) = floe_plan::plan(&tree, &floe_rebuild::own_ranges()?)?;
     if args.plan {
         for step in &steps {

@@ -1,0 +1,137 @@
+//! A stream that was cut or changed anywhere makes every tool say so, with exit code 4, and do nothing.
+
+use floe_records::*;
+use floe_stream::Writer;
+use std::{
+    io::Write,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+fn tool(name: &str) -> PathBuf {
+    let exe = std::env::current_exe().expect("own path");
+    exe.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name)
+}
+
+/// A small stream of nobody: no pid of it exists.
+fn sample() -> Vec<u8> {
+    let mut out = Writer::new(Vec::new());
+    let begin = Begin {
+        format: FORMAT,
+        arch: "x86_64".into(),
+        page_size: 4096,
+        kernel: "6.1".into(),
+        boot_id: "x".into(),
+        writer: "test".into(),
+        root: Pid(4_194_303),
+        holder: Pid(4_194_302),
+        holder_start: 9,
+        realtime_ns: 1,
+        monotonic_ns: 2,
+        boottime_ns: 3,
+        xfeatures: 7,
+    };
+    out.record(&begin).expect("write");
+    let vma = Vma {
+        start: Addr(0x1000),
+        end: Addr(0x3000),
+        prot: 3,
+        shared: false,
+        kind: VmaKind::Anon,
+        offset: 0,
+        file: None,
+        name: Some("heap".into()),
+        flags: "rdwrmrmwme".into(),
+    };
+    out.record(&Vmas { pid: Pid(4_194_303), vmas: vec![vma] }).expect("write");
+    out.record(&TreeEnd { processes: 0, threads: 0 }).expect("write");
+    let pipe = ObjectId { dev: 12, ino: 77 };
+    out.record(&PipeData { pipe, capacity: 4096, len: 5 }).expect("write");
+    out.bulk(b"bytes").expect("write");
+    out.record(&Pages { pid: Pid(4_194_303), addr: Addr(0x1000), len: 64 }).expect("write");
+    out.bulk(&[5; 64]).expect("write");
+    out.end().expect("write")
+}
+
+fn run(name: &str, args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(tool(name))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool starts");
+    // A tool that has seen enough does not read the rest.
+    let _ = child.stdin.take().expect("stdin").write_all(input);
+    child.wait_with_output().expect("the tool ends")
+}
+
+fn told(name: &str, args: &[&str], input: &[u8], what: &str) {
+    let output = run(name, args, input);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{name}: {what}: {said}");
+    assert!(said.starts_with(&format!("{name}: ")) && !said.contains("panicked"), "{said}");
+}
+
+fn every_damage_is_told(name: &str, args: &[&str]) {
+    let whole = sample();
+    for cut in 0..whole.len() {
+        told(name, args, &whole[..cut], &format!("cut at {cut}"));
+    }
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        // Another bit in each byte; all of them would take eight times as long and tell no more.
+        bytes[at] ^= 1 << (at * 5 % 8);
+        told(name, args, &bytes, &format!("byte {at} changed"));
+    }
+    let longer = [&whole[..], b"\0"].concat();
+    told(name, args, &longer, "a byte behind End");
+}
+
+#[test]
+fn dumpfs() {
+    every_damage_is_told("dumpfs", &[]);
+}
+
+#[test]
+fn aufsfix() {
+    every_damage_is_told("aufsfix", &[]);
+}
+
+#[test]
+fn dumpmem() {
+    every_damage_is_told("dumpmem", &[]);
+}
+
+/// What comes behind the checksum of the metadata is told when it is reached: see e2e/damaged_image.sh.
+#[test]
+fn restore() {
+    let whole = sample();
+    let queue = whole.windows(5).position(|w| w == b"bytes").expect("the contents of the pipe");
+    for at in 0..queue + 5 {
+        told("restore", &[], &whole[..at], &format!("cut at {at}"));
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at * 5 % 8);
+        told("restore", &[], &bytes, &format!("byte {at} changed"));
+    }
+}
+
+#[test]
+fn imgpack() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let image = dir.path().join("image");
+    let path = image.to_str().expect("a path of letters");
+    every_damage_is_told("imgpack", &["-o", path]);
+    assert_eq!(std::fs::read_dir(dir.path()).expect("dir").count(), 0, "nothing is left behind");
+    every_damage_is_told("imgpack", &["--verify"]);
+    let packed = run("imgpack", &["-o", path], &sample());
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let image = std::fs::read(image).expect("image");
+    for at in 0..image.len() {
+        let mut bytes = image.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(dir.path().join("changed"), &bytes).expect("write");
+        let changed = dir.path().join("changed");
+        told("imgpack", &["--verify", changed.to_str().expect("path")], b"", &format!("byte {at}"));
+    }
+}
