@@ -8,6 +8,7 @@ need redis-server redis-server
 need node nodejs
 need python3 python3
 need curl curl
+need strace strace
 need setpriv util-linux
 need ps procps
 if ((${#missing[@]})); then

@@ -22,7 +22,7 @@ start() {
 until_true() {
     local deadline=$((SECONDS + $1)); shift
     until "$@"; do
-        ((SECONDS < deadline)) || fail "timed out waiting for: $*"
+        ((SECONDS < deadline)) || { echo "timed out waiting for: $*" >&2; return 1; }
         sleep 0.05
     done
 }

@@ -76,6 +76,8 @@ scenarios! {
     new_pidns,
     ten_times,
     pipeline_orders,
+    fault_freeze,
+    fault_restore,
     kill_stages,
     refusals,
 }

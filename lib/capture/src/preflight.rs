@@ -29,11 +29,22 @@ pub fn check(root: u32, rules: SocketRules) -> Result<Vec<u32>> {
     for &pid in &pids {
         match one(pid, rules, &mut refusals) {
             // It may end while we look; the tree is read again when it stands still.
-            Err(_) if Stat::of(pid).map_or(true, |s| s.is_dead()) && pid != root => {}
+            Err(_) if pid != root && is_ending(pid) => {}
             other => other?,
         }
     }
     if refusals.is_empty() { Ok(pids) } else { Err(Refusals(refusals).into()) }
+}
+
+/// Whether a process that could not be looked at is dead, or is so in a moment: it loses one thing after the other.
+fn is_ending(pid: u32) -> bool {
+    (0..100).any(|_| {
+        let dead = Stat::of(pid).map_or(true, |s| s.is_dead());
+        if !dead {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        dead
+    })
 }
 
 fn exists(pid: u32) -> Result<()> {
@@ -120,7 +131,9 @@ fn one(pid: u32, rules: SocketRules, out: &mut Vec<Refusal>) -> Result<()> {
         out.push(refusal(pid, "seccomp", "filtered processes cannot be captured", ""));
     }
     for name in NAMESPACES {
-        if namespace(pid, name) != namespace(std::process::id(), name) {
+        // A process that is just ending has none any more.
+        let theirs = namespace(pid, name);
+        if theirs.is_some() && theirs != namespace(std::process::id(), name) {
             let hint = "run freeze inside that namespace (nsenter)";
             let object = format!("{name} namespace");
             out.push(refusal(pid, &object, "it is not the one of freeze", hint));

@@ -9,7 +9,7 @@ use crate::{
     process, sched, signals, thread, timers, vmas,
 };
 use floe_records::*;
-use floe_tracee::{Tracee, Visit, seize_all};
+use floe_tracee::{Tracee, Visit, come_home, seize_all};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -85,7 +85,14 @@ impl Tree {
             }
             for (tid, result) in seize_all(&new) {
                 match result {
-                    Ok(tracee) => drop(seized.insert(tid as u32, tracee)),
+                    Ok(mut tracee) => match come_home(&mut tracee) {
+                        Ok(()) => drop(seized.insert(tid as u32, tracee)),
+                        Err(e) if e.errno() == Some(libc::ESRCH) => {}
+                        Err(e) => {
+                            release(seized.into_values().chain([tracee]));
+                            return Err(e.into());
+                        }
+                    },
                     Err(e) if e.errno() == Some(libc::ESRCH) => {}
                     Err(e) => {
                         release(seized.into_values());
@@ -260,10 +267,7 @@ fn ask_all(
     let answers = ask::process(visit.leader(), scratch, timer_ids)?;
     let mut by_thread = vec![ask::thread(visit.leader(), scratch)?];
     for tracee in &held.threads[1..] {
-        let mut thread = visit.thread(tracee)?;
-        let asked = ask::thread(&mut thread, scratch);
-        thread.finish()?;
-        by_thread.push(asked?);
+        by_thread.push(visit.thread(tracee, |thread| ask::thread(thread, scratch))?);
     }
     Ok((answers, by_thread))
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::Target;
 use floe_parasite::{Agent, Batch, PtraceRunner, Runner};
-use floe_tracee::{Visit, seize_all};
+use floe_tracee::{Visit, come_home, seize_all};
 use std::{
     process::{Command, Stdio},
     time::Duration,
@@ -29,6 +29,7 @@ fn visitor() {
     let pid: i32 = pid.parse().expect("pid");
     loop {
         let mut tracee = seize_all(&[pid]).remove(0).1.expect("seize");
+        come_home(&mut tracee).expect("come home");
         let mut visit = Visit::begin(&tracee, 8192).expect("visit");
         let mut batch = Batch::new();
         for _ in 0..5 {

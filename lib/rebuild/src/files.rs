@@ -43,7 +43,7 @@ pub(crate) struct Maker<'a> {
     pipes: BTreeMap<ObjectId, (OwnedFd, OwnedFd)>,
     fifos: BTreeMap<ObjectId, OwnedFd>,
     unix: BTreeMap<u64, OwnedFd>,
-    moved: Vec<unix::Moved>,
+    nodes: Vec<unix::Node>,
 }
 
 impl<'a> Maker<'a> {
@@ -54,9 +54,9 @@ impl<'a> Maker<'a> {
         inherit: &'a [u32],
         say: &mut dyn FnMut(String, Error),
     ) -> Self {
-        let (pipes, fifos, moved) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let (pipes, fifos, nodes) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (objects, unix) = (BTreeMap::new(), BTreeMap::new());
-        let mut make = Self { tree, inherit, places, objects, pipes, fifos, unix, moved };
+        let mut make = Self { tree, inherit, places, objects, pipes, fifos, unix, nodes };
         for (id, object) in &tree.objects {
             match object::make(tree, &make.places, object) {
                 Ok(fd) => drop(make.objects.insert(*id, fd)),
@@ -122,15 +122,15 @@ impl<'a> Maker<'a> {
     }
 
     /// The restore has succeeded.
-    pub fn keep(&mut self) -> Result<()> {
-        std::mem::take(&mut self.moved).into_iter().try_for_each(|moved| moved.keep(&self.places))
+    pub fn keep(&mut self) {
+        self.nodes.clear();
     }
 }
 
 impl Drop for Maker<'_> {
     fn drop(&mut self) {
-        for moved in std::mem::take(&mut self.moved).into_iter().rev() {
-            moved.undo(&self.places);
+        for node in &self.nodes {
+            node.undo(&self.places);
         }
     }
 }

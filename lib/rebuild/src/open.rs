@@ -131,8 +131,8 @@ impl<'a> Opened<'a> {
     }
 
     /// The restore has succeeded: nothing is undone any more.
-    pub fn keep(&mut self) -> Result<()> {
-        self.make.keep()
+    pub fn keep(&mut self) {
+        self.make.keep();
     }
 
     /// First number above all of the target's.

@@ -6,7 +6,7 @@ use floe_plan::{Step, Tree};
 use floe_records::*;
 use floe_sys::Result;
 use floe_tracee::{OPTIONS, RemoteCall, Tracee, find_syscall_insn, seize_all_with};
-use std::{collections::BTreeMap, os::unix::fs::FileExt};
+use std::collections::BTreeMap;
 
 const TRACE: i32 = OPTIONS
     | libc::PTRACE_O_EXITKILL
@@ -149,19 +149,7 @@ impl<'a> Work<'a> {
 
     /// Writes pages into place.
     pub fn pages(&self, pages: &Pages, bytes: &[u8]) -> Result<()> {
-        match floe_sys::write_memory(pages.pid.0 as i32, pages.addr.0, bytes) {
-            // Some of it may not be written by the process itself; its tracer may.
-            Err(e) if e.errno() == Some(libc::EFAULT) => self.force(pages, bytes),
-            done => done,
-        }
-    }
-
-    fn force(&self, pages: &Pages, bytes: &[u8]) -> Result<()> {
-        let path = format!("/proc/{}/mem", pages.pid);
-        let mem = std::fs::File::options().write(true).open(&path);
-        mem.and_then(|mem| mem.write_all_at(bytes, pages.addr.0)).map_err(|e| {
-            floe_sys::Error::new(format!("fill memory at {:x}", pages.addr.0), e).pid(pages.pid.0)
-        })
+        floe_sys::write_memory(pages.pid.0 as i32, pages.addr.0, bytes)
     }
 }
 

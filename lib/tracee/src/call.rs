@@ -135,6 +135,12 @@ impl RemoteCall {
         self.tracee.set_regs(&self.saved)
     }
 
+    /// Ends on the way home, which the thread goes by itself when it is let go.
+    pub(crate) fn leave(self) {
+        // Where even that fails it stands there already: behind its last call.
+        let _ = self.turn_home();
+    }
+
     /// Ends with other registers and with all signals blocked: whoever runs there goes home by itself.
     pub fn hand_over(mut self, regs: &Regs) -> Result<()> {
         self.turn_home()?;

@@ -16,9 +16,9 @@
 //! vdso's image (else of another executable mapping), where ptrace may write; the page becomes private to the
 //! process, and the bytes become zeros again at the end.
 
-use crate::{Regs, Scratch};
+use crate::{Regs, Scratch, Tracee};
 use floe_sys::{Error, Result, read_memory};
-use std::{fs::File, os::unix::fs::FileExt};
+use std::{fs::File, os::unix::fs::FileExt, time::Duration};
 
 const CODE: usize = 128;
 const WORDS: usize = 13;
@@ -113,6 +113,37 @@ impl Home {
             .write_all_at(bytes, at)
             .map_err(|e| Error::new("write a way back", e).pid(self.pid as u32))
     }
+}
+
+/// How long a thread may take to get home, in steps of [`STEP`].
+const STEPS: u32 = 10_000;
+const STEP: Duration = Duration::from_micros(100);
+
+/// Lets a seized thread that a dead tracer has left on a way go home first.
+pub fn come_home(tracee: &mut Tracee) -> Result<()> {
+    for _ in 0..STEPS {
+        if !is_on_a_way(tracee)? {
+            return Ok(());
+        }
+        tracee.cont()?;
+        std::thread::sleep(STEP);
+        tracee.interrupt()?;
+        tracee.wait_interrupted()?;
+    }
+    let what = "it does not come back from where a dead tracer has left it";
+    Err(Error::because("stop it", what).pid(tracee.tid as u32))
+}
+
+/// Ways stand at the end of a page.
+fn is_on_a_way(tracee: &Tracee) -> Result<bool> {
+    const PAGE: u64 = 4096;
+    let rip = tracee.regs()?.rip();
+    let at = (rip & !(PAGE - 1)) + PAGE - (WAYS * WAY) as u64;
+    if rip < at {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; CODE];
+    Ok(read_memory(tracee.tid, at, &mut bytes).is_ok() && bytes == code())
 }
 
 /// The code of a way. Nothing in it changes a flag or the stack.

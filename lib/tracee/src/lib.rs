@@ -14,7 +14,7 @@ mod tracee;
 mod visit;
 
 pub use call::{Event, RemoteCall};
-pub use home::Home;
+pub use home::{Home, come_home};
 pub use memory::{Scratch, find_syscall_insn};
 pub use regs::Regs;
 pub use seize::{OPTIONS, seize_all, seize_all_with};

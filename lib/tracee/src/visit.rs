@@ -16,6 +16,8 @@ pub struct Visit {
     home: Home,
     leader: RemoteCall,
     scratch: Scratch,
+    /// A thread may be on the second way home.
+    away: bool,
 }
 
 impl Visit {
@@ -26,10 +28,9 @@ impl Visit {
         let scratch = Scratch { addr: free_range(pid, len as u64)?, len };
         let mut remote = RemoteCall::begin_safely(leader, &home, 0)?;
         match map(&mut remote, &home, scratch) {
-            Ok(()) => Ok(Self { home, leader: remote, scratch }),
+            Ok(()) => Ok(Self { home, leader: remote, scratch, away: false }),
             Err(error) => {
-                remote.finish()?;
-                home.clear()?;
+                remote.leave();
                 Err(error)
             }
         }
@@ -45,19 +46,42 @@ impl Visit {
         &mut self.leader
     }
 
-    /// Another thread; it must be back home before the next one is asked for.
-    pub fn thread(&self, tracee: &Tracee) -> Result<RemoteCall> {
-        RemoteCall::begin_safely(tracee, &self.home, 1)
+    /// Has another thread do something, and puts it back.
+    pub fn thread<T>(
+        &mut self,
+        tracee: &Tracee,
+        work: impl FnOnce(&mut RemoteCall) -> Result<T>,
+    ) -> Result<T> {
+        if self.away {
+            let what = "another thread has not come back";
+            return Err(Error::because("borrow a thread", what).pid(tracee.tid() as u32));
+        }
+        self.away = true;
+        let mut remote = RemoteCall::begin_safely(tracee, &self.home, 1)?;
+        let done = work(&mut remote);
+        remote.finish()?;
+        self.away = false;
+        done
     }
 
-    /// Puts the process back as it was.
+    /// Puts the process back as it was. Where that fails, it goes home by itself when it is let go: then the ways
+    /// stay.
     pub fn end(mut self) -> Result<()> {
         let Scratch { addr, len } = self.scratch;
-        let unmapped =
-            self.leader.call(libc::SYS_munmap, [addr, len as u64, 0, 0, 0, 0], &mut |_| Ok(()));
-        self.leader.finish()?;
-        self.home.clear()?;
-        unmapped.map(drop)
+        let args = [addr, len as u64, 0, 0, 0, 0];
+        match self.leader.call(libc::SYS_munmap, args, &mut |_| Ok(())) {
+            Ok(0) => self.leader.finish()?,
+            Ok(value) => {
+                self.leader.leave();
+                let cause = io::Error::from_raw_os_error(-value as i32);
+                return Err(Error::new("unmap borrowed memory", cause));
+            }
+            Err(error) => {
+                self.leader.leave();
+                return Err(error);
+            }
+        }
+        if self.away { Ok(()) } else { self.home.clear() }
     }
 }
 
@@ -69,7 +93,6 @@ fn map(remote: &mut RemoteCall, home: &Home, scratch: Scratch) -> Result<()> {
     let args = [scratch.addr, scratch.len as u64, prot, flags, u64::MAX, 0];
     let value = remote.call(libc::SYS_mmap, args, &mut |_| Ok(()))?;
     if (-4095..0).contains(&value) {
-        home.set_scratch(0, None)?;
         let cause = io::Error::from_raw_os_error(-value as i32);
         return Err(Error::new("map memory into it", cause).pid(remote.tid() as u32));
     }

@@ -92,7 +92,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         work.step(step)?;
     }
     drop(work);
-    open.keep()?;
+    open.keep();
     let root = tree.root().map_or(0, |p| p.pid.0);
     if let Some(ready) = ready {
         drop((reader, open));

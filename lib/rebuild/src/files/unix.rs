@@ -6,6 +6,7 @@ use floe_sys::{Error, Result, accept, bind_raw, connect_raw, listen, socket};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, send, shutdown, socketpair,
 };
+use nix::sys::stat::{Mode, SFlag, mknod};
 use std::{
     ffi::OsStr,
     os::{
@@ -15,12 +16,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A socket file that had to make room: where it stood, and where it stands meanwhile.
-pub(super) struct Moved {
+/// A socket file that was made where there was none.
+pub(super) struct Node {
     name: PathBuf,
-    aside: Option<PathBuf>,
     pid: Pid,
-    bound: bool,
 }
 
 /// Makes all UNIX sockets of the tree.
@@ -183,7 +182,7 @@ fn shut(fd: &OwnedFd, how: u8) -> Result<()> {
     }
 }
 
-/// Binds it to its name. A socket file of that name is put aside until the restore is done.
+/// Binds it to its name. A dead socket file of that name is replaced by one just like it.
 fn bind(make: &mut Maker, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<()> {
     // An accepted socket has the name of its listener; the file is the listener's.
     if it.name.0.is_empty() {
@@ -203,11 +202,16 @@ fn bind(make: &mut Maker, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<(
         return Ok(());
     };
     let name = Path::new(OsStr::from_bytes(path)).to_owned();
-    let aside = make.places.within(pid, || put_aside(&name, it.sock_type as i32))?;
-    make.moved.push(Moved { name: name.clone(), aside, pid, bound: false });
-    make.places.within(pid, || bind_raw(fd.as_fd(), &to).map_err(say))?;
-    if let Some(moved) = make.moved.last_mut() {
-        moved.bound = true;
+    let fresh = make.places.within(pid, || make_room(&name, it.sock_type as i32))?;
+    let bound = make.places.within(pid, || bind_raw(fd.as_fd(), &to).map_err(say));
+    if let (Err(_), false) = (&bound, fresh) {
+        // A dead socket file again in the place of the one that was removed; the error is told in any case.
+        let mode = Mode::from_bits_truncate(mode);
+        let _ = make.places.within(pid, || Ok(mknod(&name, SFlag::S_IFSOCK, mode, 0)));
+    }
+    bound?;
+    if fresh {
+        make.nodes.push(Node { name: name.clone(), pid });
     }
     make.places.within(pid, || {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
@@ -217,10 +221,10 @@ fn bind(make: &mut Maker, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<(
     })
 }
 
-/// Moves a left-over socket file out of the way; one that somebody serves stays.
-fn put_aside(name: &Path, kind: i32) -> Result<Option<PathBuf>> {
+/// Removes a socket file that nobody serves any more; true where there was none.
+fn make_room(name: &Path, kind: i32) -> Result<bool> {
     use std::os::unix::fs::FileTypeExt;
-    let Ok(meta) = std::fs::symlink_metadata(name) else { return Ok(None) };
+    let Ok(meta) = std::fs::symlink_metadata(name) else { return Ok(true) };
     let doing = || format!("bind a socket to {}", name.display());
     if !meta.file_type().is_socket() {
         return Err(Error::because(doing(), "a file that is no socket has that name"));
@@ -231,32 +235,16 @@ fn put_aside(name: &Path, kind: i32) -> Result<Option<PathBuf>> {
     if answer.map_or_else(|e| e.errno(), |()| None) != Some(libc::ECONNREFUSED) {
         return Err(Error::because(doing(), "somebody else serves it"));
     }
-    let mut aside = name.as_os_str().to_owned();
-    aside.push(format!(".floe-{}", std::process::id()));
-    std::fs::rename(name, &aside).map_err(|e| Error::new(doing(), e))?;
-    Ok(Some(aside.into()))
+    std::fs::remove_file(name).map_err(|e| Error::new(doing(), e))?;
+    Ok(false)
 }
 
-impl Moved {
-    /// The restore is done: what was put aside goes.
-    pub fn keep(self, places: &super::place::Places) -> Result<()> {
-        let Some(aside) = self.aside else { return Ok(()) };
-        places.within(self.pid, || {
-            std::fs::remove_file(&aside)
-                .map_err(|e| Error::new(format!("remove {}", aside.display()), e))
-        })
-    }
-
-    /// The restore has failed: what was put aside comes back.
-    pub fn undo(self, places: &super::place::Places) {
+impl Node {
+    /// The restore has failed: the file goes.
+    pub fn undo(&self, places: &super::place::Places) {
         // Nothing more can be done than try.
         let _ = places.within(self.pid, || {
-            if self.bound {
-                let _ = std::fs::remove_file(&self.name);
-            }
-            if let Some(aside) = &self.aside {
-                let _ = std::fs::rename(aside, &self.name);
-            }
+            let _ = std::fs::remove_file(&self.name);
             Ok(())
         });
     }

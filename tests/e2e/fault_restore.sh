@@ -1,0 +1,46 @@
+# restore is killed, or fails, at one call after the other: no process and no file is left, and it can be repeated.
+mkdir here && cd here
+start ../log python3 -c '
+import os, socket, threading, time
+s = socket.socket(socket.AF_UNIX); s.bind("socket"); s.listen()
+threading.Thread(target=lambda: time.sleep(1000), daemon=True).start()
+r, w = os.pipe()
+if os.fork() == 0:
+    while True: os.write(w, os.read(0, 1) or b"."); time.sleep(0.02)
+n = 0
+while True: os.read(r, 1); n += 1; print(n, flush=True)'
+until_true 20 grep -q '^3$' ../log
+checkpoint_kill "$pid" ../image
+tree=$(imgpack --json ../image | python3 -c 'import json, sys
+for line in sys.stdin:
+    r = json.loads(line)
+    if r.get("name") == "Process": print(r["body"]["pid"])')
+
+hits=0
+at_call() { # CALL FAULT N: true when there was an N-th call to be hit
+    strace -q -o ../trace -e trace="$1" -e inject="$1":"$2":when="$3" restore --detach < ../image 2> ../stderr &&
+        # There was another way: the tree lives as a whole.
+        kill -9 -- "-$pid"
+    grep -Eq 'INJECTED|killed by' ../trace
+}
+clean() {
+    for p in $tree; do
+        until_true 5 test ! -e "/proc/$p" || fail "process $p is left after $1"
+    done
+    [[ -z $(find . -mindepth 1 ! -name socket) ]] || fail "files are left behind: $(ls -la)"
+}
+for fault in signal=SIGKILL error=EIO; do
+    for call in ptrace process_vm_writev clone3 bind socket; do
+        n=1
+        while at_call "$call" "$fault" "$n"; do
+            clean "$fault at $call $n: $(cat ../stderr)"
+            ((hits += 1, n += n < 12 ? 1 : n / 6))
+        done
+        kill -9 -- "-$pid" 2> /dev/null || true
+        clean "the last $call"
+    done
+done
+((hits > 60)) || fail "only $hits calls were hit"
+restore_detached ../image
+grows ../log || fail "stands still"
+awk '{ if ($1 != ++n) exit 1 }' ../log || fail "a number is lost or doubled"
