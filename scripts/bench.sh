@@ -6,7 +6,7 @@
 # Prints medians. Without CRIU (see get-criu.sh) the column of floe stands alone. Needs root.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-rounds=5 sizes='1 1024' places="/dev/shm ${TMPDIR:-/var/tmp}"
+rounds=6 sizes='1 1024' places="/dev/shm ${TMPDIR:-/var/tmp}"
 while getopts r:s:d:h option; do
     case $option in
         r) rounds=$OPTARG ;;
@@ -28,12 +28,11 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM
 
-floe_dump() { checkpoint.sh "$pid" -o "$dir/image" "$1"; }
+floe_dump() { checkpoint.sh "$pid" -o "$dir/image" "$@"; }
 floe_restore() { restore.sh "$dir/image" --detach; }
 criu_dump() {
     local leave=()
     [[ $1 == --kill ]] || leave=(--leave-running)
-    rm -rf "$dir/criu" && mkdir "$dir/criu"
     $criu dump -t "$pid" -D "$dir/criu" -v0 -o log "${leave[@]}"
 }
 criu_restore() { $criu restore -D "$dir/criu" -d -v0 -o log; }
@@ -51,13 +50,25 @@ pause_since() { # LINES: the longest stand-still that the target has noted since
 
 gone() { while [[ -e /proc/$pid ]]; do wait "$pid" 2> /dev/null || true; sleep 0.01; done; }
 
+# No tool finds images of the last round.
+fresh() { rm -rf "$dir/image" "$dir/criu"; mkdir "$dir/criu"; }
+
 one_round() { # TOOL
-    local lines
+    local lines no_sync=()
     lines=$(wc -l < "$dir/gaps")
-    clock "$1_dump" --leave-running
+    fresh
+    # CRIU does not wait for the disk, so it is compared with a floe that does not either.
+    [[ $1 == criu ]] || no_sync=(--no-sync)
+    clock "$1_dump" --leave-running "${no_sync[@]}"
     echo "$took" >> "$dir/$1.checkpoint"
     sleep 0.1
     pause_since "$lines" >> "$dir/$1.pause"
+    if [[ $1 == floe ]]; then
+        fresh
+        clock floe_dump --leave-running
+        echo "$took" >> "$dir/floe.synced"
+    fi
+    fresh
     clock "$1_dump" --kill
     gone
     clock "$1_restore"
@@ -99,13 +110,19 @@ for place in $places; do
     for size in $sizes; do
         dir=$(mktemp -d "$place/floe-bench.XXXXXX")
         for ((round = 0; round < rounds; round++)); do
-            # A fresh target for each round: CRIU leaves it in a time namespace, which floe refuses.
-            target "$size"
-            for tool in "${tools[@]}"; do one_round "$tool"; done
-            stop
+            # A tool that goes first finds memory that was never used, which costs more on a virtual machine.
+            order=("${tools[@]}")
+            ((round % 2 == 0)) || order=("${tools[@]: -1}" "${tools[@]:0:${#tools[@]}-1}")
+            for tool in "${order[@]}"; do
+                # A fresh target each time: CRIU leaves it in a time namespace, which floe refuses.
+                target "$size"
+                one_round "$tool"
+                stop
+            done
         done
         echo "$size MiB, $(stat -f -c %T "$place"), medians of $rounds rounds: floe, criu, ratio"
         row checkpoint ms 1000
+        row synced ms 1000
         row pause ms 1
         row restore ms 1000
         row size MiB 0.00000095367

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Checkpoints a process tree into an image file.
 #
-#   checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp]
+#   checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--no-sync]
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
 
 usage() {
-    echo "usage: checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp]" >&2
+    echo "usage: checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--no-sync]" >&2
     exit 2
 }
 
-pid='' file='' then=run
+pid='' file='' then=run sync=''
 export FLOE_SOCKETS=''
 while (($#)); do
     case $1 in
@@ -20,6 +20,8 @@ while (($#)); do
         --leave-running) then=run ;;
         # Established TCP connections are restored as closed ones.
         --close-tcp) FLOE_SOCKETS=--close-tcp ;;
+        # Do not wait until the image is on the disk.
+        --no-sync) sync=--no-sync ;;
         -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
         -*) usage ;;
         *) [[ -z $pid ]] || usage; pid=$1 ;;
@@ -27,12 +29,19 @@ while (($#)); do
     shift
 done
 [[ -n $pid && -n $file ]] || usage
-export FLOE_IMAGE=$file
 
 # The bulk crosses one pipe only: pages come last. The first stage that failed says why, so its status counts.
+worst() { for status in "$@"; do ((status == 0)) || exit "$status"; done; exit 0; }
+export -f worst
 # shellcheck disable=SC2086  # empty, or one option
-exec freeze $FLOE_SOCKETS --then "$then" "$pid" -- bash -c '
-    dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack -o "$FLOE_IMAGE"
-    for status in "${PIPESTATUS[@]}"; do
-        ((status == 0)) || exit "$status"
-    done'
+if [[ $then == run ]]; then
+    # The target runs on as soon as imgpack has all of the stream; it need not wait for the disk.
+    freeze $FLOE_SOCKETS "$pid" | dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack $sync -o "$file"
+    worst "${PIPESTATUS[@]}"
+else
+    # Held until the image is safe; then killed before it runs another instruction.
+    export FLOE_IMAGE=$file FLOE_SYNC=$sync
+    exec freeze $FLOE_SOCKETS --then kill "$pid" -- bash -c '
+        dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack $FLOE_SYNC -o "$FLOE_IMAGE"
+        worst "${PIPESTATUS[@]}"'
+fi

@@ -41,6 +41,12 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<floe_crew::Stopped> for Error {
+    fn from(error: floe_crew::Stopped) -> Self {
+        io::Error::other(error).into()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,8 +5,10 @@ use floe_records::Bytes;
 use floe_stream::{INDEX, INDEX_AT, PAD, RawRecord};
 use serde::{Deserialize, Serialize};
 
-/// Bulk starts at a multiple of this.
+/// Long bulk starts at a multiple of this.
 pub(crate) const PAGE: u64 = 4096;
+/// Bulk from this length on is long: a filler before it costs less than half a percent.
+const LONG: u64 = 1 << 20;
 /// Bytes of the head of a bulk string.
 pub(crate) const BULK_HEAD: u64 = 9;
 /// Bytes of the record that says where the index is.
@@ -25,12 +27,13 @@ pub(crate) struct Entry(
     pub Vec<(u64, u64, u64)>,
 );
 
-/// The filler to write at `at`, so that bulk behind a record of `record` bytes starts at a page boundary.
-pub(crate) fn pad(at: u64, record: usize) -> Option<RawRecord> {
+/// The filler to write at `at`, so that `len` bytes of bulk behind a record of `record` bytes start at a page
+/// boundary; none for short bulk.
+pub(crate) fn pad(at: u64, record: usize, len: u64) -> Option<RawRecord> {
     // [98, 1, bytes]: seven bytes and the filler itself.
     const EMPTY: u64 = 7;
     let mut gap = (at + record as u64 + BULK_HEAD).wrapping_neg() % PAGE;
-    if gap == 0 {
+    if gap == 0 || len < LONG {
         return None;
     }
     if gap < EMPTY {
@@ -97,7 +100,7 @@ mod tests {
     fn padding_reaches_the_page() {
         for at in 0..2 * PAGE {
             for record in [3, 40, 5000] {
-                let pad = pad(at, record).map_or(0, |pad| pad.bytes.len() as u64);
+                let pad = pad(at, record, LONG).map_or(0, |pad| pad.bytes.len() as u64);
                 assert_eq!((at + pad + record as u64 + BULK_HEAD) % PAGE, 0);
             }
         }

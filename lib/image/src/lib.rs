@@ -14,5 +14,5 @@ mod view;
 pub use error::{Error, Result};
 pub use names::name;
 pub use open::{Image, Run, open, verify};
-pub use pack::{Meta, pack, pack_file, unpack};
+pub use pack::{Meta, Ready, pack, pack_file, unpack};
 pub use view::{Seen, json, walk};

@@ -166,8 +166,8 @@ impl Walk {
         if record.bytes.len() != entry.0.0.len() {
             return Err(Error::damaged(at, "bytes behind a record of the index"));
         }
-        if !entry.1.is_empty()
-            && let Some(pad) = pad(self.at, record.bytes.len())
+        if let Some(&(_, len, _)) = entry.1.first()
+            && let Some(pad) = pad(self.at, record.bytes.len(), len)
         {
             self.record(&pad);
         }

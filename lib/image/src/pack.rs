@@ -5,18 +5,22 @@ use crate::{
     layout::{BULK_HEAD, Entry, index, index_at, pad},
     temp::Temp,
 };
+use floe_crew::Crew;
 use floe_records::{Bytes, FIRST_BULK_KIND};
 use floe_stream::{Item, RawRecord, Reader, Writer};
 use std::{
     fs::File,
     io::{self, Read, Write},
-    os::unix::fs::FileExt,
-    path::Path,
+    os::{fd::AsFd, unix::fs::FileExt},
+    path::{Path, PathBuf},
 };
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bulk passes in pieces of this.
 const PIECE: usize = 256 << 10;
+/// Threads that write an image (more would only wait for the lock of the inode), and buffers before them.
+const WRITERS: usize = 1;
+const BUFFERS: usize = 8;
 
 /// A metadata record, with the bulk strings behind it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,7 +37,12 @@ pub fn pack<R: Read, W: Write>(
     out: W,
     tick: &mut dyn FnMut(u64),
 ) -> Result<W> {
-    let (packer, _, late) = first_pass(reader, out, tick)?;
+    let (packer, _, late) = first_pass(reader, out, &mut |packer, reader, len| {
+        packer.bulk(len, |piece, _| {
+            tick(piece.len() as u64);
+            Ok(reader.read_bulk(piece)?)
+        })
+    })?;
     if late.is_empty() {
         return packer.finish();
     }
@@ -41,17 +50,48 @@ pub fn pack<R: Read, W: Write>(
     Err(io::Error::other(problem).into())
 }
 
-/// Writes the stream as an image that appears at `target` whole or not at all.
+/// An image that is whole and has no name yet; dropped, it is gone.
+pub struct Ready {
+    temp: Temp,
+    target: PathBuf,
+    sync: bool,
+}
+
+impl Ready {
+    /// Gives it its name.
+    pub fn commit(self) -> Result<()> {
+        self.temp.commit(&self.target, self.sync)
+    }
+}
+
+/// Writes the stream as an image that will appear at `target` whole or not at all; with `sync` it is on the disk
+/// by then.
 pub fn pack_file<R: Read>(
     reader: &mut Reader<R>,
     target: &Path,
+    sync: bool,
     tick: &mut dyn FnMut(u64),
-) -> Result<()> {
+) -> Result<Ready> {
     let temp = Temp::new(target, "")?;
-    let (packer, mut metadata, late) = first_pass(reader, temp.file(), tick)?;
+    let file = temp.file();
+    let put = |offset, bytes: &[u8]| {
+        file.write_all_at(bytes, offset)?;
+        // The disk begins now, so that there is less to wait for at the end. A file system may not know how.
+        if sync {
+            let _ = floe_sys::start_writeback(file.as_fd(), offset, bytes.len() as u64);
+        }
+        Ok(())
+    };
+    let (packer, mut metadata, late) =
+        floe_crew::run(WRITERS, BUFFERS, PIECE, put, |crew: &Crew<'_, u64>| {
+            first_pass(reader, file, &mut |packer, reader, len| {
+                tick(len);
+                packer.bulk_by(crew, reader, len)
+            })
+        })?;
     if late.is_empty() {
         packer.finish()?;
-        return temp.commit(target);
+        return Ok(Ready { temp, target: target.to_owned(), sync });
     }
     // A stage wrote metadata behind bulk: the order is put right by a second pass.
     metadata.extend(late);
@@ -64,7 +104,7 @@ pub fn pack_file<R: Read>(
     }
     packer.finish()?;
     drop(temp);
-    second.commit(target)
+    Ok(Ready { temp: second, target: target.to_owned(), sync })
 }
 
 /// Writes what an image or a stream holds as a plain stream.
@@ -92,10 +132,11 @@ pub fn unpack<R: Read, W: Write>(
 }
 
 /// Everything but the index: the image so far, its metadata, and the metadata that came too late.
+/// `bulk` passes one bulk string on.
 fn first_pass<R: Read, W: Write>(
     reader: &mut Reader<R>,
     out: W,
-    tick: &mut dyn FnMut(u64),
+    bulk: &mut dyn FnMut(&mut Packer<W>, &mut Reader<R>, u64) -> Result<()>,
 ) -> Result<(Packer<W>, Vec<Meta>, Vec<Meta>)> {
     let (mut metadata, mut late) = (Vec::<Meta>::new(), Vec::<Meta>::new());
     let (mut packer, mut out) = (None, Some(out));
@@ -117,10 +158,7 @@ fn first_pass<R: Read, W: Write>(
                 list.push(Meta { record, bulk: Vec::new() });
             }
             Item::Bulk(len) => match &mut packer {
-                Some(packer) if in_bulk => packer.bulk(len, |piece, _| {
-                    tick(piece.len() as u64);
-                    Ok(reader.read_bulk(piece)?)
-                })?,
+                Some(packer) if in_bulk => bulk(packer, reader, len)?,
                 _ => {
                     let bytes = read_bulk(reader, len)?;
                     let last = if packer.is_some() { &mut late } else { &mut metadata };
@@ -203,21 +241,53 @@ impl<W: Write> Packer<W> {
         Ok(())
     }
 
-    /// A bulk string that `read` brings piece by piece.
-    fn bulk(&mut self, len: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<()>) -> Result<()> {
+    /// A filler, if needed, the record, and the head of its bulk; gives the offset of the content.
+    fn head(&mut self, len: u64) -> Result<u64> {
         if let Some(record) = &self.pending
-            && let Some(pad) = pad(self.out.offset(), record.bytes.len())
+            && let Some(pad) = pad(self.out.offset(), record.bytes.len(), len)
         {
             self.out.raw(&pad)?;
         }
         self.settle()?;
         let offset = self.out.offset() + BULK_HEAD;
+        self.out.bulk_head(len)?;
+        Ok(offset)
+    }
+
+    /// A bulk string that `read` brings piece by piece.
+    fn bulk(&mut self, len: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<()>) -> Result<()> {
+        let offset = self.head(len)?;
         let Self { out, buffer, .. } = self;
-        out.bulk_head(len)?;
         pieces(len, buffer, |piece, at| {
             read(piece, at)?;
             Ok(out.bulk_part(piece)?)
         })?;
+        if let Some(entry) = self.entries.last_mut() {
+            entry.1.push((offset, len, self.out.bulk_digest()));
+        }
+        Ok(())
+    }
+
+    /// A bulk string that others put into place.
+    fn bulk_by<R: Read>(
+        &mut self,
+        crew: &Crew<'_, u64>,
+        reader: &mut Reader<R>,
+        len: u64,
+    ) -> Result<()>
+    where
+        W: io::Seek,
+    {
+        let offset = self.head(len)?;
+        let mut done = 0;
+        while done < len {
+            let mut buffer = crew.buffer()?;
+            let piece = (len - done).min(buffer.len() as u64) as usize;
+            reader.read_bulk(&mut buffer[..piece])?;
+            crew.give(offset + done, buffer, piece)?;
+            done += piece as u64;
+        }
+        self.out.bulk_elsewhere(reader.bulk_digest())?;
         if let Some(entry) = self.entries.last_mut() {
             entry.1.push((offset, len, self.out.bulk_digest()));
         }

@@ -42,11 +42,16 @@ impl Temp {
         &self.file
     }
 
-    /// Gives the file its name, for good.
-    pub fn commit(mut self, target: &Path) -> Result<()> {
-        self.file.sync_all().map_err(|e| Error::file("write", target, e))?;
+    /// Gives the file its name, for good. Without `sync` it may be lost when the machine stops soon.
+    pub fn commit(mut self, target: &Path, sync: bool) -> Result<()> {
+        if sync {
+            self.file.sync_all().map_err(|e| Error::file("write", target, e))?;
+        }
         fs::rename(&self.path, target).map_err(|e| Error::file("rename to", target, e))?;
         self.committed = true;
+        if !sync {
+            return Ok(());
+        }
         let directory = directory(target);
         File::open(&directory)
             .and_then(|directory| directory.sync_all())

@@ -69,7 +69,6 @@ fn check_image(image: &Image, bytes: &[u8]) {
     assert_eq!(image.metadata[3].bulk, [b"hello"]);
     assert_eq!(image.runs.len(), 3);
     for (n, run) in image.runs.iter().enumerate() {
-        assert_eq!(run.offset % 4096, 0);
         let content = &bytes[run.offset as usize..][..run.len as usize];
         assert_eq!(content, [n as u8; 100]);
         run.check(content).unwrap();
@@ -119,7 +118,7 @@ fn metadata_behind_bulk_is_put_right() {
     let path = directory.path().join("a.floe");
     let late = stream(true);
     assert!(pack(&mut Reader::new(&late[..]), Vec::new(), &mut |_| ()).is_err());
-    pack_file(&mut Reader::new(&late[..]), &path, &mut |_| ()).unwrap();
+    pack_file(&mut Reader::new(&late[..]), &path, false, &mut |_| ()).unwrap().commit().unwrap();
     let bytes = std::fs::read(&path).unwrap();
     check_image(&open(&File::open(&path).unwrap()).unwrap().unwrap(), &bytes);
     assert_eq!(bytes, packed(&stream(false)));
@@ -140,7 +139,10 @@ fn a_torn_stream_leaves_no_file_and_the_old_image_stays() {
     std::fs::write(directory.path().join(".a.floe.floe-99999999"), "stale").unwrap();
     let stream = stream(false);
     for cut in (0..stream.len()).step_by(7) {
-        let error = pack_file(&mut Reader::new(&stream[..cut]), &path, &mut |_| ()).unwrap_err();
+        let Err(error) = pack_file(&mut Reader::new(&stream[..cut]), &path, false, &mut |_| ())
+        else {
+            panic!("cut at {cut}")
+        };
         assert!(matches!(error, Error::Stream(floe_stream::Error::Damaged { .. })), "cut at {cut}");
     }
     assert_eq!(names(directory.path()), ["a.floe"]);
@@ -195,4 +197,25 @@ fn every_flipped_bit_is_told() {
         }
         file.write_all_at(&[bytes[at]], at as u64).unwrap();
     }
+}
+
+#[test]
+fn long_bulk_lies_at_page_boundaries() {
+    let mut out = Writer::new(Vec::new());
+    out.record(&begin()).unwrap();
+    out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
+    for n in 0..3 {
+        out.record(&Pages { pid: Pid(7), addr: Addr(n << 20), len: 1 << 20 }).unwrap();
+        out.bulk(&vec![n as u8 + 1; 1 << 20]).unwrap();
+    }
+    let stream = out.end().unwrap();
+    let image = packed(&stream);
+    let opened = open(&file(&image)).unwrap().unwrap();
+    assert_eq!(opened.runs.len(), 3);
+    assert!(opened.runs.iter().all(|run| run.offset % 4096 == 0));
+    assert_eq!(unpacked(&image), stream);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image");
+    pack_file(&mut Reader::new(&stream[..]), &path, true, &mut |_| ()).unwrap().commit().unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), image, "with workers and without it is the same");
 }

@@ -32,6 +32,7 @@ pub struct Reader<R: Read> {
     left: u64,
     bulk: u64,
     check: Check,
+    digest: u64,
 }
 
 impl<R: Read> Reader<R> {
@@ -48,6 +49,7 @@ impl<R: Read> Reader<R> {
             left: 0,
             bulk: 0,
             check: Check::default(),
+            digest: 0,
         }
     }
 
@@ -124,9 +126,19 @@ impl<R: Read> Reader<R> {
         self.check.update(to);
         self.left -= done as u64;
         if self.left == 0 && done > 0 {
-            self.tally.finish_bulk(self.bulk, self.check.digest());
+            self.finish_bulk();
         }
         Ok(())
+    }
+
+    /// XXH3-64 of the content of the last bulk string that was read to its end.
+    pub fn bulk_digest(&self) -> u64 {
+        self.digest
+    }
+
+    fn finish_bulk(&mut self) {
+        self.digest = self.check.digest();
+        self.tally.finish_bulk(self.bulk, self.digest);
     }
 
     /// Reads and checks what is left of the announced bulk.
@@ -176,7 +188,7 @@ impl<R: Read> Reader<R> {
         };
         (self.left, self.bulk, self.check) = (len, len, Check::default());
         if len == 0 {
-            self.tally.finish_bulk(0, self.check.digest());
+            self.finish_bulk();
         }
         Ok(Item::Bulk(len))
     }

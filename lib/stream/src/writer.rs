@@ -97,6 +97,24 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// Leaves room for the whole of the announced bulk string, which somebody else puts there.
+    /// `digest` is the XXH3-64 of its content.
+    pub fn bulk_elsewhere(&mut self, digest: u64) -> Result<()>
+    where
+        W: io::Seek,
+    {
+        self.flush()?;
+        let len = std::mem::take(&mut self.left);
+        let skipped = self.out.get_mut().seek(io::SeekFrom::Current(len as i64));
+        self.latch(skipped.map(drop))?;
+        self.at += len;
+        if len > 0 {
+            self.digest = digest;
+            self.tally.finish_bulk(self.bulk, digest);
+        }
+        Ok(())
+    }
+
     /// Writes End and flushes: the receipt that all work has succeeded.
     pub fn end(mut self) -> Result<W> {
         if self.left > 0 {

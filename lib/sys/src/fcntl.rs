@@ -86,6 +86,15 @@ pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// sync_file_range(2): starts to write a range to the disk, and does not wait for it.
+pub fn start_writeback(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
+    let (offset, len) = (offset as i64, len as i64);
+    // SAFETY: numbers only.
+    let done =
+        unsafe { libc::sync_file_range(fd.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
+    check(done as i64).map(drop)
+}
+
 /// flock(LOCK_SH).
 pub fn flock_shared(fd: BorrowedFd<'_>) -> io::Result<()> {
     flock(fd, libc::LOCK_SH)

@@ -21,7 +21,8 @@ pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
 pub use error::{Error, Result};
 pub use fcntl::{
     flock, flock_shared, flock_try_exclusive, flock_unlock, memfd_create, owner_ex, owner_signal,
-    pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags, status_flags, tee,
+    pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags, start_writeback, status_flags,
+    tee,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{

@@ -44,6 +44,12 @@ pub fn output() -> anyhow::Result<Output> {
     Ok(Output(file))
 }
 
+/// Closes standard input for good: the writer behind it sees the hang-up once every [`Input`] is dropped.
+pub fn hang_up() -> io::Result<()> {
+    let null = File::open("/dev/null")?;
+    Ok(rustix::stdio::dup2_stdin(null)?)
+}
+
 impl Input {
     /// The file behind it.
     pub fn file(&self) -> &File {

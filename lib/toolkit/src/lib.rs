@@ -9,7 +9,7 @@ mod hangup;
 mod held;
 mod progress;
 
-pub use ends::{Input, Output, input, output};
+pub use ends::{Input, Output, hang_up, input, output};
 pub use exit::{Exit, NotPermitted, Usage, main};
 pub use filter::{Out, Stage, explained, filter};
 pub use hangup::wait as wait_for_hangup;

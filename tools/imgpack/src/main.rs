@@ -6,7 +6,7 @@ mod show;
 use anyhow::Context;
 use clap::Parser;
 use floe_stream::Reader;
-use floe_toolkit::{Progress, Usage, input, output, wait_for_hangup};
+use floe_toolkit::{Progress, Usage, hang_up, input, output, wait_for_hangup};
 use std::{
     fs::File,
     io::Read,
@@ -22,6 +22,9 @@ struct Args {
     /// Write the image here; `-` for standard output, which is the default where it is not a terminal.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Do not wait until the image is on the disk.
+    #[arg(long)]
+    no_sync: bool,
     /// Write FILE to standard output as a plain stream.
     #[arg(long, group = "mode", conflicts_with = "output")]
     unpack: bool,
@@ -73,7 +76,14 @@ fn pack(args: &Args) -> anyhow::Result<()> {
     let mut reader = Reader::new(input()?);
     let mut tick = |bytes| progress.add(bytes);
     match (target, out) {
-        (Some(path), _) => floe_image::pack_file(&mut reader, path, &mut tick)?,
+        (Some(path), _) => {
+            let ready = floe_image::pack_file(&mut reader, path, !args.no_sync, &mut tick)?;
+            // The stream is whole: who sends it, and the target if nothing else holds it, need not wait for the
+            // disk.
+            drop(reader);
+            hang_up().context("unable to close standard input")?;
+            ready.commit()?;
+        }
         (None, Some(out)) => {
             let out = floe_image::pack(&mut reader, out, &mut tick)?;
             wait_for_hangup(out.as_fd()).context("unable to wait for the reader")?;

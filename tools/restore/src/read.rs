@@ -1,6 +1,7 @@
 //! The stream as a tree, then its bulk into place.
 
 use anyhow::bail;
+use floe_crew::Crew;
 use floe_plan::Tree;
 use floe_rebuild::{Opened, Work};
 use floe_records::*;
@@ -92,6 +93,16 @@ fn take(tree: &mut Tree, raw: &RawRecord) -> anyhow::Result<()> {
     Err(Refusals(vec![refusal]).into())
 }
 
+/// Threads that put memory into place, and buffers between them and the reader.
+const FILLERS: usize = 2;
+const BUFFERS: usize = 6;
+
+/// Where a buffer goes.
+enum Place {
+    Memory(Pages),
+    Object(ObjectData),
+}
+
 /// Memory and contents, up to End.
 pub fn bulk<R: Read>(
     reader: &mut Reader<R>,
@@ -99,23 +110,44 @@ pub fn bulk<R: Read>(
     work: &Work<'_>,
     open: &Opened<'_>,
 ) -> anyhow::Result<()> {
-    let Some(mut raw) = first.take() else { return Ok(()) };
+    let Some(first) = first.take() else { return Ok(()) };
+    let put = |place, bytes: &[u8]| match place {
+        Place::Memory(pages) => Ok(work.pages(&pages, bytes)?),
+        Place::Object(data) => Ok(open.write_object(&data, bytes)?),
+    };
+    floe_crew::run(FILLERS, BUFFERS, MAX as usize, put, |crew| pass(reader, first, crew))
+}
+
+/// Reads it all in order; every record is checked against what the workers are told.
+fn pass<R: Read>(
+    reader: &mut Reader<R>,
+    mut raw: RawRecord,
+    crew: &Crew<'_, Place>,
+) -> anyhow::Result<()> {
     loop {
-        let Item::Bulk(len) = reader.next()? else {
-            bail!("a record of kind {} has no bulk", raw.kind)
-        };
-        let bytes = body(reader, len)?;
-        if raw.is::<Pages>() {
-            work.pages(&raw.decode()?, &bytes)?;
+        let (place, promised) = if raw.is::<Pages>() {
+            let pages: Pages = raw.decode()?;
+            (Place::Memory(pages), pages.len)
         } else if raw.is::<ObjectData>() {
-            open.write_object(&raw.decode()?, &bytes)?;
+            let data: ObjectData = raw.decode()?;
+            (Place::Object(data), data.len)
         } else {
             bail!("unknown bulk of kind {}", raw.kind);
+        };
+        let damaged = |problem: &str| floe_stream::Error::damaged(raw.at, problem);
+        let Item::Bulk(len) = reader.next()? else {
+            return Err(damaged("a record without its bulk").into());
+        };
+        if len != u64::from(promised) || len > MAX {
+            return Err(damaged("bulk of another length than its record says").into());
         }
+        let mut buffer = crew.buffer()?;
+        reader.read_bulk(&mut buffer[..len as usize])?;
+        crew.give(place, buffer, len as usize)?;
         raw = match reader.next()? {
             Item::End => return Ok(()),
             Item::Record(raw) => raw,
-            Item::Bulk(_) => bail!("bulk behind bulk"),
+            Item::Bulk(_) => return Err(damaged("bulk behind bulk").into()),
         };
     }
 }
