@@ -131,12 +131,14 @@ pub fn unpack<R: Read, W: Write>(
     }
 }
 
+/// Passes a bulk string of so many bytes on.
+type PassOn<'a, R, W> = dyn FnMut(&mut Packer<W>, &mut Reader<R>, u64) -> Result<()> + 'a;
+
 /// Everything but the index: the image so far, its metadata, and the metadata that came too late.
-/// `bulk` passes one bulk string on.
 fn first_pass<R: Read, W: Write>(
     reader: &mut Reader<R>,
     out: W,
-    bulk: &mut dyn FnMut(&mut Packer<W>, &mut Reader<R>, u64) -> Result<()>,
+    bulk: &mut PassOn<'_, R, W>,
 ) -> Result<(Packer<W>, Vec<Meta>, Vec<Meta>)> {
     let (mut metadata, mut late) = (Vec::<Meta>::new(), Vec::<Meta>::new());
     let (mut packer, mut out) = (None, Some(out));
