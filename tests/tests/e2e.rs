@@ -74,6 +74,7 @@ scenarios! {
     node_http,
     vectors64,
     new_pidns,
+    streams,
     ten_times,
     pipeline_orders,
     fault_freeze,

@@ -99,6 +99,14 @@ impl<'a> Maker<'a> {
         Ok(fd)
     }
 
+    /// What an outside file is where it has one of the numbers that restore knows.
+    pub fn standard(&self, file: &OpenFile, number: FdNum) -> Result<Option<OwnedFd>> {
+        match file.what {
+            FileKind::External(_) => external::by_number(self, number.0),
+            _ => Ok(None),
+        }
+    }
+
     /// Opens a path as the first process that has the file would.
     fn path(&self, id: FileId, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
         let nobody = || Error::because(format!("open {path}"), "no process has it");

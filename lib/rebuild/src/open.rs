@@ -28,6 +28,8 @@ pub struct Opened<'a> {
     base: u32,
     make: Maker<'a>,
     files: BTreeMap<FileId, OwnedFd>,
+    /// Outside files under the numbers that restore knows.
+    standard: BTreeMap<(FileId, FdNum), OwnedFd>,
     exes: BTreeMap<Pid, OwnedFd>,
     maps: HashMap<(Pid, Bytes, bool), OwnedFd>,
     /// Nameless files that nobody may map for writing.
@@ -49,6 +51,7 @@ impl<'a> Opened<'a> {
             base: base(tree),
             make,
             files: BTreeMap::new(),
+            standard: BTreeMap::new(),
             exes: BTreeMap::new(),
             maps: HashMap::new(),
             readable: BTreeMap::new(),
@@ -69,6 +72,17 @@ impl<'a> Opened<'a> {
         for file in tree.files.values() {
             match me.make.file(file).and_then(|fd| high(me.base, fd)) {
                 Ok(fd) => drop(me.files.insert(file.id, fd)),
+                Err(e) => say(None, tree.describe(file.id), e),
+            }
+        }
+        for fd in tree.fds.values().flatten() {
+            let Some(file) = tree.files.get(&fd.file) else { continue };
+            match me.make.standard(file, fd.fd) {
+                Ok(Some(own)) => match high(me.base, own) {
+                    Ok(own) => drop(me.standard.insert((fd.file, fd.fd), own)),
+                    Err(e) => say(None, tree.describe(file.id), e),
+                },
+                Ok(None) => {}
                 Err(e) => say(None, tree.describe(file.id), e),
             }
         }
@@ -142,6 +156,12 @@ impl<'a> Opened<'a> {
 
     pub(crate) fn file(&self, id: FileId) -> Result<u32> {
         number(self.files.get(&id))
+    }
+
+    /// What stands behind a descriptor.
+    pub(crate) fn descriptor(&self, fd: &Fd) -> Result<u32> {
+        let own = self.standard.get(&(fd.file, fd.fd));
+        if own.is_some() { number(own) } else { self.file(fd.file) }
     }
 
     /// Numbers of the working directory and, where it is not ours, of the root.

@@ -22,7 +22,7 @@ impl Work<'_> {
         self.watches(pid)?;
         self.one(pid.0, libc::SYS_close_range, &[0, base - 1, 0])?;
         for fd in self.tree.fds.get(&pid).into_iter().flatten() {
-            let from = u64::from(self.open.file(fd.file)?);
+            let from = u64::from(self.open.descriptor(fd)?);
             let flags = if fd.cloexec { libc::O_CLOEXEC as u64 } else { 0 };
             self.one(pid.0, libc::SYS_dup3, &[from, u64::from(fd.fd.0), flags])?;
         }

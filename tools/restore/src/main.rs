@@ -8,6 +8,7 @@ use clap::Parser;
 use floe_plan::Step;
 use floe_rebuild::{Opened, Wishes, Work};
 use floe_records::{Refusal, Refusals};
+use floe_toolkit::Progress;
 use std::process::ExitCode;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
@@ -31,6 +32,9 @@ struct Args {
     /// We are the init of that namespace, and say on this descriptor that the tree lives.
     #[arg(long, hide = true, value_name = "FD")]
     as_init: Option<i32>,
+    /// Write progress as JSON lines to this descriptor.
+    #[arg(long, value_name = "N")]
+    progress_fd: Option<i32>,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -86,7 +90,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let mut work = Work::new(&tree, &open, hole);
     for step in &steps {
         if *step == Step::Fill {
-            read::bulk(&mut reader, &mut next, &work, &open)?;
+            let total = reader.get_mut().file().metadata().ok().filter(|about| about.is_file());
+            let total = total.map(|about| about.len());
+            let mut progress = Progress::new("restore", total, args.progress_fd)?;
+            read::bulk(&mut reader, &mut next, &work, &open, &mut progress)?;
+            progress.finish();
             open.seal()?;
         }
         work.step(step)?;

@@ -6,6 +6,7 @@ use floe_plan::Tree;
 use floe_rebuild::{Opened, Work};
 use floe_records::*;
 use floe_stream::{Item, RawRecord, Reader};
+use floe_toolkit::Progress;
 use std::io::Read;
 
 const MAX: u64 = 1 << 20;
@@ -109,13 +110,14 @@ pub fn bulk<R: Read>(
     first: &mut Option<RawRecord>,
     work: &Work<'_>,
     open: &Opened<'_>,
+    progress: &mut Progress,
 ) -> anyhow::Result<()> {
     let Some(first) = first.take() else { return Ok(()) };
     let put = |place, bytes: &[u8]| match place {
         Place::Memory(pages) => Ok(work.pages(&pages, bytes)?),
         Place::Object(data) => Ok(open.write_object(&data, bytes)?),
     };
-    floe_crew::run(FILLERS, BUFFERS, MAX as usize, put, |crew| pass(reader, first, crew))
+    floe_crew::run(FILLERS, BUFFERS, MAX as usize, put, |crew| pass(reader, first, crew, progress))
 }
 
 /// Reads it all in order; every record is checked against what the workers are told.
@@ -123,6 +125,7 @@ fn pass<R: Read>(
     reader: &mut Reader<R>,
     mut raw: RawRecord,
     crew: &Crew<'_, Place>,
+    progress: &mut Progress,
 ) -> anyhow::Result<()> {
     loop {
         let (place, promised) = if raw.is::<Pages>() {
@@ -144,6 +147,7 @@ fn pass<R: Read>(
         let mut buffer = crew.buffer()?;
         reader.read_bulk(&mut buffer[..len as usize])?;
         crew.give(place, buffer, len as usize)?;
+        progress.add(len);
         raw = match reader.next()? {
             Item::End => return Ok(()),
             Item::Record(raw) => raw,

@@ -1,0 +1,47 @@
+# Jobs that were started from a terminal, in a pipe, with redirections: what is outside of the tree is handed over.
+cat > job.py <<'SCRIPT'
+import os, pty, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp("bash", ["bash", "-c", "exec 5>&1; while sleep 0.02; do echo $((++n)); echo five >&5; done"])
+print(pid, flush=True)
+try:
+    while True: os.read(terminal, 1000)
+except OSError:
+    pass  # the last one to have the terminal open is gone
+SCRIPT
+python3 job.py > job.pid & keeper=$!
+until_true 10 grep -q . job.pid
+sleep 0.3
+pid=$(cat job.pid)
+checkpoint.sh "$pid" -o terminal --kill 2> stderr || fail "$(cat stderr)"
+wait "$keeper"
+until_true 5 test ! -e "/proc/$pid"
+restore --detach < terminal > here 2>&1
+until_true 5 grep -q five here
+[[ $(readlink "/proc/$pid/fd/0") == /dev/null && $(readlink "/proc/$pid/fd/5") == "$PWD/here" ]] || fail "$(ls -l "/proc/$pid/fd")"
+kill -9 -- "-$pid"
+
+# A pipe to somebody outside, and a descriptor that only --inherit can give.
+cat > outside.py <<'SCRIPT'
+import os, subprocess
+r, w = os.pipe()
+os.dup2(w, 7)
+null = subprocess.DEVNULL
+job = subprocess.Popen(["bash", "-c", "while sleep 0.02; do echo $((++n)) >&7; done"],
+                       pass_fds=[7], stdin=null, stdout=null, stderr=null, start_new_session=True)
+print(job.pid, flush=True)
+while job.poll() is None: os.read(r, 1000)
+SCRIPT
+python3 outside.py > job.pid & keeper=$!
+until_true 10 grep -q . job.pid
+sleep 0.3
+pid=$(cat job.pid)
+checkpoint.sh "$pid" -o piped --kill 2> stderr || fail "$(cat stderr)"
+kill -9 "$keeper"
+until_true 5 test ! -e "/proc/$pid"
+expect_exit 3 restore --detach < piped
+grep -q -- '--inherit 7' stderr || fail "$(cat stderr)"
+restore --detach --inherit 7 7> seven < piped
+grows seven || fail "descriptor 7 leads nowhere"
+kill -9 -- "-$pid"
