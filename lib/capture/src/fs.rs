@@ -43,19 +43,19 @@ pub(crate) fn link(pid: u32, name: &str) -> Result<FileRef> {
         .ok()
         .and_then(|text| text.lines().find_map(|l| l.strip_prefix("mnt_id:")?.trim().parse().ok()));
     let (path, deleted) = without_suffix(pid, path, meta.dev(), meta.ino());
-    let path = below_root(path, &root_path(pid)?);
-    Ok(FileRef { path: path.into(), dev: meta.dev(), ino: meta.ino(), mnt_id, deleted })
+    let (path, outside) = below_root(path, &root_path(pid)?);
+    Ok(FileRef { path: path.into(), outside, dev: meta.dev(), ino: meta.ino(), mnt_id, deleted })
 }
 
-/// A path as the process sees it, from the path as we see it.
-pub(crate) fn below_root(path: Vec<u8>, root: &[u8]) -> Vec<u8> {
+/// A path as the process sees it, from the path as we see it, and whether it lies outside of its root.
+pub(crate) fn below_root(path: Vec<u8>, root: &[u8]) -> (Vec<u8>, bool) {
     if root == b"/" {
-        return path;
+        return (path, false);
     }
     match path.strip_prefix(root) {
-        Some([]) => b"/".to_vec(),
-        Some(rest) if rest[0] == b'/' => rest.to_vec(),
-        _ => path,
+        Some([]) => (b"/".to_vec(), false),
+        Some(rest) if rest[0] == b'/' => (rest.to_vec(), false),
+        _ => (path, true),
     }
 }
 
@@ -72,9 +72,10 @@ pub(crate) fn without_suffix(pid: u32, path: Vec<u8>, dev: u64, ino: u64) -> (Ve
 
 /// Whether the path, in the mount namespace of the process, leads to this inode.
 pub(crate) fn leads_to(pid: u32, path: &[u8], dev: u64, ino: u64) -> bool {
-    let mut full = PathBuf::from(format!("/proc/{pid}/root"));
     let Ok(root) = root_path(pid) else { return false };
-    let inner = below_root(path.to_vec(), &root);
+    let (inner, outside) = below_root(path.to_vec(), &root);
+    let mut full =
+        PathBuf::from(if outside { "/".to_owned() } else { format!("/proc/{pid}/root") });
     full.push(std::ffi::OsStr::from_bytes(inner.strip_prefix(b"/").unwrap_or(&inner)));
     fs::symlink_metadata(full).is_ok_and(|m| m.dev() == dev && m.ino() == ino)
 }

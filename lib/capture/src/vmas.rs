@@ -61,7 +61,14 @@ fn parse(line: &[u8]) -> Option<Vma> {
         shared: perms.get(3) == Some(&b's'),
         kind: VmaKind::Anon,
         offset: hex(offset)?,
-        file: Some(FileRef { path: path.clone().into(), dev, ino, mnt_id: None, deleted: false }),
+        file: Some(FileRef {
+            path: path.clone().into(),
+            outside: false,
+            dev,
+            ino,
+            mnt_id: None,
+            deleted: false,
+        }),
         name: (!path.is_empty()).then(|| path.into()),
         flags: Vec::new().into(),
     })
@@ -146,9 +153,9 @@ fn file_vma(
     }
     let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
     let (path, deleted) = fs::without_suffix(pid, path, dev, ino);
-    let path = fs::below_root(path, root);
+    let (path, outside) = fs::below_root(path, root);
     vma.kind = if deleted { VmaKind::Object } else { VmaKind::File };
-    vma.file = Some(FileRef { path: path.into(), dev, ino, mnt_id: None, deleted });
+    vma.file = Some(FileRef { path: path.into(), outside, dev, ino, mnt_id: None, deleted });
     None
 }
 

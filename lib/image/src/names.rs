@@ -31,6 +31,7 @@ names!(
     Stage,
     MappedFile,
     Object,
+    Union,
     OpenFile,
     FdTable,
     PipeData,

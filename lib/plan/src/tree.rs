@@ -34,6 +34,8 @@ pub struct Tree {
     pub mapped: Vec<MappedFile>,
     /// Files without a name.
     pub objects: BTreeMap<ObjectId, Object>,
+    /// Union mounts in use.
+    pub unions: Vec<Union>,
     /// Open file descriptions.
     pub files: BTreeMap<FileId, OpenFile>,
     /// By process.

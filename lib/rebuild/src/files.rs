@@ -108,10 +108,10 @@ impl<'a> Maker<'a> {
     }
 
     /// Opens a path as the first process that has the file would.
-    fn path(&self, id: FileId, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
-        let nobody = || Error::because(format!("open {path}"), "no process has it");
+    fn path(&self, id: FileId, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
+        let nobody = || Error::because(format!("open {}", name.path), "no process has it");
         let (pid, _) = self.tree.holder(id).ok_or_else(nobody)?;
-        self.places.path(pid, path, flags)
+        self.places.path(pid, name, flags)
     }
 
     /// Does something where the first process that has the file stands.

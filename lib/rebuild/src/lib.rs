@@ -8,8 +8,10 @@ mod settings;
 mod stub;
 mod threads;
 mod timers;
+mod unions;
 mod vmas;
 
 pub use maps::{own_ranges, own_vdso_hash};
 pub use open::{Opened, Wishes};
 pub use stub::Work;
+pub use unions::{Rebuilt, unions};

@@ -57,7 +57,7 @@ impl<'a> Opened<'a> {
             readable: BTreeMap::new(),
         };
         for (&pid, mm) in &tree.mm {
-            match me.path(pid, &mm.exe.path, OFlag::O_RDONLY) {
+            match me.path(pid, &mm.exe, OFlag::O_RDONLY) {
                 Ok(fd) => drop(me.exes.insert(pid, fd)),
                 Err(e) => say(Some(pid), "executable".into(), e),
             }
@@ -89,20 +89,20 @@ impl<'a> Opened<'a> {
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
     }
 
-    fn path(&self, pid: Pid, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
-        high(self.base, self.make.places.path(pid, path, flags)?)
+    fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
+        high(self.base, self.make.places.path(pid, name, flags)?)
     }
 
     /// Opens what a VMA maps.
     fn map(&mut self, tree: &Tree, pid: Pid, vma: &Vma) -> Result<()> {
         match vma.kind {
             VmaKind::File => {
-                let Some(key) = key(pid, vma) else { return Ok(()) };
+                let (Some(key), Some(name)) = (key(pid, vma), &vma.file) else { return Ok(()) };
                 if self.maps.contains_key(&key) {
                     return Ok(());
                 }
                 let flags = if key.2 { OFlag::O_RDWR } else { OFlag::O_RDONLY };
-                let fd = self.path(pid, &key.1, flags)?;
+                let fd = self.path(pid, name, flags)?;
                 let known = vma.file.as_ref().and_then(|file| {
                     tree.mapped.iter().find(|m| m.file.ino == file.ino && m.file.path == file.path)
                 });

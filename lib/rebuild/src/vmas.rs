@@ -41,7 +41,7 @@ impl Work<'_> {
             let mut flags = libc::MAP_FIXED_NOREPLACE;
             flags |= if vma.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
             let fd = match vma.kind {
-                VmaKind::Anon => {
+                VmaKind::Anon | VmaKind::Content => {
                     flags |= libc::MAP_ANONYMOUS;
                     u64::MAX
                 }
@@ -94,7 +94,7 @@ impl Work<'_> {
     pub(crate) fn protect(&self, pid: Pid) -> Result<()> {
         for vma in self.tree.vmas.get(&pid).into_iter().flatten() {
             let len = vma.end.0 - vma.start.0;
-            if !matches!(vma.kind, VmaKind::Anon | VmaKind::File | VmaKind::Object) {
+            if matches!(vma.kind, VmaKind::Vdso | VmaKind::Vvar | VmaKind::Vsyscall) {
                 continue;
             }
             if vma.prot != fill_prot(vma) {

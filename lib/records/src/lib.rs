@@ -27,6 +27,7 @@ mod thread;
 mod timerfd;
 mod timers;
 mod types;
+mod union;
 mod unix;
 
 pub use begin::*;
@@ -49,6 +50,7 @@ pub use thread::*;
 pub use timerfd::*;
 pub use timers::*;
 pub use types::*;
+pub use union::*;
 pub use unix::*;
 
 /// Kinds from here on carry target memory or file contents; they stand behind all metadata.

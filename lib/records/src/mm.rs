@@ -56,6 +56,9 @@ pub enum VmaKind {
     Vvar,
     /// The vsyscall page: every process has it.
     Vsyscall,
+    /// A private mapping of a file whose content its name does not lead to any more: all of its pages travel, and
+    /// it comes back as anonymous memory.
+    Content,
 }
 
 /// One VMA (/proc/PID/smaps).

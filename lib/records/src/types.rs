@@ -70,6 +70,9 @@ impl From<&str> for Bytes {
 pub struct FileRef {
     /// Absolute, relative to the root of the process, without a ` (deleted)` suffix.
     pub path: Bytes,
+    /// It lies outside of the root of the process, as files that were opened before chroot(2) may: the path is
+    /// relative to the root of the mount namespace.
+    pub outside: bool,
     /// `st_dev` as the kernel packs it for user space (makedev(3)).
     pub dev: u64,
     /// Inode number.

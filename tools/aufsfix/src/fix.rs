@@ -1,57 +1,215 @@
-//! The stage: passes a tree without AUFS on byte for byte, and refuses one that stands on AUFS.
+//! The stage: rewrites references into branches, and notes the union mounts that are used.
 
+use crate::{
+    content,
+    view::{Sources, View},
+};
 use anyhow::Result;
-use floe_records::{Pid, Process, Refusal, Refusals};
+use floe_records::*;
 use floe_stream::RawRecord;
-use floe_toolkit::Stage;
+use floe_toolkit::{Out, Stage};
+use floe_unions::{Decision, decide};
+use std::collections::BTreeMap;
 
 /// The stage.
-pub struct AufsFix;
+pub struct AufsFix {
+    sources: Sources,
+    views: BTreeMap<Pid, View>,
+    used: Vec<Union>,
+    /// Mappings whose content must be carried.
+    lost: Vec<Refusal>,
+    refused: Vec<Refusal>,
+    /// What was done and why.
+    told: Vec<String>,
+}
+
+impl AufsFix {
+    /// Looks at `sources`.
+    pub fn new(sources: Sources) -> Self {
+        let views = BTreeMap::new();
+        let (used, lost, refused, told) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { sources, views, used, lost, refused, told }
+    }
+
+    /// What was done so far, a sentence each.
+    pub fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// One reference of a process; true when it was changed.
+    fn file(&mut self, pid: Pid, what: &str, file: &mut FileRef, link: Option<&[u8]>) -> bool {
+        let Some(view) = self.views.get(&pid).filter(|_| !file.outside) else { return false };
+        let decision = decide(&view.unions, &file.path.0, link);
+        let old = file.path.to_string();
+        let changed = match decision {
+            Decision::Keep => false,
+            Decision::Rewrite(path) => {
+                file.path = path.into();
+                true
+            }
+            Decision::Nameless => {
+                file.deleted = true;
+                true
+            }
+        };
+        if let Some(stack) = view.over(&file.path.0) {
+            let union = view.record(stack);
+            if !self.used.contains(&union) {
+                self.used.push(union);
+            }
+        }
+        if changed {
+            let new =
+                if file.deleted { "no name any more".to_owned() } else { file.path.to_string() };
+            self.told.push(format!("pid {pid}: {what}: {old} is in a branch: {new}"));
+        }
+        changed
+    }
+
+    fn vmas(&mut self, vmas: &mut Vmas) -> Result<bool> {
+        let mut changed = false;
+        for vma in &mut vmas.vmas {
+            let what = format!("{:x}-{:x}", vma.start.0, vma.end.0);
+            let Some(mut file) = vma.file.take() else { continue };
+            if vma.kind == VmaKind::File {
+                let link = self.views.get(&vmas.pid).and_then(|v| v.link(vma.start.0, vma.end.0));
+                changed |= self.file(vmas.pid, &what, &mut file, link.as_deref());
+                if file.deleted {
+                    vma.kind = VmaKind::Object;
+                }
+            }
+            let on_union =
+                self.views.get(&vmas.pid).is_some_and(|view| view.over(&file.path.0).is_some());
+            vma.file = Some(file);
+            if on_union && vma.kind == VmaKind::File && self.sources.is_live() {
+                changed |= self.content(vmas.pid, &what, vma)?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// A mapping of something that its path does not lead to any more; true when it was changed.
+    fn content(&mut self, pid: Pid, what: &str, vma: &mut Vma) -> Result<bool> {
+        if content::is_what_is_mapped(pid.0, vma)? {
+            return Ok(false);
+        }
+        let name = vma.file.as_ref().map_or_else(String::new, |file| file.path.to_string());
+        let refusal = |problem: &str, hint: &str| Refusal {
+            pid: Some(pid),
+            object: format!("{what} {name}"),
+            problem: problem.to_owned(),
+            hint: hint.to_owned(),
+        };
+        if vma.shared {
+            let problem = "it maps a file, shared, that its name does not lead to any more";
+            self.refused.push(refusal(problem, "have the program map it again"));
+            return Ok(false);
+        }
+        self.told.push(format!(
+            "pid {pid}: {what}: {name} leads to other content than what is mapped: its pages travel"
+        ));
+        let hint = "put aufsfix before dumpmem";
+        self.lost.push(refusal("its pages must travel, and dumpmem has not known that", hint));
+        vma.kind = VmaKind::Content;
+        vma.file = None;
+        Ok(true)
+    }
+
+    /// References of a process that come with one record.
+    fn fixed<T: Record>(
+        &mut self,
+        raw: RawRecord,
+        fix: impl FnOnce(&mut Self, &mut T) -> Result<bool>,
+    ) -> Result<RawRecord> {
+        let mut record: T = raw.decode()?;
+        // What needs no change goes on byte for byte.
+        if fix(self, &mut record)? { Ok(RawRecord::encode(&record)?) } else { Ok(raw) }
+    }
+
+    /// A reference that does not say whose it is: of whoever sees a branch there.
+    fn anybody(&mut self, what: &str, file: &mut FileRef) -> bool {
+        let pids: Vec<Pid> = self.views.keys().copied().collect();
+        pids.into_iter().any(|pid| self.file(pid, what, file, None))
+    }
+
+    fn open_file(&mut self, open: &mut OpenFile) -> bool {
+        match &mut open.what {
+            FileKind::Regular(file, _)
+            | FileKind::Directory(file)
+            | FileKind::Device(file, _)
+            | FileKind::Fifo(file) => self.anybody("open file", file),
+            FileKind::Unix(socket) if socket.name.0.first() == Some(&b'/') => {
+                let path = socket.name.0.strip_suffix(b"\0").unwrap_or(&socket.name.0).to_vec();
+                let mut file = FileRef {
+                    path: path.into(),
+                    outside: false,
+                    dev: 0,
+                    ino: 0,
+                    mnt_id: None,
+                    deleted: false,
+                };
+                let changed = self.anybody("socket", &mut file) && !file.deleted;
+                if changed {
+                    file.path.0.push(0);
+                    socket.name = file.path;
+                }
+                changed
+            }
+            _ => false,
+        }
+    }
+}
 
 impl Stage for AufsFix {
     fn record(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Process>() {
             let process: Process = raw.decode()?;
-            refuse_aufs(process.pid)?;
+            if let Some(view) = View::read(&self.sources, process.pid.0)? {
+                self.views.insert(process.pid, view);
+            }
+        } else if raw.is::<floe_records::Stage>() {
+            let stage: floe_records::Stage = raw.decode()?;
+            if stage.tool == "dumpmem" && !self.lost.is_empty() {
+                return Err(Refusals(std::mem::take(&mut self.lost)).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn rewrite(&mut self, raw: RawRecord) -> Result<Option<RawRecord>> {
+        if self.views.is_empty() {
+            return Ok(Some(raw));
+        }
+        let raw = if raw.is::<Vmas>() {
+            self.fixed(raw, Self::vmas)?
+        } else if raw.is::<Mm>() {
+            self.fixed(raw, |me, mm: &mut Mm| Ok(me.file(mm.pid, "exe", &mut mm.exe, None)))?
+        } else if raw.is::<Fs>() {
+            // The root is seen from outside of itself, and stays.
+            self.fixed(raw, |me, fs: &mut Fs| Ok(me.file(fs.pid, "cwd", &mut fs.cwd, None)))?
+        } else if raw.is::<OpenFile>() {
+            self.fixed(raw, |me, open: &mut OpenFile| Ok(me.open_file(open)))?
+        } else if raw.is::<MappedFile>() {
+            let fix =
+                |me: &mut Self, m: &mut MappedFile| Ok(me.anybody("mapped file", &mut m.file));
+            self.fixed(raw, fix)?
+        } else {
+            raw
+        };
+        Ok(Some(raw))
+    }
+
+    fn metadata(&mut self, out: &mut Out) -> Result<()> {
+        if !self.refused.is_empty() {
+            return Err(Refusals(std::mem::take(&mut self.refused)).into());
+        }
+        for union in &self.used {
+            out.record(union)?;
         }
         Ok(())
     }
 
     fn needs_target(&self) -> bool {
         false
-    }
-}
-
-/// Branch paths cannot be translated yet, and an untranslated one would restore another file.
-fn refuse_aufs(pid: Pid) -> Result<()> {
-    // A recorded stream is filtered without its processes: then there is nothing to look at.
-    let Ok(mounts) = std::fs::read(format!("/proc/{pid}/mountinfo")) else { return Ok(()) };
-    let aufs = mounts.split(|byte| *byte == b'\n').find(|line| is_aufs(line));
-    match aufs {
-        None => Ok(()),
-        Some(line) => Err(Refusals(vec![Refusal {
-            pid: Some(pid),
-            object: format!("mount {}", String::from_utf8_lossy(line)),
-            problem: "references into AUFS branches cannot be translated yet".into(),
-            hint: "leave aufsfix out of the pipe if no process uses this mount".into(),
-        }])
-        .into()),
-    }
-}
-
-/// The type stands behind the separator ` - ` (proc_pid_mountinfo(5)).
-fn is_aufs(line: &[u8]) -> bool {
-    let behind = line.windows(3).position(|part| part == b" - ").map(|at| &line[at + 3..]);
-    behind.is_some_and(|rest| rest.starts_with(b"aufs "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_aufs;
-
-    #[test]
-    fn the_type_stands_behind_the_separator() {
-        assert!(is_aufs(b"36 35 0:43 / /mnt rw shared:1 - aufs none rw,si=1"));
-        assert!(!is_aufs(b"36 35 0:43 / /aufs rw - ext4 /dev/aufs rw"));
     }
 }

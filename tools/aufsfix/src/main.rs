@@ -1,17 +1,50 @@
 //! Turns branch paths of union file systems into the paths that processes see. See doc/aufsfix.md.
 #![forbid(unsafe_code)]
 
+mod content;
+mod explain;
 mod fix;
+mod view;
 
+use anyhow::{Context, Result};
 use clap::Parser;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
+use view::Sources;
 
 /// Rewrites references into union file system branches: stdin to stdout.
 #[derive(Parser)]
 #[command(version)]
-struct Cli {}
+struct Cli {
+    /// Print every rewrite and why, in the place of a stream. Where --proc is the recording of one process, no
+    /// stream is read.
+    #[arg(long)]
+    explain: bool,
+    /// Where AUFS tells its branches, or a copy of that.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/aufs")]
+    sysfs: PathBuf,
+    /// Where processes are described, or a copy of that, or a directory with the files of one process.
+    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    proc: PathBuf,
+    /// Branches of AUFS mounts that cannot be seen from here: `PATH=PERMISSION`, a line each, topmost first.
+    #[arg(long, value_name = "FILE")]
+    branches: Option<PathBuf>,
+}
 
 fn main() -> ExitCode {
-    let Cli {} = Cli::parse();
-    floe_toolkit::main("aufsfix", || floe_toolkit::filter("aufsfix", &mut fix::AufsFix))
+    let cli = Cli::parse();
+    floe_toolkit::main("aufsfix", || run(cli))
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let list = |path: PathBuf| {
+        let text =
+            std::fs::read(&path).with_context(|| format!("unable to read {}", path.display()))?;
+        anyhow::Ok(floe_unions::from_list(&text))
+    };
+    let branches = cli.branches.map(list).transpose()?;
+    let sources = Sources { sysfs: cli.sysfs, proc: cli.proc, branches };
+    if !cli.explain {
+        return floe_toolkit::filter("aufsfix", &mut fix::AufsFix::new(sources));
+    }
+    if sources.is_single() { explain::recording(&sources) } else { explain::stream(sources) }
 }

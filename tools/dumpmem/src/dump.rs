@@ -103,6 +103,10 @@ impl Stage for DumpMem {
         let mut runs = Vec::new();
         let mut scanner: Option<(Pid, Scanner)> = None;
         for (pid, vma) in self.vmas.iter().filter(|(_, vma)| carried(vma)) {
+            if vma.kind == VmaKind::Content {
+                runs.push((*pid, readable(*pid, vma)));
+                continue;
+            }
             if scanner.as_ref().is_none_or(|(of, _)| of != pid) {
                 scanner = Some((*pid, Scanner::new(pid.0)?));
             }
@@ -119,6 +123,16 @@ impl Stage for DumpMem {
         progress.finish();
         Ok(())
     }
+}
+
+/// What of a mapping can be read: behind the end of its file there is nothing.
+fn readable(pid: Pid, vma: &Vma) -> Range<u64> {
+    let mut page = [0; PAGE];
+    let mut end = vma.start.0;
+    while end < vma.end.0 && floe_sys::read_memory(pid.0 as i32, end, &mut page).is_ok() {
+        end += PAGE as u64;
+    }
+    vma.start.0..end
 }
 
 /// Page runs of `bytes` that are not all zero.

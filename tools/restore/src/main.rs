@@ -26,6 +26,9 @@ struct Args {
     /// Look all paths of the tree up below this directory.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: std::path::PathBuf,
+    /// Mount the AUFS and overlay mounts that the tree stands on where they are missing.
+    #[arg(long)]
+    rebuild_unions: bool,
     /// Restore into a pid namespace of its own, where every pid is free.
     #[arg(long)]
     new_pidns: bool,
@@ -85,6 +88,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if !no.is_empty() {
         return Err(Refusals(no).into());
     }
+    let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
     let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone() };
     let mut open = Opened::new(&tree, &wishes)?;
     let mut work = Work::new(&tree, &open, hole);
@@ -101,6 +105,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     drop(work);
     open.keep();
+    rebuilt.keep();
     let root = tree.root().map_or(0, |p| p.pid.0);
     if let Some(ready) = ready {
         drop((reader, open));

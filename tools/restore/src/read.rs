@@ -78,6 +78,7 @@ fn take(tree: &mut Tree, raw: &RawRecord) -> anyhow::Result<()> {
         Mm, r => tree.mm.insert(r.pid, r);
         Vmas, r => tree.vmas.entry(r.pid).or_default().extend(r.vmas);
         MappedFile, r => tree.mapped.push(r);
+        Union, r => tree.unions.push(r);
         Object, r => tree.objects.insert(r.id, r);
         OpenFile, r => tree.files.insert(r.id, r);
         FdTable, r => tree.fds.entry(r.pid).or_default().extend(r.fds);

@@ -99,12 +99,12 @@ fn named(pid: u32, link: &[u8], stat: &Metadata, info: &str) -> Result<FileKind,
         };
     }
     let root = fs::root_path(pid).map_err(|_| "the root of its process cannot be read")?;
-    let path = fs::below_root(path, &root);
     if !fs::leads_to(pid, &path, dev, ino) {
         return Err("its path leads to another file by now");
     }
+    let (path, outside) = fs::below_root(path, &root);
     let mnt_id = fdinfo::field(info, "mnt_id:").parse().ok();
-    let file = FileRef { path: Bytes(path), dev, ino, mnt_id, deleted: false };
+    let file = FileRef { path: Bytes(path), outside, dev, ino, mnt_id, deleted: false };
     if kind.is_fifo() {
         Ok(FileKind::Fifo(file))
     } else if kind.is_char_device() {

@@ -13,7 +13,8 @@ const NO_SCAN: &str = "FLOE_NO_PAGEMAP_SCAN";
 
 /// May pages of this VMA have to be carried in its process's own records?
 pub fn carried(vma: &Vma) -> bool {
-    !vma.shared && matches!(vma.kind, VmaKind::Anon | VmaKind::File | VmaKind::Object)
+    !vma.shared
+        && matches!(vma.kind, VmaKind::Anon | VmaKind::File | VmaKind::Object | VmaKind::Content)
 }
 
 /// Tells which pages of a process are its own.

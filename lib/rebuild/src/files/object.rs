@@ -50,7 +50,7 @@ fn nameless(tree: &Tree, places: &Places, path: &Bytes) -> Result<OwnedFd> {
     let Some(root) = tree.root() else { return result };
     for directory in Path::new(OsStr::from_bytes(&path.0)).ancestors().skip(1) {
         let bytes = Bytes(directory.as_os_str().as_bytes().to_vec());
-        let Ok(fd) = places.path(root.pid, &bytes, OFlag::O_PATH | OFlag::O_DIRECTORY) else {
+        let Ok(fd) = places.bytes(root.pid, &bytes, OFlag::O_PATH | OFlag::O_DIRECTORY) else {
             continue;
         };
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;

@@ -29,29 +29,48 @@ pub(crate) struct Place {
 }
 
 /// Where the processes of a tree stand.
-pub(crate) struct Places(BTreeMap<Pid, Place>);
+pub(crate) struct Places {
+    /// What stands for the root of the mount namespace, where that is not our own.
+    top: Option<OwnedFd>,
+    all: BTreeMap<Pid, Place>,
+}
 
 impl Places {
     /// Opens all; `top` is the directory that stands for the root of the mount namespace.
     pub fn open(tree: &Tree, top: &Path, say: &mut dyn FnMut(Pid, String, Error)) -> Self {
         let mut all = BTreeMap::new();
+        let top = match opened(top) {
+            Ok(top) => top,
+            Err(e) => {
+                say(tree.root().map_or(Pid(0), |p| p.pid), "root".into(), e);
+                None
+            }
+        };
         for (&pid, fs) in &tree.fs {
-            match place(fs, top) {
+            match place(fs, top.as_ref()) {
                 Ok(place) => drop(all.insert(pid, place)),
                 Err(e) => say(pid, "directory".into(), e),
             }
         }
-        Self(all)
+        Self { top, all }
     }
 
     /// Of a process.
     pub fn of(&self, pid: Pid) -> Result<&Place> {
         let gone = || Error::because("find its directories", "they are not in the stream");
-        self.0.get(&pid).ok_or_else(|| gone().pid(pid.0))
+        self.all.get(&pid).ok_or_else(|| gone().pid(pid.0))
+    }
+
+    /// Opens a file as a process would have to.
+    pub fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
+        if name.outside {
+            return lookup(self.top.as_ref(), &name.path, flags);
+        }
+        self.bytes(pid, &name.path, flags)
     }
 
     /// Opens a path as a process would.
-    pub fn path(&self, pid: Pid, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
+    pub fn bytes(&self, pid: Pid, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
         lookup(self.of(pid)?.root.as_ref(), path, flags)
     }
 
@@ -71,15 +90,22 @@ impl Places {
     }
 }
 
-fn place(fs: &Fs, top: &Path) -> Result<Place> {
-    let own = top == Path::new("/");
+/// `None` for our own root.
+fn opened(top: &Path) -> Result<Option<OwnedFd>> {
+    if top == Path::new("/") {
+        return Ok(None);
+    }
     let fail = |e| Error::new(format!("open {}", top.display()), e);
-    let top = if own { None } else { Some(open(top, DIRECTORY, Mode::empty()).map_err(fail)?) };
-    let root = match fs.root.path.0.as_slice() {
-        b"/" => top,
-        _ => Some(lookup(top.as_ref(), &fs.root.path, DIRECTORY)?),
+    open(top, DIRECTORY, Mode::empty()).map(Some).map_err(fail)
+}
+
+fn place(fs: &Fs, top: Option<&OwnedFd>) -> Result<Place> {
+    let root = match (fs.root.path.0.as_slice(), top) {
+        (b"/", None) => None,
+        _ => Some(lookup(top, &fs.root.path, DIRECTORY)?),
     };
-    let cwd = lookup(root.as_ref(), &fs.cwd.path, DIRECTORY)?;
+    let cwd_below = if fs.cwd.outside { top } else { root.as_ref() };
+    let cwd = lookup(cwd_below, &fs.cwd.path, DIRECTORY)?;
     Ok(Place { root, cwd })
 }
 
@@ -91,6 +117,9 @@ fn lookup(root: Option<&OwnedFd>, path: &Bytes, flags: OFlag) -> Result<OwnedFd>
     match root {
         None => open(name, flags, Mode::empty()).map_err(fail),
         Some(root) => {
+            // openat2(2) is strict: next to O_PATH few flags may stand.
+            let few = DIRECTORY | OFlag::O_NOFOLLOW;
+            let flags = if flags.contains(OFlag::O_PATH) { flags & few } else { flags };
             let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
             openat2(root.as_fd(), name, how).map_err(fail)
         }

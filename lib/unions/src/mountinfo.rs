@@ -1,0 +1,80 @@
+//! Lines of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
+
+use crate::escape::unescape;
+
+/// A mount as one mount namespace sees it, from the root of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Mount {
+    /// Mount id.
+    pub id: u32,
+    /// `major:minor` as makedev(3) packs it.
+    pub dev: u64,
+    /// What of the file system is mounted.
+    pub root: Vec<u8>,
+    /// Where.
+    pub point: Vec<u8>,
+    /// Type.
+    pub fs_type: Vec<u8>,
+    /// Options of the super block, still escaped.
+    pub options: Vec<u8>,
+}
+
+impl Mount {
+    /// The value of an option, `NAME=VALUE` or `NAME:VALUE`, unescaped.
+    pub fn option(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.options.split(|b| *b == b',').find_map(|option| {
+            let value = option.strip_prefix(name)?;
+            value.strip_prefix(b"=").or_else(|| value.strip_prefix(b":")).map(unescape)
+        })
+    }
+
+    /// AUFS or overlayfs.
+    pub fn is_union(&self) -> bool {
+        matches!(self.fs_type.as_slice(), b"aufs" | b"overlay")
+    }
+}
+
+/// All mounts, in the order of the file: later ones lie above earlier ones.
+pub fn mounts(text: &[u8]) -> Vec<Mount> {
+    text.split(|b| *b == b'\n').filter_map(mount).collect()
+}
+
+fn mount(line: &[u8]) -> Option<Mount> {
+    let mut words = line.split(|b| *b == b' ');
+    let text = |word: Option<&[u8]>| std::str::from_utf8(word?).ok().map(str::to_owned);
+    let id = text(words.next())?.parse().ok()?;
+    words.next()?;
+    let dev = text(words.next())?;
+    let (major, minor) = dev.split_once(':')?;
+    let (major, minor): (u64, u64) = (major.parse().ok()?, minor.parse().ok()?);
+    let (root, point) = (unescape(words.next()?), unescape(words.next()?));
+    // Optional fields end with a lone dash.
+    words.find(|word| *word == b"-")?;
+    let fs_type = unescape(words.next()?);
+    words.next()?;
+    let options = words.next().unwrap_or_default().to_vec();
+    let dev = (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32;
+    Some(Mount { id, dev, root, point, fs_type, options })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read() {
+        let text = b"32 30 0:27 / /mnt/c\\0403 rw,relatime shared:1 - aufs none rw,si=26e6,br:/a\\040b=rw:/c=ro\n";
+        let mounts = mounts(text);
+        assert_eq!(mounts.len(), 1);
+        assert_eq!((mounts[0].id, mounts[0].dev), (32, 27));
+        assert_eq!(mounts[0].point, b"/mnt/c 3");
+        assert_eq!(mounts[0].option(b"si").unwrap(), b"26e6");
+        assert_eq!(mounts[0].option(b"br").unwrap(), b"/a b=rw:/c=ro");
+        assert!(mounts[0].is_union());
+    }
+
+    #[test]
+    fn rubbish_is_no_mount() {
+        assert_eq!(mounts(b"\nx y\n36 35 0:43 / /mnt rw"), []);
+    }
+}
