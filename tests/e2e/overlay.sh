@@ -27,10 +27,16 @@ for part in plain raised removed; do
     where=layer/base/lib; [[ $part == raised ]] && where=layer/mid/lib
     gcc -shared -fPIC -DNAME="'${part:2:1}'" -DFUNCTION=$part -o $where/lib$part.so part.c
 done
-gcc -o layer/base/bin/app app.c -Llayer/base/lib -Llayer/mid/lib -lplain -lraised -lremoved -Wl,-rpath,/lib
-for file in $(ldd layer/base/bin/app | grep -o '/[^ ]*\(libc\|ld-linux\)[^ ]*'); do
-    mkdir -p "layer/base$(dirname "$file")"; cp -L "$file" "layer/base$file"
-done
+gcc -o app app.c -Llayer/base/lib -Llayer/mid/lib -lplain -lraised -lremoved -Wl,-rpath,/lib
+mv app layer/base/bin
+bring() { # FILE DIR: a program into the lowest layer, with what it is linked to
+    local file
+    cp -L "$1" "layer/base/$2"
+    for file in $(ldd "$1" | grep -o '/[^ ]*\.so[^ ]*'); do
+        mkdir -p "layer/base$(dirname "$file")"; cp -L "$file" "layer/base$file"
+    done
+}
+bring "$(type -P sleep)" bin
 stack() { mount -t overlay none -o "lowerdir=$PWD/layer/mid:$PWD/layer/base,upperdir=$PWD/layer/top,workdir=$PWD/layer/work" union; }
 change() {
     # Rewritten in place: the union shows new content, the mapping must keep the old one.
@@ -49,6 +55,7 @@ asks 1 log
 change
 asks 2 log
 checkpoint_kill "$pid" changed
+size=$(stat -c %s log)
 restore_detached changed
 asks 3 log
 kill -9 "$pid"; until_true 5 test ! -e "/proc/$pid"
@@ -60,19 +67,30 @@ mv layer/mid layer/elsewhere
 expect_exit 3 restore --detach --rebuild-unions < changed
 grep -q 'layer/mid is gone' stderr || fail "$(cat stderr)"
 mv layer/elsewhere layer/mid
+truncate -s "$size" log
 restore --detach --rebuild-unions < changed
-asks 4 log
+asks 3 log
 kill -9 "$pid"; until_true 5 test ! -e "/proc/$pid"
 umount union
 
-# The union as the root of a mount namespace of its own; floe runs inside of it by nsenter.
+# The union as the root of a mount namespace of its own, restored by a floe that is started in there.
 rm -rf layer/top layer/work; mkdir layer/top layer/work
+for tool in umount setsid "$FLOE_TOOLS/restore"; do bring "$(type -P "$tool")" bin; done
+mkdir layer/base/old; touch layer/base/dev/null
 stack
-mkdir union/old
-touch inner
-unshare -m bash -c 'cd union && mount --bind "$1" tmp && mount -t proc proc proc && pivot_root . old && exec /bin/app' bash "$PWD" \
-    > inner 2>&1 < /dev/null & waiter=$!
-until_true 10 grep -q 'ready 3' inner
+mount -t proc none union/proc
+mount --bind "$PWD" union/tmp
+mount --bind /dev/null union/dev/null
+unshare -m --propagation private bash -c 'cd union && pivot_root . old && /bin/umount -l /old &&
+    /bin/setsid --fork /bin/app > /tmp/inner 2>&1 < /dev/null && exec /bin/sleep 1000' &
+keeper=$!
+until_true 10 grep -sq 'ready 3' inner
 pid=$(pgrep -x app)
-echo "in $pid" >&2
-wait "$waiter" 2> /dev/null & true
+umount union/tmp union/dev/null union/proc union
+asks 1 inner
+expect_exit 0 checkpoint.sh "$pid" -o inside --kill
+expect_exit 3 restore --detach < inside
+grep -q 'overlay at /: ' stderr || fail "$(cat stderr)"
+nsenter --mount="/proc/$keeper/ns/mnt" /bin/restore --detach < inside
+asks 2 inner
+kill -9 "$pid" "$keeper"

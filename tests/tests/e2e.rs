@@ -73,6 +73,7 @@ scenarios! {
     redis_loaded,
     node_http,
     vectors64,
+    overlay,
     new_pidns,
     streams,
     ten_times,

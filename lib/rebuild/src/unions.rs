@@ -2,12 +2,12 @@
 
 use floe_plan::Tree;
 use floe_records::{Bytes, Refusal, Refusals, Union};
-use floe_unions::{Mount, Unions, mounts};
+use floe_unions::{Mount, Sources, Unions, mounts};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::ffi::OsStrExt,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
@@ -72,7 +72,9 @@ fn here(point: &Path) -> Option<(Mount, Unions)> {
     if !found.is_union() {
         return None;
     }
-    let all = Unions::read(std::slice::from_ref(&found), Path::new("/sys/fs/aufs"), None).ok()?;
+    let ask = |_: &Mount| floe_sys::aufs_branch_info(fs::File::open(point).ok()?.as_fd()).ok();
+    let sources = Sources { sysfs: Path::new("/sys/fs/aufs"), ask: &ask, given: None };
+    let all = Unions::read(std::slice::from_ref(&found), &sources).ok()?;
     Some((found, all))
 }
 

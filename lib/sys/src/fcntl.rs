@@ -43,6 +43,29 @@ pub fn pipe_queued(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(queued as usize)
 }
 
+/// What the ioctl AUFS_CTL_BRINFO says of the branches of an AUFS mount, 4096 bytes for each of them
+/// (`linux/aufs_type.h`). `fd` is of any file on it.
+pub fn aufs_branch_info(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    const BRINFO: u64 = 1 << 30 | 4096 << 16 | (b'A' as u64) << 8 | 5;
+    const WORDS: usize = 4096 / 8;
+    // The kernel is not told how much room there is: as much as the most branches of an AUFS (32767) need. What
+    // it does not write to costs nothing.
+    const ROOM: usize = 1 << 15;
+    let count = || {
+        let none = std::ptr::null_mut::<u8>();
+        // SAFETY: with no address it only counts the branches.
+        check(unsafe { libc::ioctl(fd.as_raw_fd(), BRINFO as _, none) } as i64)
+    };
+    let before = count()? as usize;
+    let mut text = vec![0u64; ROOM * WORDS];
+    // SAFETY: aligned, and with room for as many branches as there can be.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), BRINFO as _, text.as_mut_ptr()) } as i64)?;
+    if count()? as usize != before || before > ROOM {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    Ok(text[..before * WORDS].iter().flat_map(|word| word.to_ne_bytes()).collect())
+}
+
 /// Sets the capacity of a pipe; the kernel rounds up.
 pub fn set_pipe_size(fd: BorrowedFd<'_>, size: usize) -> Result<usize> {
     number(fd, libc::F_SETPIPE_SZ, size as u64, "set the size of a pipe").map(|n| n as usize)

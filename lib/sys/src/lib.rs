@@ -11,7 +11,6 @@ mod mem;
 mod own;
 mod pagemap;
 mod pidfd;
-mod procmap;
 mod socket;
 mod stat;
 
@@ -20,9 +19,9 @@ pub use clone::spawn_stub;
 pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
 pub use error::{Error, Result};
 pub use fcntl::{
-    flock, flock_shared, flock_try_exclusive, flock_unlock, memfd_create, owner_ex, owner_signal,
-    pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags, start_writeback, status_flags,
-    tee,
+    aufs_branch_info, flock, flock_shared, flock_try_exclusive, flock_unlock, memfd_create,
+    owner_ex, owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags,
+    start_writeback, status_flags, tee,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
@@ -33,7 +32,6 @@ pub use mem::{read_memory, read_memory_partial, write_memory};
 pub use own::{borrowed, owned};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
-pub use procmap::{Mapping, procmap_query};
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
     socket_name, socket_option,

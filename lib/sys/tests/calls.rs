@@ -10,11 +10,8 @@ use std::{
 #[test]
 fn mappings_and_pages() {
     let me = std::process::id() as i32;
-    let maps = File::open("/proc/self/maps").expect("maps");
     let data = vec![7u8; 1 << 16];
     let addr = data.as_ptr() as u64;
-    let found = procmap_query(maps.as_fd(), addr).expect("query").expect("mapping");
-    assert!(found.start <= addr && addr < found.end && found.flags & 3 == 3);
     let pagemap = File::open("/proc/self/pagemap").expect("pagemap");
     let mut out = [PageRegion::default(); 8];
     let query =

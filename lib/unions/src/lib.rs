@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod branches;
+pub mod brinfo;
 mod decide;
 mod escape;
 mod mountinfo;
@@ -16,4 +17,4 @@ pub use branches::{Branch, from_list, from_options, from_sysfs};
 pub use decide::{Decision, decide};
 pub use escape::unescape;
 pub use mountinfo::{Mount, mounts};
-pub use stack::{Place, Stack, Unions, below};
+pub use stack::{Place, Sources, Stack, Unions, below};

@@ -1,6 +1,6 @@
 //! The union mounts of one mount namespace, and where a path of a branch is in them.
 
-use crate::{Branch, Mount, branches};
+use crate::{Branch, Mount, branches, brinfo};
 use std::{io, path::Path};
 
 /// A union mount and its branches, topmost first.
@@ -21,6 +21,16 @@ pub enum Place {
     Union(Vec<u8>),
     /// In a branch, at a place that has no name in the union: a pseudo-link or an orphan of AUFS.
     Nameless,
+}
+
+/// Where the branches of AUFS mounts are asked for, in this order, behind the mount options.
+pub struct Sources<'a> {
+    /// `/sys/fs/aufs`, or a copy.
+    pub sysfs: &'a Path,
+    /// Asks AUFS_CTL_BRINFO of a mount, see [`crate::brinfo`].
+    pub ask: &'a dyn Fn(&Mount) -> Option<Vec<u8>>,
+    /// What people say of stacks that are seen from elsewhere.
+    pub given: Option<&'a [Branch]>,
 }
 
 /// All union mounts of a mount namespace.
@@ -46,20 +56,13 @@ fn join(base: &[u8], rest: &[u8]) -> Vec<u8> {
 }
 
 impl Unions {
-    /// Reads the branches of every union mount: of AUFS from `sysfs` (`/sys/fs/aufs`), else from the options,
-    /// else `given` ones; of overlayfs from the options.
-    pub fn read(mounts: &[Mount], sysfs: &Path, given: Option<&[Branch]>) -> io::Result<Self> {
+    /// Reads the branches of every union mount; those of overlayfs stand in its options.
+    pub fn read(mounts: &[Mount], sources: &Sources<'_>) -> io::Result<Self> {
         let mut stacks = Vec::new();
         for mount in mounts.iter().filter(|mount| mount.is_union()) {
-            let branches = if mount.fs_type == b"overlay" {
-                Some(layers(mount))
-            } else {
-                let si = mount.option(b"si").unwrap_or_default();
-                let known = branches::from_sysfs(sysfs, &si)?;
-                known
-                    .or_else(|| branches::from_options(&mount.options))
-                    .or_else(|| given.map(<[_]>::to_vec))
-            };
+            let overlay = mount.fs_type == b"overlay";
+            let branches =
+                if overlay { Some(layers(mount)) } else { aufs_branches(mount, sources)? };
             let Some(branches) = branches else {
                 let point = String::from_utf8_lossy(&mount.point);
                 let what = format!("the branches of the AUFS mount at {point} are not known");
@@ -155,6 +158,15 @@ fn hides(above: &[u8], rest: &[u8], exists: &dyn Fn(&[u8]) -> bool) -> Option<Ve
         dir = [&dir[..], b"/", name].concat();
     }
     exists(&dir).then_some(dir)
+}
+
+fn aufs_branches(mount: &Mount, sources: &Sources<'_>) -> io::Result<Option<Vec<Branch>>> {
+    let si = mount.option(b"si").unwrap_or_default();
+    let known = branches::from_sysfs(sources.sysfs, &si)?;
+    Ok(known
+        .or_else(|| branches::from_options(&mount.options))
+        .or_else(|| brinfo::branches(&(sources.ask)(mount)?))
+        .or_else(|| sources.given.map(<[_]>::to_vec)))
 }
 
 /// Upper directory and lower ones of an overlayfs mount; a colon of a name is escaped with a backslash.

@@ -1,7 +1,7 @@
 //! Recordings from real AUFS kernels, with the fault in map_files and without: every reference comes out as the
 //! path that `maps` shows, without the prefix of the root of the process.
 
-use floe_unions::{Decision, Place, Unions, below, decide, mounts};
+use floe_unions::{Decision, Mount, Place, Sources, Unions, below, decide, mounts};
 use std::{collections::BTreeMap, fs, path::Path};
 
 const DELETED: &[u8] = b" (deleted)";
@@ -33,9 +33,14 @@ fn maps(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     all
 }
 
+fn read(mounts: &[Mount], dir: &Path) -> std::io::Result<Unions> {
+    let sources = Sources { sysfs: &dir.join("sysfs"), ask: &|_| None, given: None };
+    Unions::read(mounts, &sources)
+}
+
 fn check(dir: &Path, with_fault: bool) -> usize {
     let mounts = mounts(&fs::read(dir.join("mountinfo")).unwrap());
-    let unions = Unions::read(&mounts, &dir.join("sysfs"), None).unwrap();
+    let unions = read(&mounts, dir).unwrap();
     let root = table(dir, "links").remove("root").unwrap_or_else(|| b"/".to_vec());
     let links = table(dir, "map_files");
     let mut checked = 0;
@@ -86,7 +91,7 @@ fn what_was_hidden_after_it_was_mapped_is_known() {
     let why = |scenario: &str, file: &str| {
         let dir = all.join(scenario);
         let mounts = mounts(&fs::read(dir.join("mountinfo")).unwrap());
-        let unions = Unions::read(&mounts, &dir.join("sysfs"), None).unwrap();
+        let unions = read(&mounts, &dir).unwrap();
         let links = table(&dir, "map_files");
         let link = links.values().find(|link| link.ends_with(file.as_bytes())).expect(file);
         unions.hidden(link, &|path| exists(&dir, path))

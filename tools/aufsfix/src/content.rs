@@ -3,22 +3,33 @@
 
 use anyhow::Result;
 use floe_capture::memory::Scanner;
-use floe_records::Vma;
+use floe_records::{FileRef, Vma};
 use std::{
     ffi::OsStr,
     fs::File,
-    os::unix::{ffi::OsStrExt, fs::FileExt},
+    os::unix::{ffi::OsStrExt, fs::FileExt, fs::MetadataExt},
+    path::{Path, PathBuf},
 };
 
 const PAGE: usize = 4096;
 const PIECE: usize = 64 * PAGE;
 
+/// Where we reach a path of a process.
+fn reach(pid: u32, path: &[u8]) -> PathBuf {
+    let relative = path.strip_prefix(b"/").unwrap_or(path);
+    Path::new(&format!("/proc/{pid}/root")).join(OsStr::from_bytes(relative))
+}
+
+/// Whether the process finds the very file at its path.
+pub fn is_there(pid: u32, file: &FileRef) -> bool {
+    let there = reach(pid, &file.path.0).symlink_metadata();
+    !file.outside && there.is_ok_and(|meta| (meta.dev(), meta.ino()) == (file.dev, file.ino))
+}
+
 /// Compares the pages that still show the file with what its path leads to.
 pub fn is_what_is_mapped(pid: u32, vma: &Vma) -> Result<bool> {
     let Some(name) = &vma.file else { return Ok(true) };
-    let relative = name.path.0.strip_prefix(b"/").unwrap_or(&name.path.0);
-    let path = format!("/proc/{pid}/root");
-    let Ok(file) = File::open(std::path::Path::new(&path).join(OsStr::from_bytes(relative))) else {
+    let Ok(file) = File::open(reach(pid, &name.path.0)) else {
         return Ok(false);
     };
     let own = Scanner::new(pid)?.own_pages(vma.start.0..vma.end.0)?;

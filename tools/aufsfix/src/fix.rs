@@ -38,21 +38,20 @@ impl AufsFix {
 
     /// One reference of a process; true when it was changed.
     fn file(&mut self, pid: Pid, what: &str, file: &mut FileRef, link: Option<&[u8]>) -> bool {
-        let Some(view) = self.views.get(&pid).filter(|_| !file.outside) else { return false };
-        let decision = decide(&view.unions, &file.path.0, link);
+        let Some(view) = self.views.get(&pid) else { return false };
+        let mut decision = decide(&view.unions, &file.path.0, link);
+        // A process may well have opened the file of a branch by its own name.
+        if decision != Decision::Keep && self.sources.is_live() && content::is_there(pid.0, file) {
+            decision = Decision::Keep;
+        }
         let old = file.path.to_string();
-        let changed = match decision {
-            Decision::Keep => false,
-            Decision::Rewrite(path) => {
-                file.path = path.into();
-                true
-            }
-            Decision::Nameless => {
-                file.deleted = true;
-                true
-            }
-        };
-        if let Some(stack) = view.over(&file.path.0) {
+        let changed = decision != Decision::Keep;
+        match decision {
+            Decision::Keep => {}
+            Decision::Rewrite(path) => (file.path, file.outside) = (path.into(), false),
+            Decision::Nameless => file.deleted = true,
+        }
+        if let Some(stack) = view.over(&file.path.0).filter(|_| !file.outside) {
             let union = view.record(stack);
             if !self.used.contains(&union) {
                 self.used.push(union);

@@ -6,7 +6,8 @@ use floe_unions::{Branch, Mount, Stack, Unions, mounts};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    fs,
+    fs::{self, File},
+    os::fd::AsFd,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
@@ -59,7 +60,13 @@ impl View {
         // A stream may be filtered where its processes are not: then there is nothing to compare with.
         let Ok(text) = fs::read(dir.join("mountinfo")) else { return Ok(None) };
         let mounts = mounts(&text);
-        let unions = Unions::read(&mounts, &sources.sysfs, sources.branches.as_deref())
+        let top = dir.join("root");
+        let from = floe_unions::Sources {
+            sysfs: &sources.sysfs,
+            ask: &|mount| if sources.is_live() { ask(&top, mount) } else { None },
+            given: sources.branches.as_deref(),
+        };
+        let unions = Unions::read(&mounts, &from)
             .with_context(|| format!("pid {pid}: unable to read its union mounts"))?;
         if unions.stacks.is_empty() {
             return Ok(None);
@@ -121,6 +128,13 @@ impl View {
             options: stack.mount.options.clone().into(),
         }
     }
+}
+
+/// Asks the file system itself.
+fn ask(top: &Path, mount: &Mount) -> Option<Vec<u8>> {
+    let point = mount.point.strip_prefix(b"/").unwrap_or(&mount.point);
+    let dir = File::open(top.join(OsStr::from_bytes(point))).ok()?;
+    floe_sys::aufs_branch_info(dir.as_fd()).ok()
 }
 
 /// Lines `KEY VALUE` of a recording; empty where there is no such file.
