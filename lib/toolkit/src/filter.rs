@@ -22,6 +22,12 @@ pub trait Stage {
         Ok(Some(raw))
     }
 
+    /// Behind TreeEnd: metadata that the record which goes on now calls for is written ahead of it.
+    fn ahead(&mut self, out: &mut Out) -> anyhow::Result<()> {
+        let _ = out;
+        Ok(())
+    }
+
     /// Everything that `freeze` says has come by: the stage's own metadata is written here.
     fn metadata(&mut self, out: &mut Out) -> anyhow::Result<()> {
         let _ = out;
@@ -87,6 +93,9 @@ fn pass(
                 let last = raw.is::<TreeEnd>();
                 let raw = stage.rewrite(raw)?;
                 keep = raw.is_some();
+                if complete {
+                    stage.ahead(&mut out)?;
+                }
                 if let Some(raw) = raw {
                     out.raw(&raw)?;
                 }

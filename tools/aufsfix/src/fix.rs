@@ -16,6 +16,8 @@ pub struct AufsFix {
     sources: Sources,
     views: BTreeMap<Pid, View>,
     used: Vec<Union>,
+    /// How many of them are written.
+    written: usize,
     /// Mappings whose content must be carried.
     lost: Vec<Refusal>,
     refused: Vec<Refusal>,
@@ -28,7 +30,7 @@ impl AufsFix {
     pub fn new(sources: Sources) -> Self {
         let views = BTreeMap::new();
         let (used, lost, refused, told) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { sources, views, used, lost, refused, told }
+        Self { sources, views, used, written: 0, lost, refused, told }
     }
 
     /// What was done so far, a sentence each.
@@ -68,30 +70,29 @@ impl AufsFix {
     fn vmas(&mut self, vmas: &mut Vmas) -> Result<bool> {
         let mut changed = false;
         for vma in &mut vmas.vmas {
-            let what = format!("{:x}-{:x}", vma.start.0, vma.end.0);
+            if vma.kind != VmaKind::File {
+                continue;
+            }
             let Some(mut file) = vma.file.take() else { continue };
-            if vma.kind == VmaKind::File {
-                let link = self.views.get(&vmas.pid).and_then(|v| v.link(vma.start.0, vma.end.0));
-                changed |= self.file(vmas.pid, &what, &mut file, link.as_deref());
-                if file.deleted {
-                    vma.kind = VmaKind::Object;
-                }
-            }
-            let on_union =
-                self.views.get(&vmas.pid).is_some_and(|view| view.over(&file.path.0).is_some());
+            let what = format!("{:x}-{:x}", vma.start.0, vma.end.0);
+            let view = self.views.get(&vmas.pid);
+            let link = view.and_then(|view| view.link(vma.start.0, vma.end.0));
+            changed |= self.file(vmas.pid, &what, &mut file, link.as_deref());
+            let view = self.views.get(&vmas.pid);
+            let on_union = view.is_some_and(|view| view.over(&file.path.0).is_some());
+            let nameless = file.deleted;
             vma.file = Some(file);
-            if on_union && vma.kind == VmaKind::File && self.sources.is_live() {
-                changed |= self.content(vmas.pid, &what, vma)?;
-            }
+            let gone = nameless
+                || on_union
+                    && self.sources.is_live()
+                    && !content::is_what_is_mapped(vmas.pid.0, vma)?;
+            changed |= gone && self.carry(vmas.pid, &what, vma);
         }
         Ok(changed)
     }
 
     /// A mapping of something that its path does not lead to any more; true when it was changed.
-    fn content(&mut self, pid: Pid, what: &str, vma: &mut Vma) -> Result<bool> {
-        if content::is_what_is_mapped(pid.0, vma)? {
-            return Ok(false);
-        }
+    fn carry(&mut self, pid: Pid, what: &str, vma: &mut Vma) -> bool {
         let name = vma.file.as_ref().map_or_else(String::new, |file| file.path.to_string());
         let refusal = |problem: &str, hint: &str| Refusal {
             pid: Some(pid),
@@ -102,7 +103,7 @@ impl AufsFix {
         if vma.shared {
             let problem = "it maps a file, shared, that its name does not lead to any more";
             self.refused.push(refusal(problem, "have the program map it again"));
-            return Ok(false);
+            return false;
         }
         self.told.push(format!(
             "pid {pid}: {what}: {name} leads to other content than what is mapped: its pages travel"
@@ -111,7 +112,7 @@ impl AufsFix {
         self.lost.push(refusal("its pages must travel, and dumpmem has not known that", hint));
         vma.kind = VmaKind::Content;
         vma.file = None;
-        Ok(true)
+        true
     }
 
     /// References of a process that come with one record.
@@ -202,9 +203,14 @@ impl Stage for AufsFix {
         if !self.refused.is_empty() {
             return Err(Refusals(std::mem::take(&mut self.refused)).into());
         }
-        for union in &self.used {
+        self.ahead(out)
+    }
+
+    fn ahead(&mut self, out: &mut Out) -> Result<()> {
+        for union in &self.used[self.written..] {
             out.record(union)?;
         }
+        self.written = self.used.len();
         Ok(())
     }
 

@@ -5,9 +5,10 @@ use floe_plan::Tree;
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
-    fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open},
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, SealFlag, fcntl, openat},
     sys::stat::{Mode, fchmod},
-    unistd::{Gid, Uid, fchown, ftruncate},
+    unistd::{Gid, Uid, UnlinkatFlags, fchown, ftruncate, unlinkat},
 };
 use std::{
     ffi::{CString, OsStr},
@@ -53,15 +54,34 @@ fn nameless(tree: &Tree, places: &Places, path: &Bytes) -> Result<OwnedFd> {
         let Ok(fd) = places.bytes(root.pid, &bytes, OFlag::O_PATH | OFlag::O_DIRECTORY) else {
             continue;
         };
-        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        let dir = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
-        result = open(dir.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        result = nameless_in(&fd)
             .map_err(|e| Error::new(format!("make a nameless file in {}", directory.display()), e));
         if result.is_ok() {
             break;
         }
     }
     result
+}
+
+fn nameless_in(dir: &OwnedFd) -> nix::Result<OwnedFd> {
+    let how = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    match openat(dir, ".", how | OFlag::O_TMPFILE, mode) {
+        // Union file systems have learned it late (overlayfs in Linux 6.3).
+        Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::EISDIR) => {}
+        made => return made,
+    }
+    for n in 0.. {
+        let name = format!(".floe-{}-{n}", std::process::id());
+        match openat(dir, name.as_str(), how | OFlag::O_CREAT | OFlag::O_EXCL, mode) {
+            Err(Errno::EEXIST) => {}
+            made => {
+                let fd = made?;
+                return unlinkat(dir, name.as_str(), UnlinkatFlags::NoRemoveDir).map(|()| fd);
+            }
+        }
+    }
+    Err(Errno::EEXIST)
 }
 
 /// Puts the seals on, when everything is written and mapped.
