@@ -3,7 +3,8 @@
 # namespace of its own.
 mount -t tmpfs none .
 cd "$PWD"
-mkdir -p layer/base/{bin,lib,proc,dev,tmp} layer/mid/lib layer/top layer/work union
+mid="layer/mid ü:1"
+mkdir -p layer/base/{bin,lib,proc,dev,tmp} "$mid/lib" layer/top layer/work union
 cat > part.c <<'SCRIPT'
 static const char text[8192] = {[0] = NAME, [8000] = NAME};
 volatile int far_away = 8000;
@@ -24,10 +25,10 @@ int main(void) {
 }
 SCRIPT
 for part in plain raised removed; do
-    where=layer/base/lib; [[ $part == raised ]] && where=layer/mid/lib
-    gcc -shared -fPIC -DNAME="'${part:2:1}'" -DFUNCTION=$part -o $where/lib$part.so part.c
+    where=layer/base/lib; [[ $part == raised ]] && where=$mid/lib
+    gcc -shared -fPIC -DNAME="'${part:2:1}'" -DFUNCTION=$part -o "$where/lib$part.so" part.c
 done
-gcc -o app app.c -Llayer/base/lib -Llayer/mid/lib -lplain -lraised -lremoved -Wl,-rpath,/lib
+gcc -o app app.c -Llayer/base/lib -L"$mid/lib" -lplain -lraised -lremoved -Wl,-rpath,/lib
 mv app layer/base/bin
 bring() { # FILE DIR: a program into the lowest layer, with what it is linked to
     local file
@@ -37,7 +38,7 @@ bring() { # FILE DIR: a program into the lowest layer, with what it is linked to
     done
 }
 bring "$(type -P sleep)" bin
-stack() { mount -t overlay none -o "lowerdir=$PWD/layer/mid:$PWD/layer/base,upperdir=$PWD/layer/top,workdir=$PWD/layer/work" union; }
+stack() { mount -t overlay none -o "lowerdir=$PWD/${mid/:/\\:}:$PWD/layer/base,upperdir=$PWD/layer/top,workdir=$PWD/layer/work" union; }
 change() {
     # Rewritten in place: the union shows new content, the mapping must keep the old one.
     printf 'other content' | dd of=union/lib/libraised.so conv=notrunc bs=1 seek=4096 status=none
@@ -63,10 +64,10 @@ kill -9 "$pid"; until_true 5 test ! -e "/proc/$pid"
 umount union
 expect_exit 3 restore --detach < changed
 grep -q 'rebuild-unions' stderr || fail "$(cat stderr)"
-mv layer/mid layer/elsewhere
+mv "$mid" layer/elsewhere
 expect_exit 3 restore --detach --rebuild-unions < changed
-grep -q 'layer/mid is gone' stderr || fail "$(cat stderr)"
-mv layer/elsewhere layer/mid
+grep -qF "$mid is gone" stderr || fail "$(cat stderr)"
+mv layer/elsewhere "$mid"
 truncate -s "$size" log
 restore --detach --rebuild-unions < changed
 asks 3 log

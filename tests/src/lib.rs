@@ -1,1 +1,3 @@
 //! Fixtures and end-to-end tests.
+
+pub mod made;

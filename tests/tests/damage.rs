@@ -2,6 +2,7 @@
 
 use floe_records::*;
 use floe_stream::Writer;
+use floe_tests::made;
 use std::{
     io::Write,
     path::PathBuf,
@@ -16,22 +17,7 @@ fn tool(name: &str) -> PathBuf {
 /// A small stream of nobody: no pid of it exists.
 fn sample() -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
-    let begin = Begin {
-        format: FORMAT,
-        arch: "x86_64".into(),
-        page_size: 4096,
-        kernel: "6.1".into(),
-        boot_id: "x".into(),
-        writer: "test".into(),
-        root: Pid(4_194_303),
-        holder: Pid(4_194_302),
-        holder_start: 9,
-        realtime_ns: 1,
-        monotonic_ns: 2,
-        boottime_ns: 3,
-        xfeatures: 7,
-    };
-    out.record(&begin).expect("write");
+    out.record(&made::begin()).expect("write");
     let vma = Vma {
         start: Addr(0x1000),
         end: Addr(0x3000),

@@ -83,7 +83,7 @@ impl<'a> Maker<'a> {
                 return Ok(fd);
             }
             FileKind::Eventfd(count, semaphore) => eventfd::eventfd(*count, *semaphore)?,
-            FileKind::Timerfd(timer) => timerfd::timerfd(self.tree, timer)?,
+            FileKind::Timerfd(timer) => timerfd::timerfd(timer)?,
             FileKind::Signalfd(mask) => signalfd::signalfd(*mask)?,
             FileKind::Epoll(_) => epoll::epoll()?,
             FileKind::Tcp(socket) => inet::tcp(socket)?,
@@ -107,11 +107,9 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Opens a path as the first process that has the file would.
-    fn path(&self, id: FileId, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
-        let nobody = || Error::because(format!("open {}", name.path), "no process has it");
-        let (pid, _) = self.tree.holder(id).ok_or_else(nobody)?;
-        self.places.path(pid, name, flags)
+    /// Opens a path as the process that it was read from would.
+    fn path(&self, file: &OpenFile, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
+        self.places.path(file.pid, name, flags)
     }
 
     /// Does something where the first process that has the file stands.

@@ -103,9 +103,8 @@ impl<'a> Opened<'a> {
                 }
                 let flags = if key.2 { OFlag::O_RDWR } else { OFlag::O_RDONLY };
                 let fd = self.path(pid, name, flags)?;
-                let known = vma.file.as_ref().and_then(|file| {
-                    tree.mapped.iter().find(|m| m.file.ino == file.ino && m.file.path == file.path)
-                });
+                let known =
+                    vma.file.as_ref().and_then(|file| tree.mapped.iter().find(|m| m.file == *file));
                 known.map_or(Ok(()), |known| same_file(known, &fd))?;
                 self.maps.insert(key, fd);
             }

@@ -105,11 +105,23 @@ fn build(union: &Union, point: &Path, rebuilt: &mut Rebuilt) -> Result<(), Strin
     }
     let data = data(union);
     let fs_type = OsStr::from_bytes(&union.fs_type.0);
-    mount(Some(fs_type), point, Some(fs_type), MsFlags::empty(), Some(OsStr::from_bytes(&data)))
+    let flags = union.options.0.split(|b| *b == b',').fold(MsFlags::empty(), |all, option| {
+        all | GENERIC.iter().find(|(name, _)| *name == option).map_or(all, |(_, flag)| *flag)
+    });
+    mount(Some(fs_type), point, Some(fs_type), flags, Some(OsStr::from_bytes(&data)))
         .map_err(|e| format!("cannot be mounted again: {e}"))?;
     rebuilt.0.push(point.to_owned());
     Ok(())
 }
+
+/// Options that mount(2) takes as flags, and that not every file system understands as text.
+const GENERIC: [(&[u8], MsFlags); 5] = [
+    (b"rw", MsFlags::empty()),
+    (b"ro", MsFlags::MS_RDONLY),
+    (b"sync", MsFlags::MS_SYNCHRONOUS),
+    (b"dirsync", MsFlags::MS_DIRSYNC),
+    (b"lazytime", MsFlags::MS_LAZYTIME),
+];
 
 /// Options to mount it with. Those of AUFS do not hold the branches (unless asked to), and hold an id that is new
 /// with each mount.
@@ -124,12 +136,24 @@ fn data(union: &Union) -> Vec<u8> {
     }
     let skipped = [&b"si="[..], b"br:", b"br=", b"dirs="];
     for option in union.options.0.split(|b| *b == b',') {
-        if !skipped.iter().any(|prefix| option.starts_with(prefix)) {
-            // The kernel takes its own escapes back only in what it reads as a list of layers.
-            parts.push(floe_unions::unescape(option));
+        let generic = GENERIC.iter().any(|(name, _)| *name == option);
+        if !generic && !skipped.iter().any(|prefix| option.starts_with(prefix)) {
+            parts.push(escaped(&floe_unions::unescape(option)));
         }
     }
     parts.join(&b',')
+}
+
+/// What mountinfo escapes is plain for mount(2), but for the comma; overlayfs shows one as it was given.
+fn escaped(option: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(option.len());
+    for &byte in option {
+        if byte == b',' && out.last() != Some(&b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -150,7 +174,14 @@ mod tests {
     fn aufs_gets_its_branches_and_attributes_back() {
         let union =
             union("aufs", "rw,si=12ab,dirperm1", &[("/a", "rw"), ("/b c", "ro+wh"), ("/d", "")]);
-        assert_eq!(data(&union), b"br:/a=rw:/b c=ro+wh:/d,rw,dirperm1");
+        assert_eq!(data(&union), b"br:/a=rw:/b c=ro+wh:/d,dirperm1");
+    }
+
+    #[test]
+    fn options_are_those_of_mount() {
+        let union =
+            union("overlay", "ro,lowerdir=/a\\040b\\054c\\134\\054f\\134:d:/e,xino=off", &[]);
+        assert_eq!(data(&union), b"lowerdir=/a b\\,c\\,f\\:d:/e,xino=off");
     }
 
     #[test]

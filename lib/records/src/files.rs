@@ -37,6 +37,8 @@ pub struct Fd {
 pub struct OpenFile {
     /// Its key.
     pub id: FileId,
+    /// A process that has it, and whose root its paths start from.
+    pub pid: Pid,
     /// F_GETFL: access mode and status flags.
     pub flags: u32,
     /// Offset, bytes.

@@ -89,6 +89,8 @@ pub struct Vma {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MappedFile {
+    /// A process that maps it, and whose root its path starts from.
+    pub pid: Pid,
     /// The file.
     pub file: FileRef,
     /// Bytes.

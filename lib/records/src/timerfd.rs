@@ -14,6 +14,8 @@ pub struct Timerfd {
     pub ticks: u64,
     /// Nanoseconds left, 0 for unarmed.
     pub left_ns: u64,
+    /// Of a timer that waits for a date of the wall clock, the date: nanoseconds since the epoch.
+    pub date_ns: Option<u64>,
     /// Nanoseconds, 0 for one-shot.
     pub interval_ns: u64,
 }

@@ -169,7 +169,7 @@ fn aufs_branches(mount: &Mount, sources: &Sources<'_>) -> io::Result<Option<Vec<
         .or_else(|| sources.given.map(<[_]>::to_vec)))
 }
 
-/// Upper directory and lower ones of an overlayfs mount; a colon of a name is escaped with a backslash.
+/// Upper directory and lower ones of an overlayfs mount; colons and commas of names are escaped with a backslash.
 fn layers(mount: &Mount) -> Vec<Branch> {
     let branch = |path: &[u8], permission: &[u8]| Branch {
         path: path.to_vec(),
@@ -188,7 +188,7 @@ fn layers(mount: &Mount) -> Vec<Branch> {
         let mut bytes = list.iter().copied().peekable();
         while let Some(byte) = bytes.next() {
             match byte {
-                b'\\' if bytes.peek().is_some_and(|b| [b':', b'\\'].contains(b)) => {
+                b'\\' if bytes.peek().is_some_and(|b| b":,\\".contains(b)) => {
                     path.extend(bytes.next());
                 }
                 b':' if path.is_empty() => {}
@@ -280,10 +280,10 @@ mod tests {
 
     #[test]
     fn layers_of_overlayfs() {
-        let options = b"rw,lowerdir=/l/a\\134:b:/l/c,upperdir=/up,workdir=/work".to_vec();
+        let options = b"rw,lowerdir=/l/a\\134:b\\134\\054:/l/c,upperdir=/up,workdir=/work".to_vec();
         let mount = Mount { fs_type: b"overlay".to_vec(), options, ..Mount::default() };
         let paths: Vec<_> = layers(&mount).into_iter().map(|b| b.path).collect();
-        assert_eq!(paths, [&b"/up"[..], b"/l/a:b", b"/l/c"]);
+        assert_eq!(paths, [&b"/up"[..], b"/l/a:b,", b"/l/c"]);
         let options = b"rw,lowerdir+=/x,lowerdir+=/y".to_vec();
         let mount = Mount { fs_type: b"overlay".to_vec(), options, ..Mount::default() };
         assert_eq!(layers(&mount).len(), 2);

@@ -126,18 +126,12 @@ impl AufsFix {
         if fix(self, &mut record)? { Ok(RawRecord::encode(&record)?) } else { Ok(raw) }
     }
 
-    /// A reference that does not say whose it is: of whoever sees a branch there.
-    fn anybody(&mut self, what: &str, file: &mut FileRef) -> bool {
-        let pids: Vec<Pid> = self.views.keys().copied().collect();
-        pids.into_iter().any(|pid| self.file(pid, what, file, None))
-    }
-
     fn open_file(&mut self, open: &mut OpenFile) -> bool {
         match &mut open.what {
             FileKind::Regular(file, _)
             | FileKind::Directory(file)
             | FileKind::Device(file, _)
-            | FileKind::Fifo(file) => self.anybody("open file", file),
+            | FileKind::Fifo(file) => self.file(open.pid, "open file", file, None),
             FileKind::Unix(socket) if socket.name.0.first() == Some(&b'/') => {
                 let path = socket.name.0.strip_suffix(b"\0").unwrap_or(&socket.name.0).to_vec();
                 let mut file = FileRef {
@@ -148,7 +142,7 @@ impl AufsFix {
                     mnt_id: None,
                     deleted: false,
                 };
-                let changed = self.anybody("socket", &mut file) && !file.deleted;
+                let changed = self.file(open.pid, "socket", &mut file, None) && !file.deleted;
                 if changed {
                     file.path.0.push(0);
                     socket.name = file.path;
@@ -190,9 +184,9 @@ impl Stage for AufsFix {
         } else if raw.is::<OpenFile>() {
             self.fixed(raw, |me, open: &mut OpenFile| Ok(me.open_file(open)))?
         } else if raw.is::<MappedFile>() {
-            let fix =
-                |me: &mut Self, m: &mut MappedFile| Ok(me.anybody("mapped file", &mut m.file));
-            self.fixed(raw, fix)?
+            self.fixed(raw, |me, mapped: &mut MappedFile| {
+                Ok(me.file(mapped.pid, "mapped file", &mut mapped.file, None))
+            })?
         } else {
             raw
         };

@@ -46,7 +46,7 @@ pub(super) fn describe(pid: u32, fd: u32, duplicate: OwnedFd, rules: SocketRules
     let all = fdinfo::octal(&info, "flags:");
     let mut gone = Vec::new();
     let what = if let Some(name) = link.strip_prefix(b"anon_inode:") {
-        anonymous(name, &info)
+        anonymous(name, &info, duplicate.as_fd())
             .ok_or_else(|| refuse("this kind of descriptor cannot be captured", ""))?
     } else if stat.file_type().is_socket() && all & O_PATH == 0 {
         sockets::socket(pid, stat.ino(), duplicate.as_fd(), rules)
@@ -118,9 +118,9 @@ fn named(pid: u32, link: &[u8], stat: &Metadata, info: &str) -> Result<FileKind,
     }
 }
 
-fn anonymous(name: &[u8], info: &str) -> Option<FileKind> {
+fn anonymous(name: &[u8], info: &str, fd: BorrowedFd<'_>) -> Option<FileKind> {
     match name {
-        b"[eventfd]" => eventfd::eventfd(info),
+        b"[eventfd]" => eventfd::eventfd(info, fd),
         b"[signalfd]" => signalfd::signalfd(info),
         b"[timerfd]" => timerfd::timerfd(info).map(FileKind::Timerfd),
         b"[eventpoll]" => epoll::epoll(info),
@@ -135,6 +135,8 @@ mod tests {
     #[test]
     fn fdinfo_of_anonymous_files() {
         let event = "pos:\t0\nflags:\t02\neventfd-count:               1f\neventfd-id: 3\neventfd-semaphore: 1\n";
+        let fd = std::io::stdin();
+        let anonymous = |name, info| anonymous(name, info, fd.as_fd());
         assert_eq!(anonymous(b"[eventfd]", event), Some(FileKind::Eventfd(31, true)));
         assert_eq!(
             anonymous(b"[signalfd]", "sigmask:\t0000000000000200\n"),

@@ -2,8 +2,63 @@
 
 use super::fdinfo::field;
 use floe_records::FileKind;
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
-pub(super) fn eventfd(info: &str) -> Option<FileKind> {
+/// `None` for an unknown form, or one whose counter is too full to be asked for its kind.
+pub(super) fn eventfd(info: &str, fd: BorrowedFd<'_>) -> Option<FileKind> {
     let count = u64::from_str_radix(field(info, "eventfd-count:"), 16).ok()?;
-    Some(FileKind::Eventfd(count, field(info, "eventfd-semaphore:") == "1"))
+    let semaphore = match field(info, "eventfd-semaphore:") {
+        "" => counts_down(fd, count).ok()?,
+        shown => shown == "1",
+    };
+    Some(FileKind::Eventfd(count, semaphore))
+}
+
+/// Whether a read takes one off (EFD_SEMAPHORE). Older kernels (6.1) do not show it: one is added, taken, and the
+/// counter put back. Whoever looks at the counter stands still meanwhile.
+fn counts_down(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
+    let add = |n: u64| nix::unistd::write(fd.as_fd(), &n.to_ne_bytes()).map(drop);
+    let take = || {
+        let mut taken = [0; 8];
+        nix::unistd::read(fd.as_fd(), &mut taken).map(|_| u64::from_ne_bytes(taken))
+    };
+    if count >= u64::MAX - 2 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    let extra = if count == 0 { 2 } else { 1 };
+    add(extra)?;
+    match take()? {
+        1 if extra == 2 => take().map(|_| true).map_err(Into::into),
+        1 => Ok(true),
+        _ if count == 0 => Ok(false),
+        _ => add(count).map(|()| false).map_err(Into::into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::eventfd::{EfdFlags, EventFd};
+
+    #[test]
+    fn the_kind_is_found_out_and_nothing_changes() {
+        for count in [0, 1, 2, 77, 1 << 40] {
+            for flag in [EfdFlags::empty(), EfdFlags::EFD_SEMAPHORE] {
+                let fd = EventFd::from_flags(flag | EfdFlags::EFD_NONBLOCK).unwrap();
+                fd.write(count).unwrap();
+                let info = format!("eventfd-count: {count:16x}\n");
+                let semaphore = flag == EfdFlags::EFD_SEMAPHORE;
+                let found = eventfd(&info, fd.as_fd());
+                assert_eq!(found, Some(FileKind::Eventfd(count, semaphore)));
+                if count > 0 {
+                    assert_eq!(fd.read().unwrap(), if semaphore { 1 } else { count });
+                }
+                let left = if semaphore && count > 1 { Ok(1) } else { Err(nix::Error::EAGAIN) };
+                assert_eq!(fd.read(), left);
+            }
+        }
+    }
 }

@@ -29,6 +29,7 @@ fn describe(pid: u32, vma: &Vma, file: &FileRef) -> Result<MappedFile> {
     let mut head = Vec::new();
     open.take(floe_elf::HEAD).read_to_end(&mut head).map_err(fail)?;
     Ok(MappedFile {
+        pid: Pid(pid),
         file: file.clone(),
         size: stat.size(),
         mtime_ns: stat.mtime() * 1_000_000_000 + stat.mtime_nsec(),

@@ -118,6 +118,6 @@ fn place(
         _ => {}
     }
     let (flags, pos, owner) = (found.flags, found.pos, found.owner);
-    captured.files.push(OpenFile { id, flags, pos, owner, what: found.what });
+    captured.files.push(OpenFile { id, pid, flags, pos, owner, what: found.what });
     Ok(id)
 }

@@ -64,7 +64,7 @@ pub(super) fn fifo(make: &mut Maker, file: &OpenFile, name: &FileRef) -> Result<
     let both = match make.fifos.remove(&pipe) {
         Some(both) => both,
         None => {
-            let both = make.path(file.id, name, OFlag::O_RDWR)?;
+            let both = make.path(file, name, OFlag::O_RDWR)?;
             super::pipe::fill(make, pipe, &both)?;
             both
         }
@@ -75,7 +75,7 @@ pub(super) fn fifo(make: &mut Maker, file: &OpenFile, name: &FileRef) -> Result<
 }
 
 fn open_as(make: &Maker, file: &OpenFile, name: &FileRef, kind: SFlag) -> Result<OwnedFd> {
-    let fd = make.path(file.id, name, flags(file))?;
+    let fd = make.path(file, name, flags(file))?;
     let stat = fstat(fd.as_fd()).map_err(|e| Error::new(format!("read {}", name.path), e))?;
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != kind {
         return Err(Error::because(format!("open {}", name.path), "it is of another kind now"));

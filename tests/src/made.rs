@@ -1,0 +1,88 @@
+//! Streams of processes that never lived.
+
+use floe_records::*;
+use floe_stream::Writer;
+
+/// Larger than any pid.
+pub const NOBODY: Pid = Pid(4_194_303);
+
+/// The first record.
+pub fn begin() -> Begin {
+    Begin {
+        format: FORMAT,
+        arch: "x86_64".into(),
+        page_size: 4096,
+        kernel: "6.1".into(),
+        boot_id: "x".into(),
+        writer: "test".into(),
+        root: NOBODY,
+        holder: Pid(4_194_302),
+        holder_start: 9,
+        realtime_ns: 1,
+        monotonic_ns: 2,
+        boottime_ns: 3,
+        xfeatures: 7,
+    }
+}
+
+/// A process with nothing special.
+pub fn process(pid: Pid) -> Process {
+    Process {
+        pid,
+        ppid: Pid(1),
+        pgid: pid,
+        sid: pid,
+        start_time: 5,
+        state: State::Alive,
+        exit_signal: 17,
+        personality: 0,
+        dumpable: 1,
+        child_subreaper: false,
+        thp_disabled: false,
+        oom_score_adj: 0,
+        tty_nr: 0,
+        tty_pgrp: -1,
+        namespaces: Vec::new(),
+    }
+}
+
+/// A file by its path.
+pub fn file(path: &[u8]) -> FileRef {
+    FileRef { path: path.into(), outside: false, dev: 1, ino: 2, mnt_id: None, deleted: false }
+}
+
+/// A private mapping of a file.
+pub fn mapping(start: u64, end: u64, path: &[u8]) -> Vma {
+    Vma {
+        start: Addr(start),
+        end: Addr(end),
+        prot: 5,
+        shared: false,
+        kind: VmaKind::File,
+        offset: 0,
+        file: Some(file(path)),
+        name: Some(path.into()),
+        flags: "rdexmrmwme".into(),
+    }
+}
+
+/// A stream of processes that have only mappings, then `behind`.
+pub fn stream<W: std::io::Write>(
+    out: W,
+    processes: &[(Pid, Vec<Vma>)],
+    behind: &[OpenFile],
+) -> floe_stream::Result<W> {
+    let mut out = Writer::new(out);
+    out.record(&begin())?;
+    for (pid, vmas) in processes {
+        out.record(&process(*pid))?;
+        for vmas in vmas.chunks(1024) {
+            out.record(&Vmas { pid: *pid, vmas: vmas.to_vec() })?;
+        }
+    }
+    out.record(&TreeEnd { processes: processes.len() as u32, threads: 0 })?;
+    for open in behind {
+        out.record(open)?;
+    }
+    out.end()
+}
