@@ -134,3 +134,11 @@ for place in $places; do
         clean
     done
 done
+
+# How many references aufsfix rewrites in a second.
+dir=$(mktemp -d /dev/shm/floe-bench.XXXXXX) pid=''
+count=1000000
+fixture-references $count "$dir"
+filter() { aufsfix --proc "$dir/proc" --sysfs "$dir/sysfs" < "$dir/stream" > /dev/null; }
+for ((round = 0; round < 3; round++)); do clock filter; echo "$took" >> "$dir/times"; done
+median "$dir/times" | awk -v n=$count '{ printf "aufsfix: %d references, %.0f a second\n", n, n / $1 }'

@@ -2,17 +2,7 @@
 
 use floe_records::*;
 use floe_stream::Writer;
-use floe_tests::made;
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
-
-fn tool(name: &str) -> PathBuf {
-    let exe = std::env::current_exe().expect("own path");
-    exe.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name)
-}
+use floe_tests::{made, run};
 
 /// A small stream of nobody: no pid of it exists.
 fn sample() -> Vec<u8> {
@@ -37,19 +27,6 @@ fn sample() -> Vec<u8> {
     out.record(&Pages { pid: Pid(4_194_303), addr: Addr(0x1000), len: 64 }).expect("write");
     out.bulk(&[5; 64]).expect("write");
     out.end().expect("write")
-}
-
-fn run(name: &str, args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(tool(name))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the tool starts");
-    // A tool that has seen enough does not read the rest.
-    let _ = child.stdin.take().expect("stdin").write_all(input);
-    child.wait_with_output().expect("the tool ends")
 }
 
 fn told(name: &str, args: &[&str], input: &[u8], what: &str) {

@@ -16,9 +16,9 @@ pub enum Decision {
 }
 
 /// Decides about a path that stands in `maps` (relative to the root of the process, without ` (deleted)`), where
-/// /proc/PID/map_files shows `link`. Without a fault both are the same; with it `link` lies in a branch. Some
+/// /proc/PID/map_files shows `link` (asked for only where it matters). Without a fault both are the same; with it `link` lies in a branch. Some
 /// kernels show the branch in both.
-pub fn decide(unions: &Unions, path: &[u8], link: Option<&[u8]>) -> Decision {
+pub fn decide(unions: &Unions, path: &[u8], link: impl FnOnce() -> Option<Vec<u8>>) -> Decision {
     match unions.place(path) {
         Place::Union(seen) => {
             return if seen == path { Decision::Keep } else { Decision::Rewrite(seen) };
@@ -26,12 +26,11 @@ pub fn decide(unions: &Unions, path: &[u8], link: Option<&[u8]>) -> Decision {
         Place::Nameless => return Decision::Nameless,
         Place::Elsewhere => {}
     }
-    let link = link.map(|link| link.strip_suffix(DELETED).unwrap_or(link));
-    match link.map(|link| unions.place(link)) {
-        // An orphan lives on without a name; a pseudo-link still has the one that maps shows.
-        Some(Place::Nameless) if link.is_some_and(|l| contains(l, b"/.wh..wh.orph/")) => {
-            Decision::Nameless
-        }
+    let Some(link) = link() else { return Decision::Keep };
+    let link = link.strip_suffix(DELETED).unwrap_or(&link);
+    // An orphan lives on without a name; a pseudo-link still has the one that maps shows.
+    match unions.place(link) {
+        Place::Nameless if contains(link, b"/.wh..wh.orph/") => Decision::Nameless,
         _ => Decision::Keep,
     }
 }

@@ -65,7 +65,9 @@ impl Unions {
                 if overlay { Some(layers(mount)) } else { aufs_branches(mount, sources)? };
             let Some(branches) = branches else {
                 let point = String::from_utf8_lossy(&mount.point);
-                let what = format!("the branches of the AUFS mount at {point} are not known");
+                let what = format!(
+                    "the branches of the AUFS mount at {point} are not known; list them with --branches"
+                );
                 return Err(io::Error::other(what));
             };
             stacks.push(Stack { mount: mount.clone(), branches });
@@ -90,14 +92,19 @@ impl Unions {
         place
     }
 
+    /// The union and the number of the branch that a path lies in; of several the longest.
+    pub fn branch_of(&self, path: &[u8]) -> Option<(&Stack, usize)> {
+        let all =
+            self.stacks.iter().flat_map(|stack| (0..stack.branches.len()).map(move |n| (stack, n)));
+        let holds = |(stack, n): &(&Stack, usize)| below(path, &stack.branches[*n].path).is_some();
+        all.filter(holds).max_by_key(|(stack, n)| stack.branches[*n].path.len())
+    }
+
     /// What hides a file of a branch from the union: a file of the same name in a branch above, a whiteout, an
     /// opaque directory. `exists` tells whether there is something at a path.
     pub fn hidden(&self, path: &[u8], exists: &dyn Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-        let found = self.stacks.iter().find_map(|stack| {
-            let at = stack.branches.iter().position(|b| below(path, &b.path).is_some())?;
-            Some((stack, at, below(path, &stack.branches[at].path)?))
-        });
-        let (stack, at, rest) = found?;
+        let (stack, at) = self.branch_of(path)?;
+        let rest = below(path, &stack.branches[at].path)?;
         stack.branches[..at].iter().find_map(|above| hides(&above.path, rest, exists))
     }
 

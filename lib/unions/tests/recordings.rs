@@ -54,10 +54,13 @@ fn check(dir: &Path, with_fault: bool) -> usize {
         } else {
             assert_eq!(unions.place(link), Place::Elsewhere, "{range}");
         }
-        assert_eq!(decide(&unions, want, Some(link)), Decision::Keep, "{range}");
+        assert_eq!(decide(&unions, want, || Some(link.to_vec())), Decision::Keep, "{range}");
         // A kernel that shows the branch everywhere.
         if with_fault {
-            assert_eq!(decide(&unions, link, Some(link)), Decision::Rewrite(want.to_vec()));
+            assert_eq!(
+                decide(&unions, link, || Some(link.to_vec())),
+                Decision::Rewrite(want.to_vec())
+            );
         }
         checked += 1;
     }

@@ -7,8 +7,10 @@ use crate::{
 use anyhow::{Context, Result};
 use floe_stream::{Item, Reader};
 use floe_toolkit::Stage;
-use floe_unions::{Decision, Place, decide};
+use floe_unions::{Decision, decide};
 use std::fs;
+
+const DELETED: &[u8] = b" (deleted)";
 
 /// Of a stream on standard input.
 pub fn stream(sources: Sources) -> Result<()> {
@@ -27,7 +29,7 @@ pub fn stream(sources: Sources) -> Result<()> {
     }
 }
 
-/// Of the mappings of one recorded process.
+/// Of one recorded process.
 pub fn recording(sources: &Sources) -> Result<()> {
     let maps = sources.proc.join("maps");
     let text = fs::read(&maps).with_context(|| format!("unable to read {}", maps.display()))?;
@@ -47,37 +49,55 @@ pub fn recording(sources: &Sources) -> Result<()> {
             println!("{said}");
         }
     }
+    for (name, path) in view.descriptors() {
+        println!("{}", reference(&view, &name, &path, None));
+    }
     Ok(())
 }
 
 fn mapping(view: &View, line: &[u8]) -> Option<String> {
     let path = &line[line.iter().position(|b| *b == b'/')?..];
-    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-    let path = floe_unions::below(path, &view.root).unwrap_or(path);
     let range = std::str::from_utf8(line.split(|b| *b == b' ').next()?).ok()?;
     let (start, end) = range.split_once('-')?;
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let link = view.link(hex(start)?, hex(end)?);
-    let name = String::from_utf8_lossy(path).into_owned();
-    let why = match (decide(&view.unions, path, link.as_deref()), &link) {
-        (Decision::Rewrite(seen), _) => {
-            format!("is in a branch, becomes {}", String::from_utf8_lossy(&seen))
-        }
-        (Decision::Nameless, _) => "has no name any more: its content travels".to_owned(),
-        (Decision::Keep, Some(link)) => match view.unions.place(link) {
-            Place::Elsewhere => "stays: both views agree".to_owned(),
-            _ => {
-                let link_name = String::from_utf8_lossy(link);
-                match view.unions.hidden(link, &|path| view.exists(path)) {
-                    Some(by) => format!(
-                        "is {link_name}, which {} hides now: its content travels",
-                        String::from_utf8_lossy(&by)
-                    ),
-                    None => format!("stays, though map_files shows {link_name}"),
-                }
-            }
-        },
-        (Decision::Keep, None) => "stays: map_files does not show it".to_owned(),
+    Some(reference(view, range, path, link.as_deref()))
+}
+
+/// One line: what the kernel reports, what the process sees, and why.
+fn reference(view: &View, name: &str, path: &[u8], link: Option<&[u8]>) -> String {
+    let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let gone = path.ends_with(DELETED);
+    let path = path.strip_suffix(DELETED).unwrap_or(path);
+    let path = match floe_unions::below(path, &view.root) {
+        Some(b"") => b"/",
+        Some(inner) => inner,
+        None => path,
     };
-    Some(format!("{range} {name}: {why}"))
+    let decision = decide(&view.unions, path, || link.map(<[u8]>::to_vec));
+    let link = link.map(|link| link.strip_suffix(DELETED).unwrap_or(link));
+    let reported = link.filter(|link| view.unions.branch_of(link).is_some()).unwrap_or(path);
+    let Some((stack, n)) = view.unions.branch_of(reported) else {
+        let removed = if gone { ", removed: its content travels" } else { "" };
+        return format!("{name}: {}: in no branch{removed}", show(path));
+    };
+    let (fs_type, point) = (show(&stack.mount.fs_type), show(&stack.mount.point));
+    let branch = format!("in branch {n} of the {fs_type} at {point}");
+    let (seen, agreed) = match &decision {
+        Decision::Nameless => {
+            return format!(
+                "{name}: {}: {branch}, and has no name: its content travels",
+                show(reported)
+            );
+        }
+        Decision::Rewrite(seen) => (&seen[..], ""),
+        Decision::Keep => (path, ", as maps shows it"),
+    };
+    let hidden = view.unions.hidden(reported, &|path| view.exists(path));
+    let hidden = match hidden {
+        _ if gone => ", removed: its content travels".to_owned(),
+        Some(by) => format!(", hidden by {} since it was mapped: its content travels", show(&by)),
+        None => String::new(),
+    };
+    format!("{name}: {} -> {}: {branch}{agreed}{hidden}", show(reported), show(seen))
 }

@@ -39,8 +39,15 @@ impl AufsFix {
     }
 
     /// One reference of a process; true when it was changed.
-    fn file(&mut self, pid: Pid, what: &str, file: &mut FileRef, link: Option<&[u8]>) -> bool {
+    fn file(
+        &mut self,
+        pid: Pid,
+        what: &str,
+        file: &mut FileRef,
+        range: Option<(u64, u64)>,
+    ) -> bool {
         let Some(view) = self.views.get(&pid) else { return false };
+        let link = || range.and_then(|(start, end)| view.link(start, end));
         let mut decision = decide(&view.unions, &file.path.0, link);
         // A process may well have opened the file of a branch by its own name.
         if decision != Decision::Keep && self.sources.is_live() && content::is_there(pid.0, file) {
@@ -60,9 +67,11 @@ impl AufsFix {
             }
         }
         if changed {
-            let new =
-                if file.deleted { "no name any more".to_owned() } else { file.path.to_string() };
-            self.told.push(format!("pid {pid}: {what}: {old} is in a branch: {new}"));
+            let new = match file.deleted {
+                true => "has no name: its content travels".to_owned(),
+                false => format!("-> {}: it is in a branch", file.path),
+            };
+            self.told.push(format!("pid {pid}: {what}: {old} {new}"));
         }
         changed
     }
@@ -75,17 +84,22 @@ impl AufsFix {
             }
             let Some(mut file) = vma.file.take() else { continue };
             let what = format!("{:x}-{:x}", vma.start.0, vma.end.0);
-            let view = self.views.get(&vmas.pid);
-            let link = view.and_then(|view| view.link(vma.start.0, vma.end.0));
-            changed |= self.file(vmas.pid, &what, &mut file, link.as_deref());
+            let range = (vma.start.0, vma.end.0);
+            changed |= self.file(vmas.pid, &what, &mut file, Some(range));
             let view = self.views.get(&vmas.pid);
             let on_union = view.is_some_and(|view| view.over(&file.path.0).is_some());
+            // Of a recording there is nothing to compare with, but it may tell what hides the mapped file now.
+            let hidden = || {
+                let view = view?;
+                view.unions.hidden(&view.link(range.0, range.1)?, &|path| view.exists(path))
+            };
             let nameless = file.deleted;
             vma.file = Some(file);
             let gone = nameless
-                || on_union
-                    && self.sources.is_live()
-                    && !content::is_what_is_mapped(vmas.pid.0, vma)?;
+                || match self.sources.is_live() {
+                    true => on_union && !content::is_what_is_mapped(vmas.pid.0, vma)?,
+                    false => hidden().is_some(),
+                };
             changed |= gone && self.carry(vmas.pid, &what, vma);
         }
         Ok(changed)
@@ -106,7 +120,7 @@ impl AufsFix {
             return false;
         }
         self.told.push(format!(
-            "pid {pid}: {what}: {name} leads to other content than what is mapped: its pages travel"
+            "pid {pid}: {what}: {name}: leads to other content than what is mapped: its content travels"
         ));
         let hint = "put aufsfix before dumpmem";
         self.lost.push(refusal("its pages must travel, and dumpmem has not known that", hint));

@@ -50,6 +50,8 @@ pub struct View {
     pub mounts: Vec<Mount>,
     /// The union mounts among them.
     pub unions: Unions,
+    /// Whether map_files is a list of links, and that list.
+    recorded: bool,
     links: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -71,6 +73,7 @@ impl View {
         if unions.stacks.is_empty() {
             return Ok(None);
         }
+        let recorded = !dir.join("map_files").is_dir();
         let links = table(&dir.join("map_files"));
         let root = match fs::read_link(dir.join("root")) {
             Ok(root) => root.into_os_string().into_vec(),
@@ -78,16 +81,31 @@ impl View {
                 table(&dir.join("links")).remove(&b"root"[..]).unwrap_or_else(|| b"/".to_vec())
             }
         };
-        Ok(Some(Self { dir, root, mounts, unions, links }))
+        Ok(Some(Self { dir, root, mounts, unions, recorded, links }))
     }
 
     /// What map_files shows for a range.
     pub fn link(&self, start: u64, end: u64) -> Option<Vec<u8>> {
         let name = format!("{start:x}-{end:x}");
-        match fs::read_link(self.dir.join("map_files").join(&name)) {
-            Ok(link) => Some(link.into_os_string().into_vec()),
-            Err(_) => self.links.get(name.as_bytes()).cloned(),
+        if self.recorded {
+            return self.links.get(name.as_bytes()).cloned();
         }
+        // Only AUFS shows a branch there.
+        let aufs = self.unions.stacks.iter().any(|stack| stack.mount.fs_type == b"aufs");
+        let path = self.dir.join("map_files").join(&name);
+        aufs.then(|| fs::read_link(path).ok())?.map(|link| link.into_os_string().into_vec())
+    }
+
+    /// Executable, working directory and descriptors of a recording: those that are paths.
+    pub fn descriptors(&self) -> Vec<(String, Vec<u8>)> {
+        let named = |file: &str, prefix: &'static str| {
+            let table = table(&self.dir.join(file)).into_iter();
+            let path = table.filter(|(name, path)| path.starts_with(b"/") && name != b"root");
+            path.map(move |(name, path)| {
+                (format!("{prefix}{}", String::from_utf8_lossy(&name)), path)
+            })
+        };
+        named("links", "").chain(named("fd", "fd ")).collect()
     }
 
     /// Whether there is something at a path, as the reader sees it; by the list of a recording that has one.
