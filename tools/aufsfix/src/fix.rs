@@ -63,6 +63,12 @@ impl AufsFix {
         if let Some(stack) = view.over(&file.path.0).filter(|_| !file.outside) {
             let union = view.record(stack);
             if !self.used.contains(&union) {
+                self.told.push(format!(
+                    "pid {pid}: stands on {} at {}, {} branches",
+                    union.fs_type,
+                    union.point,
+                    union.branches.len()
+                ));
                 self.used.push(union);
             }
         }

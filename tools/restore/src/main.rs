@@ -1,13 +1,14 @@
 //! See doc/restore.md.
 #![forbid(unsafe_code)]
 
+mod pidfile;
 mod pidns;
 mod read;
 
 use clap::Parser;
-use floe_plan::Step;
+use floe_plan::{Step, Tree};
 use floe_rebuild::{Opened, Wishes, Work};
-use floe_records::{Refusal, Refusals};
+use floe_records::{Pid, Refusal, Refusals};
 use floe_toolkit::Progress;
 use std::process::ExitCode;
 
@@ -57,18 +58,31 @@ fn run(args: &Args) -> anyhow::Result<()> {
         pidns::prepare()?;
     }
     let mut reader = floe_stream::Reader::new(floe_toolkit::input()?);
-    let (tree, mut next) = match read::metadata(&mut reader) {
+    let (tree, bulk) = match read::metadata(&mut reader) {
         Ok(read) => read,
         Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
     };
     anyhow::ensure!(reader.sealed(), "the metadata has no checksum");
     let (steps, hole) = floe_plan::plan(&tree, &floe_rebuild::own_ranges()?)?;
     if args.plan {
-        for step in &steps {
-            println!("{step}");
-        }
+        steps.iter().for_each(|step| println!("{step}"));
         return Ok(());
     }
+    foreign(&tree)?;
+    let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
+    build(args, &tree, &steps, hole, &mut reader, bulk)?;
+    rebuilt.keep();
+    drop(reader);
+    let root = tree.root().map_or(0, |process| process.pid.0);
+    match ready {
+        Some(ready) => pidns::inside(ready, root, args.detach),
+        None if args.detach => Ok(()),
+        None => wait(root as i32),
+    }
+}
+
+/// What of this system stands in the way: another vdso, pids that are taken.
+fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
     let mut say = |pid, object: &str, problem: String| {
         no.push(Refusal { pid: Some(pid), object: object.into(), problem, hint: String::new() });
@@ -82,22 +96,33 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let tids = tree.threads.iter().map(|t| t.tid.0).chain(tree.processes.iter().map(|p| p.pid.0));
     for tid in tids.collect::<std::collections::BTreeSet<_>>() {
         if let Ok(comm) = std::fs::read_to_string(format!("/proc/{tid}/comm")) {
-            say(floe_records::Pid(tid), "process id", format!("is taken by {}", comm.trim()));
+            say(Pid(tid), "process id", format!("is taken by {}", comm.trim()));
         }
     }
-    if !no.is_empty() {
-        return Err(Refusals(no).into());
-    }
-    let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
+    if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
+}
+
+/// From the first process to the release of them all. Where it fails nothing is left.
+fn build(
+    args: &Args,
+    tree: &Tree,
+    steps: &[Step],
+    hole: u64,
+    reader: &mut floe_stream::Reader<floe_toolkit::Input>,
+    mut bulk: Option<floe_stream::RawRecord>,
+) -> anyhow::Result<()> {
+    let total = reader.get_mut().file().metadata().ok().filter(|about| about.is_file());
+    let total = total.map(|about| about.len());
     let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone() };
-    let mut open = Opened::new(&tree, &wishes)?;
-    let mut work = Work::new(&tree, &open, hole);
-    for step in &steps {
+    let mut open = Opened::new(tree, &wishes)?;
+    // In a pid namespace of its own the tree has another pid outside, which the outside writes.
+    let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
+    let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, tree)).transpose()?;
+    let mut work = Work::new(tree, &open, hole);
+    for step in steps {
         if *step == Step::Fill {
-            let total = reader.get_mut().file().metadata().ok().filter(|about| about.is_file());
-            let total = total.map(|about| about.len());
             let mut progress = Progress::new("restore", total, args.progress_fd)?;
-            read::bulk(&mut reader, &mut next, &work, &open, &mut progress)?;
+            read::bulk(reader, &mut bulk, &work, &open, &mut progress)?;
             progress.finish();
             open.seal()?;
         }
@@ -105,18 +130,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     drop(work);
     open.keep();
-    rebuilt.keep();
-    let root = tree.root().map_or(0, |p| p.pid.0);
-    if let Some(ready) = ready {
-        drop((reader, open));
-        return pidns::inside(ready, root, args.detach);
+    if let Some(pidfile) = pidfile {
+        pidfile.keep();
     }
-    if let Some(path) = &args.pidfile {
-        std::fs::write(path, format!("{root}\n"))?;
-    }
-    drop(reader);
-    drop(open);
-    if args.detach { Ok(()) } else { wait(root as i32) }
+    Ok(())
 }
 
 /// Waits for the root task, and for whoever else is left to us; its status is ours.
