@@ -105,8 +105,19 @@ fn sleep_is_captured_and_sleeps_on() {
 
 #[test]
 fn a_tree_with_a_zombie_is_whole() {
-    let script = "sleep 50 & sleep 51 & (exit 3) & echo ready; exec sleep 52";
+    // Dead only after the exec: bash itself would wait for it.
+    let script = "sleep 50 & sleep 51 & (sleep 0.3; exit 3) & echo ready; exec sleep 52";
     let target = Target::start("bash", &["-c", script]);
+    let children = format!("/proc/{0}/task/{0}/children", target.pid());
+    let is_dead = |pid: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.contains(") Z ")
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !std::fs::read_to_string(&children).is_ok_and(|all| all.split(' ').any(is_dead)) {
+        assert!(Instant::now() < deadline, "no child has died");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let output = freeze(&[&target.pid()]);
     assert!(output.status.success(), "{}", stderr(&output));
     let all = records(&output.stdout);
