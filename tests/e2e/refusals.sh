@@ -31,17 +31,34 @@ expect_exit 5 setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all
 grep -q CAP_ stderr || fail "$(cat stderr)"
 rm -f /tmp/freeze.$$
 
-# Two blockers at once, both named, the target untouched.
+# Three blockers at once, all named, the target untouched.
 python3 -c '
-import ctypes, time
+import ctypes, fcntl, os, time
+fcntl.fcntl(os.open("leased", os.O_RDONLY | os.O_CREAT), fcntl.F_SETLEASE, fcntl.F_RDLCK)
 libc = ctypes.CDLL(None)
 print(libc.inotify_init(), libc.fanotify_init(0, 0), libc.syscall(425, 4, ctypes.create_string_buffer(120)), flush=True)
 time.sleep(100)' > blockers & blocked=$!
 until_true 5 test -s blockers
 expect_exit 3 freeze "$blocked" -- cat
-grep -q inotify stderr || fail "$(cat stderr)"
+grep -q inotify stderr && grep -q lease stderr || fail "$(cat stderr)"
 [[ $(awk '/^State/ { print $2 }' "/proc/$blocked/status") == S ]] || fail "touched"
 kill "$blocked" "$pid"
+
+# Somebody else has the lock by now.
+start log python3 -c '
+import fcntl, os, time
+fcntl.flock(os.open("lock", os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+time.sleep(100)'
+until_true 5 test -e lock
+checkpoint_kill "$pid" locked
+flock lock sleep 20 & holder=$!
+until_true 5 bash -c '! flock -n lock true'
+expect_exit 3 restore --detach < locked
+grep -q 'it is locked' stderr || fail "$(cat stderr)"
+pkill -x sleep; wait "$holder" || true
+restore_detached locked
+! flock -n lock true || fail "the lock did not come back"
+kill -9 "$pid"
 
 # The stream never goes to a terminal, and a damaged one is told apart.
 head -c 100 /dev/urandom > rubbish

@@ -101,6 +101,7 @@ resources! {
     fifo,
     identity,
     inet,
+    locks,
     memory,
     nameless,
     signalfd,

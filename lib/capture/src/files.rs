@@ -8,6 +8,7 @@ mod epoll;
 mod eventfd;
 mod fdinfo;
 mod inet;
+mod locks;
 mod mapped;
 mod pipes;
 mod signalfd;
@@ -16,6 +17,7 @@ mod table;
 mod timerfd;
 mod unix;
 
+pub(crate) use locks::locks;
 pub use mapped::mapped_files;
 pub use pipes::queued;
 pub use sockets::SocketRules;

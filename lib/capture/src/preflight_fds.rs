@@ -36,6 +36,10 @@ pub(crate) fn check(pid: u32, rules: SocketRules, out: &mut Vec<Refusal>) -> Res
         } else {
             Some(kind)
         };
+        let problem = problem.or_else(|| {
+            let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+            files::locks(&info).err().map(|problem| (problem.to_owned(), ""))
+        });
         if let Some((problem, hint)) = problem {
             out.push(refusal(pid, &format!("fd {fd} ({link})"), &problem, hint));
         }

@@ -36,6 +36,7 @@ names!(
     FdTable,
     PipeData,
     SocketQueue,
+    Locks,
     Pages,
     ObjectData,
 );

@@ -40,6 +40,8 @@ pub struct Tree {
     pub files: BTreeMap<FileId, OpenFile>,
     /// By process.
     pub fds: BTreeMap<Pid, Vec<Fd>>,
+    /// File locks.
+    pub locks: Vec<Locks>,
     /// Contents of pipes by inode: capacity and bytes.
     pub pipes: BTreeMap<ObjectId, (u32, Vec<u8>)>,
     /// What is queued in UNIX sockets by inode: lengths of the messages, and all their bytes.

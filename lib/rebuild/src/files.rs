@@ -6,6 +6,7 @@ mod epoll;
 mod eventfd;
 mod external;
 mod inet;
+mod locks;
 mod named;
 mod object;
 mod owner;
@@ -16,6 +17,7 @@ mod sockets;
 mod timerfd;
 mod unix;
 
+pub(crate) use locks::take as take_lock;
 pub(crate) use place::Places;
 
 use floe_plan::Tree;

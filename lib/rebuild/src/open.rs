@@ -86,6 +86,15 @@ impl<'a> Opened<'a> {
                 Err(e) => say(None, tree.describe(file.id), e),
             }
         }
+        for held in &tree.locks {
+            let fd = tree.fds.get(&held.pid).and_then(|fds| fds.iter().find(|fd| fd.fd == held.fd));
+            let Some(open) = fd.and_then(|fd| me.files.get(&fd.file)) else { continue };
+            for lock in &held.locks {
+                if let Err(e) = crate::files::take_lock(open, lock) {
+                    say(Some(held.pid), format!("fd {}", held.fd), e);
+                }
+            }
+        }
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
     }
 

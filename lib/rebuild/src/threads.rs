@@ -11,6 +11,7 @@ impl Work<'_> {
         self.protect(pid)?;
         self.limits(pid)?;
         self.owners(pid)?;
+        self.posix_locks(pid)?;
         let tree = self.tree;
         for thread in tree.threads.iter().filter(|t| t.pid == pid) {
             self.registered(thread)?;

@@ -85,6 +85,9 @@ impl Stage for DumpFs {
         for table in &self.captured.tables {
             out.record(table)?;
         }
+        for locks in &self.captured.locks {
+            out.record(locks)?;
+        }
         self.queues(out)
     }
 

@@ -1,8 +1,8 @@
 //! One descriptor: what /proc/PID/fdinfo and a duplicate say of it.
 
-use super::{epoll, eventfd, fdinfo, signalfd, sockets, timerfd};
+use super::{epoll, eventfd, fdinfo, locks::locks, signalfd, sockets, timerfd};
 use crate::{Error, Result, files::SocketRules, fs};
-use floe_records::{Bytes, FileKind, FileRef, ObjectId, Refusal};
+use floe_records::{Bytes, FileKind, FileRef, Lock, ObjectId, Refusal};
 use floe_sys::{owner_ex, owner_signal};
 use std::fs::Metadata;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,6 +20,7 @@ pub(super) struct Found {
     pub pos: u64,
     pub owner: Option<(i32, u32, i32)>,
     pub what: FileKind,
+    pub locks: Vec<Lock>,
     /// The path a file without a name once had.
     pub gone: Vec<u8>,
     pub duplicate: OwnedFd,
@@ -62,6 +63,7 @@ pub(super) fn describe(pid: u32, fd: u32, duplicate: OwnedFd, rules: SocketRules
         }
         what
     };
+    let locks = locks(&info).map_err(|problem| refuse(problem, ""))?;
     let owner = if all & O_PATH == 0 { owner(duplicate.as_fd())? } else { None };
     Ok(Found {
         key: (stat.dev(), stat.ino()),
@@ -70,6 +72,7 @@ pub(super) fn describe(pid: u32, fd: u32, duplicate: OwnedFd, rules: SocketRules
         pos: fdinfo::decimal(&info, "pos:"),
         owner,
         what,
+        locks,
         gone,
         duplicate,
     })

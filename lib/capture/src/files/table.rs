@@ -20,6 +20,8 @@ pub struct Captured {
     pub files: Vec<OpenFile>,
     /// A table for each process.
     pub tables: Vec<FdTable>,
+    /// File locks.
+    pub locks: Vec<Locks>,
     /// A duplicate of a reading end of each pipe whose contents are the tree's.
     pub pipes: BTreeMap<ObjectId, OwnedFd>,
     /// A duplicate of each UNIX socket whose queue is the tree's, by inode.
@@ -46,10 +48,18 @@ pub fn capture(pids: &[Pid], rules: SocketRules) -> Result<Captured> {
         for fd in numbers(pid.0)? {
             let duplicate = pidfd_getfd(handle.as_fd(), fd as i32)?;
             match describe(pid.0, fd, duplicate, rules) {
-                Ok(found) => {
+                Ok(mut found) => {
                     let cloexec = found.cloexec;
+                    let mut locks = std::mem::take(&mut found.locks);
+                    let known = captured.files.len();
                     let file = place(&mut captured, &mut seen, *pid, fd, found)?;
                     fds.push(Fd { fd: FdNum(fd), file, cloexec });
+                    // Those of a description show on each of its descriptors.
+                    let first = captured.files.len() > known;
+                    locks.retain(|lock| first || lock.kind == LockKind::Posix);
+                    if !locks.is_empty() {
+                        captured.locks.push(Locks { pid: *pid, fd: FdNum(fd), locks });
+                    }
                 }
                 Err(crate::Error::Refused(Refusals(more))) => refusals.extend(more),
                 Err(error) => return Err(error),
