@@ -18,6 +18,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// Bulk passes in pieces of this.
 const PIECE: usize = 256 << 10;
+/// Most of what is written together with a piece that it stands before.
+const ROOM: usize = 64 << 10;
 /// Threads that write an image (more would only wait for the lock of the inode), and buffers before them.
 const WRITERS: usize = 1;
 const BUFFERS: usize = 8;
@@ -83,20 +85,20 @@ pub fn pack_file<R: Read>(
         Ok(())
     };
     let (packer, mut metadata, late) =
-        floe_crew::run(WRITERS, BUFFERS, PIECE, put, |crew: &Crew<'_, u64>| {
-            first_pass(reader, file, &mut |packer, reader, len| {
+        floe_crew::run(WRITERS, BUFFERS, PIECE + ROOM, put, |crew: &Crew<'_, u64>| {
+            first_pass(reader, Ahead::default(), &mut |packer, reader, len| {
                 tick(len);
                 packer.bulk_by(crew, reader, len)
             })
         })?;
     if late.is_empty() {
-        packer.finish()?;
+        let (offset, rest) = packer.finish()?.take();
+        file.write_all_at(&rest, offset)?;
         return Ok(Ready { temp, target: target.to_owned(), sync });
     }
     // A stage wrote metadata behind bulk: the order is put right by a second pass.
     metadata.extend(late);
-    let entries = packer.entries.clone();
-    packer.finish()?;
+    let entries = packer.entries;
     let second = Temp::new(target, "-2")?;
     let mut packer = Packer::new(second.file(), &mut metadata)?;
     for entry in &entries {
@@ -205,6 +207,33 @@ fn pieces(
     Ok(())
 }
 
+/// What stands between two bulk strings, until it is written together with the next one: two threads that write
+/// wait for each other.
+#[derive(Default)]
+struct Ahead {
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ahead {
+    /// Where it belongs, and what it is.
+    fn take(&mut self) -> (u64, Vec<u8>) {
+        let offset = self.offset;
+        self.offset += self.bytes.len() as u64;
+        (offset, std::mem::take(&mut self.bytes))
+    }
+}
+
+impl Write for Ahead {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The bulk part of an image while it is written.
 struct Packer<W: Write> {
     out: Writer<W>,
@@ -270,32 +299,6 @@ impl<W: Write> Packer<W> {
         Ok(())
     }
 
-    /// A bulk string that others put into place.
-    fn bulk_by<R: Read>(
-        &mut self,
-        crew: &Crew<'_, u64>,
-        reader: &mut Reader<R>,
-        len: u64,
-    ) -> Result<()>
-    where
-        W: io::Seek,
-    {
-        let offset = self.head(len)?;
-        let mut done = 0;
-        while done < len {
-            let mut buffer = crew.buffer()?;
-            let piece = (len - done).min(buffer.len() as u64) as usize;
-            reader.read_bulk(&mut buffer[..piece])?;
-            crew.give(offset + done, buffer, piece)?;
-            done += piece as u64;
-        }
-        self.out.bulk_elsewhere(reader.bulk_digest())?;
-        if let Some(entry) = self.entries.last_mut() {
-            entry.1.push((offset, len, self.out.bulk_digest()));
-        }
-        Ok(())
-    }
-
     /// A record with its bulk from another image.
     fn copy(&mut self, from: &File, entry: &Entry) -> Result<()> {
         self.record(RawRecord::parse(&entry.0.0, 0)?)?;
@@ -318,5 +321,46 @@ impl<W: Write> Packer<W> {
         }
         self.out.raw(&index_at(offset, digest.digest()))?;
         Ok(self.out.end()?)
+    }
+}
+
+impl Packer<Ahead> {
+    /// A bulk string that others put into place, with what stands before it.
+    fn bulk_by<R: Read>(
+        &mut self,
+        crew: &Crew<'_, u64>,
+        reader: &mut Reader<R>,
+        len: u64,
+    ) -> Result<()> {
+        let content = self.head(len)?;
+        let (mut offset, before) = self.out.sink()?.take();
+        let (long, short) = before.split_at(before.len() - before.len() % ROOM);
+        for chunk in long.chunks(ROOM) {
+            let mut buffer = crew.buffer()?;
+            buffer[..ROOM].copy_from_slice(chunk);
+            crew.give(offset, buffer, ROOM)?;
+            offset += ROOM as u64;
+        }
+        let mut used = short.len();
+        let mut buffer = crew.buffer()?;
+        buffer[..used].copy_from_slice(short);
+        loop {
+            let left = content + len - offset - used as u64;
+            let piece = left.min(PIECE as u64) as usize;
+            reader.read_bulk(&mut buffer[used..used + piece])?;
+            crew.give(offset, buffer, used + piece)?;
+            offset += (used + piece) as u64;
+            if left == piece as u64 {
+                break;
+            }
+            used = 0;
+            buffer = crew.buffer()?;
+        }
+        self.out.bulk_elsewhere(reader.bulk_digest());
+        self.out.sink()?.offset = offset;
+        if let Some(entry) = self.entries.last_mut() {
+            entry.1.push((content, len, self.out.bulk_digest()));
+        }
+        Ok(())
     }
 }

@@ -2,25 +2,8 @@
 use floe_image::{Error, Image, open, pack, pack_file, unpack, verify};
 use floe_records::*;
 use floe_stream::{Item, Reader, Writer};
+use floe_tests::made::begin;
 use std::{fs::File, io::Write, path::Path};
-
-fn begin() -> Begin {
-    Begin {
-        format: FORMAT,
-        arch: "x86_64".into(),
-        page_size: 4096,
-        kernel: "6.1".into(),
-        boot_id: "x".into(),
-        writer: "test".into(),
-        root: Pid(7),
-        holder: Pid(8),
-        holder_start: 9,
-        realtime_ns: 1,
-        monotonic_ns: 2,
-        boottime_ns: 3,
-        xfeatures: 7,
-    }
-}
 
 /// A stream; `late` puts metadata behind the bulk.
 fn stream(late: bool) -> Vec<u8> {

@@ -97,22 +97,21 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Leaves room for the whole of the announced bulk string, which somebody else puts there.
+    /// Counts the whole of the announced bulk string, which somebody else puts behind what was written so far.
     /// `digest` is the XXH3-64 of its content.
-    pub fn bulk_elsewhere(&mut self, digest: u64) -> Result<()>
-    where
-        W: io::Seek,
-    {
-        self.flush()?;
+    pub fn bulk_elsewhere(&mut self, digest: u64) {
         let len = std::mem::take(&mut self.left);
-        let skipped = self.out.get_mut().seek(io::SeekFrom::Current(len as i64));
-        self.latch(skipped.map(drop))?;
         self.at += len;
         if len > 0 {
             self.digest = digest;
             self.tally.finish_bulk(self.bulk, digest);
         }
-        Ok(())
+    }
+
+    /// Everything written so far is with it then.
+    pub fn sink(&mut self) -> Result<&mut W> {
+        self.flush()?;
+        Ok(self.out.get_mut())
     }
 
     /// Writes End and flushes: the receipt that all work has succeeded.

@@ -1,25 +1,8 @@
 //! The law of the stream: any record goes out and comes back, and damage of any kind is told.
 use floe_records::*;
 use floe_stream::{Error, Item, Reader, Writer};
+use floe_tests::made::begin;
 use proptest::prelude::*;
-
-fn begin() -> Begin {
-    Begin {
-        format: FORMAT,
-        arch: "x86_64".into(),
-        page_size: 4096,
-        kernel: "6.1".into(),
-        boot_id: "x".into(),
-        writer: "test".into(),
-        root: Pid(7),
-        holder: Pid(8),
-        holder_start: 9,
-        realtime_ns: 1,
-        monotonic_ns: 2,
-        boottime_ns: 3,
-        xfeatures: 7,
-    }
-}
 
 fn sample() -> Vec<u8> {
     let mut out = Writer::new(Vec::new());

@@ -100,6 +100,15 @@ pub fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<u
     check(n as i64).map(|n| n as usize)
 }
 
+/// Puts the pages of `bytes` into a pipe without a copy (vmsplice(2)); says how many bytes it took. Until they have
+/// been read, a reader sees what is written to them later.
+pub fn vmsplice(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: the kernel only reads the memory, and keeps the pages themselves, not the addresses.
+    let n = unsafe { libc::vmsplice(pipe.as_raw_fd(), &part, 1, 0) };
+    check(n as i64).map(|n| n as usize)
+}
+
 /// A nameless file in memory; `flags` are MFD_*.
 pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd> {
     // SAFETY: the name ends with NUL.

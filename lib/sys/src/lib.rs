@@ -21,7 +21,7 @@ pub use error::{Error, Result};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, flock_try_exclusive, flock_unlock, memfd_create,
     owner_ex, owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags,
-    start_writeback, status_flags, tee,
+    start_writeback, status_flags, tee, vmsplice,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{

@@ -9,7 +9,7 @@ use rustix::{
 use std::{
     fs::File,
     io::{self, IsTerminal, Read, Write},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// Standard input, from which a stream comes.
@@ -61,6 +61,19 @@ impl Output {
     /// The file behind it.
     pub fn file(&self) -> &File {
         &self.0
+    }
+}
+
+impl Output {
+    /// Puts pages into the pipe without a copy; says how many bytes it took.
+    pub(crate) fn lend(&self, bytes: &[u8]) -> io::Result<usize> {
+        patient(self.0.as_fd(), PollFlags::OUT, || floe_sys::vmsplice(self.0.as_fd(), bytes))
+    }
+}
+
+impl From<OwnedFd> for Output {
+    fn from(fd: OwnedFd) -> Self {
+        Self(File::from(fd))
     }
 }
 

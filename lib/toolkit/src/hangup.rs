@@ -31,12 +31,17 @@ fn pipe(out: BorrowedFd<'_>) -> io::Result<()> {
         }
         pause = (pause * 2).min(20_000_000);
     }
+    if read_by_floe(out)? {
+        while !hung_up(out, PollFlags::empty(), None)? {}
+    }
+    Ok(())
+}
+
+/// Whether a floe tool reads this pipe, by now.
+pub fn read_by_floe(out: BorrowedFd<'_>) -> io::Result<bool> {
     match flock(out, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(Errno::WOULDBLOCK) => {
-            while !hung_up(out, PollFlags::empty(), None)? {}
-            Ok(())
-        }
+        Ok(()) => flock(out, FlockOperation::Unlock).map(|()| false).map_err(Into::into),
+        Err(Errno::WOULDBLOCK) => Ok(true),
         Err(e) => Err(e.into()),
     }
 }

@@ -7,6 +7,7 @@ mod exit;
 mod filter;
 mod hangup;
 mod held;
+mod lend;
 mod progress;
 
 pub use ends::{Input, Output, hang_up, input, output};
@@ -14,4 +15,5 @@ pub use exit::{Exit, NotPermitted, Usage, main};
 pub use filter::{Out, Stage, explained, filter};
 pub use hangup::wait as wait_for_hangup;
 pub use held::Held;
+pub use lend::Lender;
 pub use progress::Progress;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use floe_capture::memory::{Scanner, carried, contents, describe};
 use floe_records::{Addr, Object, ObjectData, ObjectId, Pages, Pid, Vma, VmaKind, Vmas};
 use floe_stream::RawRecord;
-use floe_toolkit::{Out, Progress, Stage};
+use floe_toolkit::{Lender, Out, Progress, Stage};
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs::File;
 use std::ops::Range;
@@ -12,8 +12,6 @@ use std::os::unix::fs::FileExt;
 
 const PAGE: usize = 4096;
 static ZERO: [u8; PAGE] = [0; PAGE];
-/// Longest run, bytes: it stays in the L2 cache between reading and writing.
-const RUN: usize = 256 << 10;
 
 /// What has been seen of the tree so far.
 pub struct DumpMem {
@@ -34,39 +32,41 @@ impl DumpMem {
         progress: &mut Progress,
         runs: &[(Pid, Range<u64>)],
     ) -> Result<()> {
-        let mut buffer = vec![0; RUN];
+        let mut lender = Lender::default();
         for (pid, run) in runs {
             let mut at = run.start;
             while at < run.end {
-                let piece = &mut buffer[..(run.end - at).min(RUN as u64) as usize];
+                let piece = piece(lender.buffer(), run.end - at);
+                let len = piece.len() as u64;
                 floe_sys::read_memory(pid.0 as i32, at, piece)?;
                 for part in nonzero(piece) {
                     let len = part.len() as u32;
                     out.record(&Pages { pid: *pid, addr: Addr(at + part.start as u64), len })?;
-                    out.bulk(&piece[part])?;
+                    lender.bulk(out, part)?;
                 }
-                at += piece.len() as u64;
-                progress.add(piece.len() as u64);
+                at += len;
+                progress.add(len);
             }
         }
         Ok(())
     }
 
     fn contents(&self, out: &mut Out, progress: &mut Progress) -> Result<()> {
-        let mut buffer = vec![0; RUN];
+        let mut lender = Lender::default();
         for (object, file) in self.objects.values() {
             for run in contents(file, object.size)? {
                 let mut offset = run.start;
                 while offset < run.end {
-                    let piece = &mut buffer[..(run.end - offset).min(RUN as u64) as usize];
+                    let piece = piece(lender.buffer(), run.end - offset);
+                    let len = piece.len() as u64;
                     file.read_exact_at(piece, offset).context("unable to read a nameless file")?;
                     for part in nonzero(piece) {
                         let (offset, len) = (offset + part.start as u64, part.len() as u32);
                         out.record(&ObjectData { id: object.id, offset, len })?;
-                        out.bulk(&piece[part])?;
+                        lender.bulk(out, part)?;
                     }
-                    offset += piece.len() as u64;
-                    progress.add(piece.len() as u64);
+                    offset += len;
+                    progress.add(len);
                 }
             }
         }
@@ -123,6 +123,12 @@ impl Stage for DumpMem {
         progress.finish();
         Ok(())
     }
+}
+
+/// As much of a buffer as is wanted.
+fn piece(buffer: &mut [u8], wanted: u64) -> &mut [u8] {
+    let len = wanted.min(buffer.len() as u64) as usize;
+    &mut buffer[..len]
 }
 
 /// What of a mapping can be read: behind the end of its file there is nothing.
