@@ -95,6 +95,7 @@ mod tests {
     fn passes(floe: bool) {
         let (from, to) = pipe().unwrap();
         let (from, to) = (OwnedFd::from(from), OwnedFd::from(to));
+        floe_sys::set_pipe_size(to.as_fd(), LARGEST_PIPE).unwrap();
         if floe {
             floe_sys::flock_shared(from.as_fd()).unwrap();
         }
