@@ -104,6 +104,7 @@ resources! {
     locks,
     memory,
     nameless,
+    removed,
     signalfd,
     signals,
     timerfd,

@@ -3,7 +3,7 @@
 use crate::{
     Error, Result,
     files::SocketRules,
-    preflight_fds,
+    fs, preflight_fds,
     proc::{self, Stat, Status},
     process::namespace,
     vmas,
@@ -145,7 +145,21 @@ fn one(pid: u32, rules: SocketRules, out: &mut Vec<Refusal>) -> Result<()> {
         out.push(refusal(pid, "the program", "32-bit programs cannot be captured", ""));
     }
     threads(pid, out);
-    out.extend(vmas::layout(pid)?.refusals);
+    let layout = vmas::layout(pid)?;
+    out.extend(layout.refusals);
+    if fs::link(pid, "root").is_ok_and(|root| root.deleted) {
+        out.push(refusal(pid, "root", "it was removed", ""));
+    }
+    if let Ok(exe) = fs::link(pid, "exe")
+        && exe.deleted
+        && !layout
+            .vmas
+            .iter()
+            .filter_map(|vma| vma.file.as_ref())
+            .any(|file| file.deleted && (file.dev, file.ino) == (exe.dev, exe.ino))
+    {
+        out.push(refusal(pid, "the program", "its file was removed, and it is not mapped", ""));
+    }
     preflight_fds::check(pid, rules, out)
 }
 

@@ -12,6 +12,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
     os::unix::fs::MetadataExt,
     path::PathBuf,
+    sync::{PoisonError, RwLock},
 };
 
 /// What a user may ask of a restore.
@@ -34,18 +35,28 @@ pub struct Opened<'a> {
     maps: HashMap<(Pid, Bytes, bool), OwnedFd>,
     /// Nameless files that nobody may map for writing.
     readable: BTreeMap<ObjectId, OwnedFd>,
+    /// Removed executables until they are filled: a program cannot run from what is open for writing.
+    writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
 }
 
 impl<'a> Opened<'a> {
     /// Opens all; every refusal at once.
     pub fn new(tree: &'a Tree, wishes: &'a Wishes) -> Result<Self, Refusals> {
         let mut no = Vec::new();
-        let mut say = |pid, object, e: Error| {
-            no.push(Refusal { pid, object, problem: e.to_string(), hint: String::new() });
+        let refusal = |pid, object, e: Error| Refusal {
+            pid,
+            object,
+            problem: e.to_string(),
+            hint: String::new(),
         };
         let places = Places::open(tree, &wishes.root, &mut |pid, object, e| {
-            say(Some(pid), object, e);
+            no.push(refusal(Some(pid), object, e));
         });
+        if !no.is_empty() {
+            // Whatever else there is would follow from it.
+            return Err(Refusals(no));
+        }
+        let mut say = |pid, object, e| no.push(refusal(pid, object, e));
         let make = Maker::new(tree, places, &wishes.inherit, &mut |object, e| say(None, object, e));
         let mut me = Self {
             base: base(tree),
@@ -55,31 +66,36 @@ impl<'a> Opened<'a> {
             exes: BTreeMap::new(),
             maps: HashMap::new(),
             readable: BTreeMap::new(),
+            writers: RwLock::default(),
         };
+        me.fill_in(tree, &mut say);
+        if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
+    }
+
+    fn fill_in(&mut self, tree: &Tree, say: &mut dyn FnMut(Option<Pid>, String, Error)) {
         for (&pid, mm) in &tree.mm {
-            match me.path(pid, &mm.exe, OFlag::O_RDONLY) {
-                Ok(fd) => drop(me.exes.insert(pid, fd)),
-                Err(e) => say(Some(pid), "executable".into(), e),
+            if let Err(e) = self.executable(pid, &mm.exe) {
+                say(Some(pid), "executable".into(), e);
             }
         }
         for (&pid, vmas) in &tree.vmas {
             for vma in vmas {
-                if let Err(e) = me.map(tree, pid, vma) {
+                if let Err(e) = self.map(tree, pid, vma) {
                     say(Some(pid), format!("{:x}-{:x}", vma.start.0, vma.end.0), e);
                 }
             }
         }
         for file in tree.files.values() {
-            match me.make.file(file).and_then(|fd| high(me.base, fd)) {
-                Ok(fd) => drop(me.files.insert(file.id, fd)),
+            match self.make.file(file).and_then(|fd| high(self.base, fd)) {
+                Ok(fd) => drop(self.files.insert(file.id, fd)),
                 Err(e) => say(None, tree.describe(file.id), e),
             }
         }
         for fd in tree.fds.values().flatten() {
             let Some(file) = tree.files.get(&fd.file) else { continue };
-            match me.make.standard(file, fd.fd) {
-                Ok(Some(own)) => match high(me.base, own) {
-                    Ok(own) => drop(me.standard.insert((fd.file, fd.fd), own)),
+            match self.make.standard(file, fd.fd) {
+                Ok(Some(own)) => match high(self.base, own) {
+                    Ok(own) => drop(self.standard.insert((fd.file, fd.fd), own)),
                     Err(e) => say(None, tree.describe(file.id), e),
                 },
                 Ok(None) => {}
@@ -88,14 +104,36 @@ impl<'a> Opened<'a> {
         }
         for held in &tree.locks {
             let fd = tree.fds.get(&held.pid).and_then(|fds| fds.iter().find(|fd| fd.fd == held.fd));
-            let Some(open) = fd.and_then(|fd| me.files.get(&fd.file)) else { continue };
+            let Some(open) = fd.and_then(|fd| self.files.get(&fd.file)) else { continue };
             for lock in &held.locks {
                 if let Err(e) = crate::files::take_lock(open, lock) {
                     say(Some(held.pid), format!("fd {}", held.fd), e);
                 }
             }
         }
-        if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
+        for id in tree.mm.values().filter_map(|mm| removed_exe(&mm.exe)) {
+            let writer = self.make.objects.remove(&id);
+            self.writers
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(writer.map(|fd| (id, fd)));
+        }
+    }
+
+    fn executable(&mut self, pid: Pid, exe: &FileRef) -> Result<()> {
+        let fd = match removed_exe(exe) {
+            None => self.path(pid, exe, OFlag::O_RDONLY)?,
+            Some(id) => {
+                let gone = || Error::because("open it", "its content is not in the stream");
+                let object = self.make.objects.get(&id).ok_or_else(gone)?;
+                let readable = || high(self.base, reopen(object, OFlag::O_RDONLY)?);
+                let (exe, mapped) = (readable()?, readable()?);
+                self.readable.insert(id, mapped);
+                exe
+            }
+        };
+        self.exes.insert(pid, fd);
+        Ok(())
     }
 
     fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
@@ -137,7 +175,9 @@ impl<'a> Opened<'a> {
     /// Writes a run of an object's content.
     pub fn write_object(&self, data: &ObjectData, bytes: &[u8]) -> Result<()> {
         let gone = || Error::because("fill a nameless file", "it was not announced");
-        let fd = self.make.objects.get(&data.id).ok_or_else(gone)?;
+        let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
+        let fd =
+            self.make.objects.get(&data.id).or_else(|| writers.get(&data.id)).ok_or_else(gone)?;
         let done = nix::sys::uio::pwrite(fd.as_fd(), bytes, data.offset as i64)
             .map_err(|e| Error::new("fill a nameless file", e))?;
         if done == bytes.len() {
@@ -149,6 +189,7 @@ impl<'a> Opened<'a> {
 
     /// Everything has been written: seals go on.
     pub fn seal(&self) -> Result<()> {
+        self.writers.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.make.seal()
     }
 
@@ -189,11 +230,16 @@ impl<'a> Opened<'a> {
         }
         let id = object_id(vma);
         let readable = id.and_then(|id| self.readable.get(&id));
-        match readable.filter(|_| vma.shared && !writable(vma)) {
+        match readable.filter(|_| !(vma.shared && writable(vma))) {
             Some(fd) => number(Some(fd)),
             None => number(id.and_then(|id| self.make.objects.get(&id))),
         }
     }
+}
+
+/// The object that an executable without a name is.
+fn removed_exe(exe: &FileRef) -> Option<ObjectId> {
+    exe.deleted.then_some(ObjectId { dev: exe.dev, ino: exe.ino })
 }
 
 /// Above every number that a process has or an epoll instance remembers.

@@ -26,7 +26,15 @@ impl Work<'_> {
             let flags = if fd.cloexec { libc::O_CLOEXEC as u64 } else { 0 };
             self.one(pid.0, libc::SYS_dup3, &[from, u64::from(fd.fd.0), flags])?;
         }
-        self.one(pid.0, libc::SYS_close_range, &[base, u64::from(u32::MAX), 0]).map(drop)
+        let mut from = base;
+        if self.exe_comes_late(pid) {
+            let exe = u64::from(self.open.exe(pid)?);
+            if exe > from {
+                self.one(pid.0, libc::SYS_close_range, &[from, exe - 1, 0])?;
+            }
+            from = exe + 1;
+        }
+        self.one(pid.0, libc::SYS_close_range, &[from, u64::from(u32::MAX), 0]).map(drop)
     }
 
     pub(crate) fn settings(&self, pid: Pid) -> Result<()> {

@@ -8,6 +8,7 @@ use floe_tracee::{Regs, RemoteCall, find_syscall_insn};
 
 impl Work<'_> {
     pub(crate) fn finish(&mut self, pid: Pid) -> Result<()> {
+        self.late_exe(pid)?;
         self.protect(pid)?;
         self.limits(pid)?;
         self.owners(pid)?;

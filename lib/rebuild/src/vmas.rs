@@ -5,6 +5,8 @@ use floe_parasite::{Arg, Batch, Runner};
 use floe_records::*;
 use floe_sys::Result;
 
+/// No executable yet.
+const NONE: u32 = u32::MAX;
 const MAP_GROWSDOWN: i32 = 0x100;
 
 fn has(vma: &Vma, flag: &[u8]) -> bool {
@@ -66,10 +68,27 @@ impl Work<'_> {
                 }
             }
         }
-        self.numbers(pid)
+        // One that was removed is still open for writing.
+        let exe = if self.exe_comes_late(pid) { NONE } else { self.open.exe(pid)? };
+        self.numbers(pid, exe)
     }
 
-    fn numbers(&self, pid: Pid) -> Result<()> {
+    /// Whether the executable is set only when its content is there.
+    pub(crate) fn exe_comes_late(&self, pid: Pid) -> bool {
+        self.tree.mm.get(&pid).is_some_and(|mm| mm.exe.deleted)
+    }
+
+    /// Sets the executable that comes late.
+    pub(crate) fn late_exe(&self, pid: Pid) -> Result<()> {
+        if !self.exe_comes_late(pid) {
+            return Ok(());
+        }
+        let exe = self.open.exe(pid)?;
+        self.numbers(pid, exe)?;
+        self.one(pid.0, libc::SYS_close, &[u64::from(exe)]).map(drop)
+    }
+
+    fn numbers(&self, pid: Pid, exe: u32) -> Result<()> {
         let Some(mm) = self.tree.mm.get(&pid) else { return Ok(()) };
         let mut b = Batch::new();
         let auxv = b.bytes(&mm.auxv.0);
@@ -80,7 +99,7 @@ impl Work<'_> {
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.0.to_ne_bytes()).collect();
         bytes.extend(0u64.to_ne_bytes());
         bytes.extend((mm.auxv.0.len() as u32).to_ne_bytes());
-        bytes.extend(self.open.exe(pid)?.to_ne_bytes());
+        bytes.extend(exe.to_ne_bytes());
         let map = b.bytes(&bytes);
         b.pointer(map, 88, auxv);
         let call = b.call(

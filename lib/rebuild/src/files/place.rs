@@ -5,9 +5,9 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2},
-    sys::stat::Mode,
-    unistd::{chroot, fchdir},
+    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2},
+    sys::stat::{Mode, mkdirat},
+    unistd::{UnlinkatFlags, chroot, fchdir, unlinkat},
 };
 use std::{
     collections::BTreeMap,
@@ -105,8 +105,32 @@ fn place(fs: &Fs, top: Option<&OwnedFd>) -> Result<Place> {
         _ => Some(lookup(top, &fs.root.path, DIRECTORY)?),
     };
     let cwd_below = if fs.cwd.outside { top } else { root.as_ref() };
-    let cwd = lookup(cwd_below, &fs.cwd.path, DIRECTORY)?;
+    let cwd = match fs.cwd.deleted {
+        false => lookup(cwd_below, &fs.cwd.path, DIRECTORY)?,
+        true => removed(cwd_below, &fs.cwd.path)?,
+    };
     Ok(Place { root, cwd })
+}
+
+/// A directory that is removed again at once, in the nearest one that is left.
+fn removed(below: Option<&OwnedFd>, path: &Bytes) -> Result<OwnedFd> {
+    let full = Path::new(OsStr::from_bytes(&path.0));
+    let near = |dir: &Path| {
+        let bytes = Bytes(dir.as_os_str().as_bytes().to_vec());
+        lookup(below, &bytes, DIRECTORY).ok()
+    };
+    let gone = || Error::because(format!("make {path} again"), "there is nothing above it");
+    let dir = full.ancestors().skip(1).find_map(near).ok_or_else(gone)?;
+    let make = |name: &OsStr| {
+        mkdirat(&dir, name, Mode::S_IRWXU)?;
+        let made = openat(&dir, name, DIRECTORY, Mode::empty());
+        unlinkat(&dir, name, UnlinkatFlags::RemoveDir).and(made)
+    };
+    // Somebody else may have the name by now.
+    let other = format!(".floe-{}", std::process::id());
+    make(full.file_name().unwrap_or_default())
+        .or_else(|_| make(other.as_ref()))
+        .map_err(|e| Error::new(format!("make {path} again"), e))
 }
 
 /// Opens a path below a root, out of which no symbolic link leads.
