@@ -18,6 +18,7 @@ fn sample() -> Vec<u8> {
         file: None,
         name: Some("heap".into()),
         flags: "rdwrmrmwme".into(),
+        guards: Vec::new(),
     };
     out.record(&Vmas { pid: Pid(4_194_303), vmas: vec![vma] }).expect("write");
     out.record(&TreeEnd { processes: 0, threads: 0 }).expect("write");

@@ -74,6 +74,7 @@ scenarios! {
     node_http,
     vectors64,
     overlay,
+    old_kernel,
     new_pidns,
     streams,
     ten_times,

@@ -1,6 +1,6 @@
 //! The VMAs of an address space from /proc/PID/smaps, and which of them cannot be captured.
 
-use crate::{fs, proc};
+use crate::{fs, memory::Scanner, proc};
 use floe_records::{Addr, FileRef, Pid, Refusal, Vma, VmaKind};
 use floe_sys::Result;
 use std::{
@@ -28,6 +28,10 @@ pub fn layout(pid: u32) -> Result<Layout> {
         if let Some(flags) = line.strip_prefix(b"VmFlags:") {
             let mut vma = head.take().ok_or_else(broken)?;
             vma.flags = flags.iter().copied().filter(|b| *b != b' ').collect::<Vec<_>>().into();
+            if vma.has(b"gu") {
+                let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
+                vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
+            }
             classify(pid, &root, vma, &mut layout);
         } else if line.first().is_some_and(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
             head = Some(parse(line).ok_or_else(broken)?);
@@ -71,6 +75,7 @@ fn parse(line: &[u8]) -> Option<Vma> {
         }),
         name: (!path.is_empty()).then(|| path.into()),
         flags: Vec::new().into(),
+        guards: Vec::new(),
     })
 }
 

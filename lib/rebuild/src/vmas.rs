@@ -8,15 +8,14 @@ use floe_sys::Result;
 /// No executable yet.
 const NONE: u32 = u32::MAX;
 const MAP_GROWSDOWN: i32 = 0x100;
-
-fn has(vma: &Vma, flag: &[u8]) -> bool {
-    vma.flags.0.chunks(2).any(|c| c == flag)
-}
+/// In the place of MAP_PRIVATE (Linux 6.11).
+const MAP_DROPPABLE: i32 = 8;
+const MADV_GUARD_INSTALL: u64 = 102;
 
 /// Protection while pages are filled in. What was once writable is accounted (`ac`), and must be so again;
 /// what never was may not become it, or neighbours would merge.
 fn fill_prot(vma: &Vma) -> u8 {
-    if !vma.shared && has(vma, b"ac") { vma.prot | 3 } else { vma.prot }
+    if !vma.shared && vma.has(b"ac") { vma.prot | 3 } else { vma.prot }
 }
 
 impl Work<'_> {
@@ -41,7 +40,11 @@ impl Work<'_> {
                 _ => {}
             }
             let mut flags = libc::MAP_FIXED_NOREPLACE;
-            flags |= if vma.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+            flags |= match vma.shared {
+                true => libc::MAP_SHARED,
+                false if vma.has(b"dp") => MAP_DROPPABLE,
+                false => libc::MAP_PRIVATE,
+            };
             let fd = match vma.kind {
                 VmaKind::Anon | VmaKind::Content => {
                     flags |= libc::MAP_ANONYMOUS;
@@ -50,7 +53,7 @@ impl Work<'_> {
                 _ => self.open.mapped(pid, vma)? as u64,
             };
             for (flag, bit) in [(b"gd", MAP_GROWSDOWN), (b"nr", libc::MAP_NORESERVE)] {
-                if has(vma, flag) {
+                if vma.has(flag) {
                     flags |= bit;
                 }
             }
@@ -63,7 +66,7 @@ impl Work<'_> {
             for (flag, advice) in
                 [(b"hg", 14), (b"nh", 15), (b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)]
             {
-                if has(vma, flag) {
+                if vma.has(flag) {
                     self.one(pid.0, libc::SYS_madvise, &[vma.start.0, len, advice])?;
                 }
             }
@@ -119,7 +122,11 @@ impl Work<'_> {
             if vma.prot != fill_prot(vma) {
                 self.one(pid.0, libc::SYS_mprotect, &[vma.start.0, len, u64::from(vma.prot)])?;
             }
-            if has(vma, b"lo") {
+            for (start, end) in &vma.guards {
+                let len = end.0 - start.0;
+                self.one(pid.0, libc::SYS_madvise, &[start.0, len, MADV_GUARD_INSTALL])?;
+            }
+            if vma.has(b"lo") {
                 self.one(pid.0, libc::SYS_mlock, &[vma.start.0, len])?;
             }
         }

@@ -83,6 +83,15 @@ pub struct Vma {
     pub name: Option<Bytes>,
     /// `VmFlags` of smaps: two letters each, without spaces (`rdwrmrmwme`).
     pub flags: Bytes,
+    /// Ranges that nobody can touch (MADV_GUARD_INSTALL of madvise(2)), ascending.
+    pub guards: Vec<(Addr, Addr)>,
+}
+
+impl Vma {
+    /// Whether `flags` has this one.
+    pub fn has(&self, flag: &[u8; 2]) -> bool {
+        self.flags.0.as_chunks::<2>().0.contains(flag)
+    }
 }
 
 /// The file behind a mapping, as it must be found again at restore.

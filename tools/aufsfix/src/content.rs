@@ -32,7 +32,9 @@ pub fn is_what_is_mapped(pid: u32, vma: &Vma) -> Result<bool> {
     let Ok(file) = File::open(reach(pid, &name.path.0)) else {
         return Ok(false);
     };
-    let own = Scanner::new(pid)?.own_pages(vma.start.0..vma.end.0)?;
+    let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
+    let mut own = [found.own, found.guards].concat();
+    own.sort_by_key(|run| run.start);
     let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
     let mut at = vma.start.0;
     while at < vma.end.0 {

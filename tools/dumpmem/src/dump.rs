@@ -1,8 +1,10 @@
 //! The stage: objects as metadata, pages and object contents as bulk.
 
 use anyhow::{Context, Result};
-use floe_capture::memory::{Scanner, carried, contents, describe};
-use floe_records::{Addr, Object, ObjectData, ObjectId, Pages, Pid, Vma, VmaKind, Vmas};
+use floe_capture::memory::{Found, Scanner, carried, contents, describe};
+use floe_records::{
+    Addr, Object, ObjectData, ObjectId, Pages, Pid, Refusal, Refusals, Vma, VmaKind, Vmas,
+};
 use floe_stream::RawRecord;
 use floe_toolkit::{Lender, Out, Progress, Stage};
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -103,7 +105,7 @@ impl Stage for DumpMem {
         let mut runs = Vec::new();
         let mut scanner: Option<(Pid, Scanner)> = None;
         for (pid, vma) in self.vmas.iter().filter(|(_, vma)| carried(vma)) {
-            if vma.kind == VmaKind::Content {
+            if vma.kind == VmaKind::Content && vma.guards.is_empty() {
                 runs.push((*pid, readable(*pid, vma)));
                 continue;
             }
@@ -111,8 +113,9 @@ impl Stage for DumpMem {
                 scanner = Some((*pid, Scanner::new(pid.0)?));
             }
             if let Some((_, scanner)) = &scanner {
-                let own = scanner.own_pages(vma.start.0..vma.end.0)?;
-                runs.extend(own.into_iter().map(|run| (*pid, run)));
+                let found = scanner.look(vma.start.0..vma.end.0)?;
+                guarded(*pid, vma, &found)?;
+                runs.extend(found.own.into_iter().map(|run| (*pid, run)));
             }
         }
         let private: u64 = runs.iter().map(|(_, run)| run.end - run.start).sum();
@@ -123,6 +126,20 @@ impl Stage for DumpMem {
         progress.finish();
         Ok(())
     }
+}
+
+/// Refuses guards that are not in the records: Linux 6.15 to 6.17 does not show in smaps where they may be.
+fn guarded(pid: Pid, vma: &Vma, found: &Found) -> Result<()> {
+    if vma.kind != VmaKind::Content && found.guards.len() == vma.guards.len() {
+        return Ok(());
+    }
+    let refusal = Refusal {
+        pid: Some(pid),
+        object: format!("{:x}-{:x}", vma.start.0, vma.end.0),
+        problem: "it has guards (MADV_GUARD_INSTALL) that cannot be captured".to_owned(),
+        hint: String::new(),
+    };
+    Err(Refusals(vec![refusal]).into())
 }
 
 /// As much of a buffer as is wanted.

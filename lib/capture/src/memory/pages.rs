@@ -8,13 +8,26 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 const PAGE: u64 = 4096;
+/// Bit 58 of a pagemap entry.
+const GUARD: u64 = 1 << 58;
 /// Switches PAGEMAP_SCAN off, to exercise the older interface.
 const NO_SCAN: &str = "FLOE_NO_PAGEMAP_SCAN";
 
 /// May pages of this VMA have to be carried in its process's own records?
 pub fn carried(vma: &Vma) -> bool {
-    !vma.shared
-        && matches!(vma.kind, VmaKind::Anon | VmaKind::File | VmaKind::Object | VmaKind::Content)
+    let private =
+        matches!(vma.kind, VmaKind::Anon | VmaKind::File | VmaKind::Object | VmaKind::Content);
+    // What the kernel may drop at any time (MAP_DROPPABLE) is random state, which must not come back twice.
+    private && !vma.shared && !vma.has(b"dp")
+}
+
+/// Runs of pages, ascending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Present or swapped out, and of no file.
+    pub own: Vec<Range<u64>>,
+    /// Guards (MADV_GUARD_INSTALL): nobody can read them.
+    pub guards: Vec<Range<u64>>,
 }
 
 /// Tells which pages of a process are its own.
@@ -22,6 +35,8 @@ pub struct Scanner {
     pid: u32,
     pagemap: File,
     scan: bool,
+    /// The category of guards, where this kernel knows it (Linux 6.15).
+    guard: u64,
 }
 
 impl Scanner {
@@ -30,59 +45,74 @@ impl Scanner {
         let path = format!("/proc/{pid}/pagemap");
         let pagemap =
             File::open(&path).map_err(|e| Error::new(format!("open {path}"), e).pid(pid))?;
-        let scan = std::env::var_os(NO_SCAN).is_none()
-            && pagemap_scan(pagemap.as_fd(), 0, 0, PageQuery::default(), &mut []).is_ok();
-        Ok(Self { pid, pagemap, scan })
+        let knows = |report| {
+            let query = PageQuery { report, ..PageQuery::default() };
+            pagemap_scan(pagemap.as_fd(), 0, 0, query, &mut []).is_ok()
+        };
+        let scan = std::env::var_os(NO_SCAN).is_none() && knows(0);
+        let guard = if scan && knows(page_is::GUARD) { page_is::GUARD } else { 0 };
+        Ok(Self { pid, pagemap, scan, guard })
     }
 
-    /// Runs of `range` that are present or swapped out and belong to no file, ascending.
-    pub fn own_pages(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
-        let runs = if self.scan { self.by_scan(range) } else { self.by_pagemap(range) };
-        runs.map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))
+    /// What there is in `range`.
+    pub fn look(&self, range: Range<u64>) -> Result<Found> {
+        let found = if self.scan { self.by_scan(range) } else { self.by_pagemap(range) };
+        found.map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))
     }
 
-    fn by_scan(&self, range: Range<u64>) -> std::io::Result<Vec<Range<u64>>> {
+    fn by_scan(&self, range: Range<u64>) -> std::io::Result<Found> {
         let query = PageQuery {
-            // Neither of a file nor the zero page, and present or swapped.
+            // Neither of a file nor the zero page, and present or swapped. (A guard counts as swapped.)
             inverted: page_is::FILE | page_is::PFNZERO,
             all: page_is::FILE | page_is::PFNZERO,
             any: page_is::PRESENT | page_is::SWAPPED,
-            report: 0,
+            report: self.guard,
         };
-        let mut found = [PageRegion::default(); 512];
-        let mut runs = Vec::new();
+        let mut regions = [PageRegion::default(); 512];
+        let mut found = Found::default();
         let mut at = range.start;
         while at < range.end {
             let (count, walked) =
-                pagemap_scan(self.pagemap.as_fd(), at, range.end, query, &mut found)?;
-            found[..count].iter().for_each(|region| push(&mut runs, region.start..region.end));
+                pagemap_scan(self.pagemap.as_fd(), at, range.end, query, &mut regions)?;
+            for region in &regions[..count] {
+                let guard = region.categories & page_is::GUARD != 0;
+                push(found.list(guard), region.start..region.end);
+            }
             if walked <= at {
                 return Err(std::io::Error::other("PAGEMAP_SCAN makes no progress"));
             }
             at = walked;
         }
-        Ok(runs)
+        Ok(found)
     }
 
-    fn by_pagemap(&self, range: Range<u64>) -> std::io::Result<Vec<Range<u64>>> {
+    fn by_pagemap(&self, range: Range<u64>) -> std::io::Result<Found> {
         let mut entries = [0u8; 4096];
-        let mut runs = Vec::new();
+        let mut found = Found::default();
         let mut at = range.start;
         while at < range.end {
             let pages = ((range.end - at) / PAGE).min(entries.len() as u64 / 8) as usize;
             self.pagemap.read_exact_at(&mut entries[..pages * 8], at / PAGE * 8)?;
             for entry in entries[..pages * 8].chunks_exact(8) {
-                if own(entry.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte))) {
-                    push(&mut runs, at..at + PAGE);
+                let entry = entry.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+                if own(entry) {
+                    push(found.list(entry & GUARD != 0), at..at + PAGE);
                 }
                 at += PAGE;
             }
         }
-        Ok(runs)
+        Ok(found)
+    }
+}
+
+impl Found {
+    fn list(&mut self, guard: bool) -> &mut Vec<Range<u64>> {
+        if guard { &mut self.guards } else { &mut self.own }
     }
 }
 
 /// Bits of Documentation/admin-guide/mm/pagemap.rst: 63 present, 62 swapped, 61 of a file or shared memory.
+/// A guard counts as swapped out.
 fn own(entry: u64) -> bool {
     entry >> 62 != 0 && entry >> 61 & 1 == 0
 }
@@ -112,7 +142,7 @@ mod tests {
         let range = start..start + 60 * PAGE;
         let scanner = Scanner::new(std::process::id()).expect("own pagemap");
         let old = scanner.by_pagemap(range.clone()).expect("pagemap");
-        assert!(!old.is_empty());
+        assert!(!old.own.is_empty());
         if scanner.scan {
             assert_eq!(scanner.by_scan(range).expect("scan"), old);
         }
