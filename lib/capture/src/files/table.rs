@@ -97,14 +97,20 @@ fn place(
     fd: u32,
     found: Found,
 ) -> Result<FileId> {
+    // In the order of kcmp(2): thousands of eventfds share one inode.
     let same = seen.entry(found.key).or_default();
-    for old in same.iter() {
-        if kcmp_file(old.pid as i32, old.fd as i32, pid.0 as i32, fd as i32)? == Ordering::Equal {
-            return Ok(old.id);
+    let (mut low, mut high) = (0, same.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        let old = &same[middle];
+        match kcmp_file(old.pid as i32, old.fd as i32, pid.0 as i32, fd as i32)? {
+            Ordering::Equal => return Ok(old.id),
+            Ordering::Less => low = middle + 1,
+            Ordering::Greater => high = middle,
         }
     }
     let id = FileId(captured.files.len() as u32);
-    same.push(Seen { pid: pid.0, fd, id });
+    same.insert(low, Seen { pid: pid.0, fd, id });
     let reads = found.flags & 3 != 1;
     match &found.what {
         FileKind::Pipe(pipe) if reads => {
