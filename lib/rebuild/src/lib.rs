@@ -4,6 +4,7 @@
 mod files;
 mod maps;
 mod open;
+mod pin;
 mod settings;
 mod stub;
 mod threads;
@@ -13,5 +14,6 @@ mod vmas;
 
 pub use maps::{own_ranges, own_vdso_hash};
 pub use open::{Opened, Wishes};
+pub use pin::Pin;
 pub use stub::Work;
 pub use unions::{Rebuilt, unions};

@@ -21,11 +21,13 @@ impl Work<'_> {
         }
         self.watches(pid)?;
         self.one(pid.0, libc::SYS_close_range, &[0, base - 1, 0])?;
+        let mut b = Batch::new();
         for fd in self.tree.fds.get(&pid).into_iter().flatten() {
-            let from = u64::from(self.open.descriptor(fd)?);
+            let from = Arg::Val(u64::from(self.open.descriptor(fd)?));
             let flags = if fd.cloexec { libc::O_CLOEXEC as u64 } else { 0 };
-            self.one(pid.0, libc::SYS_dup3, &[from, u64::from(fd.fd.0), flags])?;
+            b.call(libc::SYS_dup3, [from, Arg::Val(u64::from(fd.fd.0)), Arg::Val(flags)]);
         }
+        self.runner(pid.0 as i32).run(&b)?;
         let mut from = base;
         if self.exe_comes_late(pid) {
             let exe = u64::from(self.open.exe(pid)?);

@@ -20,6 +20,7 @@ fn fill_prot(vma: &Vma) -> u8 {
 
 impl Work<'_> {
     pub(crate) fn map(&mut self, pid: Pid) -> Result<()> {
+        let mut b = Batch::new();
         for vma in self.tree.vmas.get(&pid).into_iter().flatten() {
             let len = vma.end.0 - vma.start.0;
             match vma.kind {
@@ -34,7 +35,7 @@ impl Work<'_> {
                         )
                         .pid(pid.0));
                     };
-                    self.one(pid.0, libc::SYS_mremap, &[parked.1, len, len, 3, vma.start.0])?;
+                    b.call(libc::SYS_mremap, [parked.1, len, len, 3, vma.start.0].map(Arg::Val));
                     continue;
                 }
                 _ => {}
@@ -58,19 +59,17 @@ impl Work<'_> {
                 }
             }
             let prot = u64::from(fill_prot(vma));
-            self.one(
-                pid.0,
-                libc::SYS_mmap,
-                &[vma.start.0, len, prot, flags as u64, fd, vma.offset],
-            )?;
+            let args = [vma.start.0, len, prot, flags as u64, fd, vma.offset];
+            b.call(libc::SYS_mmap, args.map(Arg::Val));
             for (flag, advice) in
                 [(b"hg", 14), (b"nh", 15), (b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)]
             {
                 if vma.has(flag) {
-                    self.one(pid.0, libc::SYS_madvise, &[vma.start.0, len, advice])?;
+                    b.call(libc::SYS_madvise, [vma.start.0, len, advice].map(Arg::Val));
                 }
             }
         }
+        self.runner(pid.0 as i32).run(&b)?;
         // One that was removed is still open for writing.
         let exe = if self.exe_comes_late(pid) { NONE } else { self.open.exe(pid)? };
         self.numbers(pid, exe)
@@ -114,22 +113,24 @@ impl Work<'_> {
 
     /// Final protections and locks.
     pub(crate) fn protect(&self, pid: Pid) -> Result<()> {
+        let mut b = Batch::new();
         for vma in self.tree.vmas.get(&pid).into_iter().flatten() {
             let len = vma.end.0 - vma.start.0;
             if matches!(vma.kind, VmaKind::Vdso | VmaKind::Vvar | VmaKind::Vsyscall) {
                 continue;
             }
             if vma.prot != fill_prot(vma) {
-                self.one(pid.0, libc::SYS_mprotect, &[vma.start.0, len, u64::from(vma.prot)])?;
+                let args = [vma.start.0, len, u64::from(vma.prot)];
+                b.call(libc::SYS_mprotect, args.map(Arg::Val));
             }
             for (start, end) in &vma.guards {
                 let len = end.0 - start.0;
-                self.one(pid.0, libc::SYS_madvise, &[start.0, len, MADV_GUARD_INSTALL])?;
+                b.call(libc::SYS_madvise, [start.0, len, MADV_GUARD_INSTALL].map(Arg::Val));
             }
             if vma.has(b"lo") {
-                self.one(pid.0, libc::SYS_mlock, &[vma.start.0, len])?;
+                b.call(libc::SYS_mlock, [vma.start.0, len].map(Arg::Val));
             }
         }
-        Ok(())
+        self.runner(pid.0 as i32).run(&b).map(drop)
     }
 }

@@ -25,7 +25,7 @@ pub use fcntl::{
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
-    SchedAttr, affinity, get_limit, robust_list, sched_attr, set_affinity, set_limit,
+    SchedAttr, affinity, current_cpu, get_limit, robust_list, sched_attr, set_affinity, set_limit,
     set_sched_attr,
 };
 pub use mem::{read_memory, read_memory_partial, write_memory};

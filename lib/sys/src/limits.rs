@@ -83,6 +83,12 @@ pub fn affinity(tid: i32) -> Result<Vec<u8>> {
     Ok(mask)
 }
 
+/// The CPU that the calling thread is on.
+pub fn current_cpu() -> Option<usize> {
+    // SAFETY: no arguments.
+    usize::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
 /// Sets the CPUs a thread may run on.
 pub fn set_affinity(tid: i32, mask: &[u8]) -> Result<()> {
     // SAFETY: the kernel reads at most the buffer's length.

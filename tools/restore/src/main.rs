@@ -7,7 +7,7 @@ mod read;
 
 use clap::Parser;
 use floe_plan::{Step, Tree};
-use floe_rebuild::{Opened, Wishes, Work};
+use floe_rebuild::{Opened, Pin, Wishes, Work};
 use floe_records::{Pid, Refusal, Refusals};
 use floe_toolkit::Progress;
 use std::process::ExitCode;
@@ -119,15 +119,20 @@ fn build(
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, tree)).transpose()?;
     let mut work = Work::new(tree, &open, hole);
+    let mut pin = Pin::for_tree(tree);
     for step in steps {
         if *step == Step::Fill {
+            // Which is copying, in threads.
+            drop(pin.take());
             let mut progress = Progress::new("restore", total, args.progress_fd)?;
             read::bulk(reader, &mut bulk, &work, &open, &mut progress)?;
             progress.finish();
             open.seal()?;
+            pin = Pin::for_tree(tree);
         }
         work.step(step)?;
     }
+    drop(pin);
     drop(work);
     open.keep();
     if let Some(pidfile) = pidfile {
