@@ -38,7 +38,13 @@ for fault in signal=SIGKILL error=EIO; do
         done
         kill -9 -- "-$pid" 2> /dev/null || true
         clean "the last $call"
+        [[ $call == ptrace ]] && calls=$(grep -c '^ptrace' ../trace)
     done
+done
+# The last calls let one thread after the other go.
+for back in {0..20}; do
+    at_call ptrace signal=SIGKILL $((calls - back)) || kill -9 -- "-$pid" 2> /dev/null || true
+    clean "SIGKILL at the call $back before the last"
 done
 ((hits > 60)) || fail "only $hits calls were hit"
 restore_detached ../image

@@ -6,7 +6,11 @@ use floe_plan::{Step, Tree};
 use floe_records::*;
 use floe_sys::Result;
 use floe_tracee::{OPTIONS, RemoteCall, Tracee, find_syscall_insn, seize_all_with};
-use std::collections::BTreeMap;
+use nix::sys::{
+    signal::{Signal, kill},
+    wait::{WaitPidFlag, WaitStatus, waitpid},
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 const TRACE: i32 = OPTIONS
     | libc::PTRACE_O_EXITKILL
@@ -83,8 +87,8 @@ impl<'a> Work<'a> {
         let tracee = seize_all_with(&[tid], TRACE).remove(0).1.inspect_err(|_| {
             // Nobody else would ever end it.
             let stub = nix::unistd::Pid::from_raw(tid);
-            let _ = nix::sys::signal::kill(stub, nix::sys::signal::Signal::SIGKILL);
-            let _ = nix::sys::wait::waitpid(stub, None);
+            let _ = kill(stub, Signal::SIGKILL);
+            let _ = waitpid(stub, None);
         })?;
         tracee.set_sigmask(u64::MAX)?;
         let rseq = tracee.rseq()?;
@@ -157,15 +161,20 @@ impl Drop for Work<'_> {
     fn drop(&mut self) {
         if !self.released {
             for &tid in self.tasks.keys() {
-                let pid = nix::unistd::Pid::from_raw(tid);
-                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                let _ = kill(nix::unistd::Pid::from_raw(tid), Signal::SIGKILL);
             }
-            // The end of a leader is told only when its other threads have been waited for.
-            let leader = |tid: i32| self.tree.processes.iter().any(|p| p.pid.0 as i32 == tid);
-            let (leaders, others): (Vec<_>, Vec<_>) =
-                self.tasks.values().partition(|t| leader(t.tid()));
-            for tracee in others.into_iter().chain(leaders) {
-                while tracee.wait_stop().is_ok_and(|s| !s.is_end()) {}
+            // The end of a leader is told only when its other threads have been waited for, and there may be one
+            // that we have not come to know yet.
+            let is_leader = |tid: &i32| self.tree.processes.iter().any(|p| p.pid.0 as i32 == *tid);
+            let mut leaders: BTreeSet<i32> = self.tasks.keys().copied().filter(is_leader).collect();
+            while !leaders.is_empty() {
+                match waitpid(None, Some(WaitPidFlag::__WALL)) {
+                    Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) => {
+                        leaders.remove(&pid.as_raw());
+                    }
+                    Ok(_) | Err(nix::Error::EINTR) => {}
+                    Err(_) => break,
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::Work;
 use floe_parasite::{Arg, Batch, Runner};
 use floe_records::*;
-use floe_sys::{Error, Result};
+use floe_sys::{Error, Guardian, Result};
 use floe_tracee::{Regs, RemoteCall, find_syscall_insn};
 
 impl Work<'_> {
@@ -151,10 +151,18 @@ impl Work<'_> {
                 State::Alive => {}
             }
         }
-        self.released = true;
+        let pids: Vec<i32> = tree.processes.iter().map(|p| p.pid.0 as i32).collect();
+        // From the first to the last one that is let go, a guardian takes the place of our tracing.
+        let guardian = Guardian::over(&pids)?;
         for (_, tracee) in std::mem::take(&mut self.tasks) {
-            tracee.detach()?;
+            match tracee.detach() {
+                // Who runs already may have ended others.
+                Err(e) if e.cause().raw_os_error() == Some(libc::ESRCH) => {}
+                done => done?,
+            }
         }
+        guardian.dismiss()?;
+        self.released = true;
         Ok(())
     }
 

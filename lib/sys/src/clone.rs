@@ -25,33 +25,40 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
     }
     let new_namespace = flags & libc::CLONE_NEWPID as u64 != 0;
     let parent = if new_namespace { 0 } else { i64::from(std::process::id()) };
-    let all = u64::MAX;
-    let mut old = 0u64;
-    set_mask(&all, Some(&mut old)).map_err(|e| Error::new("block signals", e))?;
-    // SAFETY: without CLONE_VM the child has its own copy of our memory and stack.
-    let pid = unsafe {
-        libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of_val(&args))
-    };
-    if pid == 0 {
-        // SAFETY: no memory is touched; after a fork only raw system calls are allowed.
-        unsafe {
-            // Until it is traced, nothing but this ends it with us.
-            libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            if libc::syscall(libc::SYS_getppid) != parent {
-                libc::syscall(libc::SYS_exit_group, 0);
-            }
-            loop {
-                libc::syscall(libc::SYS_pause);
+    let pid = without_signals(|| {
+        // SAFETY: without CLONE_VM the child has its own copy of our memory and stack.
+        let pid = unsafe {
+            libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of_val(&args))
+        };
+        if pid == 0 {
+            // SAFETY: no memory is touched; after a fork only raw system calls are allowed.
+            unsafe {
+                // Until it is traced, nothing but this ends it with us.
+                libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if libc::syscall(libc::SYS_getppid) != parent {
+                    libc::syscall(libc::SYS_exit_group, 0);
+                }
+                loop {
+                    libc::syscall(libc::SYS_pause);
+                }
             }
         }
-    }
-    let pid = check(pid);
-    set_mask(&old, None).map_err(|e| Error::new("restore the signal mask", e))?;
+        check(pid)
+    });
     let what = match set_tid.first() {
         Some(pid) => format!("start a process with pid {pid}"),
         None => "start a process".to_owned(),
     };
     pid.map(|pid| pid as i32).map_err(|e| Error::new(what, e))
+}
+
+/// Does something with all signals blocked.
+pub(crate) fn without_signals<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let mut old = 0u64;
+    set_mask(&u64::MAX, Some(&mut old))?;
+    let done = work();
+    set_mask(&old, None)?;
+    done
 }
 
 fn set_mask(new: &u64, old: Option<&mut u64>) -> io::Result<()> {

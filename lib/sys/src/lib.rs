@@ -5,6 +5,7 @@ mod clone;
 mod doorbell;
 mod error;
 mod fcntl;
+mod guardian;
 mod kcmp;
 mod limits;
 mod mem;
@@ -23,6 +24,7 @@ pub use fcntl::{
     owner_ex, owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags,
     start_writeback, status_flags, tee, vmsplice,
 };
+pub use guardian::Guardian;
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
     SchedAttr, affinity, current_cpu, get_limit, robust_list, sched_attr, set_affinity, set_limit,
