@@ -11,10 +11,7 @@ n = 0
 while True: os.read(r, 1); n += 1; print(n, flush=True)'
 until_true 20 grep -q '^3$' ../log
 checkpoint_kill "$pid" ../image
-tree=$(imgpack --json ../image | python3 -c 'import json, sys
-for line in sys.stdin:
-    r = json.loads(line)
-    if r.get("name") == "Process": print(r["body"]["pid"])')
+tree=$(processes ../image)
 
 hits=0
 at_call() { # CALL FAULT N: true when there was an N-th call to be hit
@@ -24,9 +21,7 @@ at_call() { # CALL FAULT N: true when there was an N-th call to be hit
     grep -Eq 'INJECTED|killed by' ../trace
 }
 clean() {
-    for p in $tree; do
-        until_true 5 test ! -e "/proc/$p" || fail "process $p is left after $1"
-    done
+    (all_gone $tree) || fail "processes are left after $1"
     [[ -z $(find . -mindepth 1 ! -name socket) ]] || fail "files are left behind: $(ls -la)"
 }
 for fault in signal=SIGKILL error=EIO; do

@@ -27,6 +27,26 @@ until_true() {
     done
 }
 
+# Ends the process group PID and waits until nothing holds its ids any more, children of the leader included.
+end_group() { # PID
+    kill -9 -- "-$1" 2> /dev/null || true
+    wait "$1" 2> /dev/null || true
+    until_true 5 no_group "$1"
+}
+no_group() { ! kill -0 -- "-$1" 2> /dev/null; }
+
+processes() { # IMAGE: their pids
+    imgpack --json "$1" | python3 -c 'import json, sys
+for line in sys.stdin:
+    r = json.loads(line)
+    if r.get("name") == "Process": print(r["body"]["pid"])'
+}
+
+all_gone() { # PIDS…
+    local p
+    for p; do until_true 5 test ! -e "/proc/$p" || fail "process $p is left"; done
+}
+
 grows() { # FILE: does it grow within the next seconds?
     local before after
     before=$(stat -c %s "$1")

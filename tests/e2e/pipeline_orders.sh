@@ -4,8 +4,7 @@ until_true 10 grep -q '^3$' log
 export pid
 
 back() { # FILE: kills the original, restores the image
-    kill -9 -- "-$pid"; wait "$pid" 2> /dev/null || true
-    until_true 5 test ! -e "/proc/$pid"
+    end_group "$pid"
     restore_detached "$1"
     grows log || fail "stands still after $1"
 }
@@ -22,10 +21,10 @@ back staged
 restore_plan=$(restore --plan < staged); [[ -n $restore_plan ]] || fail "no plan"
 
 # A stream restores as well as an image, from a file and from a pipe.
-kill -9 -- "-$pid"; until_true 5 test ! -e "/proc/$pid"
+end_group "$pid"
 cat s4 | restore --detach
 grows log || fail "stands still after a restore from a pipe"
-kill -9 -- "-$pid"; until_true 5 test ! -e "/proc/$pid"
+end_group "$pid"
 imgpack --unpack staged | restore --detach
 grows log || fail "stands still after --unpack"
 

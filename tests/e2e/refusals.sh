@@ -44,6 +44,18 @@ grep -q inotify stderr && grep -q lease stderr || fail "$(cat stderr)"
 [[ $(awk '/^State/ { print $2 }' "/proc/$blocked/status") == S ]] || fail "touched"
 kill "$blocked" "$pid"
 
+# A session that no process of the tree could be put into.
+python3 -c '
+import os, time
+if os.fork() == 0:
+    if os.fork() == 0: time.sleep(100)
+    os.setsid(); print("ready", flush=True); time.sleep(100)
+time.sleep(100)' > sessions & pid=$!
+until_true 5 test -s sessions
+expect_exit 3 freeze --check "$pid"
+grep -q 'session .*is not that of its parent' stderr || fail "$(cat stderr)"
+pkill -9 python3
+
 # Somebody else has the lock by now.
 start log python3 -c '
 import fcntl, os, time

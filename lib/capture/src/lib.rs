@@ -4,6 +4,7 @@
 mod ask;
 mod creds;
 mod error;
+mod family;
 pub mod files;
 mod fs;
 mod limits;

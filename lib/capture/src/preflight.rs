@@ -1,7 +1,7 @@
 //! Looks, before anything is stopped, for what cannot be captured, and reports all of it at once.
 
 use crate::{
-    Error, Result,
+    Error, Result, family,
     files::SocketRules,
     fs, preflight_fds,
     proc::{self, Stat, Status},
@@ -33,6 +33,7 @@ pub fn check(root: u32, rules: SocketRules) -> Result<Vec<u32>> {
             other => other?,
         }
     }
+    family::check(&pids, &mut refusals);
     if refusals.is_empty() { Ok(pids) } else { Err(Refusals(refusals).into()) }
 }
 

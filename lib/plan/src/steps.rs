@@ -11,8 +11,12 @@ pub enum Step {
     Create(Pid, Option<Pid>),
     /// setsid(2).
     Session(Pid),
+    /// A leader for a process group whose own has ended, made by a member.
+    Leader(Pid, Pid),
     /// setpgid(2).
     Group(Pid, Pid),
+    /// That leader is not needed any more.
+    Dismiss(Pid, Pid),
     /// Map the address space.
     Map(Pid),
     /// Put the descriptors on their numbers.
@@ -35,6 +39,8 @@ impl fmt::Display for Step {
             Self::Create(pid, None) => write!(f, "create {pid} as root"),
             Self::Create(pid, Some(parent)) => write!(f, "create {pid} in {parent}"),
             Self::Session(pid) => write!(f, "new session for {pid}"),
+            Self::Leader(group, by) => write!(f, "leader of process group {group}, by {by}"),
+            Self::Dismiss(group, by) => write!(f, "end the leader of {group}, by {by}"),
             Self::Group(pid, group) => write!(f, "put {pid} into process group {group}"),
             Self::Map(pid) => write!(f, "map the address space of {pid}"),
             Self::Descriptors(pid) => write!(f, "descriptors of {pid}"),
@@ -67,20 +73,17 @@ pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<(Vec<Step>, u64), Refus
             no.push(refuse(p.pid, format!("session {}", p.sid), "is not that of its parent"));
         }
     }
+    let leaders = tree.lost_leaders();
+    steps.extend(leaders.iter().map(|(group, by)| Step::Leader(*group, *by)));
     for own in [true, false] {
         for p in tree.processes.iter().filter(|p| (p.pgid == p.pid) == own && p.sid != p.pid) {
-            let outside = tree.root().is_some_and(|r| r.pgid == p.pgid && r.pgid != r.pid);
-            if own || tree.processes.iter().any(|q| q.pid == p.pgid) {
+            let lost = leaders.iter().any(|(group, _)| *group == p.pgid);
+            if own || lost || tree.processes.iter().any(|q| q.pid == p.pgid) {
                 steps.push(Step::Group(p.pid, p.pgid));
-            } else if !outside {
-                no.push(refuse(
-                    p.pid,
-                    format!("process group {}", p.pgid),
-                    "has no leader in the tree",
-                ));
             }
         }
     }
+    steps.extend(leaders.iter().map(|(group, by)| Step::Dismiss(*group, *by)));
     for p in &alive {
         steps.extend([Step::Map(p.pid), Step::Descriptors(p.pid)]);
         let threads = tree.threads.iter().filter(|t| t.pid == p.pid && t.tid.0 != p.pid.0);

@@ -64,6 +64,20 @@ impl Tree {
         tables.find_map(|(pid, fds)| Some((pid, fds.iter().find(|fd| fd.file == id)?.fd)))
     }
 
+    /// Process groups whose leader has ended, and a member of each. The group of the root may be one that lives on
+    /// outside; it gets that of restore.
+    pub fn lost_leaders(&self) -> Vec<(Pid, Pid)> {
+        let known: BTreeSet<Pid> = self.processes.iter().map(|p| p.pid).collect();
+        let mut lost = BTreeMap::new();
+        let outside = self.root().map(|root| root.pgid);
+        for p in self.processes.iter().filter(|p| !matches!(p.state, State::Zombie(_))) {
+            if !known.contains(&p.pgid) && Some(p.pgid) != outside {
+                lost.entry(p.pgid).or_insert(p.pid);
+            }
+        }
+        lost.into_iter().collect()
+    }
+
     /// An open file description as people know it.
     pub fn describe(&self, id: FileId) -> String {
         match self.holder(id) {

@@ -50,6 +50,11 @@ impl<'a> Work<'a> {
             Step::Group(pid, group) => {
                 self.one(pid.0, libc::SYS_setpgid, &[0, u64::from(group.0)]).map(drop)
             }
+            Step::Leader(group, by) => {
+                self.clone(by.0 as i32, group.0 as i32, 0, 0)?;
+                self.one(group.0, libc::SYS_setpgid, &[0, 0]).map(drop)
+            }
+            Step::Dismiss(group, by) => self.dismiss(group, by),
             Step::Map(pid) => self.map(pid),
             Step::Descriptors(pid) => self.descriptors(pid),
             Step::Thread(pid, tid) => {
@@ -80,6 +85,16 @@ impl<'a> Work<'a> {
         let mut b = Batch::new();
         let call = b.call(nr, all);
         self.runner(tid as i32).run(&b)?.value(call)
+    }
+
+    fn dismiss(&mut self, group: Pid, by: Pid) -> Result<()> {
+        let Some(tracee) = self.tasks.remove(&(group.0 as i32)) else { return Ok(()) };
+        let pid = nix::unistd::Pid::from_raw(group.0 as i32);
+        kill(pid, Signal::SIGKILL)
+            .map_err(|e| floe_sys::Error::new("end a leader", e).pid(group.0))?;
+        while tracee.wait_stop().is_ok_and(|stop| !stop.is_end()) {}
+        let all = libc::__WALL as u64;
+        self.one(by.0, libc::SYS_wait4, &[u64::from(group.0), 0, all, 0]).map(drop)
     }
 
     fn create_root(&mut self, pid: Pid) -> Result<()> {

@@ -94,7 +94,8 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
         }
     }
     let tids = tree.threads.iter().map(|t| t.tid.0).chain(tree.processes.iter().map(|p| p.pid.0));
-    for tid in tids.collect::<std::collections::BTreeSet<_>>() {
+    let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
+    for tid in tids.chain(leaders).collect::<std::collections::BTreeSet<_>>() {
         if let Ok(comm) = std::fs::read_to_string(format!("/proc/{tid}/comm")) {
             say(Pid(tid), "process id", format!("is taken by {}", comm.trim()));
         }

@@ -1,0 +1,36 @@
+//! Sessions and process groups that could not be made again (setsid(2), setpgid(2)).
+
+use crate::{preflight::refusal, proc::Stat};
+use floe_records::Refusal;
+use std::collections::BTreeMap;
+
+/// Ids of a process: session, process group, parent.
+struct Ids {
+    sid: u32,
+    pgid: u32,
+    ppid: u32,
+}
+
+/// Looks at the tree of these processes; the first is the root. Its own session and group may be those of a shell
+/// outside: it gets those of restore.
+pub(crate) fn check(pids: &[u32], out: &mut Vec<Refusal>) {
+    let ids = |pid: &u32| {
+        let stat = Stat::of(*pid).ok()?;
+        let ids = Ids { pgid: stat.field(5) as u32, sid: stat.field(6) as u32, ppid: stat.ppid() };
+        Some((*pid, ids))
+    };
+    let all: BTreeMap<u32, Ids> = pids.iter().filter_map(ids).collect();
+    let Some(root) = pids.first().and_then(|root| all.get(root)) else { return };
+    for (pid, own) in &all {
+        let Some(parent) = all.get(&own.ppid).filter(|_| *pid != pids[0]) else { continue };
+        if own.sid != *pid && own.sid != parent.sid {
+            let problem = "it is not that of its parent, and cannot be made again";
+            out.push(refusal(*pid, &format!("session {}", own.sid), problem, ""));
+        }
+        let outside = !all.contains_key(&own.pgid) && own.pgid != root.pgid;
+        if outside && Stat::of(own.pgid).is_ok() {
+            let problem = "its leader is not in the tree";
+            out.push(refusal(*pid, &format!("process group {}", own.pgid), problem, ""));
+        }
+    }
+}
