@@ -4,39 +4,35 @@ start log bash -c 'while sleep 0.02; do echo $((++n)); done | cat'
 until_true 10 grep -q '^3$' log
 maps=$(cat "/proc/$pid/maps")
 
-# A tool that dies after its N-th record: the wrapper kills it by pid when the stream behind it got that far.
-mkdir bin
+# Each tool dies at each record that it handles: fixture-killer sees to it.
+rounds=0
 for victim in dumpfs aufsfix dumpmem imgpack; do
-    for bytes in 0 1 100 1000 3000 6000 12000 30000 100000; do
-        rm -f image
-        freeze "$pid" -- env victim="$victim" bytes="$bytes" bash -c '
-            run() {
-                if [[ $1 == "$victim" ]]; then
-                    # Feed it so many bytes, then kill it, then let the rest pass by.
-                    mkfifo "fifo.$$" 2> /dev/null
-                    "$@" < "fifo.$$" & p=$!
-                    { head -c "$bytes"; sleep 0.02; kill -9 "$p"; cat > /dev/null; } > "fifo.$$"
-                    wait "$p"; s=$?; rm -f "fifo.$$"; return "$s"
-                fi
-                "$@"
-            }
-            run dumpfs | run aufsfix | run dumpmem | run imgpack -o image' 2> /dev/null &
-        holder=$!
-        wait "$holder" && [[ ! -e image ]] && fail "$victim killed at $bytes, and freeze says done"
+    records=0 status=1
+    until [[ $status == 0 ]]; do
+        rm -f image; status=0
+        freeze "$pid" -- env victim="$victim" records="$((records++))" bash -o pipefail -c '
+            run() { if [[ $1 == "$victim" ]]; then fixture-killer "$records" "$@"; else "$@"; fi; }
+            run dumpfs | run aufsfix | run dumpmem | run imgpack -o image' 2> err || status=$?
         [[ $(awk '/^State/ { print $2 }' "/proc/$pid/status") != [tT] ]] || fail "still held after $victim died"
+        ((records < 1000)) || fail "$victim never comes through: exit $status: $(cat err)"
+        [[ $status == 0 || ! -e image ]] || fail "an image, though $victim was killed at record $records"
     done
+    ((rounds += records)); echo "$victim: $records records"
     grows log || fail "the target stands still after $victim died"
 done
+((rounds > 200)) || fail "only $rounds records were hit"
 
-# freeze itself, at moments spread over its life.
-for ms in 1 2 3 5 8 12 20 40; do
-    freeze "$pid" -- bash -c 'dumpfs | aufsfix | dumpmem | imgpack -o never; sleep 1' 2> /dev/null &
-    holder=$!
-    sleep "0.$(printf %03d "$ms")"
-    kill -9 "$holder"; wait "$holder" 2> /dev/null || true
-    grows log || fail "the target stands still after freeze died at $ms ms"
+# Each by itself, at moments spread over its life: dumpmem lends its pages to such an imgpack.
+for victim in freeze dumpfs aufsfix dumpmem imgpack; do
+    for ms in 1 2 3 5 8 12 20 40; do
+        freeze "$pid" -- bash -o pipefail -c 'dumpfs | aufsfix | dumpmem | imgpack -o never; sleep 0.1' 2> /dev/null &
+        holder=$!
+        sleep "0.$(printf %03d "$ms")"
+        pkill -9 -x "$victim" || true
+        wait "$holder" 2> /dev/null || true
+        grows log || fail "the target stands still after $victim died at $ms ms"
+    done
 done
-pkill -f 'sleep 1$' || true
 [[ $(cat "/proc/$pid/maps") == "$maps" ]] || fail "the address space changed: $(diff <(echo "$maps") "/proc/$pid/maps")"
 awk '{ if ($1 != ++n) exit 1 }' log || fail "a number is lost or doubled"
 # What a killed imgpack could not remove, the next one for the same file does.
