@@ -4,7 +4,9 @@ grep -qi 'no such process' stderr || fail "$(cat stderr)"
 expect_exit 2 freeze
 expect_exit 2 freeze notapid
 expect_exit 3 freeze --check $$
-grep -q . stderr
+grep -q 'freeze itself belongs to its tree' stderr || fail "$(cat stderr)"
+expect_exit 3 bash -c 'exec freeze $$ -- cat'
+grep -q 'freeze itself belongs to its tree' stderr || fail "$(cat stderr)"
 
 # A foreign pid namespace.
 unshare --pid --fork sleep 100 & sleep 0.3

@@ -1,6 +1,7 @@
 //! Real programs through the whole pipe. Each scenario is a shell script of `tests/e2e`, run in a pid and a
 //! mount namespace of its own, so that scenarios run in parallel and leave nothing behind.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -111,6 +112,23 @@ resources! {
     timerfd,
     timers,
     unix,
+}
+
+/// Scenarios see no kernel threads from their pid namespace.
+#[test]
+fn kernel_thread() {
+    let comm = std::fs::read_to_string("/proc/2/comm").unwrap_or_default();
+    if comm.trim() != "kthreadd" {
+        let why = "SKIPPED kernel_thread: no kernel thread is visible from this pid namespace\n";
+        return std::io::stderr().write_all(why.as_bytes()).expect("stderr");
+    }
+    for args in [&["--check", "2"][..], &["2", "--", "cat"]] {
+        let output =
+            Command::new(tools().join("freeze")).args(args).output().expect("freeze starts");
+        assert_eq!(output.status.code(), Some(3));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("pid 2: the process: it is a kernel thread"), "{said}");
+    }
 }
 
 #[test]
