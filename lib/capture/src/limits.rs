@@ -3,26 +3,61 @@
 use crate::proc;
 use floe_records::{Limits, Pid};
 use floe_sys::Result;
+use procfs::{
+    FromRead,
+    process::{LimitValue, Limits as Table},
+};
 use std::io;
 
-/// Width of the first column of /proc/PID/limits, in front of the numbers.
-const NAME_WIDTH: usize = 26;
-
 pub(crate) fn limits(pid: u32) -> Result<Limits> {
-    let text = proc::text(pid, "limits")?;
-    // Behind the heading the lines come by ascending resource number.
-    let limits: Option<Vec<_>> = text.lines().skip(1).map(line).collect();
-    match limits {
-        Some(limits) if limits.len() == 16 => Ok(Limits { pid: Pid(pid), limits }),
-        _ => Err(proc::unable(pid, "limits", io::Error::other("unknown form"))),
-    }
+    let table = Table::from_read(proc::text(pid, "limits")?.as_bytes())
+        .map_err(|e| proc::unable(pid, "limits", io::Error::other(e)))?;
+    Ok(Limits { pid: Pid(pid), limits: by_number(&table) })
 }
 
-fn line(line: &str) -> Option<(u64, u64)> {
-    let mut words = line.get(NAME_WIDTH..)?.split_ascii_whitespace();
-    let mut value = || match words.next()? {
-        "unlimited" => Some(u64::MAX),
-        word => word.parse().ok(),
+/// Soft and hard limits in the order of their numbers (include/uapi/asm-generic/resource.h).
+fn by_number(table: &Table) -> Vec<(u64, u64)> {
+    let all = [
+        &table.max_cpu_time,
+        &table.max_file_size,
+        &table.max_data_size,
+        &table.max_stack_size,
+        &table.max_core_file_size,
+        &table.max_resident_set,
+        &table.max_processes,
+        &table.max_open_files,
+        &table.max_locked_memory,
+        &table.max_address_space,
+        &table.max_file_locks,
+        &table.max_pending_signals,
+        &table.max_msgqueue_size,
+        &table.max_nice_priority,
+        &table.max_realtime_priority,
+        &table.max_realtime_timeout,
+    ];
+    let number = |value: &LimitValue| match value {
+        LimitValue::Unlimited => libc::RLIM_INFINITY,
+        LimitValue::Value(number) => *number,
     };
-    Some((value()?, value()?))
+    all.iter().map(|limit| (number(&limit.soft_limit), number(&limit.hard_limit))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_stands_at_its_number() {
+        let text = std::fs::read("/proc/self/limits").expect("limits");
+        let table = Table::from_read(text.as_slice()).expect("the kernel's form");
+        let words = |line: &str| -> Vec<u64> {
+            let numbers = line.get(26..).unwrap_or_default().split_ascii_whitespace().take(2);
+            numbers.map(|word| word.parse().unwrap_or(u64::MAX)).collect()
+        };
+        // Behind its heading the kernel lists them by number.
+        let text = String::from_utf8_lossy(&text);
+        let listed: Vec<_> = text.lines().skip(1).map(words).collect();
+        let found: Vec<_> = by_number(&table).iter().map(|l| vec![l.0, l.1]).collect();
+        assert_eq!(found, listed);
+    }
 }
