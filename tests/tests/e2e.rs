@@ -84,6 +84,7 @@ scenarios! {
     fault_restore,
     kill_stages,
     refusals,
+    sharing,
 }
 
 macro_rules! resources {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod chase;
 mod creds;
 mod error;
 mod family;
@@ -15,6 +16,7 @@ mod preflight_fds;
 pub mod proc;
 mod process;
 mod sched;
+mod sharing;
 mod signals;
 mod thread;
 mod timers;

@@ -6,7 +6,7 @@ use crate::{
     fs, preflight_fds,
     proc::{self, Stat, Status},
     process::namespace,
-    vmas,
+    sharing, vmas,
 };
 use floe_records::{Pid, Refusal, Refusals};
 use std::{collections::BTreeSet, fs::File, io::Read};
@@ -34,6 +34,7 @@ pub fn check(root: u32, rules: SocketRules) -> Result<Vec<u32>> {
         }
     }
     family::check(&pids, &mut refusals);
+    refusals.extend(sharing::lasting(&pids));
     if refusals.is_empty() { Ok(pids) } else { Err(Refusals(refusals).into()) }
 }
 
@@ -146,6 +147,7 @@ fn one(pid: u32, rules: SocketRules, out: &mut Vec<Refusal>) -> Result<()> {
         out.push(refusal(pid, "the program", "32-bit programs cannot be captured", ""));
     }
     threads(pid, out);
+    sharing::threads(pid, out);
     let layout = vmas::layout(pid)?;
     out.extend(layout.refusals);
     if fs::link(pid, "root").is_ok_and(|root| root.deleted) {

@@ -1,22 +1,20 @@
 //! A whole process tree that stands still, and its records.
 
 use crate::{
-    Error, Result, ask, creds,
+    Error, Result, ask, chase, creds,
     files::SocketRules,
     fs, limits, mm,
     preflight::{self, refusal},
     proc::{self, Stat},
-    process, sched, signals, thread, timers, vmas,
+    process, sched, sharing, signals, thread, timers, vmas,
 };
 use floe_records::*;
-use floe_tracee::{Tracee, Visit, come_home, seize_all};
+use floe_tracee::{Tracee, Visit};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// How long we run after a tree that grows while it is being stopped.
-const CHASE: Duration = Duration::from_secs(1);
 /// Scratch memory for the answers; a page for the common ones and 64 bytes for each timer.
 const SCRATCH: usize = 16 << 10;
 /// VMAs to a record.
@@ -62,45 +60,8 @@ pub struct Living {
 impl Tree {
     /// Stops every thread of every process below and including `root`.
     pub fn seize(root: u32) -> Result<Self> {
-        let begin = Instant::now();
-        let mut seized: BTreeMap<u32, Tracee> = BTreeMap::new();
-        loop {
-            let late = begin.elapsed() > CHASE;
-            let pids = preflight::tree(root);
-            let new: Vec<i32> = (pids.iter().flat_map(|&pid| proc::tids(pid)))
-                .filter(|tid| {
-                    !seized.contains_key(tid) && Stat::of(*tid).is_ok_and(|s| !s.is_dead())
-                })
-                .map(|tid| tid as i32)
-                .collect();
-            // Whoever is stopped makes no children, so a scan that finds nothing new saw everything.
-            if new.is_empty() {
-                return Self::arrange(root, &pids, seized);
-            }
-            if late {
-                release(seized.into_values());
-                let hint = "try again, or stop it from growing";
-                let problem = "it grew faster than it could be stopped within a second";
-                return Err(Error::refuse(refusal(root, "the tree", problem, hint)));
-            }
-            for (tid, result) in seize_all(&new) {
-                match result {
-                    Ok(mut tracee) => match come_home(&mut tracee) {
-                        Ok(()) => drop(seized.insert(tid as u32, tracee)),
-                        Err(e) if e.errno() == Some(libc::ESRCH) => {}
-                        Err(e) => {
-                            release(seized.into_values().chain([tracee]));
-                            return Err(e.into());
-                        }
-                    },
-                    Err(e) if e.errno() == Some(libc::ESRCH) => {}
-                    Err(e) => {
-                        release(seized.into_values());
-                        return Err(e.into());
-                    }
-                }
-            }
-        }
+        let (pids, seized) = chase::stop(root)?;
+        Self::arrange(root, &pids, seized)
     }
 
     fn arrange(root: u32, pids: &[u32], mut seized: BTreeMap<u32, Tracee>) -> Result<Self> {
@@ -147,6 +108,8 @@ impl Tree {
     /// All records. The processes are asked, and put back exactly as they were.
     pub fn capture(&mut self, rules: SocketRules) -> Result<Vec<ProcessRecords>> {
         let mut refusals = Vec::new();
+        let pids: Vec<u32> = self.0.iter().map(|held| held.pid).collect();
+        sharing::processes(&pids, &mut refusals);
         let mut all = Vec::new();
         for held in &self.0 {
             match held.zombie {
@@ -198,7 +161,7 @@ impl Tree {
 }
 
 /// A thread that is gone needs no release.
-fn release(tracees: impl IntoIterator<Item = Tracee>) {
+pub(crate) fn release(tracees: impl IntoIterator<Item = Tracee>) {
     for tracee in tracees {
         let _ = tracee.detach();
     }

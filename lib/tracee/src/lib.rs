@@ -17,7 +17,7 @@ pub use call::{Event, RemoteCall};
 pub use home::{Home, come_home};
 pub use memory::{Scratch, find_syscall_insn};
 pub use regs::Regs;
-pub use seize::{OPTIONS, seize_all, seize_all_with};
+pub use seize::{Asked, OPTIONS, Pauses, seize_all, seize_all_with};
 pub use stop::Stop;
 pub use tracee::{RseqConfig, Tracee};
 pub use visit::Visit;

@@ -13,6 +13,32 @@ pub const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD;
 /// How long a thread may take to stop; longer means an uninterruptible wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A thread that was seized and asked to stop, and may not have done so yet.
+#[derive(Debug)]
+pub struct Asked(Tracee);
+
+impl Asked {
+    /// Seizes a thread and asks it to stop. One that is gone gives ESRCH.
+    pub fn seize(tid: i32, options: i32) -> Result<Self> {
+        seize(tid, options).map(|()| Self(Tracee::of_stopped(tid)))
+    }
+
+    /// Whether it stands by now; signals met before are delivered. ESRCH when it has ended.
+    pub fn has_stopped(&mut self) -> Result<bool> {
+        while let Some(status) = raw::wait(self.0.tid, false)? {
+            if self.0.take_stop(Stop::of(status))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The thread, which [has stopped](Self::has_stopped).
+    pub fn tracee(self) -> Tracee {
+        self.0
+    }
+}
+
 /// Seizes and stops threads: all are asked before the first is waited for. Each has its own result; a thread
 /// that is gone gives ESRCH.
 pub fn seize_all(tids: &[i32]) -> Vec<(i32, Result<Tracee>)> {
@@ -21,11 +47,8 @@ pub fn seize_all(tids: &[i32]) -> Vec<(i32, Result<Tracee>)> {
 
 /// [`seize_all`] with PTRACE_O_* options (give [`OPTIONS`] among them).
 pub fn seize_all_with(tids: &[i32], options: i32) -> Vec<(i32, Result<Tracee>)> {
-    let asked: Vec<_> = tids.iter().map(|&tid| (tid, seize(tid, options))).collect();
-    asked
-        .into_iter()
-        .map(|(tid, seized)| (tid, seized.and_then(|()| await_stop(Tracee::of_stopped(tid)))))
-        .collect()
+    let asked: Vec<_> = tids.iter().map(|&tid| (tid, Asked::seize(tid, options))).collect();
+    asked.into_iter().map(|(tid, asked)| (tid, asked.and_then(await_stop))).collect()
 }
 
 fn seize(tid: i32, options: i32) -> Result<()> {
@@ -48,24 +71,39 @@ fn is_dead(tid: i32) -> bool {
     }
 }
 
-fn await_stop(mut tracee: Tracee) -> Result<Tracee> {
-    let begin = Instant::now();
-    let mut round = 0u32;
-    loop {
-        if let Some(status) = raw::wait(tracee.tid, false)? {
-            if tracee.take_stop(Stop::of(status))? {
-                return Ok(tracee);
-            }
-            continue;
-        }
-        round += 1;
-        if round < 100 {
-            std::thread::yield_now();
-        } else if begin.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_micros(u64::from(round.min(2000))));
-        } else {
+fn await_stop(mut asked: Asked) -> Result<Tracee> {
+    let mut pauses = Pauses::default();
+    while !asked.has_stopped()? {
+        if !pauses.pause(PATIENCE) {
             return Err(Error::because("stop it", "it is in an uninterruptible wait")
-                .pid(tracee.tid as u32));
+                .pid(asked.0.tid as u32));
         }
+    }
+    Ok(asked.0)
+}
+
+/// Waits between two looks: shortly at first, since most threads stop at once.
+#[derive(Debug)]
+pub struct Pauses {
+    begin: Instant,
+    count: u32,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { begin: Instant::now(), count: 0 }
+    }
+}
+
+impl Pauses {
+    /// Waits a moment; false when it has been longer than `patience` since the first look.
+    pub fn pause(&mut self, patience: Duration) -> bool {
+        self.count += 1;
+        if self.count < 100 {
+            std::thread::yield_now();
+        } else {
+            std::thread::sleep(Duration::from_micros(u64::from(self.count.min(2000))));
+        }
+        self.begin.elapsed() < patience
     }
 }
