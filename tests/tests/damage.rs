@@ -23,7 +23,7 @@ fn sample() -> Vec<u8> {
     out.record(&Vmas { pid: Pid(4_194_303), vmas: vec![vma] }).expect("write");
     out.record(&TreeEnd { processes: 0, threads: 0 }).expect("write");
     let pipe = ObjectId { dev: 12, ino: 77 };
-    out.record(&PipeData { pipe, capacity: 4096, len: 5 }).expect("write");
+    out.record(&PipeData { pipe, capacity: 4096, len: 5, packets: Vec::new() }).expect("write");
     out.bulk(b"bytes").expect("write");
     out.record(&Pages { pid: Pid(4_194_303), addr: Addr(0x1000), len: 64 }).expect("write");
     out.bulk(&[5; 64]).expect("write");

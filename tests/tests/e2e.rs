@@ -107,6 +107,7 @@ resources! {
     locks,
     memory,
     nameless,
+    packets,
     removed,
     signalfd,
     signals,

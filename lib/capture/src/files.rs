@@ -19,7 +19,7 @@ mod unix;
 
 pub(crate) use locks::locks;
 pub use mapped::mapped_files;
-pub use pipes::queued;
+pub use pipes::{in_packets, queued};
 pub use sockets::SocketRules;
 pub(crate) use sockets::socket;
 pub use table::{Captured, capture};

@@ -15,8 +15,13 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
     out.record(&begin()).unwrap();
     out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
     if !late {
-        out.record(&PipeData { pipe: ObjectId { dev: 1, ino: 3 }, capacity: 4096, len: 5 })
-            .unwrap();
+        out.record(&PipeData {
+            pipe: ObjectId { dev: 1, ino: 3 },
+            capacity: 4096,
+            len: 5,
+            packets: Vec::new(),
+        })
+        .unwrap();
         out.bulk(b"hello").unwrap();
     }
     out.record(&floe_records::Stage { tool: "dumpfs".into() }).unwrap();
@@ -25,8 +30,13 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
         out.bulk(&[n as u8; 100]).unwrap();
     }
     if late {
-        out.record(&PipeData { pipe: ObjectId { dev: 1, ino: 3 }, capacity: 4096, len: 5 })
-            .unwrap();
+        out.record(&PipeData {
+            pipe: ObjectId { dev: 1, ino: 3 },
+            capacity: 4096,
+            len: 5,
+            packets: Vec::new(),
+        })
+        .unwrap();
         out.bulk(b"hello").unwrap();
     }
     out.end().unwrap()

@@ -42,8 +42,8 @@ pub struct Tree {
     pub fds: BTreeMap<Pid, Vec<Fd>>,
     /// File locks.
     pub locks: Vec<Locks>,
-    /// Contents of pipes by inode: capacity and bytes.
-    pub pipes: BTreeMap<ObjectId, (u32, Vec<u8>)>,
+    /// Contents of pipes.
+    pub pipes: BTreeMap<ObjectId, (PipeData, Vec<u8>)>,
     /// What is queued in UNIX sockets by inode: lengths of the messages, and all their bytes.
     pub queues: BTreeMap<u64, (Vec<u32>, Vec<u8>)>,
     /// Tools whose part is there.

@@ -13,5 +13,7 @@ pub struct PipeData {
     pub capacity: u32,
     /// Bytes queued, at most 1 MiB.
     pub len: u32,
+    /// Lengths of the packets that the bytes are, 1 to 4096 each; empty where they are no packets (O_DIRECT).
+    pub packets: Vec<u32>,
 }
 record!(PipeData, 51, 1);

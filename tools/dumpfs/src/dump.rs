@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use floe_capture::{
-    files::{Captured, SocketRules, capture, mapped_files, queued, socket_queue},
+    files::{Captured, SocketRules, capture, in_packets, mapped_files, queued, socket_queue},
     memory::contents,
 };
 use floe_records::{
@@ -31,7 +31,8 @@ impl DumpFs {
 
     fn queues(&self, out: &mut Out) -> Result<()> {
         for (pipe, end) in &self.captured.pipes {
-            let (data, bytes) = queued(*pipe, end)?;
+            let packets = in_packets(&self.captured.files, *pipe);
+            let (data, bytes) = queued(*pipe, end, packets)?;
             out.record(&data)?;
             if !bytes.is_empty() {
                 out.bulk(&bytes)?;

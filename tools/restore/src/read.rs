@@ -30,14 +30,14 @@ pub fn metadata<R: Read>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option
                 };
                 let bytes = body(reader, len)?;
                 match owner {
-                    Queue::Pipe(p) => drop(tree.pipes.insert(p.pipe, (p.capacity, bytes))),
+                    Queue::Pipe(p) => drop(tree.pipes.insert(p.pipe, (p, bytes))),
                     Queue::Socket(s) => drop(tree.queues.insert(s.ino, (s.messages, bytes))),
                 }
             }
             Item::Record(raw) if raw.kind >= FIRST_BULK_KIND => return Ok((tree, Some(raw))),
             Item::Record(raw) if raw.is::<PipeData>() => {
                 let p: PipeData = raw.decode()?;
-                tree.pipes.insert(p.pipe, (p.capacity, Vec::new()));
+                tree.pipes.insert(p.pipe, (p.clone(), Vec::new()));
                 owner = Some(Queue::Pipe(p));
             }
             Item::Record(raw) if raw.is::<SocketQueue>() => {

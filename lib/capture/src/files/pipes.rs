@@ -9,12 +9,17 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-/// Contents of a pipe without taking them, through a duplicate of its reading end.
-pub fn queued(pipe: ObjectId, end: &OwnedFd) -> Result<(PipeData, Vec<u8>)> {
+/// PIPE_BUF: nothing longer is a packet.
+const PACKET: u32 = 4096;
+
+/// Contents of a pipe without taking them, through a duplicate of its reading end. `packets`: an end for writing is
+/// in packet mode (O_DIRECT).
+pub fn queued(pipe: ObjectId, end: &OwnedFd, packets: bool) -> Result<(PipeData, Vec<u8>)> {
     let fail = |e| Error::new(format!("copy the contents of pipe {}", pipe.ino), e);
     let capacity = pipe_size(end.as_fd())?;
     let len = pipe_queued(end.as_fd()).map_err(fail)?;
     let mut bytes = vec![0; len];
+    let mut lengths = Vec::new();
     if len > 0 {
         let (from, to) = nix::unistd::pipe().map_err(|e| fail(e.into()))?;
         // As many slots as the original has: short writes take a slot each.
@@ -22,9 +27,27 @@ pub fn queued(pipe: ObjectId, end: &OwnedFd) -> Result<(PipeData, Vec<u8>)> {
         if tee(end.as_fd(), to.as_fd(), len).map_err(fail)? != len {
             return Err(fail(std::io::Error::other("it cannot be copied whole")).into());
         }
-        File::from(from).read_exact(&mut bytes).map_err(fail)?;
+        // A read ends at the end of a packet, in the copy as well.
+        let (mut from, mut done) = (File::from(from), 0);
+        while done < len {
+            let read = from.read(&mut bytes[done..]).map_err(fail)?;
+            done += read;
+            lengths.push(read as u32);
+        }
     }
-    Ok((PipeData { pipe, capacity: capacity as u32, len: len as u32 }, bytes))
+    if lengths.len() < 2 && !packets {
+        lengths.clear();
+    } else if lengths.iter().any(|&length| length > PACKET) {
+        return Err(fail(std::io::Error::other("packets and other bytes are mixed in it")).into());
+    }
+    let data = PipeData { pipe, capacity: capacity as u32, len: len as u32, packets: lengths };
+    Ok((data, bytes))
+}
+
+/// Whether somebody in the tree writes packets into this pipe.
+pub fn in_packets(files: &[OpenFile], pipe: ObjectId) -> bool {
+    let writes = |file: &&OpenFile| file.flags & 3 != 0 && file.flags & libc::O_DIRECT as u32 != 0;
+    files.iter().filter(writes).any(|file| pipe_of(&file.what) == Some(pipe))
 }
 
 fn pipe_of(what: &FileKind) -> Option<ObjectId> {
