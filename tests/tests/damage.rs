@@ -2,7 +2,7 @@
 
 use floe_records::*;
 use floe_stream::Writer;
-use floe_tests::{made, run};
+use floe_tests::{made, run, tool};
 
 /// A small stream of nobody: no pid of it exists.
 fn sample() -> Vec<u8> {
@@ -97,5 +97,34 @@ fn imgpack() {
         std::fs::write(dir.path().join("changed"), &bytes).expect("write");
         let changed = dir.path().join("changed");
         told("imgpack", &["--verify", changed.to_str().expect("path")], b"", &format!("byte {at}"));
+    }
+}
+
+/// A reader takes 64 KiB at a time: End may be the last of that, and the file go on.
+#[test]
+fn a_byte_behind_a_full_buffer_is_told() {
+    let stream = |bulk: usize| {
+        let mut out = Writer::new(Vec::new());
+        out.record(&made::begin()).expect("write");
+        out.record(&TreeEnd { processes: 0, threads: 0 }).expect("write");
+        let (pipe, len) = (ObjectId { dev: 1, ino: 3 }, bulk as u32);
+        out.record(&PipeData { pipe, capacity: 1 << 20, len, packets: Vec::new() }).expect("write");
+        out.bulk(&vec![1; bulk]).expect("write");
+        out.end().expect("write")
+    };
+    const BUFFER: usize = 64 << 10;
+    let bulk = 60_000 + BUFFER - stream(60_000).len();
+    let whole = stream(bulk);
+    assert_eq!(whole.len(), BUFFER);
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("stream");
+    for (rest, code) in [(&b""[..], 0), (&b"x"[..], 4)] {
+        std::fs::write(&path, [&whole[..], rest].concat()).expect("write");
+        for mode in [&["--verify"][..], &["--list"], &["--unpack"]] {
+            let stdin = std::fs::File::open(&path).expect("open");
+            let mut imgpack = std::process::Command::new(tool("imgpack"));
+            let output = imgpack.args(mode).stdin(stdin).output().expect("imgpack starts");
+            assert_eq!(output.status.code(), Some(code), "{mode:?} with {} bytes more", rest.len());
+        }
     }
 }

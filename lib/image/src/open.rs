@@ -6,7 +6,7 @@ use crate::{
     pack::read_bulk,
 };
 use floe_records::FIRST_BULK_KIND;
-use floe_stream::{END, INDEX, Item, RawRecord, Reader, Tally};
+use floe_stream::{END, INDEX, Item, RawRecord, Reader, Source, Tally};
 use std::{
     fs::File,
     io::{self, Read},
@@ -192,6 +192,12 @@ impl Walk {
 struct At<'a> {
     file: &'a File,
     at: u64,
+}
+
+impl Source for At<'_> {
+    fn has_more(&mut self) -> io::Result<bool> {
+        Ok(self.at < self.file.metadata()?.len())
+    }
 }
 
 impl Read for At<'_> {

@@ -7,10 +7,10 @@ use crate::{
 };
 use floe_crew::Crew;
 use floe_records::{Bytes, FIRST_BULK_KIND};
-use floe_stream::{Item, RawRecord, Reader, Writer};
+use floe_stream::{Item, RawRecord, Reader, Source, Writer};
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
 };
@@ -34,7 +34,7 @@ pub struct Meta {
 }
 
 /// Writes the stream as an image to `out`, which cannot seek; `tick` hears of bulk bytes.
-pub fn pack<R: Read, W: Write>(
+pub fn pack<R: Source, W: Write>(
     reader: &mut Reader<R>,
     out: W,
     tick: &mut dyn FnMut(u64),
@@ -68,7 +68,7 @@ impl Ready {
 
 /// Writes the stream as an image that will appear at `target` whole or not at all; with `sync` it is on the disk
 /// by then.
-pub fn pack_file<R: Read>(
+pub fn pack_file<R: Source>(
     reader: &mut Reader<R>,
     target: &Path,
     sync: bool,
@@ -110,7 +110,7 @@ pub fn pack_file<R: Read>(
 }
 
 /// Writes what an image or a stream holds as a plain stream.
-pub fn unpack<R: Read, W: Write>(
+pub fn unpack<R: Source, W: Write>(
     reader: &mut Reader<R>,
     out: W,
     tick: &mut dyn FnMut(u64),
@@ -137,7 +137,7 @@ pub fn unpack<R: Read, W: Write>(
 type PassOn<'a, R, W> = dyn FnMut(&mut Packer<W>, &mut Reader<R>, u64) -> Result<()> + 'a;
 
 /// Everything but the index: the image so far, its metadata, and the metadata that came too late.
-fn first_pass<R: Read, W: Write>(
+fn first_pass<R: Source, W: Write>(
     reader: &mut Reader<R>,
     out: W,
     bulk: &mut PassOn<'_, R, W>,
@@ -181,7 +181,7 @@ fn first_pass<R: Read, W: Write>(
 }
 
 /// A whole bulk string of metadata; memory grows with what arrives, not with what is announced.
-pub(crate) fn read_bulk<R: Read>(reader: &mut Reader<R>, len: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_bulk<R: Source>(reader: &mut Reader<R>, len: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; PIECE];
     pieces(len, &mut buffer, |piece, _| {
@@ -326,7 +326,7 @@ impl<W: Write> Packer<W> {
 
 impl Packer<Ahead> {
     /// A bulk string that others put into place, with what stands before it.
-    fn bulk_by<R: Read>(
+    fn bulk_by<R: Source>(
         &mut self,
         crew: &Crew<'_, u64>,
         reader: &mut Reader<R>,

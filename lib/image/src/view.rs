@@ -3,9 +3,8 @@
 use crate::{Result, name};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ciborium::Value;
-use floe_stream::{Item, RawRecord, Reader};
+use floe_stream::{Item, RawRecord, Reader, Source};
 use serde_json::json;
-use std::io::Read;
 
 /// What comes by when a stream is walked.
 pub enum Seen<'a> {
@@ -16,7 +15,7 @@ pub enum Seen<'a> {
 }
 
 /// Shows every record and every bulk string of a stream or image with its offset.
-pub fn walk<R: Read, E: From<crate::Error>>(
+pub fn walk<R: Source, E: From<crate::Error>>(
     reader: &mut Reader<R>,
     mut show: impl FnMut(u64, Seen<'_>) -> Result<(), E>,
 ) -> Result<(), E> {

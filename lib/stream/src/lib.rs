@@ -11,7 +11,7 @@ mod writer;
 pub use check::{Check, Tally};
 pub use error::{Error, Result};
 pub use item::RawRecord;
-pub use reader::{Item, Reader};
+pub use reader::{Item, Reader, Source};
 pub use writer::Writer;
 
 /// Kind of the record that carries the running checksum between metadata and bulk.

@@ -17,11 +17,23 @@ pub enum Item {
     End,
 }
 
+/// Where a stream comes from.
+pub trait Source: Read {
+    /// Whether a byte has arrived that has not been read; asked behind End, without waiting for one.
+    fn has_more(&mut self) -> io::Result<bool>;
+}
+
+impl Source for &[u8] {
+    fn has_more(&mut self) -> io::Result<bool> {
+        Ok(!self.is_empty())
+    }
+}
+
 /// Deepest nesting of a record.
 const MAX_DEPTH: usize = 32;
 
 /// Reader of one stream.
-pub struct Reader<R: Read> {
+pub struct Reader<R: Source> {
     input: R,
     buffer: Vec<u8>,
     start: usize,
@@ -35,7 +47,7 @@ pub struct Reader<R: Read> {
     digest: u64,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Source> Reader<R> {
     /// A stream that comes from `input`.
     pub fn new(input: R) -> Self {
         Self {
@@ -166,12 +178,7 @@ impl<R: Read> Reader<R> {
         self.tally
     }
 
-    /// Bytes that had arrived behind what was read so far.
-    pub fn leftover(&self) -> usize {
-        self.buffer.len() - self.start
-    }
-
-    /// The input, for checks of what stands behind End.
+    /// The input.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.input
     }
@@ -326,7 +333,7 @@ impl<R: Read> Reader<R> {
             return Err(Error::damaged(record.at, "the checksum of the stream does not match"));
         }
         self.ended = true;
-        if self.leftover() > 0 {
+        if self.start < self.buffer.len() || self.input.has_more()? {
             return Err(Error::damaged(self.at, "bytes behind End"));
         }
         Ok(Item::End)

@@ -1,15 +1,18 @@
 //! Standard input and output as ends of a stream.
 
 use crate::Usage;
+use floe_stream::Source;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{FileType, FlockOperation, flock, fstat},
+    io::ioctl_fionread,
     pipe::fcntl_setpipe_size,
 };
 use std::{
     fs::File,
     io::{self, IsTerminal, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 /// Standard input, from which a stream comes.
@@ -29,6 +32,11 @@ pub fn input() -> anyhow::Result<Input> {
         flock(&file, FlockOperation::LockShared).map_err(io::Error::from)?;
     }
     Ok(Input(file))
+}
+
+/// A stream or image in a file.
+pub fn file(path: &Path) -> io::Result<Input> {
+    File::open(path).map(Input)
 }
 
 /// Standard output; a terminal is refused.
@@ -77,15 +85,29 @@ impl From<OwnedFd> for Output {
     }
 }
 
+impl From<OwnedFd> for Input {
+    fn from(fd: OwnedFd) -> Self {
+        Self(File::from(fd))
+    }
+}
+
 impl Read for Input {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         patient(self.0.as_fd(), PollFlags::IN, || (&self.0).read(to))
     }
 }
 
-impl Read for &Input {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        patient(self.0.as_fd(), PollFlags::IN, || (&self.0).read(to))
+impl Source for Input {
+    fn has_more(&mut self) -> io::Result<bool> {
+        match kind(self.0.as_fd()) {
+            Some(FileType::RegularFile) => {
+                let at = rustix::fs::tell(&self.0)?;
+                Ok(at < self.0.metadata()?.len())
+            }
+            // What comes later over a pipe is nobody's to wait for.
+            Some(FileType::Fifo | FileType::Socket) => Ok(ioctl_fionread(&self.0)? > 0),
+            _ => Ok(false),
+        }
     }
 }
 

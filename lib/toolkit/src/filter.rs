@@ -3,8 +3,7 @@
 use crate::{Held, Input, Output, input, output, wait_for_hangup};
 use anyhow::Context;
 use floe_records::{Begin, TreeEnd};
-use floe_stream::{Item, RawRecord, Reader, Writer};
-use std::io::Read;
+use floe_stream::{Item, RawRecord, Reader, Source, Writer};
 
 /// Where a stage writes.
 pub type Out = Writer<Output>;
@@ -65,7 +64,7 @@ pub fn filter(tool: &str, stage: &mut impl Stage) -> anyhow::Result<()> {
 }
 
 /// The failure, unless damage of the stream explains it.
-pub fn explained<R: Read>(error: anyhow::Error, reader: &mut Reader<R>) -> anyhow::Error {
+pub fn explained<R: Source>(error: anyhow::Error, reader: &mut Reader<R>) -> anyhow::Error {
     let transfer = error.chain().any(|cause| cause.is::<floe_stream::Error>());
     match if transfer { None } else { reader.damage() } {
         Some(damage) => damage.into(),

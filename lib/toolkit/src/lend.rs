@@ -77,6 +77,7 @@ fn takes_copies(out: &Output) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Input;
     use floe_records::{Addr, Pages, Pid};
     use floe_stream::{Item, Reader, Writer};
     use floe_tests::made;
@@ -114,7 +115,7 @@ mod tests {
             assert_eq!(lender.lends, Some(floe));
             out.end().unwrap();
         });
-        let mut reader = Reader::new(std::fs::File::from(from));
+        let mut reader = Reader::new(Input::from(from));
         let mut want = vec![0; PIECE];
         let mut n = 0;
         loop {

@@ -10,7 +10,7 @@ mod held;
 mod lend;
 mod progress;
 
-pub use ends::{Input, Output, hang_up, input, output};
+pub use ends::{Input, Output, file, hang_up, input, output};
 pub use exit::{Exit, NotPermitted, Usage, main};
 pub use filter::{Out, Stage, explained, filter};
 pub use hangup::wait as wait_for_hangup;

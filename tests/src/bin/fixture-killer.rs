@@ -3,7 +3,7 @@
 //! fewer records reaches COMMAND as a whole.
 
 use anyhow::Context;
-use floe_stream::{Item, Reader};
+use floe_stream::{Item, Reader, Source};
 use std::{
     io::{self, Read, Write},
     os::{fd::AsRawFd, unix::process::ExitStatusExt},
@@ -23,6 +23,12 @@ impl Read for Tee {
         let n = io::stdin().read(to)?;
         self.ahead.extend_from_slice(&to[..n]);
         Ok(n)
+    }
+}
+
+impl Source for Tee {
+    fn has_more(&mut self) -> io::Result<bool> {
+        Ok(false)
     }
 }
 

@@ -6,10 +6,8 @@ mod show;
 use anyhow::Context;
 use clap::Parser;
 use floe_stream::Reader;
-use floe_toolkit::{Progress, Usage, hang_up, input, output, wait_for_hangup};
+use floe_toolkit::{Input, Progress, Usage, hang_up, input, output, wait_for_hangup};
 use std::{
-    fs::File,
-    io::Read,
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -107,7 +105,7 @@ fn unpack(args: &Args, file: Option<&Path>) -> anyhow::Result<()> {
 
 fn verify(file: Option<&Path>) -> anyhow::Result<()> {
     let tally = match file {
-        Some(path) => floe_image::verify(&open(path)?)?,
+        Some(_) => floe_image::verify(source(file)?.file())?,
         None => {
             let mut reader = Reader::new(input()?);
             while !matches!(reader.next()?, floe_stream::Item::End) {}
@@ -118,13 +116,11 @@ fn verify(file: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn source(file: Option<&Path>) -> anyhow::Result<Box<dyn Read>> {
-    Ok(match file {
-        Some(path) => Box::new(open(path)?),
-        None => Box::new(input()?),
-    })
-}
-
-fn open(path: &Path) -> anyhow::Result<File> {
-    File::open(path).with_context(|| format!("unable to open {}", path.display()))
+fn source(file: Option<&Path>) -> anyhow::Result<Input> {
+    match file {
+        Some(path) => {
+            floe_toolkit::file(path).with_context(|| format!("unable to open {}", path.display()))
+        }
+        None => input(),
+    }
 }

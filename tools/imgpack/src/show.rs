@@ -1,14 +1,14 @@
 //! A stream or image for people.
 
 use floe_image::{Seen, name, walk};
-use floe_stream::Reader;
-use std::io::{self, BufWriter, Read, Write};
+use floe_stream::{Reader, Source};
+use std::io::{self, BufWriter, Write};
 
 /// Longest summary of a record in `--list`, characters.
 const SUMMARY: usize = 100;
 
 /// A line for each record: offset, kind, name, size, summary; bulk as a line of its own.
-pub fn list<R: Read>(reader: &mut Reader<R>) -> anyhow::Result<()> {
+pub fn list<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     walk(reader, |at, seen| -> anyhow::Result<()> {
         match seen {
@@ -27,7 +27,7 @@ pub fn list<R: Read>(reader: &mut Reader<R>) -> anyhow::Result<()> {
 }
 
 /// A line of JSON for each record; bulk as `{"offset", "bulk"}`.
-pub fn json<R: Read>(reader: &mut Reader<R>) -> anyhow::Result<()> {
+pub fn json<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     walk(reader, |at, seen| -> anyhow::Result<()> {
         let line = match seen {

@@ -5,9 +5,8 @@ use floe_crew::Crew;
 use floe_plan::Tree;
 use floe_rebuild::{Opened, Work};
 use floe_records::*;
-use floe_stream::{Item, RawRecord, Reader};
+use floe_stream::{Item, RawRecord, Reader, Source};
 use floe_toolkit::Progress;
-use std::io::Read;
 
 const MAX: u64 = 1 << 20;
 
@@ -18,7 +17,7 @@ enum Queue {
 }
 
 /// Everything before the first record of bulk; that record too.
-pub fn metadata<R: Read>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option<RawRecord>)> {
+pub fn metadata<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option<RawRecord>)> {
     let mut tree = Tree::default();
     let mut owner: Option<Queue> = None;
     loop {
@@ -48,7 +47,7 @@ pub fn metadata<R: Read>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option
     }
 }
 
-fn body<R: Read>(reader: &mut Reader<R>, len: u64) -> anyhow::Result<Vec<u8>> {
+fn body<R: Source>(reader: &mut Reader<R>, len: u64) -> anyhow::Result<Vec<u8>> {
     if len > MAX {
         bail!("bulk of {len} bytes is too long");
     }
@@ -107,7 +106,7 @@ enum Place {
 }
 
 /// Memory and contents, up to End.
-pub fn bulk<R: Read>(
+pub fn bulk<R: Source>(
     reader: &mut Reader<R>,
     first: &mut Option<RawRecord>,
     work: &Work<'_>,
@@ -123,7 +122,7 @@ pub fn bulk<R: Read>(
 }
 
 /// Reads it all in order; every record is checked against what the workers are told.
-fn pass<R: Read>(
+fn pass<R: Source>(
     reader: &mut Reader<R>,
     mut raw: RawRecord,
     crew: &Crew<'_, Place>,
