@@ -74,6 +74,20 @@ restore_detached locked
 ! flock -n lock true || fail "the lock did not come back"
 kill -9 "$pid"
 
+# A limit that cannot be raised again; and the soft one of restore, which can.
+start log python3 -c 'import os, time
+for n in range(200): os.open("/dev/null", os.O_RDONLY)
+print("ready", flush=True); time.sleep(100)'
+until_true 10 grep -q ready log
+checkpoint_kill "$pid" many
+hard=$(ulimit -Hn)
+expect_exit 3 bash -c 'ulimit -n 300; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource \
+    restore --detach < many'
+grep -q "RLIMIT_NOFILE: it was $hard, and cannot be raised above 300" stderr || fail "$(cat stderr)"
+bash -c 'ulimit -Sn 256; exec restore --detach < many' || fail "many files: exit $?"
+grep -q "open files  *$(ulimit -Sn)  *$hard " "/proc/$pid/limits" || fail "$(cat "/proc/$pid/limits")"
+kill -9 "$pid"
+
 # The stream never goes to a terminal, and a damaged one is told apart.
 head -c 100 /dev/urandom > rubbish
 for tool in dumpfs aufsfix dumpmem imgpack restore; do

@@ -15,6 +15,10 @@ pub const DOORBELL: usize = 8;
 pub const MASK: usize = 16;
 /// Nonzero: a SIGPIPE was pending before we came and is the target's own.
 pub const OWN_SIGPIPE: usize = 24;
+/// How the payload is entered, in its second argument: to serve a doorbell, …
+pub const SERVE: u64 = 0;
+/// … or to run the one batch that is there, and stop at a breakpoint for its tracer.
+pub const ONCE: u64 = 1;
 /// The saved registers, 27 words.
 pub const REGS: usize = 64;
 /// The saved extended state, in XSAVE format.

@@ -1,6 +1,6 @@
 //! The host side of the doorbell.
 
-use crate::{Arg, Batch, Call, Entry, Replies, Runner, abi};
+use crate::{Batch, Replies, Runner, abi, batch::results};
 use floe_sys::{Error, Result, read_memory, recv_fds, send_fds, wait_readable, write_memory};
 use floe_tracee::{Stop, Tracee};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -106,9 +106,7 @@ impl Agent {
         bytes.extend_from_slice(&(batch.entries.len() as u64).to_ne_bytes());
         bytes.extend_from_slice(&[0; 8]);
         for entry in &batch.entries {
-            for word in encode(entry, base) {
-                bytes.extend_from_slice(&word.to_ne_bytes());
-            }
+            bytes.extend_from_slice(&entry.words(base));
         }
         bytes.extend_from_slice(&batch.data_at(base));
         write_memory(self.pid, self.arena + abi::BATCH as u64, &bytes)?;
@@ -134,11 +132,7 @@ impl Agent {
         let count = batch.entries.len();
         let mut bytes = vec![0; 16 + count * abi::ENTRY + batch.data.len()];
         read_memory(self.pid, self.arena + abi::BATCH as u64, &mut bytes)?;
-        let words = bytes.as_chunks::<8>().0;
-        let word = |i: usize| u64::from_ne_bytes(words[i]);
-        let done = (word(1) as usize).min(count);
-        let result = |i: usize| word(2 + i * abi::ENTRY_WORDS + abi::ENTRY_RESULT) as i64;
-        let results = (0..done).map(result).collect();
+        let results = results(&bytes, count);
         let data = bytes.split_off(16 + count * abi::ENTRY);
         Replies::new(self.pid, batch, results, data)
     }
@@ -183,23 +177,6 @@ impl Runner for Agent {
     fn room(&self) -> usize {
         abi::BATCH_END - abi::ENTRIES - (64 << 10)
     }
-}
-
-fn encode(entry: &Entry, base: u64) -> [u64; abi::ENTRY_WORDS] {
-    let mut words = [0; abi::ENTRY_WORDS];
-    words[0] = entry.nr as u64;
-    words[abi::ENTRY_MUST] = u64::from(entry.must);
-    for (i, arg) in entry.args.iter().enumerate() {
-        words[abi::ENTRY_ARGS + i] = match *arg {
-            Arg::Val(value) => value,
-            Arg::Slot(slot, offset) => base + slot.at as u64 + offset,
-            Arg::Result(Call(n)) => {
-                words[abi::ENTRY_KINDS] |= 1 << (8 * i);
-                n as u64
-            }
-        };
-    }
-    words
 }
 
 /// Size of struct cmsghdr.

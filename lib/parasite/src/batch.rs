@@ -1,5 +1,6 @@
 //! A batch of system calls as data.
 
+use crate::abi;
 use floe_sys::{Error, Result};
 use std::io;
 
@@ -76,6 +77,34 @@ pub struct Entry {
     pub args: [Arg; 6],
     /// Failure stops the batch.
     pub must: bool,
+}
+
+impl Entry {
+    /// As it stands in the arena, with the data at `base`.
+    pub(crate) fn words(&self, base: u64) -> Vec<u8> {
+        let mut words = [0; abi::ENTRY_WORDS];
+        words[0] = self.nr as u64;
+        words[abi::ENTRY_MUST] = u64::from(self.must);
+        for (i, arg) in self.args.iter().enumerate() {
+            words[abi::ENTRY_ARGS + i] = match *arg {
+                Arg::Val(value) => value,
+                Arg::Slot(slot, offset) => base + slot.at as u64 + offset,
+                Arg::Result(Call(n)) => {
+                    words[abi::ENTRY_KINDS] |= 1 << (8 * i);
+                    n as u64
+                }
+            };
+        }
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+}
+
+/// The results of the calls that ran, from what the arena holds at BATCH after a batch of `count` calls.
+pub(crate) fn results(bytes: &[u8], count: usize) -> Vec<i64> {
+    let words = bytes.as_chunks::<8>().0;
+    let word = |i: usize| u64::from_ne_bytes(words[i]);
+    let done = (word(1) as usize).min(count);
+    (0..done).map(|i| word(2 + i * abi::ENTRY_WORDS + abi::ENTRY_RESULT) as i64).collect()
 }
 
 /// System calls and the data they work on.

@@ -27,11 +27,13 @@
 mod abi;
 mod agent;
 mod batch;
+mod inside;
 mod plant;
 mod ptrace;
 
 pub use agent::Agent;
 pub use batch::{Arg, Batch, Call, Entry, Replies, Slot};
+pub use inside::{Inside, Room};
 pub use plant::Planted;
 pub use ptrace::PtraceRunner;
 

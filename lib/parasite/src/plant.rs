@@ -6,7 +6,7 @@ use floe_tracee::{Home, Regs, RemoteCall, Tracee};
 use std::{io, os::fd::AsFd};
 
 include!(concat!(env!("OUT_DIR"), "/payload.rs"));
-static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/payload.bin"));
+pub(crate) static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/payload.bin"));
 
 const PAGE: usize = 4096;
 /// Where the doorbell should lie, out of the way of the low numbers that the target gives out next.
@@ -145,7 +145,8 @@ fn head(tracee: &Tracee, agent: &Agent, regs: &Regs, xstate: &[u8], mask: u64) -
 /// The registers the parasite begins with; not in a system call, no flag set that could disturb it.
 fn begin(regs: &Regs, arena: u64, image: u64) -> Regs {
     let mut begin = *regs;
-    begin.set_rip(image + ENTRY_POINT).set_rdi(arena).set_rsp(arena + abi::STACK_TOP as u64);
+    begin.set_rdi(arena).set_rsi(abi::SERVE).set_rip(image + ENTRY_POINT);
+    begin.set_rsp(arena + abi::STACK_TOP as u64);
     begin.set_orig_rax(u64::MAX).set_rax(0).set_eflags(0x202);
     begin
 }

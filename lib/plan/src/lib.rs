@@ -7,5 +7,5 @@ mod tree;
 pub use steps::{Step, plan};
 pub use tree::Tree;
 
-/// Bytes of the hole that restore borrows in every process: code, scratch, parking for the vdso.
-pub const HOLE: u64 = 0x40000;
+/// Bytes of the hole that restore borrows in every process: code, arena, parking for the vdso.
+pub const HOLE: u64 = 0x80000;

@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod files;
+mod limits;
 mod maps;
 mod open;
-mod pin;
 mod settings;
 mod stub;
 mod threads;
@@ -12,8 +12,8 @@ mod timers;
 mod unions;
 mod vmas;
 
+pub use limits::{allow_many_files, too_high};
 pub use maps::{own_ranges, own_vdso_hash};
 pub use open::{Opened, Wishes};
-pub use pin::Pin;
 pub use stub::Work;
 pub use unions::{Rebuilt, unions};

@@ -59,28 +59,38 @@ impl Work<'_> {
     }
 
     fn actions(&self, pid: Pid) -> Result<()> {
-        let recorded = self.tree.signals.get(&pid);
-        for signal in (1..=64u32).filter(|s| ![9, 19].contains(s)) {
-            let found = recorded.and_then(|s| s.actions.iter().find(|a| a.signal == signal));
-            let words = found.map_or([0; 4], |a| [a.handler.0, a.flags, a.restorer.0, a.mask]);
-            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
-            let mut b = Batch::new();
-            let slot = b.bytes(&bytes);
-            let args = [Arg::Val(u64::from(signal)), slot.into(), Arg::Val(0), Arg::Val(8)];
-            let call = b.call(libc::SYS_rt_sigaction, args);
-            self.runner(pid.0 as i32).run(&b)?.value(call)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn limits(&self, pid: Pid) -> Result<()> {
-        for (resource, &(soft, hard)) in
-            self.tree.limits.get(&pid).into_iter().flat_map(|l| l.limits.iter().enumerate())
+        let mut b = Batch::new();
+        for signal in (1..=64u32).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(&(*s as i32)))
         {
-            if floe_sys::get_limit(pid.0 as i32, resource as u32)? != (soft, hard) {
-                floe_sys::set_limit(pid.0 as i32, resource as u32, soft, hard)?;
+            let action = self.action(pid, signal);
+            if signal != libc::SIGTRAP as u32 || action.is_none_or(|a| a.handler != IGNORED) {
+                act(&mut b, signal, action);
             }
         }
-        Ok(())
+        self.runner(pid.0 as i32).run(&b).map(drop)
     }
+
+    fn action(&self, pid: Pid, signal: u32) -> Option<&SigAction> {
+        self.tree.signals.get(&pid)?.actions.iter().find(|a| a.signal == signal)
+    }
+
+    /// Where SIGTRAP is to be ignored, that comes last: a breakpoint would reset it.
+    pub(crate) fn ignore_trap(&self, b: &mut Batch, pid: Pid) {
+        let signal = libc::SIGTRAP as u32;
+        if let Some(action) = self.action(pid, signal).filter(|a| a.handler == IGNORED) {
+            act(b, signal, Some(action));
+        }
+    }
+}
+
+/// SIG_IGN.
+const IGNORED: Addr = Addr(1);
+
+/// Sets what a signal does; the default for `None`.
+fn act(b: &mut Batch, signal: u32, action: Option<&SigAction>) {
+    let words = action.map_or([0; 4], |a| [a.handler.0, a.flags, a.restorer.0, a.mask]);
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let slot = b.bytes(&bytes);
+    let args = [Arg::Val(u64::from(signal)), slot.into(), Arg::Val(0), Arg::Val(8)];
+    b.call(libc::SYS_rt_sigaction, args);
 }

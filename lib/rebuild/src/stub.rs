@@ -1,7 +1,7 @@
 //! Stubs: processes that hold nothing but the hole.
 
 use crate::{maps, open::Opened};
-use floe_parasite::{Arg, Batch, PtraceRunner, Runner};
+use floe_parasite::{Arg, Batch, Inside, PtraceRunner, Room, Runner};
 use floe_plan::{Step, Tree};
 use floe_records::*;
 use floe_sys::Result;
@@ -18,7 +18,13 @@ const TRACE: i32 = OPTIONS
     | libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK;
 const PAGE: u64 = 4096;
-const PARK: u64 = 0x20000;
+/// In the hole: a `syscall` instruction, the payload, its arena, and what of the vdso is parked.
+const IMAGE: u64 = PAGE;
+const ARENA: u64 = 0x8000;
+const PARK: u64 = 0x60000;
+const _: () = assert!(IMAGE + Room::IMAGE as u64 <= ARENA && ARENA + Room::ARENA as u64 <= PARK);
+/// What a stub blocks: everything but the breakpoint of its payload.
+const MASK: u64 = !(1 << (libc::SIGTRAP - 1));
 
 /// A restore under way. Dropped before the release, it kills what it made.
 pub struct Work<'a> {
@@ -73,8 +79,18 @@ impl<'a> Work<'a> {
         }
     }
 
-    pub(crate) fn runner(&self, tid: i32) -> PtraceRunner<'static> {
-        PtraceRunner::new(tid, self.hole, self.hole + PAGE, (PARK - PAGE) as usize)
+    /// Runs batches in a stub; its signals must be blocked as in [`MASK`].
+    pub(crate) fn runner(&self, tid: i32) -> Inside {
+        Inside::new(&self.tasks[&tid], self.room())
+    }
+
+    /// Runs calls one by one, which works whatever its signals are.
+    pub(crate) fn slow_runner(&self, tid: i32) -> PtraceRunner<'static> {
+        PtraceRunner::new(tid, self.hole, self.hole + ARENA, Room::ARENA)
+    }
+
+    fn room(&self) -> Room {
+        Room { image: self.hole + IMAGE, arena: self.hole + ARENA }
     }
 
     pub(crate) fn one(&self, tid: u32, nr: i64, args: &[u64]) -> Result<u64> {
@@ -105,7 +121,7 @@ impl<'a> Work<'a> {
             let _ = kill(stub, Signal::SIGKILL);
             let _ = waitpid(stub, None);
         })?;
-        tracee.set_sigmask(u64::MAX)?;
+        tracee.set_sigmask(MASK)?;
         let rseq = tracee.rseq()?;
         self.tasks.insert(tid, tracee);
         let insn = find_syscall_insn(tid)?;
@@ -129,7 +145,8 @@ impl<'a> Work<'a> {
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
         call(libc::SYS_mmap, [self.hole, PARK, 3, flags, u64::MAX, 0])?;
         floe_sys::write_memory(tid, self.hole, &[0x0f, 0x05, 0xcc])?;
-        call(libc::SYS_mprotect, [self.hole, PAGE, 5, 0, 0, 0])?;
+        self.room().fill(tid)?;
+        call(libc::SYS_mprotect, [self.hole, ARENA, 5, 0, 0, 0])?;
         remote.finish()?;
         self.park(tid)
     }
@@ -161,7 +178,7 @@ impl<'a> Work<'a> {
         let call = b.call(libc::SYS_clone3, [slot.into(), Arg::Val(88)]);
         self.runner(parent).run(&b)?.value(call)?;
         let tracee = Tracee::adopt(tid)?;
-        tracee.set_sigmask(u64::MAX)?;
+        tracee.set_sigmask(MASK)?;
         self.tasks.insert(tid, tracee);
         Ok(())
     }

@@ -16,7 +16,6 @@ impl Work<'_> {
         let tree = self.tree;
         for thread in tree.threads.iter().filter(|t| t.pid == pid) {
             self.registered(thread)?;
-            self.queue(thread)?;
             self.sched(thread)?;
             self.creds(thread)?;
         }
@@ -24,7 +23,8 @@ impl Work<'_> {
             self.one(pid.0, libc::SYS_prctl, &[4, u64::from(p.dumpable)])?;
         }
         self.posix_timers(pid)?;
-        self.itimers(pid)
+        self.itimers(pid)?;
+        tree.threads.iter().filter(|t| t.pid == pid).try_for_each(|thread| self.queue(thread))
     }
 
     fn registered(&self, t: &Thread) -> Result<()> {
@@ -55,25 +55,25 @@ impl Work<'_> {
         self.runner(tid as i32).run(&b).map(drop)
     }
 
+    /// The signals that wait. From here on all are blocked, the breakpoint of the payload too: one may wait.
     fn queue(&self, t: &Thread) -> Result<()> {
         let mut b = Batch::new();
-        let (pid, tid) = (u64::from(t.pid.0), u64::from(t.tid.0));
+        let (pid, tid) = (Arg::Val(u64::from(t.pid.0)), Arg::Val(u64::from(t.tid.0)));
+        let signal = |info: &Bytes| Arg::Val(u64::from(info.0.first().copied().unwrap_or(0)));
         for info in self.tree.thread_signals.get(&t.tid).into_iter().flat_map(|s| &s.queued) {
             let slot = b.bytes(&info.0);
-            let signal = u64::from(info.0.first().copied().unwrap_or(0));
-            b.call(
-                libc::SYS_rt_tgsigqueueinfo,
-                [Arg::Val(pid), Arg::Val(tid), Arg::Val(signal), slot.into()],
-            );
+            b.call(libc::SYS_rt_tgsigqueueinfo, [pid, tid, signal(info), slot.into()]);
         }
-        if pid == tid {
+        if t.pid.0 == t.tid.0 {
             for info in self.tree.signals.get(&t.pid).into_iter().flat_map(|s| &s.queued) {
                 let slot = b.bytes(&info.0);
-                let signal = u64::from(info.0.first().copied().unwrap_or(0));
-                b.call(libc::SYS_rt_sigqueueinfo, [Arg::Val(pid), Arg::Val(signal), slot.into()]);
+                b.call(libc::SYS_rt_sigqueueinfo, [pid, signal(info), slot.into()]);
             }
+            self.ignore_trap(&mut b, t.pid);
         }
-        if b.is_empty() { Ok(()) } else { self.runner(t.tid.0 as i32).run(&b).map(drop) }
+        let tid = t.tid.0 as i32;
+        self.tasks[&tid].set_sigmask(u64::MAX)?;
+        if b.is_empty() { Ok(()) } else { self.slow_runner(tid).run(&b).map(drop) }
     }
 
     fn sched(&self, t: &Thread) -> Result<()> {

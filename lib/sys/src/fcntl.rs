@@ -71,16 +71,6 @@ pub fn set_pipe_size(fd: BorrowedFd<'_>, size: usize) -> Result<usize> {
     number(fd, libc::F_SETPIPE_SZ, size as u64, "set the size of a pipe").map(|n| n as usize)
 }
 
-/// Status flags (O_*).
-pub fn status_flags(fd: BorrowedFd<'_>) -> Result<i32> {
-    number(fd, libc::F_GETFL, 0, "read the flags of an open file")
-}
-
-/// Sets status flags.
-pub fn set_status_flags(fd: BorrowedFd<'_>, flags: i32) -> Result<()> {
-    number(fd, libc::F_SETFL, flags as u64, "set the flags of an open file").map(drop)
-}
-
 /// Seals of a memfd.
 pub fn seals(fd: BorrowedFd<'_>) -> Result<i32> {
     number(fd, libc::F_GET_SEALS, 0, "read the seals of a memfd")
@@ -130,17 +120,4 @@ pub fn start_writeback(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<
 /// flock(LOCK_SH).
 pub fn flock_shared(fd: BorrowedFd<'_>) -> io::Result<()> {
     flock(fd, libc::LOCK_SH)
-}
-
-/// flock(LOCK_EX | LOCK_NB); false when somebody else holds a lock.
-pub fn flock_try_exclusive(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    match flock(fd, libc::LOCK_EX | libc::LOCK_NB) {
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        other => other.map(|()| true),
-    }
-}
-
-/// flock(LOCK_UN).
-pub fn flock_unlock(fd: BorrowedFd<'_>) -> io::Result<()> {
-    flock(fd, libc::LOCK_UN)
 }

@@ -20,15 +20,13 @@ pub use clone::spawn_stub;
 pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
 pub use error::{Error, Result};
 pub use fcntl::{
-    aufs_branch_info, flock, flock_shared, flock_try_exclusive, flock_unlock, memfd_create,
-    owner_ex, owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, set_status_flags,
-    start_writeback, status_flags, tee, vmsplice,
+    aufs_branch_info, flock, flock_shared, memfd_create, owner_ex, owner_signal, pipe_queued,
+    pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
 };
 pub use guardian::Guardian;
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
-    SchedAttr, affinity, current_cpu, get_limit, robust_list, sched_attr, set_affinity, set_limit,
-    set_sched_attr,
+    SchedAttr, affinity, get_limit, robust_list, sched_attr, set_affinity, set_limit,
 };
 pub use mem::{read_memory, read_memory_partial, write_memory};
 pub use own::{borrowed, owned};
@@ -38,7 +36,7 @@ pub use socket::{
     Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
     socket_name, socket_option,
 };
-pub use stat::{ProcStat, proc_stat, tracer_of};
+pub use stat::{ProcStat, proc_stat};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {

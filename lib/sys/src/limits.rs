@@ -62,15 +62,6 @@ pub fn sched_attr(tid: i32) -> Result<SchedAttr> {
     Ok(attr)
 }
 
-/// Sets how a thread is scheduled.
-pub fn set_sched_attr(tid: i32, attr: &SchedAttr) -> Result<()> {
-    let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
-    // SAFETY: the kernel reads `size` bytes of the live local.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, tid, std::ptr::from_ref(&attr), 0) })
-        .map_err(fail(tid, "set the scheduling policy"))
-        .map(drop)
-}
-
 /// The CPUs a thread may run on, bit 0 of byte 0 is CPU 0.
 pub fn affinity(tid: i32) -> Result<Vec<u8>> {
     let mut mask = vec![0u8; 1024];
@@ -81,12 +72,6 @@ pub fn affinity(tid: i32) -> Result<Vec<u8>> {
     .map_err(fail(tid, "read the CPU affinity"))?;
     mask.truncate(n as usize);
     Ok(mask)
-}
-
-/// The CPU that the calling thread is on.
-pub fn current_cpu() -> Option<usize> {
-    // SAFETY: no arguments.
-    usize::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 
 /// Sets the CPUs a thread may run on.

@@ -59,17 +59,6 @@ fn parse(bytes: &[u8]) -> Option<ProcStat> {
     })
 }
 
-/// The tracer of a task as /proc/PID/status names it, 0 for none.
-pub fn tracer_of(pid: u32) -> Result<u32> {
-    let path = format!("/proc/{pid}/status");
-    let bytes = std::fs::read(&path).map_err(|e| Error::new(format!("read {path}"), e).pid(pid))?;
-    bytes
-        .split(|&b| b == b'\n')
-        .find_map(|line| line.strip_prefix(b"TracerPid:"))
-        .and_then(|n| std::str::from_utf8(n).ok()?.trim().parse().ok())
-        .ok_or_else(|| Error::because(format!("read {path}"), "it names no tracer").pid(pid))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ mod read;
 
 use clap::Parser;
 use floe_plan::{Step, Tree};
-use floe_rebuild::{Opened, Pin, Wishes, Work};
+use floe_rebuild::{Opened, Wishes, Work};
 use floe_records::{Pid, Refusal, Refusals};
 use floe_toolkit::Progress;
 use std::process::ExitCode;
@@ -68,6 +68,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         steps.iter().for_each(|step| println!("{step}"));
         return Ok(());
     }
+    floe_rebuild::allow_many_files()?;
     foreign(&tree)?;
     let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
     build(args, &tree, &steps, hole, &mut reader, bulk)?;
@@ -81,7 +82,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// What of this system stands in the way: another vdso, pids that are taken.
+/// What of this system stands in the way: another vdso, pids that are taken, limits that cannot be raised.
 fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
     let mut say = |pid, object: &str, problem: String| {
@@ -100,6 +101,7 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
             say(Pid(tid), "process id", format!("is taken by {}", comm.trim()));
         }
     }
+    no.extend(floe_rebuild::too_high(tree)?);
     if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
 }
 
@@ -120,20 +122,15 @@ fn build(
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, tree)).transpose()?;
     let mut work = Work::new(tree, &open, hole);
-    let mut pin = Pin::for_tree(tree);
     for step in steps {
         if *step == Step::Fill {
-            // Which is copying, in threads.
-            drop(pin.take());
             let mut progress = Progress::new("restore", total, args.progress_fd)?;
             read::bulk(reader, &mut bulk, &work, &open, &mut progress)?;
             progress.finish();
             open.seal()?;
-            pin = Pin::for_tree(tree);
         }
         work.step(step)?;
     }
-    drop(pin);
     drop(work);
     open.keep();
     if let Some(pidfile) = pidfile {

@@ -1,5 +1,6 @@
 //! The parasite: runs batches of system calls that stand in the arena, whenever the doorbell rings. When the
-//! other end of the doorbell is gone it goes home by itself, as if nobody had ever interrupted its host.
+//! other end of the doorbell is gone it goes home by itself, as if nobody had ever interrupted its host. In a stub,
+//! which dies with its tracer, it runs one batch and stops.
 //!
 //! No code here may panic: the panic handler does not link.
 #![no_std]
@@ -30,12 +31,17 @@ const ERESTARTNOINTR: i64 = -513;
 const ERESTARTNOHAND: i64 = -514;
 const ERESTART_RESTARTBLOCK: i64 = -516;
 
-// Entered with the arena in rdi and the stack at its end. Behind the call: extended state, then everything else at
-// once by iretq. The offsets are REGS + 8 * register and XSTATE.
+// Entered with the arena in rdi, SERVE or ONCE in rsi, and the stack at the end of the arena. Behind the call that
+// serves: extended state, then everything else at once by iretq. The offsets are REGS + 8 * register and XSTATE.
 global_asm!(
     ".globl floe_entry",
     "floe_entry:",
     "mov rbx, rdi",
+    "test esi, esi",
+    "jz 2f",
+    "call floe_once",
+    "int3",
+    "2:",
     "call floe_serve",
     "mov rdi, rbx",
     "mov eax, -1",
@@ -124,6 +130,16 @@ unsafe extern "C" fn floe_serve(arena: *mut u8) {
         restart(arena);
         syscall(SIGPROCMASK, [SIG_SETMASK, arena as u64 + MASK as u64, 0, 8, 0, 0]);
     }
+}
+
+/// Runs the batch that is in the arena.
+///
+/// # Safety
+/// `arena` is laid out as the ABI says.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn floe_once(arena: *mut u8) {
+    // SAFETY: as above.
+    unsafe { run(arena) }
 }
 
 /// One batch.
