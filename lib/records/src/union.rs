@@ -11,6 +11,10 @@ pub struct Union {
     pub point: Bytes,
     /// `aufs` or `overlay`.
     pub fs_type: Bytes,
+    /// What was named as the device.
+    pub source: Bytes,
+    /// Options of the mount itself as mountinfo shows them (`rw,nosuid,noatime`).
+    pub flags: Bytes,
     /// What of it is mounted, `/` for all.
     pub root: Bytes,
     /// Directory and permission with attributes (`rw`, `ro+wh`), topmost first.

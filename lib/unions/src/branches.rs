@@ -31,29 +31,42 @@ fn is_permission(text: &[u8]) -> bool {
     matches!(first, b"rw" | b"ro" | b"rr")
 }
 
+impl Branch {
+    /// Whether whiteouts count in it: in those that can be written to, and in others by their attribute `wh`.
+    pub fn has_whiteouts(&self) -> bool {
+        let mut words = self.permission.split(|b| *b == b'+');
+        matches!(words.next(), Some(b"rw" | b"")) || words.any(|word| word == b"wh")
+    }
+}
+
 /// From `DIR/si_SI/brN`, by ascending number. `None` where sysfs does not have it.
 pub fn from_sysfs(dir: &Path, si: &[u8]) -> io::Result<Option<Vec<Branch>>> {
     let dir = dir.join(format!("si_{}", String::from_utf8_lossy(si)));
-    let entries = match fs::read_dir(&dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
+    // A branch that is removed while we read changes the numbers of others: begin again.
+    for _ in 0..TRIES {
+        match read_all(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && dir.exists() => sleep(PAUSE),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A path that does not fit in a page: the ioctl may tell it.
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => return Ok(None),
+            read => return read.map(|branches| (!branches.is_empty()).then_some(branches)),
+        }
+    }
+    read_all(&dir).map(Some)
+}
+
+fn read_all(dir: &Path) -> io::Result<Vec<Branch>> {
     let mut numbers = Vec::new();
-    for entry in entries {
+    for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         numbers.extend(name.to_str().and_then(|n| n.strip_prefix("br")?.parse::<u32>().ok()));
     }
     numbers.sort_unstable();
-    let mut branches = Vec::new();
-    for number in numbers {
-        let text = match patiently(|| fs::read(dir.join(format!("br{number}")))) {
-            // A path that does not fit in a page: the ioctl may tell it.
-            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => return Ok(None),
-            read => read?,
-        };
-        branches.push(branch(text.strip_suffix(b"\n").unwrap_or(&text)));
-    }
-    Ok((!branches.is_empty()).then_some(branches))
+    let one = |number| {
+        let text = patiently(|| fs::read(dir.join(format!("br{number}"))))?;
+        Ok(branch(text.strip_suffix(b"\n").unwrap_or(&text)))
+    };
+    numbers.into_iter().map(one).collect()
 }
 
 /// AUFS answers EBUSY while somebody else works on the super block.
@@ -75,9 +88,31 @@ pub fn from_options(options: &[u8]) -> Option<Vec<Branch>> {
     Some(list.split(|b| *b == b':').filter(|part| !part.is_empty()).map(branch).collect())
 }
 
-/// From a list, a branch to a line, topmost first; for stacks that are seen from elsewhere.
-pub fn from_list(text: &[u8]) -> Vec<Branch> {
-    text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).map(branch).collect()
+/// Branches of stacks that are seen from elsewhere, as people list them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given(Vec<(Vec<u8>, Vec<Branch>)>);
+
+impl Given {
+    /// From lines `PATH=PERMISSION`, topmost first. A line `POINT:` says which mount those below it belong to; without
+    /// one they belong to any.
+    pub fn parse(text: &[u8]) -> Self {
+        let mut all = vec![(Vec::new(), Vec::new())];
+        for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            match (line.strip_suffix(b":"), all.last_mut()) {
+                (Some(point), _) => all.push((unescape(point), Vec::new())),
+                (None, Some((_, branches))) => branches.push(branch(line)),
+                (None, None) => {}
+            }
+        }
+        Self(all)
+    }
+
+    /// Those of the mount at `point`.
+    pub fn of(&self, point: &[u8]) -> Option<Vec<Branch>> {
+        let any = self.0.first().filter(|(_, branches)| !branches.is_empty());
+        let own = self.0.iter().skip(1).find(|(of, _)| of == point);
+        own.or(any).map(|(_, branches)| branches.clone())
+    }
 }
 
 #[cfg(test)]
@@ -106,12 +141,28 @@ mod tests {
 
     #[test]
     fn odd_names_are_read() {
-        let list = from_list(
-            "/a\\040b=rw\n/t\\011\\012=ro\n/x=y=rr+wh\n/ü\n/back\\134slash=rw\n".as_bytes(),
-        );
+        let text = "/a\\040b=rw\n/t\\011\\012=ro\n/x=y=rr+wh\n/ü\n/back\\134slash=rw\n";
+        let list = Given::parse(text.as_bytes()).of(b"/anywhere").unwrap();
         let want: [&[u8]; 5] = [b"/a b", b"/t\t\n", b"/x=y", "/ü".as_bytes(), b"/back\\slash"];
         assert_eq!(paths(&list), want);
         assert_eq!(list[3].permission, b"");
+    }
+
+    #[test]
+    fn lists_are_kept_apart() {
+        let given = Given::parse(b"/mnt/one:\n/a=rw\n/b=ro\n/mnt/t\\040wo:\n/c=rw\n");
+        assert_eq!(paths(&given.of(b"/mnt/one").unwrap()), [&b"/a"[..], b"/b"]);
+        assert_eq!(paths(&given.of(b"/mnt/t wo").unwrap()), [&b"/c"[..]]);
+        assert_eq!(given.of(b"/mnt/three"), None);
+    }
+
+    #[test]
+    fn whiteouts_count_where_they_may_be() {
+        let counts = |permission: &str| {
+            Branch { path: Vec::new(), permission: permission.into() }.has_whiteouts()
+        };
+        assert!(counts("rw") && counts("rw+nolwh") && counts("ro+wh") && counts("rr+wh+unpin"));
+        assert!(!counts("ro") && !counts("rr") && !counts("ro+nolwh"));
     }
 
     #[test]

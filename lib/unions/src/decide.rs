@@ -1,4 +1,4 @@
-//! What becomes of one reference, decided by comparing what two views of the kernel say.
+//! What becomes of one reference, decided by comparing what the kernel says of it in several places.
 
 use crate::{Place, Unions};
 
@@ -15,26 +15,88 @@ pub enum Decision {
     Nameless,
 }
 
-/// Decides about a path that stands in `maps` (relative to the root of the process, without ` (deleted)`), where
-/// /proc/PID/map_files shows `link` (asked for only where it matters). Without a fault both are the same; with it `link` lies in a branch. Some
-/// kernels show the branch in both.
-pub fn decide(unions: &Unions, path: &[u8], link: impl FnOnce() -> Option<Vec<u8>>) -> Decision {
-    match unions.place(path) {
-        Place::Union(seen) => {
-            return if seen == path { Decision::Keep } else { Decision::Rewrite(seen) };
+/// Decides about a path that `maps`, or a link of /proc/PID, shows (without ` (deleted)`). All paths are from the root of
+/// the mount namespace; `home` is the root of the process.
+///
+/// `link` is what /proc/PID/map_files shows for a mapping. Without the fault both are the same; with it `link` lies in
+/// a branch, and `path` is right. `there` tells whether the path leads to the file: whoever opened the file of a branch
+/// by its own name keeps that name. Both are asked for only where it matters.
+pub fn decide(
+    unions: &Unions,
+    home: &[u8],
+    path: &[u8],
+    link: impl FnOnce() -> Option<Vec<u8>>,
+    there: impl FnOnce() -> bool,
+) -> Decision {
+    let place = unions.place(path, home);
+    let in_branch = place != Place::Elsewhere && place != Place::Union(path.to_vec());
+    let link = link().map(|mut link| {
+        link.truncate(link.strip_suffix(DELETED).map_or(link.len(), <[u8]>::len));
+        link
+    });
+    let behind = link.as_deref().filter(|link| *link != path);
+    match (in_branch, behind.map(|link| (link, unions.place(link, home)))) {
+        // An orphan lives on without a name; a pseudo-link still has the one that maps shows.
+        (false, Some((link, Place::Nameless))) if contains(link, b"/.wh..wh.orph/") => {
+            Decision::Nameless
         }
-        Place::Nameless => return Decision::Nameless,
-        Place::Elsewhere => {}
-    }
-    let Some(link) = link() else { return Decision::Keep };
-    let link = link.strip_suffix(DELETED).unwrap_or(&link);
-    // An orphan lives on without a name; a pseudo-link still has the one that maps shows.
-    match unions.place(link) {
-        Place::Nameless if contains(link, b"/.wh..wh.orph/") => Decision::Nameless,
-        _ => Decision::Keep,
+        (false, _) => Decision::Keep,
+        // The union has a directory of its own that is called like a branch.
+        (true, Some((_, Place::Union(seen)))) if seen == path => Decision::Keep,
+        (true, _) if there() => Decision::Keep,
+        (true, _) => match place {
+            Place::Union(seen) => Decision::Rewrite(seen),
+            _ => Decision::Nameless,
+        },
     }
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Branch, Mount, Stack};
+
+    fn unions() -> Unions {
+        let mount = Mount {
+            point: b"/".to_vec(),
+            root: b"/".to_vec(),
+            fs_type: b"aufs".to_vec(),
+            ..Mount::default()
+        };
+        let branch = |path: &str| Branch { path: path.into(), permission: b"rw".to_vec() };
+        Unions {
+            stacks: vec![Stack {
+                mount,
+                branches: Some(vec![branch("/l/top"), branch("/l/base")]),
+            }],
+        }
+    }
+
+    fn decided(path: &str, link: &str, there: bool) -> Decision {
+        let link = (!link.is_empty()).then(|| link.as_bytes().to_vec());
+        decide(&unions(), b"/", path.as_bytes(), || link, || there)
+    }
+
+    #[test]
+    fn two_views_are_compared() {
+        assert_eq!(decided("/bin/app", "/l/base/bin/app", false), Decision::Keep, "the fault");
+        assert_eq!(decided("/bin/app", "/bin/app", true), Decision::Keep, "no fault");
+        assert_eq!(decided("/new", "/l/base/old", false), Decision::Keep, "renamed");
+        assert_eq!(
+            decided("/l/top/x", "/l/top/l/top/x", false),
+            Decision::Keep,
+            "called like a branch"
+        );
+        let rewritten = Decision::Rewrite(b"/x".to_vec());
+        assert_eq!(decided("/l/top/x", "/l/top/x", false), rewritten, "the branch everywhere");
+        assert_eq!(decided("/l/top/x", "", false), rewritten);
+        assert_eq!(decided("/l/top/x", "", true), Decision::Keep, "opened by that name");
+        assert_eq!(decided("/gone", "/l/top/.wh..wh.orph/77 (deleted)", false), Decision::Nameless);
+        assert_eq!(decided("/twice", "/l/top/.wh..wh.plnk/1.2", false), Decision::Keep);
+        assert_eq!(decided("/l/top/.wh..wh.plnk/1.2", "", false), Decision::Nameless);
+    }
 }

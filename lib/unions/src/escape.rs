@@ -21,14 +21,27 @@ pub fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A path as /proc/PID/maps writes it: there only a newline is escaped.
+pub fn newlines(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        let newline = rest.strip_prefix(b"\\012");
+        out.push(if newline.is_some() { b'\n' } else { first });
+        rest = newline.unwrap_or(tail);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
-    use super::unescape;
+    use super::{newlines, unescape};
 
     #[test]
     fn escapes_are_taken_back() {
         assert_eq!(unescape(b"a\\040b\\011c\\012d\\134e"), b"a b\tc\nd\\e");
         assert_eq!(unescape("ü=x\\".as_bytes()), "ü=x\\".as_bytes());
         assert_eq!(unescape(b"\\9\\04"), b"\\9\\04");
+        assert_eq!(newlines(b"a\\012b\\040c"), b"a\nb\\040c");
     }
 }

@@ -13,8 +13,8 @@ mod escape;
 mod mountinfo;
 mod stack;
 
-pub use branches::{Branch, from_list, from_options, from_sysfs};
+pub use branches::{Branch, Given, from_options, from_sysfs};
 pub use decide::{Decision, decide};
-pub use escape::unescape;
+pub use escape::{newlines, unescape};
 pub use mountinfo::{Mount, mounts};
 pub use stack::{Place, Sources, Stack, Unions, below};

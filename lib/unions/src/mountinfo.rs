@@ -13,8 +13,12 @@ pub struct Mount {
     pub root: Vec<u8>,
     /// Where.
     pub point: Vec<u8>,
+    /// Options of the mount itself: `rw,nosuid,noatime`.
+    pub flags: Vec<u8>,
     /// Type.
     pub fs_type: Vec<u8>,
+    /// What was named as the device.
+    pub source: Vec<u8>,
     /// Options of the super block, still escaped.
     pub options: Vec<u8>,
 }
@@ -48,13 +52,14 @@ fn mount(line: &[u8]) -> Option<Mount> {
     let (major, minor) = dev.split_once(':')?;
     let (major, minor): (u64, u64) = (major.parse().ok()?, minor.parse().ok()?);
     let (root, point) = (unescape(words.next()?), unescape(words.next()?));
+    let flags = words.next()?.to_vec();
     // Optional fields end with a lone dash.
     words.find(|word| *word == b"-")?;
     let fs_type = unescape(words.next()?);
-    words.next()?;
+    let source = unescape(words.next()?);
     let options = words.next().unwrap_or_default().to_vec();
     let dev = (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32;
-    Some(Mount { id, dev, root, point, fs_type, options })
+    Some(Mount { id, dev, root, point, flags, fs_type, source, options })
 }
 
 #[cfg(test)]
@@ -71,6 +76,10 @@ mod tests {
         assert_eq!(mounts[0].option(b"si").unwrap(), b"26e6");
         assert_eq!(mounts[0].option(b"br").unwrap(), b"/a b=rw:/c=ro");
         assert!(mounts[0].is_union());
+        assert_eq!(
+            (&mounts[0].flags[..], &mounts[0].source[..]),
+            (&b"rw,relatime"[..], &b"none"[..])
+        );
     }
 
     #[test]

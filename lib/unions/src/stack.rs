@@ -1,6 +1,6 @@
 //! The union mounts of one mount namespace, and where a path of a branch is in them.
 
-use crate::{Branch, Mount, branches, brinfo};
+use crate::{Branch, Given, Mount, branches, brinfo};
 use std::{io, path::Path};
 
 /// A union mount and its branches, topmost first.
@@ -8,8 +8,8 @@ use std::{io, path::Path};
 pub struct Stack {
     /// The mount.
     pub mount: Mount,
-    /// Its branches; for overlayfs the upper directory and then the lower ones.
-    pub branches: Vec<Branch>,
+    /// Its branches; for overlayfs the upper directory and then the lower ones. `None` where nothing tells them.
+    pub branches: Option<Vec<Branch>>,
 }
 
 /// Where a path is.
@@ -30,7 +30,7 @@ pub struct Sources<'a> {
     /// Asks AUFS_CTL_BRINFO of a mount, see [`crate::brinfo`].
     pub ask: &'a dyn Fn(&Mount) -> Option<Vec<u8>>,
     /// What people say of stacks that are seen from elsewhere.
-    pub given: Option<&'a [Branch]>,
+    pub given: Option<&'a Given>,
 }
 
 /// All union mounts of a mount namespace.
@@ -63,65 +63,70 @@ impl Unions {
             let overlay = mount.fs_type == b"overlay";
             let branches =
                 if overlay { Some(layers(mount)) } else { aufs_branches(mount, sources)? };
-            let Some(branches) = branches else {
-                let point = String::from_utf8_lossy(&mount.point);
-                let what = format!(
-                    "the branches of the AUFS mount at {point} are not known; list them with --branches"
-                );
-                return Err(io::Error::other(what));
-            };
             stacks.push(Stack { mount: mount.clone(), branches });
         }
         Ok(Self { stacks })
     }
 
-    /// Where a path is. A union may be a branch of another one, so it is looked for until nothing changes.
-    pub fn place(&self, path: &[u8]) -> Place {
-        let mut place = Place::Elsewhere;
-        let mut at = path.to_vec();
-        for _ in 0..=self.stacks.len() {
-            match self.step(&at) {
-                Place::Union(next) if next != at => {
-                    place = Place::Union(next.clone());
-                    at = next;
-                }
-                Place::Nameless => return Place::Nameless,
-                _ => break,
-            }
+    /// Where a path is. A union may be a branch of another one, so it is looked for in the others again. Of two
+    /// mounts that share the branch, the one counts that `home` lies on.
+    pub fn place(&self, path: &[u8], home: &[u8]) -> Place {
+        let Some((stack, branch)) = self.branch_of(path, home) else { return Place::Elsewhere };
+        let mut place = stack.show(path, branch);
+        let mut passed = vec![stack];
+        while let Place::Union(at) = &place {
+            let next = self.find(at, home, |stack| !passed.contains(&stack));
+            let Some((stack, branch)) = next else { break };
+            place = stack.show(at, branch);
+            passed.push(stack);
         }
         place
     }
 
-    /// The union and the number of the branch that a path lies in; of several the longest.
-    pub fn branch_of(&self, path: &[u8]) -> Option<(&Stack, usize)> {
-        let all =
-            self.stacks.iter().flat_map(|stack| (0..stack.branches.len()).map(move |n| (stack, n)));
-        let holds = |(stack, n): &(&Stack, usize)| below(path, &stack.branches[*n].path).is_some();
-        all.filter(holds).max_by_key(|(stack, n)| stack.branches[*n].path.len())
+    /// The union and the branch that a path lies in; of several the longest.
+    pub fn branch_of(&self, path: &[u8], home: &[u8]) -> Option<(&Stack, &Branch)> {
+        self.find(path, home, |_| true)
+    }
+
+    fn find(
+        &self,
+        path: &[u8],
+        home: &[u8],
+        may: impl Fn(&Stack) -> bool,
+    ) -> Option<(&Stack, &Branch)> {
+        let mut best: Option<((usize, usize), (&Stack, &Branch))> = None;
+        for stack in &self.stacks {
+            for branch in stack.branches.iter().flatten() {
+                if below(path, &branch.path).is_none() || !stack.shows(path, branch) || !may(stack)
+                {
+                    continue;
+                }
+                let point = &stack.mount.point;
+                let near = below(home, point).map_or(0, |_| point.len());
+                let rank = (branch.path.len(), near);
+                if best.as_ref().is_none_or(|(known, _)| rank > *known) {
+                    best = Some((rank, (stack, branch)));
+                }
+            }
+        }
+        best.map(|(_, found)| found)
     }
 
     /// What hides a file of a branch from the union: a file of the same name in a branch above, a whiteout, an
     /// opaque directory. `exists` tells whether there is something at a path.
-    pub fn hidden(&self, path: &[u8], exists: &dyn Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-        let (stack, at) = self.branch_of(path)?;
-        let rest = below(path, &stack.branches[at].path)?;
-        stack.branches[..at].iter().find_map(|above| hides(&above.path, rest, exists))
-    }
-
-    /// By the longest branch that holds the path; of two mounts of one branch, by the one that shows it.
-    fn step(&self, path: &[u8]) -> Place {
-        let mut best: Option<(usize, Place)> = None;
-        for stack in &self.stacks {
-            for branch in &stack.branches {
-                let Some(rest) = below(path, &branch.path) else { continue };
-                let Some(place) = stack.show(rest) else { continue };
-                let len = branch.path.len();
-                if best.as_ref().is_none_or(|(longest, _)| len > *longest) {
-                    best = Some((len, place));
-                }
-            }
-        }
-        best.map_or(Place::Elsewhere, |(_, place)| place)
+    pub fn hidden(
+        &self,
+        path: &[u8],
+        home: &[u8],
+        exists: &dyn Fn(&[u8]) -> bool,
+    ) -> Option<Vec<u8>> {
+        let (stack, branch) = self.branch_of(path, home)?;
+        let rest = below(path, &branch.path)?;
+        let aufs = stack.mount.fs_type == b"aufs";
+        let above = stack.branches.iter().flatten().take_while(|above| *above != branch);
+        above
+            .into_iter()
+            .find_map(|above| hides(&above.path, rest, aufs && above.has_whiteouts(), exists))
     }
 
     /// The union mount that a path of the processes lies on, if the topmost mount there is one.
@@ -137,26 +142,47 @@ impl Unions {
 }
 
 impl Stack {
-    /// Where a path relative to a branch is seen; `None` when the mount does not show that part of the union.
-    fn show(&self, rest: &[u8]) -> Option<Place> {
-        let name = rest.split(|b| *b == b'/').nth(1).unwrap_or_default();
-        if self.mount.fs_type == b"aufs" && [&b".wh..wh.plnk"[..], b".wh..wh.orph"].contains(&name)
-        {
-            return Some(Place::Nameless);
+    /// Whether a path of a branch can be seen through this mount, which may show only a part of the union. A branch
+    /// that holds its own mount point (`lowerdir=/`) says nothing: every path of the system lies in it.
+    fn shows(&self, path: &[u8], branch: &Branch) -> bool {
+        let inside =
+            |rest: &[u8]| is_internal(self, rest) || below(rest, &self.mount.root).is_some();
+        below(path, &branch.path).is_some_and(inside)
+            && below(&self.mount.point, &branch.path).is_none()
+    }
+
+    /// Where a path of a branch is seen.
+    fn show(&self, path: &[u8], branch: &Branch) -> Place {
+        let rest = below(path, &branch.path).unwrap_or_default();
+        if is_internal(self, rest) {
+            return Place::Nameless;
         }
-        let rest = below(rest, &self.mount.root)?;
-        Some(Place::Union(join(&self.mount.point, rest)))
+        match below(rest, &self.mount.root) {
+            Some(rest) => Place::Union(join(&self.mount.point, rest)),
+            None => Place::Elsewhere,
+        }
     }
 }
 
+/// The directories in which AUFS keeps what has no name in the union.
+fn is_internal(stack: &Stack, rest: &[u8]) -> bool {
+    let name = rest.split(|b| *b == b'/').nth(1).unwrap_or_default();
+    stack.mount.fs_type == b"aufs" && [&b".wh..wh.plnk"[..], b".wh..wh.orph"].contains(&name)
+}
+
 /// What in the branch at `above` hides `rest` of the branches below it.
-fn hides(above: &[u8], rest: &[u8], exists: &dyn Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+fn hides(
+    above: &[u8],
+    rest: &[u8],
+    whiteouts: bool,
+    exists: &dyn Fn(&[u8]) -> bool,
+) -> Option<Vec<u8>> {
     let mut dir = above.to_vec();
     let names: Vec<&[u8]> = rest.split(|b| *b == b'/').skip(1).collect();
     for (depth, name) in names.iter().enumerate() {
         let whiteout = [&dir[..], b"/.wh.", name].concat();
         let opaque = [&dir[..], b"/.wh..wh..opq"].concat();
-        for hiding in [whiteout, opaque] {
+        for hiding in [whiteout, opaque].into_iter().filter(|_| whiteouts) {
             // An opaque root would hide everything; AUFS makes none.
             if exists(&hiding) && !(depth == 0 && hiding.ends_with(b".opq")) {
                 return Some(hiding);
@@ -173,41 +199,42 @@ fn aufs_branches(mount: &Mount, sources: &Sources<'_>) -> io::Result<Option<Vec<
     Ok(known
         .or_else(|| branches::from_options(&mount.options))
         .or_else(|| brinfo::branches(&(sources.ask)(mount)?))
-        .or_else(|| sources.given.map(<[_]>::to_vec)))
+        .or_else(|| sources.given.and_then(|given| given.of(&mount.point))))
 }
 
-/// Upper directory and lower ones of an overlayfs mount; colons and commas of names are escaped with a backslash.
+/// Upper directory and lower ones of an overlayfs mount. Colons and commas of names are escaped with a backslash, but
+/// where a layer stands alone (`lowerdir+`, `datadir+`).
 fn layers(mount: &Mount) -> Vec<Branch> {
-    let branch = |path: &[u8], permission: &[u8]| Branch {
-        path: path.to_vec(),
-        permission: permission.to_vec(),
-    };
+    let branch =
+        |path: Vec<u8>, permission: &[u8]| Branch { path, permission: permission.to_vec() };
     let mut layers = Vec::new();
-    layers.extend(mount.option(b"upperdir").map(|upper| branch(&upper, b"rw")));
+    let upper = mount.option(b"upperdir").map(|upper| split(&upper, false).concat());
+    layers.extend(upper.map(|upper| branch(upper, b"rw")));
     for option in mount.options.split(|b| *b == b',') {
-        let Some(list) =
-            option.strip_prefix(b"lowerdir=").or_else(|| option.strip_prefix(b"lowerdir+="))
-        else {
-            continue;
-        };
-        let list = crate::unescape(list);
-        let mut path = Vec::new();
-        let mut bytes = list.iter().copied().peekable();
-        while let Some(byte) = bytes.next() {
-            match byte {
-                b'\\' if bytes.peek().is_some_and(|b| b":,\\".contains(b)) => {
-                    path.extend(bytes.next());
-                }
-                b':' if path.is_empty() => {}
-                b':' => layers.push(branch(&std::mem::take(&mut path), b"ro")),
-                byte => path.push(byte),
-            }
+        let value = |name: &[u8]| option.strip_prefix(name).map(crate::unescape);
+        if let Some(list) = value(b"lowerdir=") {
+            layers.extend(split(&list, true).into_iter().map(|path| branch(path, b"ro")));
         }
-        if !path.is_empty() {
-            layers.push(branch(&path, b"ro"));
-        }
+        let alone = value(b"lowerdir+=").or_else(|| value(b"datadir+="));
+        layers.extend(alone.map(|path| branch(path, b"ro")));
     }
     layers
+}
+
+/// Takes the backslashes off, and cuts at colons if wished. (A double colon stands before layers of data only.)
+fn split(text: &[u8], at_colons: bool) -> Vec<Vec<u8>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        let escaped = byte == b'\\' && bytes.peek().is_some_and(|b| b":,\\".contains(b));
+        if byte == b':' && at_colons {
+            parts.push(Vec::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.extend(if escaped { bytes.next() } else { Some(byte) });
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 #[cfg(test)]
@@ -217,7 +244,7 @@ mod tests {
 
     fn aufs(id: u32, point: &str, root: &str, branches: &[&str]) -> Stack {
         let branch =
-            |path: &&str| Branch { path: path.as_bytes().to_vec(), permission: b"ro".to_vec() };
+            |path: &&str| Branch { path: path.as_bytes().to_vec(), permission: b"ro+wh".to_vec() };
         Stack {
             mount: Mount {
                 id,
@@ -226,7 +253,7 @@ mod tests {
                 fs_type: b"aufs".to_vec(),
                 ..Mount::default()
             },
-            branches: branches.iter().map(branch).collect(),
+            branches: Some(branches.iter().map(branch).collect()),
         }
     }
 
@@ -241,21 +268,21 @@ mod tests {
     #[test]
     fn components_are_whole() {
         let all = unions(vec![aufs(1, "/u", "/", &["/l/b1", "/l/b10"])]);
-        assert_eq!(all.place(b"/l/b10/x"), union("/u/x"));
-        assert_eq!(all.place(b"/l/b1/x"), union("/u/x"));
-        assert_eq!(all.place(b"/l/b100/x"), Place::Elsewhere);
-        assert_eq!(all.place(b"/l/b1"), union("/u"));
-        assert_eq!(all.place(b"/bin/sh"), Place::Elsewhere);
+        assert_eq!(all.place(b"/l/b10/x", b"/"), union("/u/x"));
+        assert_eq!(all.place(b"/l/b1/x", b"/"), union("/u/x"));
+        assert_eq!(all.place(b"/l/b100/x", b"/"), Place::Elsewhere);
+        assert_eq!(all.place(b"/l/b1", b"/"), union("/u"));
+        assert_eq!(all.place(b"/bin/sh", b"/"), Place::Elsewhere);
     }
 
     #[test]
     fn the_root_and_subtrees() {
         let all = unions(vec![aufs(1, "/", "/", &["/l/top", "/l/base"])]);
-        assert_eq!(all.place(b"/l/base/bin/app"), union("/bin/app"));
-        assert_eq!(all.place(b"/l/base"), union("/"));
+        assert_eq!(all.place(b"/l/base/bin/app", b"/"), union("/bin/app"));
+        assert_eq!(all.place(b"/l/base", b"/"), union("/"));
         let part = unions(vec![aufs(1, "/srv", "/data", &["/l/top"])]);
-        assert_eq!(part.place(b"/l/top/data/x"), union("/srv/x"));
-        assert_eq!(part.place(b"/l/top/other/x"), Place::Elsewhere);
+        assert_eq!(part.place(b"/l/top/data/x", b"/"), union("/srv/x"));
+        assert_eq!(part.place(b"/l/top/other/x", b"/"), Place::Elsewhere);
     }
 
     #[test]
@@ -263,26 +290,26 @@ mod tests {
         let inner = aufs(2, "/mnt/in", "/", &["/out/layer"]);
         let outer = aufs(1, "/out", "/", &["/disk/a"]);
         let all = unions(vec![outer, inner]);
-        assert_eq!(all.place(b"/disk/a/layer/x"), union("/mnt/in/x"));
-        assert_eq!(all.place(b"/disk/a/y"), union("/out/y"));
+        assert_eq!(all.place(b"/disk/a/layer/x", b"/"), union("/mnt/in/x"));
+        assert_eq!(all.place(b"/disk/a/y", b"/"), union("/out/y"));
     }
 
     #[test]
     fn pseudo_links_and_orphans_have_no_name() {
         let all = unions(vec![aufs(1, "/u", "/", &["/l/b"])]);
-        assert_eq!(all.place(b"/l/b/.wh..wh.plnk/12.34"), Place::Nameless);
-        assert_eq!(all.place(b"/l/b/.wh..wh.orph/12"), Place::Nameless);
-        assert_eq!(all.place(b"/l/b/.whatever"), union("/u/.whatever"));
+        assert_eq!(all.place(b"/l/b/.wh..wh.plnk/12.34", b"/"), Place::Nameless);
+        assert_eq!(all.place(b"/l/b/.wh..wh.orph/12", b"/"), Place::Nameless);
+        assert_eq!(all.place(b"/l/b/.whatever", b"/"), union("/u/.whatever"));
     }
 
     #[test]
     fn opaque_directories_hide() {
         let all = unions(vec![aufs(1, "/u", "/", &["/l/top", "/l/base"])]);
         let exists = |path: &[u8]| path == b"/l/top/a/.wh..wh..opq";
-        assert!(all.hidden(b"/l/base/a/b/c", &exists).is_some());
-        assert!(all.hidden(b"/l/base/x/b", &exists).is_none());
-        assert!(all.hidden(b"/l/top/a/b", &exists).is_none());
-        assert!(all.hidden(b"/l/base/a/b", &|path| path == b"/l/top/.wh.a").is_some());
+        assert!(all.hidden(b"/l/base/a/b/c", b"/", &exists).is_some());
+        assert!(all.hidden(b"/l/base/x/b", b"/", &exists).is_none());
+        assert!(all.hidden(b"/l/top/a/b", b"/", &exists).is_none());
+        assert!(all.hidden(b"/l/base/a/b", b"/", &|path| path == b"/l/top/.wh.a").is_some());
     }
 
     #[test]
@@ -294,6 +321,34 @@ mod tests {
         let options = b"rw,lowerdir+=/x,lowerdir+=/y".to_vec();
         let mount = Mount { fs_type: b"overlay".to_vec(), options, ..Mount::default() };
         assert_eq!(layers(&mount).len(), 2);
+        let options = b"rw,lowerdir+=/lo:w,datadir+=/d,upperdir=/up\\134\\0541".to_vec();
+        let mount = Mount { fs_type: b"overlay".to_vec(), options, ..Mount::default() };
+        let paths: Vec<_> = layers(&mount).into_iter().map(|b| b.path).collect();
+        assert_eq!(paths, [&b"/up,1"[..], b"/lo:w", b"/d"]);
+    }
+
+    #[test]
+    fn a_branch_above_its_own_mount_says_nothing() {
+        let all = unions(vec![aufs(1, "/mnt/u", "/", &["/rw", "/"])]);
+        assert_eq!(all.place(b"/bin/y", b"/"), Place::Elsewhere);
+        assert_eq!(all.place(b"/mnt/u/bin/y", b"/"), Place::Elsewhere);
+        assert_eq!(all.place(b"/rw/bin/y", b"/"), union("/mnt/u/bin/y"));
+    }
+
+    #[test]
+    fn each_mount_is_passed_once() {
+        let all = unions(vec![aufs(1, "/", "/", &["/l/top"])]);
+        assert_eq!(all.place(b"/l/top/l/top/x", b"/"), union("/l/top/x"));
+    }
+
+    #[test]
+    fn of_two_mounts_that_of_the_process_counts() {
+        let one = aufs(1, "/srv/one", "/", &["/l/one", "/common"]);
+        let two = aufs(2, "/srv/two", "/", &["/l/two", "/common"]);
+        let all = unions(vec![one, two]);
+        assert_eq!(all.place(b"/common/x", b"/srv/two"), union("/srv/two/x"));
+        assert_eq!(all.place(b"/common/x", b"/srv/one"), union("/srv/one/x"));
+        assert_eq!(all.place(b"/common/x", b"/"), union("/srv/one/x"));
     }
 
     #[test]
@@ -320,9 +375,9 @@ mod tests {
             let file = format!("/{}", rest.join("/"));
             prop_assume!(!file.contains(".wh."));
             let inside = format!("{}{file}", paths[pick.index(paths.len())]);
-            prop_assert_eq!(all.place(inside.as_bytes()), union(&format!("/mnt/u{file}")));
+            prop_assert_eq!(all.place(inside.as_bytes(), b"/"), union(&format!("/mnt/u{file}")));
             let outside = format!("/layer{file}");
-            prop_assert_eq!(all.place(outside.as_bytes()), Place::Elsewhere);
+            prop_assert_eq!(all.place(outside.as_bytes(), b"/"), Place::Elsewhere);
         }
     }
 }

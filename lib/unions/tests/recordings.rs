@@ -50,15 +50,19 @@ fn check(dir: &Path, with_fault: bool) -> usize {
         let link = links.get(&range).expect("a mapping has its link");
         let link = link.strip_suffix(DELETED).unwrap_or(link);
         if with_fault {
-            assert_eq!(unions.place(link), Place::Union(want.to_vec()), "{range}");
+            assert_eq!(unions.place(link, b"/"), Place::Union(want.to_vec()), "{range}");
         } else {
-            assert_eq!(unions.place(link), Place::Elsewhere, "{range}");
+            assert_eq!(unions.place(link, b"/"), Place::Elsewhere, "{range}");
         }
-        assert_eq!(decide(&unions, want, || Some(link.to_vec())), Decision::Keep, "{range}");
+        assert_eq!(
+            decide(&unions, b"/", want, || Some(link.to_vec()), || false),
+            Decision::Keep,
+            "{range}"
+        );
         // A kernel that shows the branch everywhere.
         if with_fault {
             assert_eq!(
-                decide(&unions, link, || Some(link.to_vec())),
+                decide(&unions, b"/", link, || Some(link.to_vec()), || false),
                 Decision::Rewrite(want.to_vec())
             );
         }
@@ -97,7 +101,7 @@ fn what_was_hidden_after_it_was_mapped_is_known() {
         let unions = read(&mounts, &dir).unwrap();
         let links = table(&dir, "map_files");
         let link = links.values().find(|link| link.ends_with(file.as_bytes())).expect(file);
-        unions.hidden(link, &|path| exists(&dir, path))
+        unions.hidden(link, b"/", &|path| exists(&dir, path))
     };
     assert_eq!(why("simple", "/etc/conf"), None);
     assert_eq!(why("simple", "/opt/lib.so"), None);

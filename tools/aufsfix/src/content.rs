@@ -3,33 +3,15 @@
 
 use anyhow::Result;
 use floe_capture::memory::Scanner;
-use floe_records::{FileRef, Vma};
-use std::{
-    ffi::OsStr,
-    fs::File,
-    os::unix::{ffi::OsStrExt, fs::FileExt, fs::MetadataExt},
-    path::{Path, PathBuf},
-};
+use floe_records::Vma;
+use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 const PAGE: usize = 4096;
 const PIECE: usize = 64 * PAGE;
 
-/// Where we reach a path of a process.
-fn reach(pid: u32, path: &[u8]) -> PathBuf {
-    let relative = path.strip_prefix(b"/").unwrap_or(path);
-    Path::new(&format!("/proc/{pid}/root")).join(OsStr::from_bytes(relative))
-}
-
-/// Whether the process finds the very file at its path.
-pub fn is_there(pid: u32, file: &FileRef) -> bool {
-    let there = reach(pid, &file.path.0).symlink_metadata();
-    !file.outside && there.is_ok_and(|meta| (meta.dev(), meta.ino()) == (file.dev, file.ino))
-}
-
-/// Compares the pages that still show the file with what its path leads to.
-pub fn is_what_is_mapped(pid: u32, vma: &Vma) -> Result<bool> {
-    let Some(name) = &vma.file else { return Ok(true) };
-    let Ok(file) = File::open(reach(pid, &name.path.0)) else {
+/// Compares the pages that still show the file with what is at `path` now.
+pub fn is_what_is_mapped(pid: u32, vma: &Vma, path: &Path) -> Result<bool> {
+    let Ok(file) = File::open(path) else {
         return Ok(false);
     };
     let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;

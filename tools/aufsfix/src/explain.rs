@@ -7,8 +7,8 @@ use crate::{
 use anyhow::{Context, Result};
 use floe_stream::{Item, Reader};
 use floe_toolkit::Stage;
-use floe_unions::{Decision, decide};
-use std::fs;
+use floe_unions::Decision;
+use std::{collections::BTreeMap, fs};
 
 const DELETED: &[u8] = b" (deleted)";
 
@@ -29,19 +29,31 @@ pub fn stream(sources: Sources) -> Result<()> {
     }
 }
 
-/// Of one recorded process.
-pub fn recording(sources: &Sources) -> Result<()> {
-    let maps = sources.proc.join("maps");
+/// Of recorded processes.
+pub fn recordings(sources: &Sources, pids: &[u32]) -> Result<()> {
+    for &pid in pids {
+        if pid != 0 {
+            println!("pid {pid}:");
+        }
+        recording(sources, pid)?;
+    }
+    Ok(())
+}
+
+fn recording(sources: &Sources, pid: u32) -> Result<()> {
+    let maps = sources.process(pid).join("maps");
     let text = fs::read(&maps).with_context(|| format!("unable to read {}", maps.display()))?;
-    let Some(view) = View::read(sources, 0)? else {
+    let Some(view) = View::read(sources, pid, &mut BTreeMap::new())? else {
         println!("no union is mounted");
         return Ok(());
     };
-    for stack in &view.unions.stacks {
-        let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    for stack in &view.space.unions.stacks {
         println!("{} at {}:", show(&stack.mount.fs_type), show(&stack.mount.point));
-        for branch in &stack.branches {
-            println!("  {} {}", show(&branch.path), show(&branch.permission));
+        match &stack.branches {
+            Some(branches) => branches.iter().for_each(|branch| {
+                println!("  {} {}", show(&branch.path), show(&branch.permission))
+            }),
+            None => println!("  its branches are not known: list them with --branches"),
         }
     }
     for line in text.split(|b| *b == b'\n') {
@@ -56,48 +68,57 @@ pub fn recording(sources: &Sources) -> Result<()> {
 }
 
 fn mapping(view: &View, line: &[u8]) -> Option<String> {
-    let path = &line[line.iter().position(|b| *b == b'/')?..];
+    // The kernel writes a newline of a name as `\012`, and nothing else so.
+    let path = line[line.iter().position(|b| *b == b'/')?..].to_vec();
+    let path = floe_unions::newlines(&path);
     let range = std::str::from_utf8(line.split(|b| *b == b' ').next()?).ok()?;
     let (start, end) = range.split_once('-')?;
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let link = view.link(hex(start)?, hex(end)?);
-    Some(reference(view, range, path, link.as_deref()))
+    Some(reference(view, range, &path, link.as_deref()))
 }
 
 /// One line: what the kernel reports, what the process sees, and why.
 fn reference(view: &View, name: &str, path: &[u8], link: Option<&[u8]>) -> String {
-    let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let gone = path.ends_with(DELETED);
     let path = path.strip_suffix(DELETED).unwrap_or(path);
-    let path = match floe_unions::below(path, &view.root) {
-        Some(b"") => b"/",
-        Some(inner) => inner,
-        None => path,
-    };
-    let decision = decide(&view.unions, path, || link.map(<[u8]>::to_vec));
+    let decision = view.decide(path, || link.map(<[u8]>::to_vec), || false);
     let link = link.map(|link| link.strip_suffix(DELETED).unwrap_or(link));
-    let reported = link.filter(|link| view.unions.branch_of(link).is_some()).unwrap_or(path);
-    let Some((stack, n)) = view.unions.branch_of(reported) else {
-        let removed = if gone { ", removed: its content travels" } else { "" };
-        return format!("{name}: {}: in no branch{removed}", show(path));
+    let branch_of = |path| view.space.unions.branch_of(path, &view.root);
+    let reported = link.filter(|link| branch_of(link).is_some()).unwrap_or(path);
+    let inner = |path: &[u8]| {
+        let (path, outside) = view.relative(path);
+        let outside = if outside { " (outside of its root)" } else { "" };
+        format!("{}{outside}", show(&path))
     };
-    let (fs_type, point) = (show(&stack.mount.fs_type), show(&stack.mount.point));
-    let branch = format!("in branch {n} of the {fs_type} at {point}");
+    let travels = |hidden: Option<Vec<u8>>| match hidden {
+        _ if gone => ", removed: its content travels".to_owned(),
+        Some(by) => format!(", hidden by {} since it was mapped: its content travels", show(&by)),
+        None => String::new(),
+    };
+    let Some((stack, branch)) = branch_of(reported) else {
+        return format!("{name}: {}: in no branch{}", inner(path), travels(None));
+    };
+    let place = format!(
+        "in branch {} of the {} at {}",
+        show(&branch.path),
+        show(&stack.mount.fs_type),
+        show(&stack.mount.point)
+    );
     let (seen, agreed) = match &decision {
         Decision::Nameless => {
             return format!(
-                "{name}: {}: {branch}, and has no name: its content travels",
+                "{name}: {}: {place}, and has no name there: its content travels",
                 show(reported)
             );
         }
         Decision::Rewrite(seen) => (&seen[..], ""),
         Decision::Keep => (path, ", as maps shows it"),
     };
-    let hidden = view.unions.hidden(reported, &|path| view.exists(path));
-    let hidden = match hidden {
-        _ if gone => ", removed: its content travels".to_owned(),
-        Some(by) => format!(", hidden by {} since it was mapped: its content travels", show(&by)),
-        None => String::new(),
-    };
-    format!("{name}: {} -> {}: {branch}{agreed}{hidden}", show(reported), show(seen))
+    let hidden = travels(view.hidden(reported));
+    format!("{name}: {} -> {}: {place}{agreed}{hidden}", show(reported), inner(seen))
+}
+
+fn show(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -2,22 +2,23 @@
 
 use crate::{
     content,
+    space::Space,
+    used::Used,
     view::{Sources, View},
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use floe_records::*;
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
-use floe_unions::{Decision, decide};
-use std::collections::BTreeMap;
+use floe_unions::{Decision, Place};
+use std::{collections::BTreeMap, os::unix::fs::FileTypeExt, rc::Rc};
 
 /// The stage.
 pub struct AufsFix {
     sources: Sources,
+    spaces: BTreeMap<Vec<u8>, Rc<Space>>,
     views: BTreeMap<Pid, View>,
-    used: Vec<Union>,
-    /// How many of them are written.
-    written: usize,
+    used: Used,
     /// Mappings whose content must be carried.
     lost: Vec<Refusal>,
     refused: Vec<Refusal>,
@@ -25,12 +26,18 @@ pub struct AufsFix {
     told: Vec<String>,
 }
 
+/// What became of a file reference.
+struct Fixed {
+    changed: bool,
+    nameless: bool,
+}
+
 impl AufsFix {
     /// Looks at `sources`.
     pub fn new(sources: Sources) -> Self {
-        let views = BTreeMap::new();
-        let (used, lost, refused, told) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { sources, views, used, written: 0, lost, refused, told }
+        let (spaces, views, used) = (BTreeMap::new(), BTreeMap::new(), Used::default());
+        let (lost, refused, told) = (Vec::new(), Vec::new(), Vec::new());
+        Self { sources, spaces, views, used, lost, refused, told }
     }
 
     /// What was done so far, a sentence each.
@@ -38,74 +45,84 @@ impl AufsFix {
         std::mem::take(&mut self.told)
     }
 
-    /// One reference of a process; true when it was changed.
+    fn refuse(&mut self, pid: Pid, object: String, problem: &str, hint: &str) {
+        let (problem, hint) = (problem.to_owned(), hint.to_owned());
+        self.refused.push(Refusal { pid: Some(pid), object, problem, hint });
+    }
+
+    /// One reference of a process.
     fn file(
         &mut self,
         pid: Pid,
         what: &str,
         file: &mut FileRef,
         range: Option<(u64, u64)>,
-    ) -> bool {
-        let Some(view) = self.views.get(&pid) else { return false };
-        let link = || range.and_then(|(start, end)| view.link(start, end));
-        let mut decision = decide(&view.unions, &file.path.0, link);
-        // A process may well have opened the file of a branch by its own name.
-        if decision != Decision::Keep && self.sources.is_live() && content::is_there(pid.0, file) {
-            decision = Decision::Keep;
-        }
-        let old = file.path.to_string();
-        let changed = decision != Decision::Keep;
+    ) -> Result<Fixed> {
+        let Some(view) = self.views.get(&pid) else {
+            return Ok(Fixed { changed: false, nameless: false });
+        };
+        let old = view.absolute(&file.path.0, file.outside);
+        let (decision, why) = decide(view, file, &old, range);
+        let (mut changed, mut nameless) = (false, false);
         match decision {
             Decision::Keep => {}
-            Decision::Rewrite(path) => (file.path, file.outside) = (path.into(), false),
-            Decision::Nameless => file.deleted = true,
-        }
-        if let Some(stack) = view.over(&file.path.0).filter(|_| !file.outside) {
-            let union = view.record(stack);
-            if !self.used.contains(&union) {
-                self.told.push(format!(
-                    "pid {pid}: stands on {} at {}, {} branches",
-                    union.fs_type,
-                    union.point,
-                    union.branches.len()
-                ));
-                self.used.push(union);
+            Decision::Nameless => nameless = true,
+            Decision::Rewrite(path) => {
+                let (path, outside) = view.relative(&path);
+                (file.path, file.outside, changed) = (path.into(), outside, true);
             }
         }
         if changed {
-            let new = match file.deleted {
-                true => "has no name: its content travels".to_owned(),
-                false => format!("-> {}: it is in a branch", file.path),
-            };
-            self.told.push(format!("pid {pid}: {what}: {old} {new}"));
+            self.told.push(format!("pid {pid}: {what}: {} -> {}: {why}", shown(&old), file.path));
+        } else if nameless {
+            self.told
+                .push(format!("pid {pid}: {what}: {}: {why}, and has no name there", shown(&old)));
         }
-        changed
+        let now = view.absolute(&file.path.0, file.outside);
+        let space = view.space.clone();
+        if self
+            .used
+            .note(pid, &space, &now, &mut self.refused)
+            .with_context(|| format!("pid {pid}"))?
+            && let Some(union) = self.used.last()
+        {
+            let (fs_type, point) = (&union.fs_type, &union.point);
+            self.told
+                .push(format!("pid {pid}: stands on {fs_type} at {point}, and on its branches"));
+        }
+        Ok(Fixed { changed, nameless })
+    }
+
+    /// A reference whose content is not carried by anybody.
+    fn named(&mut self, pid: Pid, what: &str, file: &mut FileRef) -> Result<bool> {
+        let fixed = self.file(pid, what, file, None)?;
+        if fixed.nameless {
+            let problem = "it is in a branch of a union and has no name there, and its content is not carried";
+            self.refuse(pid, format!("{what} {}", file.path), problem, "have the program close it");
+        }
+        Ok(fixed.changed)
     }
 
     fn vmas(&mut self, vmas: &mut Vmas) -> Result<bool> {
         let mut changed = false;
-        for vma in &mut vmas.vmas {
-            if vma.kind != VmaKind::File {
-                continue;
-            }
+        for vma in vmas.vmas.iter_mut().filter(|vma| vma.kind == VmaKind::File) {
             let Some(mut file) = vma.file.take() else { continue };
             let what = format!("{:x}-{:x}", vma.start.0, vma.end.0);
             let range = (vma.start.0, vma.end.0);
-            changed |= self.file(vmas.pid, &what, &mut file, Some(range));
-            let view = self.views.get(&vmas.pid);
-            let on_union = view.is_some_and(|view| view.over(&file.path.0).is_some());
-            // Of a recording there is nothing to compare with, but it may tell what hides the mapped file now.
-            let hidden = || {
-                let view = view?;
-                view.unions.hidden(&view.link(range.0, range.1)?, &|path| view.exists(path))
+            let fixed = self.file(vmas.pid, &what, &mut file, Some(range))?;
+            changed |= fixed.changed;
+            let gone = match self.views.get(&vmas.pid) {
+                _ if fixed.nameless => true,
+                Some(view) if self.sources.is_live() => {
+                    !is_still_there(view, vmas.pid, vma, &file)?
+                }
+                // There is nothing to compare with, but a recording may tell what hides the mapped file now.
+                Some(view) => {
+                    view.link(range.0, range.1).is_some_and(|link| view.hidden(&link).is_some())
+                }
+                None => false,
             };
-            let nameless = file.deleted;
             vma.file = Some(file);
-            let gone = nameless
-                || match self.sources.is_live() {
-                    true => on_union && !content::is_what_is_mapped(vmas.pid.0, vma)?,
-                    false => hidden().is_some(),
-                };
             changed |= gone && self.carry(vmas.pid, &what, vma);
         }
         Ok(changed)
@@ -114,22 +131,18 @@ impl AufsFix {
     /// A mapping of something that its path does not lead to any more; true when it was changed.
     fn carry(&mut self, pid: Pid, what: &str, vma: &mut Vma) -> bool {
         let name = vma.file.as_ref().map_or_else(String::new, |file| file.path.to_string());
-        let refusal = |problem: &str, hint: &str| Refusal {
-            pid: Some(pid),
-            object: format!("{what} {name}"),
-            problem: problem.to_owned(),
-            hint: hint.to_owned(),
-        };
+        let object = format!("{what} {name}");
         if vma.shared {
             let problem = "it maps a file, shared, that its name does not lead to any more";
-            self.refused.push(refusal(problem, "have the program map it again"));
+            self.refuse(pid, object, problem, "have the program map it again");
             return false;
         }
         self.told.push(format!(
             "pid {pid}: {what}: {name}: leads to other content than what is mapped: its content travels"
         ));
-        let hint = "put aufsfix before dumpmem";
-        self.lost.push(refusal("its pages must travel, and dumpmem has not known that", hint));
+        let problem = "its pages must travel, and dumpmem has not known that".to_owned();
+        let hint = "put aufsfix before dumpmem".to_owned();
+        self.lost.push(Refusal { pid: Some(pid), object, problem, hint });
         vma.kind = VmaKind::Content;
         vma.file = None;
         true
@@ -146,39 +159,122 @@ impl AufsFix {
         if fix(self, &mut record)? { Ok(RawRecord::encode(&record)?) } else { Ok(raw) }
     }
 
-    fn open_file(&mut self, open: &mut OpenFile) -> bool {
+    fn open_file(&mut self, open: &mut OpenFile) -> Result<bool> {
         match &mut open.what {
             FileKind::Regular(file, _)
             | FileKind::Directory(file)
             | FileKind::Device(file, _)
-            | FileKind::Fifo(file) => self.file(open.pid, "open file", file, None),
-            FileKind::Unix(socket) if socket.name.0.first() == Some(&b'/') => {
-                let path = socket.name.0.strip_suffix(b"\0").unwrap_or(&socket.name.0).to_vec();
-                let mut file = FileRef {
-                    path: path.into(),
-                    outside: false,
-                    dev: 0,
-                    ino: 0,
-                    mnt_id: None,
-                    deleted: false,
-                };
-                let changed = self.file(open.pid, "socket", &mut file, None) && !file.deleted;
-                if changed {
-                    file.path.0.push(0);
-                    socket.name = file.path;
-                }
-                changed
+            | FileKind::Fifo(file) => self.named(open.pid, "open file", file),
+            FileKind::Unix(socket) => {
+                let own = self.address(open.pid, &mut socket.name)?;
+                Ok(self.address(open.pid, &mut socket.peer_name)? || own)
             }
-            _ => false,
+            _ => Ok(false),
         }
     }
+
+    /// The root of a process, which is seen from outside of itself.
+    fn root(&mut self, pid: Pid, root: &mut FileRef) -> Result<bool> {
+        let mut seen = FileRef { outside: true, ..root.clone() };
+        let changed = self.named(pid, "root", &mut seen)?;
+        if let Some(view) = self.views.get(&pid).filter(|_| changed) {
+            root.path = view.absolute(&seen.path.0, seen.outside).into();
+        }
+        Ok(changed)
+    }
+
+    /// The address of a UNIX socket. What is a socket for the process keeps its name.
+    fn address(&mut self, pid: Pid, name: &mut Bytes) -> Result<bool> {
+        let Some(view) = self.views.get(&pid).filter(|_| name.0.first() == Some(&b'/')) else {
+            return Ok(false);
+        };
+        let path = name.0.strip_suffix(b"\0").unwrap_or(&name.0).to_vec();
+        let here =
+            view.reach(&view.absolute(&path, false)).and_then(|path| path.symlink_metadata().ok());
+        if self.sources.is_live() && here.is_some_and(|meta| meta.file_type().is_socket()) {
+            return Ok(false);
+        }
+        let mut file = FileRef {
+            path: path.into(),
+            outside: false,
+            dev: 0,
+            ino: 0,
+            mnt_id: None,
+            deleted: false,
+        };
+        let changed = self.named(pid, "socket", &mut file)?;
+        if changed {
+            file.path.0.push(0);
+            *name = file.path;
+        }
+        Ok(changed)
+    }
+}
+
+/// Decides about a file; gives the reason, too.
+fn decide(
+    view: &View,
+    file: &FileRef,
+    path: &[u8],
+    range: Option<(u64, u64)>,
+) -> (Decision, String) {
+    let link = range.and_then(|(start, end)| view.link(start, end));
+    let there = view.leads_to(path, file);
+    let unions = &view.space.unions;
+    let mut decision = view.decide(path, || link.clone(), || there == Some(true));
+    let mut reported = path;
+    let known =
+        link.is_some_and(|link| unions.place(&link, &view.root) == Place::Union(path.to_vec()));
+    if decision == Decision::Keep && there != Some(true) && !known && !file.outside {
+        // A branch path that nobody has told from one below the root of the process.
+        reported = &file.path.0;
+        decision = view.decide(reported, || None, || false);
+    }
+    if decision == Decision::Keep
+        && there == Some(false)
+        && let Some(found) = below_a_union(view, file, path)
+    {
+        return (
+            Decision::Rewrite(found),
+            "the kernel names it from the root of that union".into(),
+        );
+    }
+    let why = unions.branch_of(reported, &view.root).map_or_else(String::new, |(stack, branch)| {
+        let (fs_type, point) = (shown(&stack.mount.fs_type), shown(&stack.mount.point));
+        format!("it is in branch {} of the {fs_type} at {point}", shown(&branch.path))
+    });
+    (decision, why)
+}
+
+/// On a union of unions the kernel shows some files of it from its own root (Linux 6.18): the path in the namespace, if
+/// there is one that leads to the file.
+fn below_a_union(view: &View, file: &FileRef, path: &[u8]) -> Option<Vec<u8>> {
+    let points = view.space.unions.stacks.iter().map(|stack| &stack.mount.point);
+    let paths = points.filter(|point| point.len() > 1).map(|point| [point, path].concat());
+    paths.into_iter().find(|path| view.leads_to(path, file) == Some(true))
+}
+
+/// Whether the path of a mapping leads to what is mapped. On a union no inode number tells.
+fn is_still_there(view: &View, pid: Pid, vma: &Vma, file: &FileRef) -> Result<bool> {
+    let path = view.absolute(&file.path.0, file.outside);
+    if view.space.over(&path).is_none() && view.leads_to(&path, file) != Some(false) {
+        return Ok(true);
+    }
+    match view.reach(&path) {
+        Some(path) => content::is_what_is_mapped(pid.0, vma, &path),
+        None => Ok(false),
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl Stage for AufsFix {
     fn record(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Process>() {
             let process: Process = raw.decode()?;
-            if let Some(view) = View::read(&self.sources, process.pid.0)? {
+            if let Some(view) = View::read(&self.sources, process.pid.0, &mut self.spaces)? {
                 self.views.insert(process.pid, view);
             }
         } else if raw.is::<floe_records::Stage>() {
@@ -197,15 +293,20 @@ impl Stage for AufsFix {
         let raw = if raw.is::<Vmas>() {
             self.fixed(raw, Self::vmas)?
         } else if raw.is::<Mm>() {
-            self.fixed(raw, |me, mm: &mut Mm| Ok(me.file(mm.pid, "exe", &mut mm.exe, None)))?
+            self.fixed(raw, |me, mm: &mut Mm| match mm.exe.deleted {
+                true => Ok(false),
+                false => me.named(mm.pid, "exe", &mut mm.exe),
+            })?
         } else if raw.is::<Fs>() {
-            // The root is seen from outside of itself, and stays.
-            self.fixed(raw, |me, fs: &mut Fs| Ok(me.file(fs.pid, "cwd", &mut fs.cwd, None)))?
+            self.fixed(raw, |me, fs: &mut Fs| {
+                let cwd = !fs.cwd.deleted && me.named(fs.pid, "cwd", &mut fs.cwd)?;
+                Ok(me.root(fs.pid, &mut fs.root)? || cwd)
+            })?
         } else if raw.is::<OpenFile>() {
-            self.fixed(raw, |me, open: &mut OpenFile| Ok(me.open_file(open)))?
+            self.fixed(raw, Self::open_file)?
         } else if raw.is::<MappedFile>() {
             self.fixed(raw, |me, mapped: &mut MappedFile| {
-                Ok(me.file(mapped.pid, "mapped file", &mut mapped.file, None))
+                Ok(me.file(mapped.pid, "mapped file", &mut mapped.file, None)?.changed)
             })?
         } else {
             raw
@@ -214,17 +315,16 @@ impl Stage for AufsFix {
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
-        if !self.refused.is_empty() {
-            return Err(Refusals(std::mem::take(&mut self.refused)).into());
-        }
         self.ahead(out)
     }
 
     fn ahead(&mut self, out: &mut Out) -> Result<()> {
-        for union in &self.used[self.written..] {
+        if !self.refused.is_empty() {
+            return Err(Refusals(std::mem::take(&mut self.refused)).into());
+        }
+        for union in self.used.fresh() {
             out.record(union)?;
         }
-        self.written = self.used.len();
         Ok(())
     }
 

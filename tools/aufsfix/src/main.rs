@@ -4,6 +4,8 @@
 mod content;
 mod explain;
 mod fix;
+mod space;
+mod used;
 mod view;
 
 use anyhow::{Context, Result};
@@ -15,8 +17,8 @@ use view::Sources;
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// Print every rewrite and why, in the place of a stream. Where --proc is the recording of one process, no
-    /// stream is read.
+    /// Print every rewrite and why, in the place of a stream. Where --proc holds recordings, all of their references
+    /// are shown, and no stream is read.
     #[arg(long)]
     explain: bool,
     /// Where AUFS tells its branches, or a copy of that.
@@ -25,7 +27,8 @@ struct Cli {
     /// Where processes are described, or a copy of that, or a directory with the files of one process.
     #[arg(long, value_name = "DIR", default_value = "/proc")]
     proc: PathBuf,
-    /// Branches of AUFS mounts that cannot be seen from here: `PATH=PERMISSION`, a line each, topmost first.
+    /// Branches of AUFS mounts that cannot be seen from here: `PATH=PERMISSION`, a line each, topmost first; below a
+    /// line `POINT:` those of the mount there.
     #[arg(long, value_name = "FILE")]
     branches: Option<PathBuf>,
 }
@@ -39,12 +42,15 @@ fn run(cli: Cli) -> Result<()> {
     let list = |path: PathBuf| {
         let text =
             std::fs::read(&path).with_context(|| format!("unable to read {}", path.display()))?;
-        anyhow::Ok(floe_unions::from_list(&text))
+        anyhow::Ok(floe_unions::Given::parse(&text))
     };
     let branches = cli.branches.map(list).transpose()?;
     let sources = Sources { sysfs: cli.sysfs, proc: cli.proc, branches };
     if !cli.explain {
         return floe_toolkit::filter("aufsfix", &mut fix::AufsFix::new(sources));
     }
-    if sources.is_single() { explain::recording(&sources) } else { explain::stream(sources) }
+    match sources.recordings() {
+        recordings if recordings.is_empty() => explain::stream(sources),
+        recordings => explain::recordings(&sources, &recordings),
+    }
 }

@@ -1,15 +1,19 @@
 //! What /proc and /sys say of one process: live, or recorded in files.
 
-use anyhow::{Context, Result};
-use floe_records::Union;
-use floe_unions::{Branch, Mount, Stack, Unions, mounts};
+use crate::space::{Space, at, root};
+use anyhow::Result;
+use floe_records::{FileRef, Union};
+use floe_unions::{Branch, Decision, Given, Mount, Stack, below, decide};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    fs::{self, File},
-    os::fd::AsFd,
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    fs,
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::MetadataExt,
+    },
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 /// Where to look.
@@ -20,7 +24,7 @@ pub struct Sources {
     /// `/proc`, or a copy, or a directory that holds the files of a single process.
     pub proc: PathBuf,
     /// Branches for AUFS mounts whose branches are not to be seen otherwise.
-    pub branches: Option<Vec<Branch>>,
+    pub branches: Option<Given>,
 }
 
 impl Sources {
@@ -34,6 +38,19 @@ impl Sources {
         self.proc.join("maps").exists()
     }
 
+    /// The processes that are recorded in it, 0 for one without a number; none where it is a live system.
+    pub fn recordings(&self) -> Vec<u32> {
+        if self.is_single() {
+            return vec![0];
+        }
+        let entries = fs::read_dir(&self.proc).into_iter().flatten().flatten();
+        let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let recorded = |pid: &u32| !self.is_live() && self.process(*pid).join("maps").exists();
+        let mut pids: Vec<u32> = entries.filter_map(pid).filter(recorded).collect();
+        pids.sort_unstable();
+        pids
+    }
+
     /// Whether what is shown is there to be compared with.
     pub fn is_live(&self) -> bool {
         self.proc == Path::new("/proc")
@@ -44,44 +61,44 @@ impl Sources {
 #[derive(Debug)]
 pub struct View {
     dir: PathBuf,
-    /// Root, as the reader sees it.
+    live: bool,
+    /// Root, from the root of the mount namespace.
     pub root: Vec<u8>,
-    /// All mounts that it sees.
-    pub mounts: Vec<Mount>,
-    /// The union mounts among them.
-    pub unions: Unions,
+    /// Its mount namespace.
+    pub space: Rc<Space>,
     /// Whether map_files is a list of links, and that list.
     recorded: bool,
     links: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl View {
-    /// Reads it; `None` where no union is mounted, or the process is not there to be read.
-    pub fn read(sources: &Sources, pid: u32) -> Result<Option<Self>> {
+    /// Reads it. `known` are the mount namespaces that have been seen. `None` where no union is mounted, or the
+    /// process is not there to be read: then there is nothing to compare with.
+    pub fn read(
+        sources: &Sources,
+        pid: u32,
+        known: &mut BTreeMap<Vec<u8>, Rc<Space>>,
+    ) -> Result<Option<Self>> {
         let dir = sources.process(pid);
-        // A stream may be filtered where its processes are not: then there is nothing to compare with.
-        let Ok(text) = fs::read(dir.join("mountinfo")) else { return Ok(None) };
-        let mounts = mounts(&text);
-        let top = dir.join("root");
-        let from = floe_unions::Sources {
-            sysfs: &sources.sysfs,
-            ask: &|mount| if sources.is_live() { ask(&top, mount) } else { None },
-            given: sources.branches.as_deref(),
+        if !dir.join("mountinfo").exists() {
+            return Ok(None);
+        }
+        let (live, root) = (sources.is_live(), root(&dir));
+        let name = if live { crate::space::name(&pid.to_string()) } else { None };
+        let space = match name.as_ref().and_then(|name| known.get(name)) {
+            Some(space) => space.clone(),
+            None => {
+                let space = Rc::new(Space::read(sources, pid, &root)?);
+                known.extend(name.map(|name| (name, space.clone())));
+                space
+            }
         };
-        let unions = Unions::read(&mounts, &from)
-            .with_context(|| format!("pid {pid}: unable to read its union mounts"))?;
-        if unions.stacks.is_empty() {
+        if space.unions.stacks.is_empty() {
             return Ok(None);
         }
         let recorded = !dir.join("map_files").is_dir();
         let links = table(&dir.join("map_files"));
-        let root = match fs::read_link(dir.join("root")) {
-            Ok(root) => root.into_os_string().into_vec(),
-            Err(_) => {
-                table(&dir.join("links")).remove(&b"root"[..]).unwrap_or_else(|| b"/".to_vec())
-            }
-        };
-        Ok(Some(Self { dir, root, mounts, unions, recorded, links }))
+        Ok(Some(Self { dir, live, root, space, recorded, links }))
     }
 
     /// What map_files shows for a range.
@@ -91,9 +108,56 @@ impl View {
             return self.links.get(name.as_bytes()).cloned();
         }
         // Only AUFS shows a branch there.
-        let aufs = self.unions.stacks.iter().any(|stack| stack.mount.fs_type == b"aufs");
+        let aufs = self.space.unions.stacks.iter().any(|stack| stack.mount.fs_type == b"aufs");
         let path = self.dir.join("map_files").join(&name);
         aufs.then(|| fs::read_link(path).ok())?.map(|link| link.into_os_string().into_vec())
+    }
+
+    /// A path from the root of the namespace, from one that is relative to the root of the process.
+    pub fn absolute(&self, path: &[u8], outside: bool) -> Vec<u8> {
+        match (outside, path) {
+            (true, path) => path.to_vec(),
+            (false, b"/") => self.root.clone(),
+            (false, path) => [self.root.strip_suffix(b"/").unwrap_or(&self.root), path].concat(),
+        }
+    }
+
+    /// The reverse; true for one outside of the root.
+    pub fn relative(&self, path: &[u8]) -> (Vec<u8>, bool) {
+        match below(path, &self.root) {
+            Some([]) => (b"/".to_vec(), false),
+            Some(inner) => (inner.to_vec(), false),
+            None => (path.to_vec(), true),
+        }
+    }
+
+    /// Where we find a path of the namespace.
+    pub fn reach(&self, path: &[u8]) -> Option<PathBuf> {
+        match below(path, &self.root) {
+            Some(inner) if self.live => Some(at(&self.dir.join("root"), inner)),
+            _ => self.space.reach(path),
+        }
+    }
+
+    /// Whether a path of the namespace leads to this file; `None` where nobody can tell.
+    pub fn leads_to(&self, path: &[u8], file: &FileRef) -> Option<bool> {
+        let meta = if self.live { self.reach(path)?.symlink_metadata() } else { return None };
+        Some(meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == (file.dev, file.ino)))
+    }
+
+    /// What becomes of a reference by a path of the namespace.
+    pub fn decide(
+        &self,
+        path: &[u8],
+        link: impl FnOnce() -> Option<Vec<u8>>,
+        there: impl FnOnce() -> bool,
+    ) -> Decision {
+        decide(&self.space.unions, &self.root, path, link, there)
+    }
+
+    /// What hides a file of a branch by now.
+    pub fn hidden(&self, link: &[u8]) -> Option<Vec<u8>> {
+        self.space.unions.hidden(link, &self.root, &|path| self.exists(path))
     }
 
     /// Executable, working directory and descriptors of a recording: those that are paths.
@@ -108,55 +172,37 @@ impl View {
         named("links", "").chain(named("fd", "fd ")).collect()
     }
 
-    /// Whether there is something at a path, as the reader sees it; by the list of a recording that has one.
-    pub fn exists(&self, path: &[u8]) -> bool {
-        let Ok(list) = fs::read(self.dir.join("stat")).and_then(|list| match list.first() {
-            // /proc/PID/stat begins with a pid, a list with a device.
-            Some(_) if list.split(|b| *b == b' ').next().is_some_and(|w| w.contains(&b':')) => {
-                Ok(list)
-            }
-            _ => Err(std::io::Error::other("no list")),
-        }) else {
+    /// Whether there is something at a path of the reader, by the list of a recording that has one; what is here now
+    /// says nothing of a recording.
+    fn exists(&self, path: &[u8]) -> bool {
+        if self.live {
             return Path::new(OsStr::from_bytes(path)).symlink_metadata().is_ok();
-        };
+        }
+        let list = fs::read(self.dir.join("stat")).unwrap_or_default();
+        // A list shows spaces as question marks.
         let shown: Vec<u8> = path.iter().map(|b| if *b == b' ' { b'?' } else { *b }).collect();
         list.split(|b| *b == b'\n')
             .any(|line| line.splitn(4, |b| *b == b' ').nth(3).is_some_and(|name| name == shown))
     }
-
-    /// The union mount that a path of the process lies on.
-    pub fn over(&self, path: &[u8]) -> Option<&Stack> {
-        self.unions.over(&self.mounts, path)
-    }
-
-    /// The record of a union mount.
-    pub fn record(&self, stack: &Stack) -> Union {
-        let root = self.root.strip_suffix(b"/").unwrap_or(&self.root);
-        let point = match (root, stack.mount.point.as_slice()) {
-            (b"", point) => point.to_vec(),
-            (root, b"/") => root.to_vec(),
-            (root, point) => [root, point].concat(),
-        };
-        let branch = |b: &Branch| (b.path.clone().into(), b.permission.clone().into());
-        Union {
-            point: point.into(),
-            fs_type: stack.mount.fs_type.clone().into(),
-            root: stack.mount.root.clone().into(),
-            branches: stack.branches.iter().map(branch).collect(),
-            options: stack.mount.options.clone().into(),
-        }
-    }
 }
 
-/// Asks the file system itself.
-fn ask(top: &Path, mount: &Mount) -> Option<Vec<u8>> {
-    let point = mount.point.strip_prefix(b"/").unwrap_or(&mount.point);
-    let dir = File::open(top.join(OsStr::from_bytes(point))).ok()?;
-    floe_sys::aufs_branch_info(dir.as_fd()).ok()
+/// The record of a union mount; `None` where its branches are not known.
+pub fn record(stack: &Stack) -> Option<Union> {
+    let branch = |b: &Branch| (b.path.clone().into(), b.permission.clone().into());
+    let Mount { point, fs_type, root, options, source, flags, .. } = &stack.mount;
+    Some(Union {
+        point: point.clone().into(),
+        fs_type: fs_type.clone().into(),
+        source: source.clone().into(),
+        flags: flags.clone().into(),
+        root: root.clone().into(),
+        branches: stack.branches.as_ref()?.iter().map(branch).collect(),
+        options: options.clone().into(),
+    })
 }
 
 /// Lines `KEY VALUE` of a recording; empty where there is no such file.
-fn table(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub fn table(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let text = fs::read(path).unwrap_or_default();
     let pair = |line: &[u8]| {
         let at = line.iter().position(|b| *b == b' ')?;
