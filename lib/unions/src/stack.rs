@@ -94,22 +94,16 @@ impl Unions {
         home: &[u8],
         may: impl Fn(&Stack) -> bool,
     ) -> Option<(&Stack, &Branch)> {
-        let mut best: Option<((usize, usize), (&Stack, &Branch))> = None;
-        for stack in &self.stacks {
-            for branch in stack.branches.iter().flatten() {
-                if below(path, &branch.path).is_none() || !stack.shows(path, branch) || !may(stack)
-                {
-                    continue;
-                }
-                let point = &stack.mount.point;
-                let near = below(home, point).map_or(0, |_| point.len());
-                let rank = (branch.path.len(), near);
-                if best.as_ref().is_none_or(|(known, _)| rank > *known) {
-                    best = Some((rank, (stack, branch)));
-                }
-            }
-        }
-        best.map(|(_, found)| found)
+        // Of equals the last one counts for max_by_key, and the first one for us.
+        let all = self.stacks.iter().rev().flat_map(|stack| {
+            stack.branches.iter().flatten().rev().map(move |branch| (stack, branch))
+        });
+        let holds = |(stack, branch): &(&Stack, &Branch)| {
+            below(path, &branch.path).is_some() && stack.shows(path, branch) && may(stack)
+        };
+        let near =
+            |stack: &Stack| below(home, &stack.mount.point).map_or(0, |_| stack.mount.point.len());
+        all.filter(holds).max_by_key(|(stack, branch)| (branch.path.len(), near(stack)))
     }
 
     /// What hides a file of a branch from the union: a file of the same name in a branch above, a whiteout, an
