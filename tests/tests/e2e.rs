@@ -75,6 +75,7 @@ scenarios! {
     node_http,
     vectors64,
     overlay,
+    overlay_odd,
     old_kernel,
     new_pidns,
     streams,

@@ -56,7 +56,7 @@ fn parse(line: &[u8]) -> Option<Vma> {
     let (offset, (major, minor), ino) = (word()?, word()?.split_once(':')?, word()?);
     let ino = ino.parse().ok()?;
     let dev = libc::makedev(hex(major)? as u32, hex(minor)? as u32);
-    let path = unescape(rest.trim_ascii_start());
+    let path = floe_unions::newlines(rest.trim_ascii_start());
     let bit = |at: usize, letter: u8, bit: u8| if perms.get(at) == Some(&letter) { bit } else { 0 };
     Some(Vma {
         start: Addr(hex(start)?),
@@ -77,22 +77,6 @@ fn parse(line: &[u8]) -> Option<Vma> {
         flags: Vec::new().into(),
         guards: Vec::new(),
     })
-}
-
-/// The kernel writes a newline of a name as `\012`.
-fn unescape(path: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(first) = rest.first() {
-        if let Some(tail) = rest.strip_prefix(b"\\012") {
-            out.push(b'\n');
-            rest = tail;
-        } else {
-            out.push(*first);
-            rest = &rest[1..];
-        }
-    }
-    out
 }
 
 fn classify(pid: u32, root: &[u8], mut vma: Vma, layout: &mut Layout) {
@@ -149,7 +133,7 @@ fn file_vma(
 ) -> Option<&'static str> {
     let link = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
     // Behind the link is the inode that stat(2) knows; maps shows what lies below an overlay.
-    let meta = std::fs::metadata(link).ok();
+    let meta = std::fs::metadata(&link).ok();
     if let Some(kind) = meta.as_ref().map(std::fs::Metadata::file_type)
         && (kind.is_char_device() || kind.is_block_device())
         && path != b"/dev/zero"
@@ -158,11 +142,31 @@ fn file_vma(
     }
     let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
     let (path, deleted) = fs::without_suffix(pid, path, dev, ino);
+    if !deleted && !fs::leads_to(pid, &path, dev, ino) && !may_be_of_a_union(&link) {
+        // Something was mounted over it since.
+        vma.kind = VmaKind::Content;
+        return vma.shared.then_some("its path leads to another file by now");
+    }
     let (path, outside) = fs::below_root(path, root);
     vma.kind = if deleted { VmaKind::Object } else { VmaKind::File };
     vma.file = Some(FileRef { path: path.into(), outside, dev, ino, mnt_id: None, deleted });
     None
 }
+
+/// Whether the inode behind a mapping may well be another one than its path leads to: of files of a union, or of a
+/// branch of AUFS. What becomes of them is the business of `aufsfix`.
+fn may_be_of_a_union(link: &str) -> bool {
+    let kinds = [nix::sys::statfs::OVERLAYFS_SUPER_MAGIC, AUFS_SUPER_MAGIC];
+    let has_aufs = || {
+        let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        known.lines().any(|line| line.ends_with("\taufs"))
+    };
+    nix::sys::statfs::statfs(link).map_or(true, |about| kinds.contains(&about.filesystem_type()))
+        || has_aufs()
+}
+
+/// `linux/aufs_type.h`.
+const AUFS_SUPER_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x6175_6673);
 
 fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
     flags.as_chunks::<2>().0.iter().find_map(|flag| match flag {
