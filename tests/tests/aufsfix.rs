@@ -224,3 +224,158 @@ fn unknown_branches_are_told_and_can_be_given() {
     let (vmas, _) = vmas_of(&output.stdout);
     assert_eq!(vmas[0].file.as_ref().expect("a file").path, "/bin/app".into());
 }
+
+/// A recording made by a test: files by name, in a directory that goes with it.
+struct Made(tempfile::TempDir);
+
+impl Made {
+    /// One AUFS mount at `point` with these branches, seen from the root of the namespace; `root` is that of the process.
+    fn new(point: &str, root: &str, branches: &[&str]) -> Self {
+        let made = Self(tempfile::tempdir().expect("temporary directory"));
+        made.file("maps", "");
+        made.file("links", &format!("root {root}\n"));
+        made.file("mountinfo", "");
+        let host = format!(
+            "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n31 21 0:26 / {point} rw,noatime - aufs none rw,si=1,dirperm1\n"
+        );
+        made.file("mountinfo.host", &host);
+        for (n, branch) in branches.iter().enumerate() {
+            made.file(&format!("sysfs/si_1/br{n}"), &format!("{branch}\n"));
+        }
+        made
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directory");
+        fs::write(path, text).expect("file");
+    }
+
+    /// What becomes of mappings of these paths, a page each from page 1 on, where map_files is as recorded.
+    fn mapped(&self, paths: &[&str]) -> (Vec<Option<String>>, Vec<Union>) {
+        let one = |(n, path): (usize, &&str)| {
+            made::mapping((n as u64 + 1) << 12, (n as u64 + 2) << 12, path.as_bytes())
+        };
+        let vmas = paths.iter().enumerate().map(one).collect();
+        let (vmas, unions) = vmas_of(&filter(self.0.path(), &[(made::NOBODY, vmas)]).1);
+        (vmas.into_iter().map(|vma| vma.file.map(|file| file.path.to_string())).collect(), unions)
+    }
+
+    fn explained(&self) -> String {
+        let (proc, sysfs) = (self.0.path().to_owned(), self.0.path().join("sysfs"));
+        let [proc, sysfs] = [proc, sysfs].map(|path| path.display().to_string());
+        let output = run("aufsfix", &["--explain", "--proc", &proc, "--sysfs", &sysfs], b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+fn paths(all: &[&str]) -> Vec<Option<String>> {
+    all.iter().map(|path| Some((*path).to_owned())).collect()
+}
+
+#[test]
+fn a_root_inside_of_a_union() {
+    let made = Made::new("/mnt/u", "/mnt/u/sub", &["/l/top=rw", "/l/base=ro"]);
+    made.file("map_files", "1000-2000 /l/base/sub/lib/a\n");
+    let (seen, unions) = made.mapped(&["/lib/a", "/l/top/sub/x", "/l/base/other", "/etc/x"]);
+    assert_eq!(seen, paths(&["/lib/a", "/x", "/mnt/u/other", "/etc/x"]));
+    assert_eq!(
+        (unions.len(), &unions[0].point, &unions[0].flags),
+        (1, &"/mnt/u".into(), &"rw,noatime".into())
+    );
+}
+
+#[test]
+fn names_that_look_like_branches_are_kept() {
+    let made = Made::new("/", "/", &["/l/top=rw"]);
+    made.file("map_files", "1000-2000 /l/top/l/top/x\n2000-3000 /l/top/x\n");
+    assert_eq!(
+        made.mapped(&["/l/top/x", "/l/top/x", "/l/top/l/top/x"]).0,
+        paths(&["/l/top/x", "/x", "/l/top/x"])
+    );
+    // A branch that holds all of the system says nothing.
+    let made = Made::new("/mnt/u", "/", &["/rw=rw", "/=ro"]);
+    made.file("map_files", "1000-2000 /bin/x\n2000-3000 /bin/y\n");
+    assert_eq!(made.mapped(&["/mnt/u/bin/x", "/bin/y"]).0, paths(&["/mnt/u/bin/x", "/bin/y"]));
+}
+
+#[test]
+fn what_was_renamed_after_it_was_mapped_travels() {
+    let made = Made::new("/mnt/u", "/mnt/u", &["/l/top=rw", "/l/base=ro"]);
+    made.file("map_files", "1000-2000 /l/base/old\n2000-3000 /l/base/plain\n");
+    made.file(
+        "stat",
+        "0:25 22 100 /l/base/old\n0:25 23 0 /l/top/.wh.old\n0:25 24 100 /l/top/new\n",
+    );
+    assert_eq!(made.mapped(&["/new", "/plain"]).0, [None, Some("/plain".to_owned())]);
+    made.file("maps", "1000-2000 r--p 00000000 00:1a 12   /mnt/u/new\n2000-3000 r--p 00000000 00:1a 13   /mnt/u/plain\n");
+    let said = made.explained();
+    assert!(said.contains("/l/base/old -> /new: in branch /l/base of the aufs at /mnt/u, as maps shows it, hidden by /l/top/.wh.old"), "{said}");
+    assert!(said.contains("/l/base/plain -> /plain: in branch /l/base"), "{said}");
+    // Whiteouts count only in branches that may have them.
+    let made = Made::new("/mnt/u", "/mnt/u", &["/l/rw=rw", "/l/top=ro", "/l/base=ro"]);
+    made.file("map_files", "1000-2000 /l/base/old\n");
+    made.file("stat", "0:25 23 0 /l/top/.wh.old\n");
+    assert_eq!(made.mapped(&["/old"]).0, paths(&["/old"]));
+}
+
+#[test]
+fn what_has_no_name_and_is_not_carried_is_refused() {
+    let made = Made::new("/mnt/u", "/mnt/u", &["/l/top=rw"]);
+    let orphan = FileRef { outside: true, ..made::file(b"/l/top/.wh..wh.orph/12") };
+    let open = OpenFile {
+        id: FileId(0),
+        pid: made::NOBODY,
+        flags: 0,
+        pos: 0,
+        owner: None,
+        what: FileKind::Regular(orphan, 5),
+    };
+    let input = made::stream(Vec::new(), &[(made::NOBODY, Vec::new())], &[open]).expect("a stream");
+    let [proc, sysfs] = ["", "sysfs"].map(|name| made.0.path().join(name).display().to_string());
+    let output = run("aufsfix", &["--proc", &proc, "--sysfs", &sysfs], &input);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains(".wh..wh.orph/12") && said.contains("is not carried"), "{said}");
+}
+
+#[test]
+fn the_mount_of_the_process_counts_and_its_bases_are_noted() {
+    let made = Made::new("/mnt/one", "/mnt/two", &["/l/one=rw", "/common=ro"]);
+    made.file(
+        "mountinfo.host",
+        "31 21 0:26 / /mnt/one rw - aufs none rw,si=1\n32 21 0:27 / /mnt/two rw - aufs none rw,si=2\n\
+         30 21 0:28 / /layers rw - overlay none rw,lowerdir=/a:/b,upperdir=/c,workdir=/d\n",
+    );
+    made.file("sysfs/si_2/br0", "/layers/two=rw\n");
+    made.file("sysfs/si_2/br1", "/common=ro\n");
+    let (seen, unions) = made.mapped(&["/common/c"]);
+    assert_eq!(seen, paths(&["/c"]));
+    let points: Vec<String> = unions.iter().map(|union| union.point.to_string()).collect();
+    assert_eq!(points, ["/mnt/two", "/layers"]);
+}
+
+#[test]
+fn recorded_systems_are_explained() {
+    let top = tempfile::tempdir().expect("temporary directory");
+    two_mounts(top.path());
+    for pid in [11, 22] {
+        let name = if pid == 11 { "one" } else { "two" };
+        let maps = format!("1000-2000 r-xp 00000000 00:1a 12    /mnt/{name}/a\\012b\n");
+        fs::write(top.path().join(format!("proc/{pid}/maps")), maps).expect("file");
+        fs::remove_dir(top.path().join(format!("proc/{pid}/map_files"))).expect("directory");
+        let link = format!("1000-2000 /layers/{name}/b3/x\n");
+        fs::write(top.path().join(format!("proc/{pid}/map_files")), link).expect("file");
+    }
+    let [sysfs, proc] = ["sysfs", "proc"].map(|name| top.path().join(name).display().to_string());
+    let output = run("aufsfix", &["--explain", "--sysfs", &sysfs, "--proc", &proc], b"");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("pid 11:\n") && said.contains("pid 22:\n"), "{said}");
+    assert!(
+        said.contains(
+            "/layers/two/b3/x -> /a\nb: in branch /layers/two/b3 of the aufs at /mnt/two"
+        ),
+        "{said}"
+    );
+}

@@ -22,8 +22,8 @@ pub struct AufsFix {
     /// Mappings whose content must be carried.
     lost: Vec<Refusal>,
     refused: Vec<Refusal>,
-    /// What was done and why.
-    told: Vec<String>,
+    /// What was done and why, where somebody wants to know.
+    told: Option<Vec<String>>,
 }
 
 /// What became of a file reference.
@@ -36,13 +36,19 @@ impl AufsFix {
     /// Looks at `sources`.
     pub fn new(sources: Sources) -> Self {
         let (spaces, views, used) = (BTreeMap::new(), BTreeMap::new(), Used::default());
-        let (lost, refused, told) = (Vec::new(), Vec::new(), Vec::new());
-        Self { sources, spaces, views, used, lost, refused, told }
+        let (lost, refused) = (Vec::new(), Vec::new());
+        Self { sources, spaces, views, used, lost, refused, told: None }
     }
 
-    /// What was done so far, a sentence each.
+    /// What was done since it was asked for the last time, a sentence each.
     pub fn told(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.told)
+        self.told.replace(Vec::new()).unwrap_or_default()
+    }
+
+    fn tell(&mut self, sentence: impl FnOnce() -> String) {
+        if let Some(told) = &mut self.told {
+            told.push(sentence());
+        }
     }
 
     fn refuse(&mut self, pid: Pid, object: String, problem: &str, hint: &str) {
@@ -62,8 +68,9 @@ impl AufsFix {
             return Ok(Fixed { changed: false, nameless: false });
         };
         let old = view.absolute(&file.path.0, file.outside);
-        let (decision, why) = decide(view, file, &old, range);
+        let (decision, reported) = decide(view, file, &old, range);
         let (mut changed, mut nameless) = (false, false);
+        let why = self.told.as_ref().map(|_| why(view, &reported));
         match decision {
             Decision::Keep => {}
             Decision::Nameless => nameless = true,
@@ -72,23 +79,18 @@ impl AufsFix {
                 (file.path, file.outside, changed) = (path.into(), outside, true);
             }
         }
-        if changed {
-            self.told.push(format!("pid {pid}: {what}: {} -> {}: {why}", shown(&old), file.path));
-        } else if nameless {
-            self.told
-                .push(format!("pid {pid}: {what}: {}: {why}, and has no name there", shown(&old)));
+        let (space, now) = (view.space.clone(), view.absolute(&file.path.0, file.outside));
+        if changed || nameless {
+            let new = if changed { format!("-> {}", file.path) } else { "has no name".into() };
+            let why = why.unwrap_or_default();
+            self.tell(|| format!("pid {pid}: {what}: {} {new}: {why}", shown(&old)));
         }
-        let now = view.absolute(&file.path.0, file.outside);
-        let space = view.space.clone();
-        if self
-            .used
-            .note(pid, &space, &now, &mut self.refused)
-            .with_context(|| format!("pid {pid}"))?
+        let new = self.used.note(pid, &space, &now, &mut self.refused);
+        if new.with_context(|| format!("pid {pid}"))?
             && let Some(union) = self.used.last()
         {
-            let (fs_type, point) = (&union.fs_type, &union.point);
-            self.told
-                .push(format!("pid {pid}: stands on {fs_type} at {point}, and on its branches"));
+            let (fs_type, point) = (union.fs_type.clone(), union.point.clone());
+            self.tell(|| format!("pid {pid}: stands on {fs_type} at {point}, and on its branches"));
         }
         Ok(Fixed { changed, nameless })
     }
@@ -137,9 +139,10 @@ impl AufsFix {
             self.refuse(pid, object, problem, "have the program map it again");
             return false;
         }
-        self.told.push(format!(
-            "pid {pid}: {what}: {name}: leads to other content than what is mapped: its content travels"
-        ));
+        self.tell(|| {
+            let problem = "leads to other content than what is mapped: its content travels";
+            format!("pid {pid}: {what}: {name}: {problem}")
+        });
         let problem = "its pages must travel, and dumpmem has not known that".to_owned();
         let hint = "put aufsfix before dumpmem".to_owned();
         self.lost.push(Refusal { pid: Some(pid), object, problem, hint });
@@ -211,39 +214,45 @@ impl AufsFix {
     }
 }
 
-/// Decides about a file; gives the reason, too.
+/// Decides about a file; gives what the kernel reports of it, too, where that is in a branch.
 fn decide(
     view: &View,
     file: &FileRef,
     path: &[u8],
     range: Option<(u64, u64)>,
-) -> (Decision, String) {
+) -> (Decision, Option<Vec<u8>>) {
     let link = range.and_then(|(start, end)| view.link(start, end));
     let there = view.leads_to(path, file);
-    let unions = &view.space.unions;
     let mut decision = view.decide(path, || link.clone(), || there == Some(true));
-    let mut reported = path;
-    let known =
-        link.is_some_and(|link| unions.place(&link, &view.root) == Place::Union(path.to_vec()));
-    if decision == Decision::Keep && there != Some(true) && !known && !file.outside {
+    let place = |link: &[u8]| view.space.unions.place(link, &view.root);
+    let known = || link.as_ref().is_some_and(|link| place(link) == Place::Union(path.to_vec()));
+    if decision == Decision::Keep
+        && there != Some(true)
+        && !file.outside
+        && file.path.0 != path
+        && !known()
+    {
         // A branch path that nobody has told from one below the root of the process.
-        reported = &file.path.0;
-        decision = view.decide(reported, || None, || false);
+        decision = view.decide(&file.path.0, || None, || false);
     }
     if decision == Decision::Keep
         && there == Some(false)
         && let Some(found) = below_a_union(view, file, path)
     {
-        return (
-            Decision::Rewrite(found),
-            "the kernel names it from the root of that union".into(),
-        );
+        return (Decision::Rewrite(found), None);
     }
-    let why = unions.branch_of(reported, &view.root).map_or_else(String::new, |(stack, branch)| {
+    (decision, Some(file.path.0.clone()))
+}
+
+/// Why a reference was rewritten.
+fn why(view: &View, reported: &Option<Vec<u8>>) -> String {
+    let Some(reported) = reported else {
+        return "the kernel names it from the root of that union".into();
+    };
+    view.space.unions.branch_of(reported, &view.root).map_or_else(String::new, |(stack, branch)| {
         let (fs_type, point) = (shown(&stack.mount.fs_type), shown(&stack.mount.point));
         format!("it is in branch {} of the {fs_type} at {point}", shown(&branch.path))
-    });
-    (decision, why)
+    })
 }
 
 /// On a union of unions the kernel shows some files of it from its own root (Linux 6.18): the path in the namespace, if
