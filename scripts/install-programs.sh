@@ -11,6 +11,7 @@ need curl curl
 need strace strace
 need setpriv util-linux
 need ps procps
+need less less
 if ((${#missing[@]})); then
     apt-get update -qq
     # A server that a package would start by itself is none of our business.

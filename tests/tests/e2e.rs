@@ -80,6 +80,7 @@ scenarios! {
     new_pidns,
     streams,
     ten_times,
+    terminal,
     pipeline_orders,
     fault_freeze,
     fault_restore,

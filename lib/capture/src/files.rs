@@ -14,6 +14,7 @@ mod pipes;
 mod signalfd;
 mod sockets;
 mod table;
+mod terminal;
 mod timerfd;
 mod unix;
 

@@ -37,6 +37,7 @@ names!(
     PipeData,
     SocketQueue,
     Locks,
+    Terminal,
     Pages,
     ObjectData,
 );

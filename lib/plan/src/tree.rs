@@ -42,6 +42,8 @@ pub struct Tree {
     pub fds: BTreeMap<Pid, Vec<Fd>>,
     /// File locks.
     pub locks: Vec<Locks>,
+    /// Modes of terminals.
+    pub terminals: Vec<Terminal>,
     /// Contents of pipes.
     pub pipes: BTreeMap<ObjectId, (PipeData, Vec<u8>)>,
     /// What is queued in UNIX sockets by inode: lengths of the messages, and all their bytes.

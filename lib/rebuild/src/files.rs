@@ -14,11 +14,13 @@ mod pipe;
 mod place;
 mod signalfd;
 mod sockets;
+mod terminal;
 mod timerfd;
 mod unix;
 
 pub(crate) use locks::take as take_lock;
 pub(crate) use place::Places;
+pub use terminal::Modes;
 
 use floe_plan::Tree;
 use floe_records::*;
@@ -77,7 +79,7 @@ impl<'a> Maker<'a> {
             FileKind::Device(name, rdev) => return named::device(self, file, name, *rdev),
             FileKind::Fifo(name) => return named::fifo(self, file, name),
             FileKind::Pipe(id) => return pipe::pipe(self, file, *id),
-            FileKind::External(what) => return external::external(self, file.id, what),
+            FileKind::External(what) => return external::external(self, file, what),
             FileKind::Object(id) => {
                 let gone = || Error::because("open it", "its content is not in the stream");
                 let fd = reopen(self.objects.get(id).ok_or_else(gone)?, named::flags(file))?;
@@ -104,7 +106,7 @@ impl<'a> Maker<'a> {
     /// What an outside file is where it has one of the numbers that restore knows.
     pub fn standard(&self, file: &OpenFile, number: FdNum) -> Result<Option<OwnedFd>> {
         match file.what {
-            FileKind::External(_) => external::by_number(self, number.0),
+            FileKind::External(_) => external::by_number(self, file.id, number.0),
             _ => Ok(None),
         }
     }

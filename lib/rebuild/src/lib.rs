@@ -12,6 +12,7 @@ mod timers;
 mod unions;
 mod vmas;
 
+pub use files::Modes;
 pub use limits::{allow_many_files, too_high};
 pub use maps::{own_ranges, own_vdso_hash};
 pub use open::{Opened, Wishes};

@@ -1,6 +1,6 @@
 //! Everything that is open for the tree before the first process is made.
 
-use crate::files::{Maker, Places, reopen};
+use crate::files::{Maker, Modes, Places, reopen};
 use floe_plan::Tree;
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -191,6 +191,16 @@ impl<'a> Opened<'a> {
     pub fn seal(&self) -> Result<()> {
         self.writers.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.make.seal()
+    }
+
+    /// Sets the terminals that the tree is given as its own were.
+    pub fn modes(&self) -> Result<Modes> {
+        let given = |id| {
+            let by_number = self.standard.iter().find(|((file, _), _)| *file == id);
+            let fd = by_number.map(|(_, fd)| fd).or_else(|| self.files.get(&id))?;
+            fd.try_clone().ok()
+        };
+        Modes::set(self.make.tree, &given)
     }
 
     /// The restore has succeeded: nothing is undone any more.

@@ -89,6 +89,9 @@ impl Stage for DumpFs {
         for locks in &self.captured.locks {
             out.record(locks)?;
         }
+        for terminal in &self.captured.terminals {
+            out.record(terminal)?;
+        }
         self.queues(out)
     }
 

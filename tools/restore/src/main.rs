@@ -1,6 +1,7 @@
 //! See doc/restore.md.
 #![forbid(unsafe_code)]
 
+mod foreground;
 mod pidfile;
 mod pidns;
 mod read;
@@ -10,6 +11,7 @@ use floe_plan::{Step, Tree};
 use floe_rebuild::{Opened, Wishes, Work};
 use floe_records::{Pid, Refusal, Refusals};
 use floe_toolkit::Progress;
+use foreground::Foreground;
 use std::process::ExitCode;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
@@ -71,14 +73,14 @@ fn run(args: &Args) -> anyhow::Result<()> {
     floe_rebuild::allow_many_files()?;
     foreign(&tree)?;
     let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
-    build(args, &tree, &steps, hole, &mut reader, bulk)?;
+    let foreground = build(args, &tree, &steps, hole, &mut reader, bulk)?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
     match ready {
         Some(ready) => pidns::inside(ready, root, args.detach),
         None if args.detach => Ok(()),
-        None => wait(root as i32),
+        None => wait(root as i32, foreground),
     }
 }
 
@@ -113,7 +115,7 @@ fn build(
     hole: u64,
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     mut bulk: Option<floe_stream::RawRecord>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Foreground>> {
     let total = reader.get_mut().file().metadata().ok().filter(|about| about.is_file());
     let total = total.map(|about| about.len());
     let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone() };
@@ -122,6 +124,7 @@ fn build(
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, tree)).transpose()?;
     let mut work = Work::new(tree, &open, hole);
+    let mut foreground = None;
     for step in steps {
         if *step == Step::Fill {
             let mut progress = Progress::new("restore", total, args.progress_fd)?;
@@ -129,22 +132,32 @@ fn build(
             progress.finish();
             open.seal()?;
         }
+        if *step == Step::Release && !args.detach && args.as_init.is_none() {
+            foreground = Foreground::lend(tree, &open)?;
+        }
         work.step(step)?;
     }
     drop(work);
+    foreground.iter().for_each(Foreground::greet);
     open.keep();
     if let Some(pidfile) = pidfile {
         pidfile.keep();
     }
-    Ok(())
+    Ok(foreground)
 }
 
 /// Waits for the root task, and for whoever else is left to us; its status is ours.
-fn wait(root: i32) -> anyhow::Result<()> {
-    use nix::sys::wait::{WaitStatus, waitpid};
+fn wait(root: i32, mut foreground: Option<Foreground>) -> anyhow::Result<()> {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    let stops = foreground.as_ref().map(|_| WaitPidFlag::WUNTRACED);
     let root = nix::unistd::Pid::from_raw(root);
     loop {
-        match waitpid(None, None) {
+        match waitpid(None, stops) {
+            Ok(WaitStatus::Stopped(pid, _)) if pid == root => {
+                if let Some(foreground) = &mut foreground {
+                    foreground.stop(root)?;
+                }
+            }
             Ok(WaitStatus::Exited(pid, 0)) if pid == root => return Ok(()),
             Ok(WaitStatus::Exited(pid, code)) if pid == root => {
                 return Err(floe_toolkit::Exit(code as u8).into());

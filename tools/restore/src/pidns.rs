@@ -83,5 +83,5 @@ pub fn inside(ready: OwnedFd, root: u32, detach: bool) -> Result<()> {
         setsid().context("unable to leave the session")?;
     }
     File::from(ready).write_all(format!("{root}\n").as_bytes()).context("unable to say so")?;
-    wait(root as i32)
+    wait(root as i32, None)
 }

@@ -82,6 +82,7 @@ fn take(tree: &mut Tree, raw: &RawRecord) -> anyhow::Result<()> {
         OpenFile, r => tree.files.insert(r.id, r);
         FdTable, r => tree.fds.entry(r.pid).or_default().extend(r.fds);
         Locks, r => tree.locks.push(r);
+        Terminal, r => tree.terminals.push(r);
         Stage, r => tree.stages.insert(r.tool);
         TreeEnd, r => tree.end = Some(r);
     }

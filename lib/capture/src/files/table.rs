@@ -3,7 +3,7 @@
 use super::{
     SocketRules,
     describe::{Found, describe},
-    epoll, pipes, unix,
+    epoll, pipes, terminal, unix,
 };
 use crate::{Result, memory};
 use floe_records::*;
@@ -22,6 +22,8 @@ pub struct Captured {
     pub tables: Vec<FdTable>,
     /// File locks.
     pub locks: Vec<Locks>,
+    /// Modes of terminals.
+    pub terminals: Vec<Terminal>,
     /// A duplicate of a reading end of each pipe whose contents are the tree's.
     pub pipes: BTreeMap<ObjectId, OwnedFd>,
     /// A duplicate of each UNIX socket whose queue is the tree's, by inode.
@@ -119,6 +121,9 @@ fn place(
         FileKind::Fifo(file) if reads => {
             let pipe = ObjectId { dev: file.dev, ino: file.ino };
             captured.pipes.entry(pipe).or_insert(found.duplicate);
+        }
+        FileKind::External(_) => {
+            captured.terminals.extend(terminal::terminal(id, found.duplicate.as_fd()));
         }
         FileKind::Unix(socket) => {
             captured.sockets.entry(socket.ino).or_insert(found.duplicate);
