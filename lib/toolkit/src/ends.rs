@@ -34,6 +34,13 @@ pub fn input() -> anyhow::Result<Input> {
     Ok(Input(file))
 }
 
+/// Says something to people on standard output, where no stream goes.
+pub fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
 /// A stream or image in a file.
 pub fn file(path: &Path) -> io::Result<Input> {
     File::open(path).map(Input)

@@ -10,10 +10,10 @@ mod held;
 mod lend;
 mod progress;
 
-pub use ends::{Input, Output, file, hang_up, input, output};
+pub use ends::{Input, Output, file, hang_up, input, output, say};
 pub use exit::{Exit, NotPermitted, Usage, main};
 pub use filter::{Out, Stage, explained, filter};
 pub use hangup::wait as wait_for_hangup;
 pub use held::Held;
 pub use lend::Lender;
-pub use progress::Progress;
+pub use progress::{Progress, progress_lines};

@@ -1,6 +1,7 @@
 //! Progress of long work: a bar where standard error is a terminal, JSON lines to a descriptor of choice.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::{
     fs::File,
     io::{self, IsTerminal, Write},
@@ -9,6 +10,23 @@ use std::{
 
 /// Shortest time between two JSON lines.
 const BEAT: Duration = Duration::from_millis(100);
+
+/// The descriptor that `--progress-fd` names. To be called before anything is opened: afterwards the number might be that
+/// of a file of ours.
+pub fn progress_lines(fd: Option<i32>) -> anyhow::Result<Option<File>> {
+    let Some(fd) = fd else { return Ok(None) };
+    let no = |why: String| crate::Usage(format!("unable to write to --progress-fd {fd}: {why}"));
+    if fd < 0 {
+        return Err(no("it is no descriptor".into()).into());
+    }
+    let given = floe_sys::borrowed(fd);
+    let flags = fcntl(given, FcntlArg::F_GETFL).map_err(|e| no(e.to_string()))?;
+    if OFlag::from_bits_retain(flags) & OFlag::O_ACCMODE == OFlag::O_RDONLY {
+        return Err(no("it is open for reading only".into()).into());
+    }
+    let own = given.try_clone_to_owned().map_err(|e| no(e.to_string()))?;
+    Ok(Some(File::from(own)))
+}
 
 /// Counts bytes of work for people and programs.
 pub struct Progress {
@@ -21,8 +39,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `total` bytes of work, where known; `fd` is the argument of `--progress-fd`.
-    pub fn new(tool: &str, total: Option<u64>, fd: Option<i32>) -> anyhow::Result<Self> {
+    /// `total` bytes of work, where known; `lines` come from [`progress_lines`].
+    pub fn new(tool: &str, total: Option<u64>, lines: Option<File>) -> anyhow::Result<Self> {
         let bar = if io::stderr().is_terminal() {
             let style = match total {
                 Some(_) => "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
@@ -34,14 +52,6 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        // Opening by way of /proc gives a descriptor of our own without adopting a raw number.
-        let lines = fd
-            .map(|fd| {
-                File::options().append(true).open(format!("/proc/self/fd/{fd}")).map_err(|e| {
-                    crate::Usage(format!("unable to write to --progress-fd {fd}: {e}"))
-                })
-            })
-            .transpose()?;
         let told = Instant::now();
         Ok(Self { bar, lines, tool: tool.into(), done: 0, total, told })
     }

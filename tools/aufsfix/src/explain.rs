@@ -21,7 +21,7 @@ pub fn stream(sources: Sources) -> Result<()> {
             Item::Record(raw) => {
                 fix.record(&raw)?;
                 fix.rewrite(raw)?;
-                fix.told().iter().for_each(|line| println!("{line}"));
+                fix.told().iter().try_for_each(|line| say(line))?;
             }
             Item::Bulk(_) => {}
             Item::End => return Ok(()),
@@ -33,7 +33,7 @@ pub fn stream(sources: Sources) -> Result<()> {
 pub fn recordings(sources: &Sources, pids: &[u32]) -> Result<()> {
     for &pid in pids {
         if pid != 0 {
-            println!("pid {pid}:");
+            say(&format!("pid {pid}:"))?;
         }
         recording(sources, pid)?;
     }
@@ -44,25 +44,25 @@ fn recording(sources: &Sources, pid: u32) -> Result<()> {
     let maps = sources.process(pid).join("maps");
     let text = fs::read(&maps).with_context(|| format!("unable to read {}", maps.display()))?;
     let Some(view) = View::read(sources, pid, &mut BTreeMap::new())? else {
-        println!("no union is mounted");
+        say("no union is mounted")?;
         return Ok(());
     };
     for stack in &view.space.unions.stacks {
-        println!("{} at {}:", show(&stack.mount.fs_type), show(&stack.mount.point));
-        match &stack.branches {
-            Some(branches) => branches.iter().for_each(|branch| {
-                println!("  {} {}", show(&branch.path), show(&branch.permission))
-            }),
-            None => println!("  its branches are not known: list them with --branches"),
+        say(&format!("{} at {}:", show(&stack.mount.fs_type), show(&stack.mount.point)))?;
+        if stack.branches.is_none() {
+            say("  its branches are not known: list them with --branches")?;
+        }
+        for branch in stack.branches.iter().flatten() {
+            say(&format!("  {} {}", show(&branch.path), show(&branch.permission)))?;
         }
     }
     for line in text.split(|b| *b == b'\n') {
         if let Some(said) = mapping(&view, line) {
-            println!("{said}");
+            say(&said)?;
         }
     }
     for (name, path) in view.descriptors() {
-        println!("{}", reference(&view, &name, &path, None));
+        say(&reference(&view, &name, &path, None))?;
     }
     Ok(())
 }
@@ -117,6 +117,10 @@ fn reference(view: &View, name: &str, path: &[u8], link: Option<&[u8]>) -> Strin
     };
     let hidden = travels(view.hidden(reported));
     format!("{name}: {} -> {}: {place}{agreed}{hidden}", show(reported), inner(seen))
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    floe_toolkit::say(&format!("{line}\n"))
 }
 
 fn show(bytes: &[u8]) -> String {

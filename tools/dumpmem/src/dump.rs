@@ -19,13 +19,13 @@ static ZERO: [u8; PAGE] = [0; PAGE];
 pub struct DumpMem {
     vmas: Vec<(Pid, Vma)>,
     objects: BTreeMap<ObjectId, (Object, File)>,
-    progress_fd: Option<i32>,
+    progress: Option<File>,
 }
 
 impl DumpMem {
-    /// `progress_fd` is a descriptor for JSON lines.
-    pub fn new(progress_fd: Option<i32>) -> Self {
-        Self { vmas: Vec::new(), objects: BTreeMap::new(), progress_fd }
+    /// `progress` takes JSON lines.
+    pub fn new(progress: Option<File>) -> Self {
+        Self { vmas: Vec::new(), objects: BTreeMap::new(), progress }
     }
 
     fn pages(
@@ -120,7 +120,7 @@ impl Stage for DumpMem {
         }
         let private: u64 = runs.iter().map(|(_, run)| run.end - run.start).sum();
         let shared: u64 = self.objects.values().map(|(object, _)| object.size).sum();
-        let mut progress = Progress::new("dumpmem", Some(private + shared), self.progress_fd)?;
+        let mut progress = Progress::new("dumpmem", Some(private + shared), self.progress.take())?;
         self.contents(out, &mut progress)?;
         self.pages(out, &mut progress, &runs)?;
         progress.finish();

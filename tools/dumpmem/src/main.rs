@@ -18,6 +18,7 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     floe_toolkit::main("dumpmem", || {
-        floe_toolkit::filter("dumpmem", &mut dump::DumpMem::new(cli.progress_fd))
+        let lines = floe_toolkit::progress_lines(cli.progress_fd)?;
+        floe_toolkit::filter("dumpmem", &mut dump::DumpMem::new(lines))
     })
 }

@@ -71,10 +71,8 @@ fn work() -> Result<u8> {
     }
     let pids = preflight::check(args.pid, args.rules()).map_err(plain)?;
     if args.check {
-        for pid in pids {
-            println!("pid {pid}: ok");
-        }
-        return Ok(0);
+        let lines: String = pids.iter().map(|pid| format!("pid {pid}: ok\n")).collect();
+        return Ok(floe_toolkit::say(&lines).map(|()| 0)?);
     }
     if args.command.is_empty() { plain_head(&args) } else { hold(&args) }
 }

@@ -8,6 +8,7 @@ use clap::Parser;
 use floe_stream::Reader;
 use floe_toolkit::{Input, Progress, Usage, hang_up, input, output, wait_for_hangup};
 use std::{
+    fs::File,
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    let lines = floe_toolkit::progress_lines(args.progress_fd)?;
     let file = args.file.as_deref().filter(|path| *path != Path::new("-"));
     if args.verify {
         verify(file)
@@ -57,20 +59,20 @@ fn run(args: &Args) -> anyhow::Result<()> {
     } else if args.json {
         show::json(&mut Reader::new(source(file)?))
     } else if args.unpack {
-        unpack(args, file)
+        unpack(lines, file)
     } else {
-        pack(args)
+        pack(args, lines)
     }
 }
 
-fn pack(args: &Args) -> anyhow::Result<()> {
+fn pack(args: &Args, lines: Option<File>) -> anyhow::Result<()> {
     let target = args.output.as_deref().filter(|path| *path != Path::new("-"));
     // Where the image cannot go is found out before anything is read.
     let out = match target {
         Some(_) => None,
         None => Some(output()?),
     };
-    let mut progress = Progress::new("imgpack", None, args.progress_fd)?;
+    let mut progress = Progress::new("imgpack", None, lines)?;
     let mut reader = Reader::new(input()?);
     let mut tick = |bytes| progress.add(bytes);
     match (target, out) {
@@ -92,10 +94,10 @@ fn pack(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn unpack(args: &Args, file: Option<&Path>) -> anyhow::Result<()> {
+fn unpack(lines: Option<File>, file: Option<&Path>) -> anyhow::Result<()> {
     let out = output()?;
     let total = file.and_then(|path| path.metadata().ok()).map(|about| about.len());
-    let mut progress = Progress::new("imgpack", total, args.progress_fd)?;
+    let mut progress = Progress::new("imgpack", total, lines)?;
     let mut reader = Reader::new(source(file)?);
     let out = floe_image::unpack(&mut reader, out, &mut |bytes| progress.add(bytes))?;
     progress.finish();
@@ -112,8 +114,8 @@ fn verify(file: Option<&Path>) -> anyhow::Result<()> {
             reader.tally()
         }
     };
-    println!("whole: {} records, {} bytes of bulk", tally.records, tally.bulk);
-    Ok(())
+    let said = format!("whole: {} records, {} bytes of bulk\n", tally.records, tally.bulk);
+    Ok(floe_toolkit::say(&said)?)
 }
 
 fn source(file: Option<&Path>) -> anyhow::Result<Input> {

@@ -12,7 +12,7 @@ use floe_rebuild::{Opened, Wishes, Work};
 use floe_records::{Pid, Refusal, Refusals};
 use floe_toolkit::Progress;
 use foreground::Foreground;
-use std::process::ExitCode;
+use std::{fs::File, process::ExitCode};
 
 /// Brings a process tree back to life from a stream or an image on standard input.
 #[derive(Parser)]
@@ -52,6 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    let mut lines = floe_toolkit::progress_lines(args.progress_fd)?;
     if args.new_pidns && !args.plan {
         return pidns::outside(args);
     }
@@ -67,13 +68,14 @@ fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!(reader.sealed(), "the metadata has no checksum");
     let (steps, hole) = floe_plan::plan(&tree, &floe_rebuild::own_ranges()?)?;
     if args.plan {
-        steps.iter().for_each(|step| println!("{step}"));
-        return Ok(());
+        return Ok(floe_toolkit::say(
+            &steps.iter().map(|step| format!("{step}\n")).collect::<String>(),
+        )?);
     }
     floe_rebuild::allow_many_files()?;
     foreign(&tree)?;
     let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
-    let foreground = build(args, &tree, &steps, hole, &mut reader, bulk)?;
+    let foreground = build(args, &tree, &steps, hole, &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
@@ -114,7 +116,7 @@ fn build(
     steps: &[Step],
     hole: u64,
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    mut bulk: Option<floe_stream::RawRecord>,
+    (mut bulk, mut lines): (Option<floe_stream::RawRecord>, Option<File>),
 ) -> anyhow::Result<Option<Foreground>> {
     let total = reader.get_mut().file().metadata().ok().filter(|about| about.is_file());
     let total = total.map(|about| about.len());
@@ -127,7 +129,7 @@ fn build(
     let mut foreground = None;
     for step in steps {
         if *step == Step::Fill {
-            let mut progress = Progress::new("restore", total, args.progress_fd)?;
+            let mut progress = Progress::new("restore", total, lines.take())?;
             read::bulk(reader, &mut bulk, &work, &open, &mut progress)?;
             progress.finish();
             open.seal()?;
