@@ -29,18 +29,42 @@ while (($#)); do
     shift
 done
 [[ -n $pid && -n $file ]] || usage
+if [[ $file == - && ! -e /proc/self/fd/1 ]]; then
+    echo "checkpoint.sh: standard output is closed: there is no place for the image" >&2
+    exit 2
+fi
 
-# The bulk crosses one pipe only: pages come last. The first stage that failed says why, so its status counts.
-worst() { for status in "$@"; do ((status == 0)) || exit "$status"; done; exit 0; }
+# The bulk crosses one pipe only: pages come last. The first stage that failed says why, so its status counts; but a
+# stage that fails (1) because the one behind it has gone is outdone by what that one says.
+worst() {
+    local status first=0
+    for status in "$@"; do
+        ((first == 0)) && first=$status
+        ((first == 1 && (status == 2 || status == 3 || status == 5))) && first=$status
+    done
+    exit "$first"
+}
 export -f worst
-# shellcheck disable=SC2086  # empty, or one option
 if [[ $then == run ]]; then
-    # The target runs on as soon as imgpack has all of the stream; it need not wait for the disk.
-    freeze $FLOE_SOCKETS "$pid" | dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack $sync -o "$file"
-    worst "${PIPESTATUS[@]}"
+    # The target runs on as soon as imgpack has all of the stream; it need not wait for the disk. The stages are a
+    # process group of their own, so that whoever ends this script ends them all.
+    set -m
+    # shellcheck disable=SC2086  # empty, or one option
+    (
+        freeze $FLOE_SOCKETS "$pid" | dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack $sync -o "$file"
+        worst "${PIPESTATUS[@]}"
+    ) &
+    stages=$!
+    trap 'kill -TERM -- "-$stages" 2> /dev/null' INT TERM HUP
+    wait "$stages"
+    status=$?
+    # A signal ends the first wait: the stages have heard of it as well.
+    while kill -0 "$stages" 2> /dev/null; do wait "$stages"; status=$?; done
+    exit "$status"
 else
     # Held until the image is safe; then killed before it runs another instruction.
     export FLOE_IMAGE=$file FLOE_SYNC=$sync
+    # shellcheck disable=SC2086  # empty, or one option
     exec freeze $FLOE_SOCKETS --then kill "$pid" -- bash -c '
         dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack $FLOE_SYNC -o "$FLOE_IMAGE"
         worst "${PIPESTATUS[@]}"'

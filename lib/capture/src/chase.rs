@@ -74,7 +74,15 @@ impl Chase {
 
     fn ask(&mut self, tids: &[u32]) -> Result<()> {
         for &tid in tids {
-            if let Some(asked) = unless_gone(Asked::seize(tid as i32, OPTIONS))? {
+            let seized = Asked::seize(tid as i32, OPTIONS);
+            if seized.as_ref().is_err_and(|e| e.errno() == Some(libc::EPERM))
+                && let Some(tracer) = tracer(tid)
+            {
+                let hint = "wait for it, or detach the debugger";
+                let who = format!("process {tracer}");
+                return Err(Error::refuse(refusal(tid, &who, "traces it already", hint)));
+            }
+            if let Some(asked) = unless_gone(seized)? {
                 self.asked.insert(tid, asked);
             }
         }
@@ -137,6 +145,12 @@ impl Chase {
         }
         floe_records::Refusals(stuck).into()
     }
+}
+
+/// Who traces a thread, where that is not ourselves.
+fn tracer(tid: u32) -> Option<u32> {
+    let tracer: u32 = proc::Status::of(tid).ok()?.get("TracerPid").parse().ok()?;
+    (tracer != 0 && tracer != std::process::id()).then_some(tracer)
 }
 
 /// `None` for a thread that has ended.

@@ -17,7 +17,8 @@ const KINDS: [(Shared, &str); 4] = [
     (Shared::Sighand, "signal actions"),
 ];
 /// What a thread may have of its own, besides its table and its directories.
-const NAMESPACES: [&str; 4] = ["net", "ipc", "uts", "cgroup"];
+const NAMESPACES: [&str; 6] =
+    ["net", "ipc", "uts", "cgroup", "pid_for_children", "time_for_children"];
 
 /// How long a child of vfork(2) may use the memory of its parent.
 const LOOKS: u32 = 25;
@@ -38,26 +39,40 @@ pub(crate) fn lasting(pids: &[u32]) -> Vec<Refusal> {
     found
 }
 
-/// Looks at the processes of a tree, and at the parent of the first one, its root.
+/// Looks at the processes of a tree: who shares with another one, inside or outside of it.
 pub(crate) fn processes(pids: &[u32], out: &mut Vec<Refusal>) {
-    let alive = |pid: &u32| Stat::of(*pid).is_ok_and(|stat| !stat.is_dead());
-    let mut all: Vec<u32> = pids.iter().copied().filter(alive).collect();
-    // Whoever waits in vfork(2) for the root shares its memory.
+    let mut outside = proc::numbers_in("/proc");
+    outside.retain(|pid| !pids.contains(pid));
+    among(pids, &outside, out);
+}
+
+/// Looks at the processes of a tree that stands still, and at the parent of the first one, its root: whoever waits in
+/// vfork(2) for the root shares its memory.
+pub(crate) fn held(pids: &[u32], out: &mut Vec<Refusal>) {
     let parent = pids.first().and_then(|root| Stat::of(*root).ok()).map(|stat| stat.ppid());
-    all.extend(parent.filter(|parent| *parent != 0 && alive(parent)));
+    among(pids, &parent.into_iter().filter(|parent| *parent != 0).collect::<Vec<_>>(), out);
+}
+
+fn among(pids: &[u32], outside: &[u32], out: &mut Vec<Refusal>) {
+    let alive = |pid: &u32| Stat::of(*pid).is_ok_and(|stat| !stat.is_dead());
+    let mut inside: Vec<u32> = pids.iter().copied().filter(alive).collect();
     for (kind, what) in KINDS {
         // A process that has just ended shares nothing.
         let compare =
             |a: &u32, b: &u32| kcmp_shared(*a as i32, *b as i32, kind).unwrap_or_else(|_| a.cmp(b));
-        all.sort_by(compare);
-        for pair in all.windows(2).filter(|pair| compare(&pair[0], &pair[1]) == Ordering::Equal) {
-            let problem = format!("it shares it with process {}", pair[0]);
-            out.push(refusal(
-                pair[1],
-                what,
-                &problem,
-                "have it call execve(2) or unshare(2) first",
-            ));
+        inside.sort_by(compare);
+        let mut say = |pid, with| {
+            let problem = format!("it shares it with process {with}");
+            out.push(refusal(pid, what, &problem, "have it call execve(2) or unshare(2) first"));
+        };
+        for pair in inside.windows(2).filter(|pair| compare(&pair[0], &pair[1]) == Ordering::Equal)
+        {
+            say(pair[1], pair[0]);
+        }
+        for other in outside {
+            if let Ok(at) = inside.binary_search_by(|pid| compare(pid, other)) {
+                say(inside[at], *other);
+            }
         }
     }
 }
@@ -81,9 +96,8 @@ pub(crate) fn threads(pid: u32, out: &mut Vec<Refusal>) {
 
 /// The namespaces in which a thread is not where its process is.
 fn left(pid: u32, tid: u32) -> impl Iterator<Item = String> {
-    let differs = move |name: &&str| {
-        let theirs = namespace(tid, name);
-        theirs.is_some() && theirs != namespace(pid, name)
-    };
+    // A namespace that has no init yet cannot be read; one that is just ending has none any more.
+    let lives = move || Stat::of(tid).is_ok_and(|stat| !stat.is_dead());
+    let differs = move |name: &&str| namespace(tid, name) != namespace(pid, name) && lives();
     NAMESPACES.into_iter().filter(differs).map(|name| format!("{name} namespace"))
 }

@@ -109,7 +109,7 @@ impl Tree {
     pub fn capture(&mut self, rules: SocketRules) -> Result<Vec<ProcessRecords>> {
         let mut refusals = Vec::new();
         let pids: Vec<u32> = self.0.iter().map(|held| held.pid).collect();
-        sharing::processes(&pids, &mut refusals);
+        sharing::held(&pids, &mut refusals);
         let mut all = Vec::new();
         for held in &self.0 {
             match held.zombie {

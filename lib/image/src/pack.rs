@@ -74,6 +74,9 @@ pub fn pack_file<R: Source>(
     sync: bool,
     tick: &mut dyn FnMut(u64),
 ) -> Result<Ready> {
+    // A symbolic link stays one: the file that it leads to is written.
+    let led = || target.read_link().ok().map(|to| target.with_file_name("").join(to));
+    let target = &target.canonicalize().ok().or_else(led).unwrap_or_else(|| target.to_owned());
     let temp = Temp::new(target, "")?;
     let file = temp.file();
     let put = |offset, bytes: &[u8]| {

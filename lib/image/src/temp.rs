@@ -22,6 +22,10 @@ pub(crate) struct Temp {
 impl Temp {
     /// Makes `.NAME.floe-PID` beside `target`, readable by its owner only: memory holds secrets.
     pub fn new(target: &Path, suffix: &str) -> Result<Self> {
+        if target.metadata().is_ok_and(|about| !about.is_file()) {
+            let what = "it is there, and is no regular file";
+            return Err(Error::file("write", target, io::Error::other(what)));
+        }
         let name = target.file_name().ok_or_else(|| {
             Error::file("write", target, io::Error::other("the path has no file name"))
         })?;

@@ -148,6 +148,7 @@ impl Drop for Maker<'_> {
 /// A description of its own of what a descriptor names.
 pub(crate) fn reopen(fd: &OwnedFd, flags: OFlag) -> Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    open(path.as_str(), flags | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|e| Error::new("open a file again", e))
+    // The link is there to be followed.
+    let flags = (flags | OFlag::O_CLOEXEC) & !OFlag::O_NOFOLLOW;
+    open(path.as_str(), flags, Mode::empty()).map_err(|e| Error::new("open a file again", e))
 }

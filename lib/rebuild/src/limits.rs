@@ -1,6 +1,7 @@
 //! Resource limits (getrlimit(2)): those of the tree, and what restore itself needs.
 
 use crate::Work;
+use floe_parasite::Batch;
 use floe_plan::Tree;
 use floe_records::*;
 use floe_sys::Result;
@@ -61,10 +62,21 @@ impl Work<'_> {
     pub(crate) fn limits(&self, pid: Pid) -> Result<()> {
         let limits = self.tree.limits.get(&pid).map_or(&[][..], |l| &l.limits);
         for (resource, &(soft, hard)) in limits.iter().enumerate() {
-            if floe_sys::get_limit(pid.0 as i32, resource as u32)? != (soft, hard) {
+            let later = resource == libc::RLIMIT_SIGPENDING as usize;
+            if !later && floe_sys::get_limit(pid.0 as i32, resource as u32)? != (soft, hard) {
                 floe_sys::set_limit(pid.0 as i32, resource as u32, soft, hard)?;
             }
         }
         Ok(())
+    }
+
+    /// RLIMIT_SIGPENDING, which those that wait may exceed: the process lowers it itself when they are there.
+    pub(crate) fn queue_limit(&self, b: &mut Batch, pid: Pid) {
+        let number = libc::RLIMIT_SIGPENDING as usize;
+        let limits = self.tree.limits.get(&pid).and_then(|l| l.limits.get(number));
+        if let Some((soft, hard)) = limits {
+            let limit = b.bytes(&[soft.to_ne_bytes(), hard.to_ne_bytes()].concat());
+            b.call(libc::SYS_prlimit64, [0.into(), number.into(), limit.into(), 0.into()]);
+        }
     }
 }

@@ -87,7 +87,7 @@ impl Work<'_> {
 const IGNORED: Addr = Addr(1);
 
 /// Sets what a signal does; the default for `None`.
-fn act(b: &mut Batch, signal: u32, action: Option<&SigAction>) {
+pub(crate) fn act(b: &mut Batch, signal: u32, action: Option<&SigAction>) {
     let words = action.map_or([0; 4], |a| [a.handler.0, a.flags, a.restorer.0, a.mask]);
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
     let slot = b.bytes(&bytes);

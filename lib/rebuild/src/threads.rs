@@ -6,6 +6,9 @@ use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
 use floe_tracee::{Regs, RemoteCall, find_syscall_insn};
 
+/// Queued signals to a batch.
+const QUEUED: usize = 1000;
+
 impl Work<'_> {
     pub(crate) fn finish(&mut self, pid: Pid) -> Result<()> {
         self.late_exe(pid)?;
@@ -24,7 +27,8 @@ impl Work<'_> {
         }
         self.posix_timers(pid)?;
         self.itimers(pid)?;
-        tree.threads.iter().filter(|t| t.pid == pid).try_for_each(|thread| self.queue(thread))
+        tree.threads.iter().filter(|t| t.pid == pid).try_for_each(|thread| self.queue(thread))?;
+        self.last(pid)
     }
 
     fn registered(&self, t: &Thread) -> Result<()> {
@@ -57,23 +61,34 @@ impl Work<'_> {
 
     /// The signals that wait. From here on all are blocked, the breakpoint of the payload too: one may wait.
     fn queue(&self, t: &Thread) -> Result<()> {
-        let mut b = Batch::new();
         let (pid, tid) = (Arg::Val(u64::from(t.pid.0)), Arg::Val(u64::from(t.tid.0)));
-        let signal = |info: &Bytes| Arg::Val(u64::from(info.0.first().copied().unwrap_or(0)));
-        for info in self.tree.thread_signals.get(&t.tid).into_iter().flat_map(|s| &s.queued) {
-            let slot = b.bytes(&info.0);
-            b.call(libc::SYS_rt_tgsigqueueinfo, [pid, tid, signal(info), slot.into()]);
-        }
-        if t.pid.0 == t.tid.0 {
-            for info in self.tree.signals.get(&t.pid).into_iter().flat_map(|s| &s.queued) {
+        let own = self.tree.thread_signals.get(&t.tid).map_or(&[][..], |s| &s.queued);
+        let shared = self.tree.signals.get(&t.pid).filter(|_| t.pid.0 == t.tid.0);
+        let shared = shared.map_or(&[][..], |s| &s.queued);
+        self.tasks[&(t.tid.0 as i32)].set_sigmask(u64::MAX)?;
+        let own = own.iter().map(|info| (info, true));
+        let all: Vec<(&Bytes, bool)> = own.chain(shared.iter().map(|info| (info, false))).collect();
+        for some in all.chunks(QUEUED) {
+            let mut b = Batch::new();
+            for (info, to_thread) in some {
                 let slot = b.bytes(&info.0);
-                b.call(libc::SYS_rt_sigqueueinfo, [pid, signal(info), slot.into()]);
+                let signal = Arg::Val(u64::from(info.0.first().copied().unwrap_or(0)));
+                match to_thread {
+                    true => b.call(libc::SYS_rt_tgsigqueueinfo, [pid, tid, signal, slot.into()]),
+                    false => b.call(libc::SYS_rt_sigqueueinfo, [pid, signal, slot.into()]),
+                };
             }
-            self.ignore_trap(&mut b, t.pid);
+            self.slow_runner(t.tid.0 as i32).run(&b)?;
         }
-        let tid = t.tid.0 as i32;
-        self.tasks[&tid].set_sigmask(u64::MAX)?;
-        if b.is_empty() { Ok(()) } else { self.slow_runner(tid).run(&b).map(drop) }
+        Ok(())
+    }
+
+    /// What may only come when all signals and timers are there.
+    fn last(&self, pid: Pid) -> Result<()> {
+        let mut b = Batch::new();
+        self.ignore_trap(&mut b, pid);
+        self.queue_limit(&mut b, pid);
+        if b.is_empty() { Ok(()) } else { self.slow_runner(pid.0 as i32).run(&b).map(drop) }
     }
 
     fn sched(&self, t: &Thread) -> Result<()> {
@@ -89,44 +104,41 @@ impl Work<'_> {
         self.runner(tid).run(&b).map(drop)
     }
 
+    /// Who it is. What takes privileges comes while it has them all.
     fn creds(&self, t: &Thread) -> Result<()> {
         let Some(c) = self.tree.creds.get(&t.tid) else { return Ok(()) };
         let mut b = Batch::new();
         let v = |n: u32| Arg::Val(u64::from(n));
-        b.call(libc::SYS_prctl, [Arg::Val(8), Arg::Val(1)]);
-        for cap in 0..64 {
-            if c.caps[3] >> cap & 1 == 0 {
-                b.try_call(libc::SYS_prctl, [Arg::Val(24), Arg::Val(cap)]);
-            }
+        let prctl = |b: &mut Batch, option: i32, value: u64| {
+            b.call(libc::SYS_prctl, [option.into(), Arg::Val(value), 0.into(), 0.into(), 0.into()]);
+        };
+        let [inheritable, permitted, effective, bounding, ambient] = c.caps;
+        let all = floe_sys::effective_capabilities()?;
+        // Inheritable ones may lie outside of a bounding set that was narrowed later.
+        capset(&mut b, [all, all, inheritable]);
+        for cap in (0..64).filter(|cap| bounding >> cap & 1 == 0) {
+            b.try_call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP.into(), Arg::Val(cap)]);
         }
+        prctl(&mut b, libc::PR_SET_KEEPCAPS, 1);
         let groups = b.bytes(&c.groups.iter().flat_map(|g| g.to_ne_bytes()).collect::<Vec<u8>>());
         b.call(libc::SYS_setgroups, [Arg::Val(c.groups.len() as u64), groups.into()]);
         b.call(libc::SYS_setresgid, [v(c.gids[0]), v(c.gids[1]), v(c.gids[2])]);
         b.call(libc::SYS_setresuid, [v(c.uids[0]), v(c.uids[1]), v(c.uids[2])]);
         b.call(libc::SYS_setfsgid, [v(c.gids[3])]);
         b.call(libc::SYS_setfsuid, [v(c.uids[3])]);
-        let (i, p, e) = (c.caps[0], c.caps[1], c.caps[2]);
-        let header: Vec<u8> = [0x2008_0522u32, 0].iter().flat_map(|w| w.to_ne_bytes()).collect();
-        let half = |at: u32| [(e >> at) as u32, (p >> at) as u32, (i >> at) as u32];
-        let data: Vec<u8> =
-            [half(0), half(32)].concat().iter().flat_map(|w| w.to_ne_bytes()).collect();
-        let (header, data) = (b.bytes(&header), b.bytes(&data));
-        b.call(libc::SYS_capset, [header.into(), data.into()]);
-        for cap in (0..64).filter(|cap| c.caps[4] >> cap & 1 != 0) {
-            b.call(libc::SYS_prctl, [Arg::Val(47), Arg::Val(2), Arg::Val(cap)]);
+        // A change of the user takes the effective ones away.
+        capset(&mut b, [all, all, inheritable]);
+        for cap in (0..64).filter(|cap| ambient >> cap & 1 != 0) {
+            let raise = Arg::Val(libc::PR_CAP_AMBIENT_RAISE as u64);
+            let args = [libc::PR_CAP_AMBIENT.into(), raise, Arg::Val(cap), 0.into(), 0.into()];
+            b.call(libc::SYS_prctl, args);
         }
-        if c.securebits == 0 {
-            b.call(libc::SYS_prctl, [Arg::Val(8), Arg::Val(0)]);
-        } else {
-            b.call(libc::SYS_prctl, [Arg::Val(28), v(c.securebits)]);
-        }
+        prctl(&mut b, libc::PR_SET_SECUREBITS, u64::from(c.securebits));
+        capset(&mut b, [effective, permitted, inheritable]);
         if c.no_new_privs {
-            b.call(
-                libc::SYS_prctl,
-                [Arg::Val(38), Arg::Val(1), Arg::Val(0), Arg::Val(0), Arg::Val(0)],
-            );
+            prctl(&mut b, libc::PR_SET_NO_NEW_PRIVS, 1);
         }
-        b.call(libc::SYS_prctl, [Arg::Val(1), v(t.pdeath_signal)]);
+        prctl(&mut b, libc::PR_SET_PDEATHSIG, u64::from(t.pdeath_signal));
         self.runner(t.tid.0 as i32).run(&b).map(drop)
     }
 
@@ -207,6 +219,12 @@ impl Work<'_> {
         regs.set_rip(self.hole).set_orig_rax(u64::MAX).set_rax(libc::SYS_exit_group as u64);
         regs.set_rdi(u64::from(status >> 8 & 0xff));
         if status & 0x7f != 0 {
+            // Restore ignores some, and so does what came from it.
+            if status & 0x7f != libc::SIGKILL as u32 {
+                let mut b = Batch::new();
+                crate::settings::act(&mut b, status & 0x7f, None);
+                self.runner(pid.0 as i32).run(&b)?;
+            }
             regs.set_rax(libc::SYS_kill as u64)
                 .set_rdi(u64::from(pid.0))
                 .set_rsi(u64::from(status & 0x7f));
@@ -214,4 +232,15 @@ impl Work<'_> {
         }
         tracee.set_regs(&regs)
     }
+}
+
+/// capset(2): effective, permitted and inheritable ones.
+fn capset(b: &mut Batch, sets: [u64; 3]) {
+    /// _LINUX_CAPABILITY_VERSION_3.
+    const VERSION: u32 = 0x2008_0522;
+    let header: Vec<u8> = [VERSION, 0].iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let half = |at: u32| sets.map(|set| (set >> at) as u32);
+    let data: Vec<u8> = [half(0), half(32)].concat().iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let (header, data) = (b.bytes(&header), b.bytes(&data));
+    b.call(libc::SYS_capset, [header.into(), data.into()]);
 }

@@ -54,7 +54,10 @@ impl Work<'_> {
     /// timer_create(2); gives the id. With PR_TIMER_CREATE_RESTORE_IDS it is the one that is asked for.
     fn make_timer(&self, pid: Pid, timer: &PosixTimer) -> Result<u32> {
         let mut event = words(&[timer.value.0]);
-        for word in [timer.signal, timer.notify, timer.tid.map_or(0, |tid| tid.0)] {
+        // A thread that has ended hears nothing any more.
+        let dead = timer.tid.is_some_and(|tid| !self.tree.threads.iter().any(|t| t.tid == tid));
+        let notify = if dead { libc::SIGEV_NONE as u32 } else { timer.notify };
+        for word in [timer.signal, notify, timer.tid.map_or(0, |tid| tid.0)] {
             event.extend(word.to_ne_bytes());
         }
         event.resize(SIGEVENT, 0);

@@ -11,6 +11,7 @@ const MAP_GROWSDOWN: i32 = 0x100;
 /// In the place of MAP_PRIVATE (Linux 6.11).
 const MAP_DROPPABLE: i32 = 8;
 const MADV_GUARD_INSTALL: u64 = 102;
+const MLOCK_ONFAULT: u64 = 1;
 
 /// Protection while pages are filled in. What was once writable is accounted (`ac`), and must be so again;
 /// what never was may not become it, or neighbours would merge.
@@ -128,7 +129,14 @@ impl Work<'_> {
                 b.call(libc::SYS_madvise, [start.0, len, MADV_GUARD_INSTALL].map(Arg::Val));
             }
             if vma.has(b"lo") {
-                b.call(libc::SYS_mlock, [vma.start.0, len].map(Arg::Val));
+                let on_fault = if vma.has(b"lf") { MLOCK_ONFAULT } else { 0 };
+                let args = [vma.start.0, len, on_fault].map(Arg::Val);
+                // Where nothing may be touched nothing can be brought in, which is told; it is locked all the same.
+                if vma.prot == 0 {
+                    b.try_call(libc::SYS_mlock2, args);
+                } else {
+                    b.call(libc::SYS_mlock2, args);
+                }
             }
         }
         self.runner(pid.0 as i32).run(&b).map(drop)

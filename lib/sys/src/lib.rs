@@ -26,7 +26,8 @@ pub use fcntl::{
 pub use guardian::Guardian;
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
-    SchedAttr, affinity, get_limit, robust_list, sched_attr, set_affinity, set_limit,
+    SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
+    set_limit,
 };
 pub use mem::{read_memory, read_memory_partial, write_memory};
 pub use own::{borrowed, owned};

@@ -34,6 +34,14 @@ pub fn robust_list(tid: i32) -> Result<(u64, u64)> {
     Ok((head, len))
 }
 
+/// Our effective capabilities, bit n for capability n (capabilities(7)).
+pub fn effective_capabilities() -> Result<u64> {
+    let fail = |e| Error::new("read our capabilities", e);
+    let status = std::fs::read_to_string("/proc/self/status").map_err(fail)?;
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    u64::from_str_radix(line.trim(), 16).map_err(|e| fail(std::io::Error::other(e)))
+}
+
 /// `struct sched_attr`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]

@@ -48,7 +48,7 @@ impl Interrupt {
         }
     }
 
-    /// From now on a signal ends COMMAND.
+    /// From now on a signal ends COMMAND with all that it has started.
     pub fn kill_on_signal(&self, command: u32) {
         self.set(command as i32);
     }
@@ -71,7 +71,19 @@ fn act(then: i32, signal: i32) {
     match then {
         NOTE => {}
         END => std::process::exit(128 + signal),
-        // It may have ended by itself.
-        command => drop(kill(Pid::from_raw(command), Signal::SIGKILL)),
+        command => end(command as u32),
     }
+}
+
+/// Ends COMMAND and all that it has started: a stage that goes on would work on a target that runs. They may clean up;
+/// COMMAND itself may not decide that it has succeeded.
+fn end(command: u32) {
+    let all = floe_capture::preflight::tree(command);
+    let send = |pid: &u32, signal| kill(Pid::from_raw(*pid as i32), signal);
+    // They may have ended by themselves.
+    let _ = send(&command, Signal::SIGSTOP);
+    for pid in &all[1..] {
+        let _ = send(pid, Signal::SIGTERM);
+    }
+    let _ = send(&command, Signal::SIGKILL);
 }

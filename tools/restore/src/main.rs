@@ -6,6 +6,7 @@ mod pidfile;
 mod pidns;
 mod read;
 
+use anyhow::Context;
 use clap::Parser;
 use floe_plan::{Step, Tree};
 use floe_rebuild::{Opened, Wishes, Work};
@@ -81,7 +82,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let root = tree.root().map_or(0, |process| process.pid.0);
     match ready {
         Some(ready) => pidns::inside(ready, root, args.detach),
-        None if args.detach => Ok(()),
+        None if args.detach => leave(&tree),
         None => wait(root as i32, foreground),
     }
 }
@@ -103,6 +104,9 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
     for tid in tids.chain(leaders).collect::<std::collections::BTreeSet<_>>() {
         if let Ok(comm) = std::fs::read_to_string(format!("/proc/{tid}/comm")) {
             say(Pid(tid), "process id", format!("is taken by {}", comm.trim()));
+        } else if nix::sys::signal::killpg(nix::unistd::Pid::from_raw(tid as i32), None).is_ok() {
+            let problem = "is that of a process group which somebody is still in".to_owned();
+            say(Pid(tid), "process id", problem);
         }
     }
     no.extend(floe_rebuild::too_high(tree)?);
@@ -124,7 +128,8 @@ fn build(
     let mut open = Opened::new(tree, &wishes)?;
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
-    let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, tree)).transpose()?;
+    let root = tree.root().map_or(0, |process| process.pid.0).to_string();
+    let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
     let mut work = Work::new(tree, &open, hole);
     let mut foreground = None;
     for step in steps {
@@ -146,6 +151,20 @@ fn build(
         pidfile.keep();
     }
     Ok(foreground)
+}
+
+/// Leaves the tree to init. The kernel would end stopped jobs of our session whose last parent we are.
+fn leave(tree: &Tree) -> anyhow::Result<()> {
+    use nix::unistd::{Pid, getpgid, getppid, setpgid, setsid};
+    if tree.processes.iter().any(|p| matches!(p.state, floe_records::State::Stopped(_)))
+        && setsid().is_err()
+    {
+        // Only who leads no process group may leave the session.
+        setpgid(Pid::from_raw(0), getpgid(Some(getppid()))?)
+            .and_then(|()| setsid())
+            .context("unable to leave the session, without which stopped jobs end with restore")?;
+    }
+    Ok(())
 }
 
 /// Waits for the root task, and for whoever else is left to us; its status is ours.

@@ -1,7 +1,7 @@
 //! `--new-pidns`: restore starts itself again as the init of a new pid namespace, where every pid is free. The init
 //! lives as long as the root task, reaps whoever is left to it, and ends with the root task's status.
 
-use crate::{Args, wait};
+use crate::{Args, pidfile::Pidfile, wait};
 use anyhow::{Context, Result, bail};
 use nix::{
     fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
@@ -33,10 +33,17 @@ pub fn outside(args: &Args) -> Result<()> {
     let mut root = String::new();
     File::from(said).read_to_string(&mut root).context("unable to hear from the init")?;
     if !root.is_empty() {
-        if let Some(path) = &args.pidfile {
-            let pid = outer_pid(init.id(), root.trim())?;
-            std::fs::write(path, format!("{pid}\n"))
-                .with_context(|| format!("unable to write {}", path.display()))?;
+        // One that has ended already has no number any more, but a status.
+        if let Some(path) = &args.pidfile
+            && let Some(pid) = outer_pid(init.id(), root.trim())
+        {
+            match Pidfile::new(path, &pid) {
+                Ok(pidfile) => pidfile.keep(),
+                Err(error) => {
+                    init.kill().and_then(|()| init.wait()).context("unable to end the init")?;
+                    return Err(error);
+                }
+            }
         }
         if args.detach {
             return Ok(());
@@ -52,18 +59,14 @@ pub fn outside(args: &Args) -> Result<()> {
 }
 
 /// Our number for a child of the init, from what it is called inside.
-fn outer_pid(init: u32, inner: &str) -> Result<String> {
-    let children = format!("/proc/{init}/task/{init}/children");
-    let children =
-        std::fs::read_to_string(&children).with_context(|| format!("unable to read {children}"))?;
-    for pid in children.split_whitespace() {
+fn outer_pid(init: u32, inner: &str) -> Option<String> {
+    let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
+    let is_it = |pid: &&str| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let names = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-        if names.split_whitespace().next_back() == Some(inner) {
-            return Ok(pid.to_owned());
-        }
-    }
-    bail!("the root task has ended already")
+        names.split_whitespace().next_back() == Some(inner)
+    };
+    children.split_whitespace().find(is_it).map(ToOwned::to_owned)
 }
 
 /// The inside, before the restore: a /proc that shows the new namespace.
