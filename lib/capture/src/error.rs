@@ -22,6 +22,11 @@ impl Error {
     }
 }
 
+/// The refusal of something that no single process has.
+pub(crate) fn refusal_of(object: String, problem: &str) -> Error {
+    Error::refuse(Refusal { pid: None, object, problem: problem.to_owned(), hint: String::new() })
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -31,7 +36,14 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Sys(error) => Some(error),
+            Error::Refused(refusals) => Some(refusals),
+        }
+    }
+}
 
 impl From<floe_sys::Error> for Error {
     fn from(error: floe_sys::Error) -> Self {

@@ -18,6 +18,7 @@ mod terminal;
 mod timerfd;
 mod unix;
 
+pub(crate) use describe::refused;
 pub(crate) use locks::locks;
 pub use mapped::mapped_files;
 pub use pipes::{in_packets, queued};

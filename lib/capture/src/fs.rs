@@ -60,22 +60,44 @@ pub(crate) fn below_root(path: Vec<u8>, root: &[u8]) -> (Vec<u8>, bool) {
 }
 
 /// Takes ` (deleted)` off where it is the kernel's remark and no part of the name.
+///
+/// A file that lost this name and has another one beside it (as semaphores of sem_open(3) do) is not deleted: its name is
+/// that other one.
 pub(crate) fn without_suffix(pid: u32, path: Vec<u8>, dev: u64, ino: u64) -> (Vec<u8>, bool) {
     let Some(bare) = path.strip_suffix(DELETED) else { return (path, false) };
     if leads_to(pid, &path, dev, ino) {
         return (path, false);
     }
     // Unlinked, and linked again under the old name since: still there for whoever opens it.
-    let deleted = !leads_to(pid, bare, dev, ino);
-    (bare.to_vec(), deleted)
+    if leads_to(pid, bare, dev, ino) {
+        return (bare.to_vec(), false);
+    }
+    match another_name(pid, bare, dev, ino) {
+        Some(other) => (other, false),
+        None => (bare.to_vec(), true),
+    }
+}
+
+/// Another name of a file in the directory where it had this one.
+fn another_name(pid: u32, path: &[u8], dev: u64, ino: u64) -> Option<Vec<u8>> {
+    let cut = path.iter().rposition(|byte| *byte == b'/')?;
+    let entries = fs::read_dir(place(pid, &path[..=cut])?).ok()?.flatten();
+    let same = entries.filter(|entry| std::os::unix::fs::DirEntryExt::ino(entry) == ino);
+    let mut names = same.map(|entry| [&path[..=cut], &entry.file_name().into_vec()].concat());
+    names.find(|name| leads_to(pid, name, dev, ino))
+}
+
+/// Where we find a path, which we see as /proc/PID shows it to us.
+fn place(pid: u32, path: &[u8]) -> Option<PathBuf> {
+    let (inner, outside) = below_root(path.to_vec(), &root_path(pid).ok()?);
+    let mut full =
+        PathBuf::from(if outside { "/".to_owned() } else { format!("/proc/{pid}/root") });
+    full.push(std::ffi::OsStr::from_bytes(inner.strip_prefix(b"/").unwrap_or(&inner)));
+    Some(full)
 }
 
 /// Whether the path, in the mount namespace of the process, leads to this inode.
 pub(crate) fn leads_to(pid: u32, path: &[u8], dev: u64, ino: u64) -> bool {
-    let Ok(root) = root_path(pid) else { return false };
-    let (inner, outside) = below_root(path.to_vec(), &root);
-    let mut full =
-        PathBuf::from(if outside { "/".to_owned() } else { format!("/proc/{pid}/root") });
-    full.push(std::ffi::OsStr::from_bytes(inner.strip_prefix(b"/").unwrap_or(&inner)));
-    fs::symlink_metadata(full).is_ok_and(|m| m.dev() == dev && m.ino() == ino)
+    let found = place(pid, path).and_then(|path| fs::symlink_metadata(path).ok());
+    found.is_some_and(|meta| meta.dev() == dev && meta.ino() == ino)
 }

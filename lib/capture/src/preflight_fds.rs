@@ -31,8 +31,16 @@ pub(crate) fn check(pid: u32, rules: SocketRules, out: &mut Vec<Refusal>) -> Res
         } else if link.starts_with("pipe:[") {
             None
         } else if link.starts_with('/') {
-            let block = fs::metadata(&path).is_ok_and(|m| m.file_type().is_block_device());
-            block.then(|| ("open block devices cannot be captured".to_owned(), ""))
+            match fs::metadata(&path) {
+                Ok(meta) if meta.file_type().is_block_device() => {
+                    Some(("open block devices cannot be captured".to_owned(), ""))
+                }
+                Ok(meta) => {
+                    files::refused(link.as_bytes(), &meta).err().map(|why| (why.to_owned(), ""))
+                }
+                // Closed meanwhile.
+                Err(_) => None,
+            }
         } else {
             Some(kind)
         };

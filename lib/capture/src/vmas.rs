@@ -22,7 +22,7 @@ pub fn layout(pid: u32) -> Result<Layout> {
     let text = proc::read(pid, "smaps")?;
     let root = fs::root_path(pid)?;
     let mut layout = Layout::default();
-    let mut head: Option<Vma> = None;
+    let (mut head, mut key) = (None::<Vma>, false);
     let broken = || proc::unable(pid, "smaps", io::Error::other("unknown form"));
     for line in text.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
         if let Some(flags) = line.strip_prefix(b"VmFlags:") {
@@ -32,7 +32,9 @@ pub fn layout(pid: u32) -> Result<Layout> {
                 let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
                 vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
             }
-            classify(pid, &root, vma, &mut layout);
+            classify(pid, &root, vma, std::mem::take(&mut key), &mut layout);
+        } else if let Some(number) = line.strip_prefix(b"ProtectionKey:") {
+            key = number.trim_ascii() != b"0";
         } else if line.first().is_some_and(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
             head = Some(parse(line).ok_or_else(broken)?);
         }
@@ -79,10 +81,11 @@ fn parse(line: &[u8]) -> Option<Vma> {
     })
 }
 
-fn classify(pid: u32, root: &[u8], mut vma: Vma, layout: &mut Layout) {
+fn classify(pid: u32, root: &[u8], mut vma: Vma, key: bool, layout: &mut Layout) {
     let path = vma.name.take().map_or_else(Vec::new, |n| n.0);
     let file = vma.file.take();
-    let problem = blocked_flags(&vma.flags.0).or_else(|| blocked_path(&path));
+    let problem = key.then_some("memory with a protection key (pkeys(7)) cannot be captured");
+    let problem = problem.or_else(|| blocked_flags(&vma.flags.0)).or_else(|| blocked_path(&path));
     let problem = problem.or_else(|| {
         let (inner, bracketed) = match path.strip_prefix(b"[").and_then(|p| p.strip_suffix(b"]")) {
             Some(inner) => (inner, true),
@@ -140,8 +143,12 @@ fn file_vma(
     {
         return Some("mappings of devices cannot be captured");
     }
+    let links = meta.as_ref().map_or(0, MetadataExt::nlink);
     let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
     let (path, deleted) = fs::without_suffix(pid, path, dev, ino);
+    if deleted && vma.shared && links > 0 {
+        return Some("it was removed, and has another name, which is not known");
+    }
     if !deleted && !fs::leads_to(pid, &path, dev, ino) && !may_be_of_a_union(&link) {
         // Something was mounted over it since.
         vma.kind = VmaKind::Content;
@@ -172,6 +179,7 @@ fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
     flags.as_chunks::<2>().0.iter().find_map(|flag| match flag {
         b"ht" => Some("huge pages of hugetlbfs cannot be captured"),
         b"ss" => Some("shadow stacks cannot be captured"),
+        b"sl" => Some("sealed mappings (mseal) cannot be captured"),
         b"um" | b"uw" | b"ui" => Some("userfaultfd watches it"),
         _ => None,
     })

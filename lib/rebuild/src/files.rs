@@ -48,6 +48,7 @@ pub(crate) struct Maker<'a> {
     fifos: BTreeMap<ObjectId, OwnedFd>,
     unix: BTreeMap<u64, OwnedFd>,
     nodes: Vec<unix::Node>,
+    lent: Vec<unix::Lent>,
 }
 
 impl<'a> Maker<'a> {
@@ -58,9 +59,10 @@ impl<'a> Maker<'a> {
         inherit: &'a [u32],
         say: &mut dyn FnMut(String, Error),
     ) -> Self {
-        let (pipes, fifos, nodes) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let (pipes, fifos) = (BTreeMap::new(), BTreeMap::new());
+        let (nodes, lent) = (Vec::new(), Vec::new());
         let (objects, unix) = (BTreeMap::new(), BTreeMap::new());
-        let mut make = Self { tree, inherit, places, objects, pipes, fifos, unix, nodes };
+        let mut make = Self { tree, inherit, places, objects, pipes, fifos, unix, nodes, lent };
         for (id, object) in &tree.objects {
             match object::make(tree, &make.places, object) {
                 Ok(fd) => drop(make.objects.insert(*id, fd)),

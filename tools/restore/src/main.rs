@@ -62,7 +62,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         pidns::prepare()?;
     }
     let mut reader = floe_stream::Reader::new(floe_toolkit::input()?);
-    let (tree, bulk) = match read::metadata(&mut reader) {
+    let (mut tree, bulk) = match read::metadata(&mut reader) {
         Ok(read) => read,
         Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
     };
@@ -72,6 +72,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(floe_toolkit::say(
             &steps.iter().map(|step| format!("{step}\n")).collect::<String>(),
         )?);
+    }
+    if args.detach {
+        // Init is its parent then, and restore's end none that it should die of.
+        let root = tree.root().map(|root| root.pid);
+        tree.threads.iter_mut().filter(|t| Some(t.pid) == root).for_each(|t| t.pdeath_signal = 0);
     }
     floe_rebuild::allow_many_files()?;
     foreign(&tree)?;

@@ -54,7 +54,10 @@ pub(super) fn describe(pid: u32, fd: u32, duplicate: OwnedFd, rules: SocketRules
             .map_err(|(problem, hint)| refuse(&problem, hint))?
     } else if stat.file_type().is_fifo() && link.starts_with(b"pipe:") {
         FileKind::Pipe(ObjectId { dev: stat.dev(), ino: stat.ino() })
-    } else if stat.file_type().is_char_device() && is_terminal(stat.rdev()) {
+    } else if stat.file_type().is_char_device()
+        && is_terminal(stat.rdev())
+        && refused(&link, &stat).is_ok()
+    {
         FileKind::External(Bytes(link.clone()))
     } else {
         let what = named(pid, &link, &stat, &info).map_err(|problem| refuse(problem, ""))?;
@@ -89,13 +92,35 @@ fn is_terminal(rdev: u64) -> bool {
     matches!(nix::sys::stat::major(rdev), 4 | 5 | 136..=143)
 }
 
+/// Files with a name that cannot be opened again as they are.
+pub(crate) fn refused(link: &[u8], stat: &Metadata) -> Result<(), &'static str> {
+    /// Devices without a state: null, zero, full, random, urandom.
+    const PLAIN: [(u64, u64); 5] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)];
+    let device = (nix::sys::stat::major(stat.rdev()), nix::sys::stat::minor(stat.rdev()));
+    if stat.file_type().is_char_device() {
+        return match device {
+            (5, 2) => Err("pseudo terminals that the tree has made itself cannot be captured"),
+            _ if PLAIN.contains(&device) || is_terminal(stat.rdev()) => Ok(()),
+            _ => Err("the state of this device cannot be captured"),
+        };
+    }
+    let of_a_process = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
+    if link.strip_prefix(b"/proc/").is_some_and(of_a_process) {
+        return Err("files of a process in /proc cannot be captured");
+    }
+    Ok(())
+}
+
 /// A file that has, or had, a name.
 fn named(pid: u32, link: &[u8], stat: &Metadata, info: &str) -> Result<FileKind, &'static str> {
     let (dev, ino) = (stat.dev(), stat.ino());
     let (path, deleted) = fs::without_suffix(pid, link.to_vec(), dev, ino);
     let kind = stat.file_type();
+    refused(link, stat)?;
     if deleted {
-        return if kind.is_file() {
+        return if kind.is_file() && stat.nlink() > 0 {
+            Err("it was removed, and has another name, which is not known")
+        } else if kind.is_file() {
             Ok(FileKind::Object(ObjectId { dev, ino }))
         } else {
             Err("it was removed, and is no regular file")
@@ -108,7 +133,10 @@ fn named(pid: u32, link: &[u8], stat: &Metadata, info: &str) -> Result<FileKind,
     let (path, outside) = fs::below_root(path, &root);
     let mnt_id = fdinfo::field(info, "mnt_id:").parse().ok();
     let file = FileRef { path: Bytes(path), outside, dev, ino, mnt_id, deleted: false };
-    if kind.is_fifo() {
+    let path_only = fdinfo::octal(info, "flags:") & O_PATH != 0;
+    if path_only && !kind.is_dir() && !kind.is_file() {
+        Err("a descriptor that is only a path (O_PATH) of such a file cannot be captured")
+    } else if kind.is_fifo() {
         Ok(FileKind::Fifo(file))
     } else if kind.is_char_device() {
         Ok(FileKind::Device(file, stat.rdev()))

@@ -65,6 +65,14 @@ const TCP: &[(i32, i32)] = &[
     (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
     (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
     (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
+    (libc::IPPROTO_TCP, libc::TCP_CONGESTION),
+    (libc::IPPROTO_TCP, libc::TCP_SYNCNT),
+    (libc::IPPROTO_TCP, libc::TCP_LINGER2),
+    (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
+    (IP, libc::IP_MTU_DISCOVER),
+    (IP6, libc::IPV6_UNICAST_HOPS),
+    (IP6, libc::IPV6_MTU_DISCOVER),
+    (IP6, libc::IPV6_TCLASS),
 ];
 
 const UDP: &[(i32, i32)] = &[
@@ -77,4 +85,17 @@ const UDP: &[(i32, i32)] = &[
     (IP6, libc::IPV6_RECVPKTINFO),
     (IP, libc::IP_MULTICAST_TTL),
     (IP, libc::IP_MULTICAST_LOOP),
+    (IP, libc::IP_MTU_DISCOVER),
+    (IP, libc::IP_RECVERR),
+    (IP, libc::IP_RECVTTL),
+    (IP, libc::IP_RECVTOS),
+    (IP, libc::IP_BIND_ADDRESS_NO_PORT),
+    (IP6, libc::IPV6_UNICAST_HOPS),
+    (IP6, libc::IPV6_MULTICAST_HOPS),
+    (IP6, libc::IPV6_MULTICAST_LOOP),
+    (IP6, libc::IPV6_MTU_DISCOVER),
+    (IP6, libc::IPV6_RECVERR),
+    (IP6, libc::IPV6_RECVHOPLIMIT),
+    (IP6, libc::IPV6_RECVTCLASS),
+    (IP6, libc::IPV6_TCLASS),
 ];

@@ -1,12 +1,16 @@
 //! Pipes and named pipes: who holds their ends, and what is queued in them.
 
-use crate::Result;
+use crate::{Result, error::refusal_of};
 use floe_records::{Bytes, FileKind, ObjectId, OpenFile, Pid, PipeData};
 use floe_sys::{Error, pipe_queued, pipe_size, set_pipe_size, tee};
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 /// PIPE_BUF: nothing longer is a packet.
@@ -16,6 +20,7 @@ const PACKET: u32 = 4096;
 /// in packet mode (O_DIRECT).
 pub fn queued(pipe: ObjectId, end: &OwnedFd, packets: bool) -> Result<(PipeData, Vec<u8>)> {
     let fail = |e| Error::new(format!("copy the contents of pipe {}", pipe.ino), e);
+    let refuse = |problem: &str| refusal_of(format!("pipe {}", pipe.ino), problem);
     let capacity = pipe_size(end.as_fd())?;
     let len = pipe_queued(end.as_fd()).map_err(fail)?;
     let mut bytes = vec![0; len];
@@ -25,7 +30,7 @@ pub fn queued(pipe: ObjectId, end: &OwnedFd, packets: bool) -> Result<(PipeData,
         // As many slots as the original has: short writes take a slot each.
         set_pipe_size(to.as_fd(), capacity)?;
         if tee(end.as_fd(), to.as_fd(), len).map_err(fail)? != len {
-            return Err(fail(std::io::Error::other("it cannot be copied whole")).into());
+            return Err(refuse("what is queued in it cannot be copied whole"));
         }
         // A read ends at the end of a packet, in the copy as well.
         let (mut from, mut done) = (File::from(from), 0);
@@ -38,7 +43,7 @@ pub fn queued(pipe: ObjectId, end: &OwnedFd, packets: bool) -> Result<(PipeData,
     if lengths.len() < 2 && !packets {
         lengths.clear();
     } else if lengths.iter().any(|&length| length > PACKET) {
-        return Err(fail(std::io::Error::other("packets and other bytes are mixed in it")).into());
+        return Err(refuse("packets and other bytes are mixed in it"));
     }
     let data = PipeData { pipe, capacity: capacity as u32, len: len as u32, packets: lengths };
     Ok((data, bytes))
@@ -48,6 +53,13 @@ pub fn queued(pipe: ObjectId, end: &OwnedFd, packets: bool) -> Result<(PipeData,
 pub fn in_packets(files: &[OpenFile], pipe: ObjectId) -> bool {
     let writes = |file: &&OpenFile| file.flags & 3 != 0 && file.flags & libc::O_DIRECT as u32 != 0;
     files.iter().filter(writes).any(|file| pipe_of(&file.what) == Some(pipe))
+}
+
+/// An end for reading of a named pipe.
+pub(super) fn reading_end(end: &OwnedFd) -> Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", end.as_raw_fd());
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    open(path.as_str(), flags, Mode::empty()).map_err(|e| Error::new("open a named pipe", e).into())
 }
 
 fn pipe_of(what: &FileKind) -> Option<ObjectId> {

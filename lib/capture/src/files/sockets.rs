@@ -80,4 +80,9 @@ const EVERY: &[i32] = &[
     libc::SO_BINDTODEVICE,
     libc::SO_PASSCRED,
     libc::SO_TIMESTAMP,
+    libc::SO_TIMESTAMPNS,
+    libc::SO_DONTROUTE,
+    libc::SO_RXQ_OVFL,
+    libc::SO_PASSSEC,
+    libc::SO_PEEK_OFF,
 ];

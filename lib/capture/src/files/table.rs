@@ -9,7 +9,7 @@ use crate::{Result, memory};
 use floe_records::*;
 use floe_sys::{Error, kcmp_file, pidfd_getfd, pidfd_open};
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -118,9 +118,13 @@ fn place(
         FileKind::Pipe(pipe) if reads => {
             captured.pipes.entry(*pipe).or_insert(found.duplicate);
         }
-        FileKind::Fifo(file) if reads => {
+        FileKind::Fifo(file) => {
             let pipe = ObjectId { dev: file.dev, ino: file.ino };
-            captured.pipes.entry(pipe).or_insert(found.duplicate);
+            if let Entry::Vacant(place) = captured.pipes.entry(pipe) {
+                // Whoever opens it later reads what is left.
+                let again = || pipes::reading_end(&found.duplicate);
+                place.insert(if reads { found.duplicate } else { again()? });
+            }
         }
         FileKind::External(_) => {
             captured.terminals.extend(terminal::terminal(id, found.duplicate.as_fd()));

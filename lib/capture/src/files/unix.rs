@@ -1,7 +1,7 @@
 //! UNIX sockets: what sock_diag(7) tells of them, and what is queued.
 
 use super::sockets::{Problem, number, options};
-use crate::{Result, proc};
+use crate::{Result, error::refusal_of, proc};
 use floe_records::{Bytes, FileKind, OpenFile, SocketQueue, UnixSocket};
 use floe_sys::{
     Error, peek, peer_name, pipe_queued, set_socket_option, socket_name, socket_option,
@@ -44,6 +44,11 @@ pub(super) fn unix(
         Nla::ReceiveQueueLength(_, backlog) if listening => Some(*backlog),
         _ => None,
     });
+    let waiting = said.nlas.iter().any(|nla| matches!(nla, Nla::ReceiveQueueLength(1.., _)));
+    if listening && waiting {
+        let what = "a connection to it has not been accepted yet";
+        return Err((what.into(), "try again when it has been accepted"));
+    }
     let shutdown = shutdown.unwrap_or(0);
     let peer = said.peer().map(u64::from);
     if peer == Some(0) && shutdown & SHUTDOWN != SHUTDOWN {
@@ -144,10 +149,7 @@ pub(super) fn tell_foreign(files: &mut [OpenFile]) -> BTreeSet<u64> {
 
 /// What is queued in a socket, without taking it.
 pub fn socket_queue(socket: &UnixSocket, fd: &OwnedFd) -> Result<(SocketQueue, Vec<u8>)> {
-    let fail = |what: &str| {
-        let doing = format!("copy what is queued in socket {}", socket.ino);
-        crate::Error::from(Error::because(doing, what))
-    };
+    let fail = |what: &str| refusal_of(format!("what is queued in socket {}", socket.ino), what);
     let fd = fd.as_fd();
     let creds = number(fd, libc::SOL_SOCKET, libc::SO_PASSCRED).is_ok_and(|on| on != 0);
     let mut queue = SocketQueue { ino: socket.ino, messages: Vec::new() };
@@ -155,36 +157,53 @@ pub fn socket_queue(socket: &UnixSocket, fd: &OwnedFd) -> Result<(SocketQueue, V
     if socket.backlog.is_some() {
         return Ok((queue, bytes));
     }
-    let mut buffer = vec![0; MOST];
-    if socket.sock_type == libc::SOCK_STREAM as u32 {
-        let queued = pipe_queued(fd).map_err(|e| Error::new("ask what is queued", e))?;
-        if queued == 0 {
-            return Ok((queue, bytes));
-        }
-        let seen =
-            peek(fd, buffer.get_mut(..queued).ok_or_else(|| fail("it is too much"))?, creds)?;
-        match seen {
-            Some(seen) if seen.has_fds => return Err(fail("descriptors are on their way in it")),
-            Some(seen) if seen.len == queued => {}
-            _ => return Err(fail("it cannot be read as a whole")),
-        }
-        bytes.extend_from_slice(&buffer[..queued]);
-        queue.messages.push(queued as u32);
+    let queued = pipe_queued(fd).map_err(|e| Error::new("ask what is queued", e))?;
+    let stream = socket.sock_type == libc::SOCK_STREAM as u32;
+    if stream && queued == 0 {
         return Ok((queue, bytes));
     }
+    // Each look moves the offset on; the target may use it as well.
     let old = socket_option(fd, libc::SOL_SOCKET, SO_PEEK_OFF, 4)?;
     set_socket_option(fd, libc::SOL_SOCKET, SO_PEEK_OFF, &0i32.to_ne_bytes())?;
+    let mut buffer = vec![0; MOST];
     let packets = socket.sock_type == libc::SOCK_SEQPACKET as u32;
-    let looked = messages(fd, [creds, packets], &mut buffer, &mut queue.messages, &mut bytes);
+    let looked = match stream {
+        true => whole(fd, creds, queued, &mut buffer, &mut queue.messages, &mut bytes),
+        false => messages(fd, [creds, packets], &mut buffer, &mut queue.messages, &mut bytes),
+    };
     set_socket_option(fd, libc::SOL_SOCKET, SO_PEEK_OFF, &old)?;
     looked.map_err(|e| fail(&e))?;
+    // An empty message reads like the end behind a closed peer.
+    if packets && bytes.len() < queued {
+        return Err(fail("an empty message cannot be carried"));
+    }
     Ok((queue, bytes))
+}
+
+/// All of a stream.
+fn whole(
+    fd: BorrowedFd<'_>,
+    creds: bool,
+    queued: usize,
+    buffer: &mut [u8],
+    lengths: &mut Vec<u32>,
+    bytes: &mut Vec<u8>,
+) -> Result<(), String> {
+    let buffer = buffer.get_mut(..queued).ok_or("it is too much")?;
+    match peek(fd, buffer, creds).map_err(|e| e.to_string())? {
+        Some(seen) if seen.has_fds => return Err("descriptors are on their way in it".into()),
+        Some(seen) if seen.len == queued => {}
+        _ => return Err("it cannot be read as a whole".into()),
+    }
+    bytes.extend_from_slice(buffer);
+    lengths.push(queued as u32);
+    Ok(())
 }
 
 /// Message by message: each look moves the peek offset on.
 fn messages(
     fd: BorrowedFd<'_>,
-    [creds, packets]: [bool; 2],
+    [creds, ends]: [bool; 2],
     buffer: &mut [u8],
     lengths: &mut Vec<u32>,
     bytes: &mut Vec<u8>,
@@ -194,8 +213,8 @@ fn messages(
             return Err("descriptors are on their way in it".into());
         }
         if seen.len == 0 {
-            // So the end behind a closed peer reads; the offset does not move over an empty message.
-            return if packets { Ok(()) } else { Err("an empty message cannot be carried".into()) };
+            // The offset does not move over it.
+            return if ends { Ok(()) } else { Err("an empty message cannot be carried".into()) };
         }
         let whole = buffer.get(..seen.len).ok_or("a message is too long")?;
         if bytes.len() + seen.len > MOST {

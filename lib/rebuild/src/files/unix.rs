@@ -22,31 +22,49 @@ pub(super) struct Node {
     pid: Pid,
 }
 
+/// A name that is needed while sockets are connected, and was gone in the tree: that of a listener which has been closed,
+/// or whose file has been removed.
+pub(super) struct Lent {
+    name: Bytes,
+    listener: Option<OwnedFd>,
+    node: Option<Node>,
+}
+
 /// Makes all UNIX sockets of the tree.
 pub(super) fn make_all(make: &mut Maker, say: &mut dyn FnMut(FileId, Error)) {
-    let all: Vec<(FileId, &UnixSocket)> = (make.tree.files.values())
+    let mut all: Vec<(FileId, &UnixSocket)> = (make.tree.files.values())
         .filter_map(|file| match &file.what {
             FileKind::Unix(socket) => Some((file.id, socket)),
             _ => None,
         })
         .collect();
-    let listeners = all.iter().filter(|(_, s)| s.backlog.is_some());
-    for &(id, socket) in listeners.chain(all.iter().filter(|(_, s)| s.backlog.is_none())) {
+    // Whom others connect to comes first: those that listen, then those that have no peer.
+    all.sort_by_key(|(_, socket)| (socket.backlog.is_none(), socket.peer.is_some()));
+    for &(id, socket) in &all {
         if make.unix.contains_key(&socket.ino) {
             continue;
         }
         let pair = socket.peer.and_then(|peer| all.iter().find(|(_, s)| s.ino == peer));
+        let datagrams = socket.sock_type == libc::SOCK_DGRAM as u32;
         let done = match (socket.peer, pair) {
-            (None, _) => single(make, id, socket),
+            (None, _) => single(make, id, socket, &socket.peer_name),
             (Some(_), Some(&(other_id, other))) if other.peer == Some(socket.ino) => {
                 joined(make, &all, (id, socket), (other_id, other))
             }
             (Some(0), _) => widowed(make, id, socket),
+            // Many may be connected to one that is connected to none.
+            (Some(_), Some((_, other))) if datagrams && !other.name.0.is_empty() => {
+                single(make, id, socket, &other.name)
+            }
             _ => Err(Error::because("make a UNIX socket", "its peer has another peer")),
         };
         if let Err(e) = done {
             say(id, e);
         }
+    }
+    // Names that were there only to connect by are gone, as they were.
+    for lent in std::mem::take(&mut make.lent) {
+        lent.node.iter().for_each(|node| node.undo(&make.places));
     }
 }
 
@@ -68,7 +86,7 @@ fn pair_of(socket: &UnixSocket) -> Result<(OwnedFd, OwnedFd)> {
 }
 
 /// One that listens, or is not connected within the tree.
-fn single(make: &mut Maker, id: FileId, it: &UnixSocket) -> Result<()> {
+fn single(make: &mut Maker, id: FileId, it: &UnixSocket, peer: &Bytes) -> Result<()> {
     let fd = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
     set_options(&fd, &it.options)?;
     bind(make, id, it, &fd)?;
@@ -80,10 +98,10 @@ fn single(make: &mut Maker, id: FileId, it: &UnixSocket) -> Result<()> {
         connect_raw(from.as_fd(), &address(&it.name.0))?;
         fill(&from, bytes)?;
     }
-    if !it.peer_name.0.is_empty() {
-        let to = address(&it.peer_name.0);
+    if !peer.0.is_empty() {
+        let to = address(&peer.0);
         make.within(id, || connect_raw(fd.as_fd(), &to)).map_err(|e| {
-            Error::because(format!("connect a socket to {}", it.peer_name), e.cause().to_string())
+            Error::because(format!("connect a socket to {peer}"), e.cause().to_string())
         })?;
     }
     shut(&fd, it.shutdown)?;
@@ -112,12 +130,25 @@ fn joined(make: &mut Maker, all: &[Named], a: Named, b: Named) -> Result<()> {
         let same = |s: &&Named| s.1.backlog.is_some() && s.1.name == it.name;
         if it.name.0.is_empty() { None } else { all.iter().find(same).copied() }
     };
+    // Accepted sockets have one name in common, that of a listener.
+    let shared = |it: &UnixSocket| {
+        !it.name.0.is_empty() && all.iter().filter(|(_, s)| s.name == it.name).count() > 1
+    };
     let (near, far) = match (listener(a.1), listener(b.1)) {
         (Some(at), _) => {
             let (client, server) = through(make, at, b)?;
             (server, client)
         }
         (None, Some(at)) => through(make, at, a)?,
+        (None, None) if shared(a.1) => {
+            lend(make, a)?;
+            let (client, server) = through(make, a, b)?;
+            (server, client)
+        }
+        (None, None) if shared(b.1) => {
+            lend(make, b)?;
+            through(make, b, a)?
+        }
         (None, None) => {
             let (near, far) = pair_of(a.1)?;
             bind(make, a.0, a.1, &near)?;
@@ -147,8 +178,36 @@ fn through(make: &mut Maker, listener: Named, client: Named) -> Result<(OwnedFd,
     let to = address(&listener.1.name.0);
     make.within(listener.0, || connect_raw(fd.as_fd(), &to))?;
     let gone = || Error::because("connect a socket", "its listener could not be made");
-    let server = accept(make.unix.get(&listener.1.ino).ok_or_else(gone)?.as_fd())?;
+    let lent = || make.lent.iter().find(|lent| lent.name == listener.1.name)?.listener.as_ref();
+    let it = make.unix.get(&listener.1.ino).or_else(lent).ok_or_else(gone)?;
+    let server = accept(it.as_fd())?;
     Ok((fd, server))
+}
+
+/// A listener in the place of one that has been closed.
+fn lend(make: &mut Maker, server: Named) -> Result<()> {
+    let name = &server.1.name;
+    if make.lent.iter().any(|lent| lent.name == *name && lent.listener.is_some()) {
+        return Ok(());
+    }
+    let fd = socket(libc::AF_UNIX, server.1.sock_type as i32, 0)?;
+    let node = bind_for_a_while(make, server.0, name, &fd)?;
+    listen(fd.as_fd(), 1)?;
+    make.lent.push(Lent { name: name.clone(), listener: Some(fd), node });
+    Ok(())
+}
+
+/// Binds to a name whose file goes again; the file, where there is one.
+fn bind_for_a_while(make: &Maker, id: FileId, name: &Bytes, fd: &OwnedFd) -> Result<Option<Node>> {
+    let to = address(&name.0);
+    if name.0.first() == Some(&0) {
+        return bind_raw(fd.as_fd(), &to).map(|()| None);
+    }
+    let nobody = || Error::because("bind a socket", "no process has it");
+    let (pid, _) = make.tree.holder(id).ok_or_else(nobody)?;
+    make.places.within(pid, || bind_raw(fd.as_fd(), &to))?;
+    let path = name.0.strip_suffix(b"\0").unwrap_or(&name.0);
+    Ok(Some(Node { name: Path::new(OsStr::from_bytes(path)).to_owned(), pid }))
 }
 
 /// Sends what was queued; nobody reads yet, so it never waits.
@@ -198,7 +257,10 @@ fn bind(make: &mut Maker, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<(
         if path.first() == Some(&0) {
             return bind_raw(fd.as_fd(), &to).map_err(say);
         }
-        // Its file had been removed: the name is all that is left, and nobody can be asked by it.
+        // Its file had been removed. Where somebody else has the name by now it comes back without one.
+        if let Ok(node) = bind_for_a_while(make, id, &it.name, fd) {
+            make.lent.push(Lent { name: it.name.clone(), listener: None, node });
+        }
         return Ok(());
     };
     let name = Path::new(OsStr::from_bytes(path)).to_owned();
