@@ -108,7 +108,9 @@ resources! {
     inet,
     locks,
     memory,
+    names,
     nameless,
+    order,
     packets,
     removed,
     signalfd,
@@ -116,6 +118,7 @@ resources! {
     timerfd,
     timers,
     unix,
+    unix_names,
 }
 
 /// Scenarios see no kernel threads from their pid namespace.
