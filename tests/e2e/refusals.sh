@@ -46,16 +46,18 @@ grep -q inotify stderr && grep -q lease stderr || fail "$(cat stderr)"
 [[ $(awk '/^State/ { print $2 }' "/proc/$blocked/status") == S ]] || fail "touched"
 kill "$blocked" "$pid"
 
-# A session that no process of the tree could be put into.
+# A session whose leader has ended: no process of the tree could be put into it.
 python3 -c '
-import os, time
+import ctypes, os, time
+ctypes.CDLL(None).prctl(36, 1)
 if os.fork() == 0:
+    os.setsid()
     if os.fork() == 0: time.sleep(100)
-    os.setsid(); print("ready", flush=True); time.sleep(100)
-time.sleep(100)' > sessions & pid=$!
+    os._exit(0)
+os.wait(); print("ready", flush=True); time.sleep(100)' > sessions & pid=$!
 until_true 5 test -s sessions
 expect_exit 3 freeze --check "$pid"
-grep -q 'session .*is not that of its parent' stderr || fail "$(cat stderr)"
+grep -q 'session .*its parent has never been in it' stderr || fail "$(cat stderr)"
 pkill -9 python3
 
 # Somebody else has the lock by now.

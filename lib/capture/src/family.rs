@@ -23,8 +23,8 @@ pub(crate) fn check(pids: &[u32], out: &mut Vec<Refusal>) {
     let Some(root) = pids.first().and_then(|root| all.get(root)) else { return };
     for (pid, own) in &all {
         let Some(parent) = all.get(&own.ppid).filter(|_| *pid != pids[0]) else { continue };
-        if own.sid != *pid && own.sid != parent.sid {
-            let problem = "it is not that of its parent, and cannot be made again";
+        if own.sid != *pid && !was_in(&all, parent, own.ppid, own.sid) {
+            let problem = "its parent has never been in it, and it cannot be made again";
             out.push(refusal(*pid, &format!("session {}", own.sid), problem, ""));
         }
         let outside = !all.contains_key(&own.pgid) && own.pgid != root.pgid;
@@ -33,4 +33,12 @@ pub(crate) fn check(pids: &[u32], out: &mut Vec<Refusal>) {
             out.push(refusal(*pid, &format!("process group {}", own.pgid), problem, ""));
         }
     }
+}
+
+/// Whether a process is in this session, or was before it made its own.
+fn was_in(all: &BTreeMap<u32, Ids>, process: &Ids, pid: u32, sid: u32) -> bool {
+    let own = process.sid == pid;
+    let born =
+        || all.get(&process.ppid).is_some_and(|parent| was_in(all, parent, process.ppid, sid));
+    process.sid == sid || own && born()
 }

@@ -61,17 +61,10 @@ pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<(Vec<Step>, u64), Refus
     }
     let mut no = Vec::new();
     let mut steps = Vec::new();
-    let root = tree.root().map_or(Pid(0), |p| p.pid);
     let alive: Vec<_> =
         tree.processes.iter().filter(|p| !matches!(p.state, State::Zombie(_))).collect();
-    for p in &tree.processes {
-        steps.push(Step::Create(p.pid, (p.pid != root).then_some(p.ppid)));
-        if p.sid == p.pid {
-            steps.push(Step::Session(p.pid));
-        } else if p.pid != root && tree.processes.iter().any(|q| q.pid == p.ppid && q.sid != p.sid)
-        {
-            no.push(refuse(p.pid, format!("session {}", p.sid), "is not that of its parent"));
-        }
+    if let Some(root) = tree.root() {
+        create(tree, root, None, &mut steps, &mut no);
     }
     let leaders = tree.lost_leaders();
     steps.extend(leaders.iter().map(|(group, by)| Step::Leader(*group, *by)));
@@ -94,6 +87,42 @@ pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<(Vec<Step>, u64), Refus
     steps.extend(alive.iter().map(|p| Step::Finish(p.pid)));
     steps.push(Step::Release);
     if no.is_empty() { Ok((steps, hole(tree, taken))) } else { Err(Refusals(no)) }
+}
+
+/// A process and those below it. Who is to be in the session that its parent was born in comes before the parent makes
+/// one of its own.
+fn create(
+    tree: &Tree,
+    p: &Process,
+    parent: Option<&Process>,
+    steps: &mut Vec<Step>,
+    no: &mut Vec<Refusal>,
+) {
+    steps.push(Step::Create(p.pid, parent.map(|parent| parent.pid)));
+    let born = birth(tree, p).unwrap_or(parent.map_or(p.sid, |parent| parent.sid));
+    let (late, early): (Vec<&Process>, Vec<&Process>) =
+        tree.children(p.pid).partition(|child| birth(tree, child).is_none_or(|sid| sid == p.sid));
+    for child in early {
+        if birth(tree, child) != Some(born) {
+            let object = format!("session {}", child.sid);
+            no.push(refuse(child.pid, object, "is none that its parent has been in"));
+        }
+        create(tree, child, Some(p), steps, no);
+    }
+    if p.sid == p.pid {
+        steps.push(Step::Session(p.pid));
+    }
+    for child in late {
+        create(tree, child, Some(p), steps, no);
+    }
+}
+
+/// The session that a process must be born in; `None` for any: it makes its own, and nobody below it needs another.
+fn birth(tree: &Tree, p: &Process) -> Option<Pid> {
+    if p.sid != p.pid {
+        return Some(p.sid);
+    }
+    tree.children(p.pid).find_map(|child| birth(tree, child).filter(|sid| *sid != p.pid))
 }
 
 fn refuse(pid: Pid, object: String, problem: &str) -> Refusal {

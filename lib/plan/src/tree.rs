@@ -60,6 +60,12 @@ impl Tree {
         self.processes.first()
     }
 
+    /// The children of a process.
+    pub fn children(&self, pid: Pid) -> impl Iterator<Item = &Process> {
+        let is_root = move |p: &&Process| self.root().is_some_and(|root| root.pid == p.pid);
+        self.processes.iter().filter(move |p| p.ppid == pid && !is_root(p))
+    }
+
     /// The first process that has an open file description, and its number there.
     pub fn holder(&self, id: FileId) -> Option<(Pid, FdNum)> {
         let mut tables = self.processes.iter().filter_map(|p| Some((p.pid, self.fds.get(&p.pid)?)));

@@ -6,6 +6,7 @@
 //! Order law: `freeze` writes Begin, its tree records and [`TreeEnd`]. A later stage writes its metadata
 //! records directly behind `TreeEnd`, and its bulk records directly before End. So all metadata comes
 //! before all bulk, whatever the order of the middle stages.
+#![forbid(unsafe_code)]
 
 mod begin;
 mod creds;
