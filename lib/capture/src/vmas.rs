@@ -22,17 +22,20 @@ pub fn layout(pid: u32) -> Result<Layout> {
     let text = proc::read(pid, "smaps")?;
     let root = fs::root_path(pid)?;
     let mut layout = Layout::default();
-    let (mut head, mut key) = (None::<Vma>, false);
+    let (mut head, mut key, mut resident) = (None::<Vma>, false, 0);
     let broken = || proc::unable(pid, "smaps", io::Error::other("unknown form"));
     for line in text.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
         if let Some(flags) = line.strip_prefix(b"VmFlags:") {
             let mut vma = head.take().ok_or_else(broken)?;
             vma.flags = flags.iter().copied().filter(|b| *b != b' ').collect::<Vec<_>>().into();
+            lock_on_fault(&mut vma, resident);
             if vma.has(b"gu") {
                 let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
                 vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
             }
             classify(pid, &root, vma, std::mem::take(&mut key), &mut layout);
+        } else if let Some(size) = line.strip_prefix(b"Rss:") {
+            resident = kibibytes(size).ok_or_else(broken)?;
         } else if let Some(number) = line.strip_prefix(b"ProtectionKey:") {
             key = number.trim_ascii() != b"0";
         } else if line.first().is_some_and(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
@@ -40,6 +43,19 @@ pub fn layout(pid: u32) -> Result<Layout> {
         }
     }
     Ok(layout)
+}
+
+/// A size in smaps (`  132 kB`), in KiB.
+fn kibibytes(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.trim().strip_suffix("kB")?.trim_end().parse().ok()
+}
+
+/// Older kernels do not show `lf` (MLOCK_ONFAULT of mlock2(2)). Locked memory that is not all there can be had by no
+/// other lock.
+fn lock_on_fault(vma: &mut Vma, resident: u64) {
+    if vma.has(b"lo") && !vma.has(b"lf") && resident < (vma.end.0 - vma.start.0) >> 10 {
+        vma.flags.0.extend(b"lf");
+    }
 }
 
 /// The heading of a VMA; its path is put into `name` for the moment.

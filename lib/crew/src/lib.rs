@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -48,7 +48,8 @@ impl<T> Crew<'_, T> {
 
 /// Runs `lead` with `workers` threads that each do `job` with what they are given, `buffers` buffers of `size`
 /// bytes between them. Returns when all that was given is done; the first failure of a worker counts most.
-pub fn run<T: Send, E: Send + From<Stopped>, R>(
+/// Without threads (EAGAIN of clone(2)) nothing is begun.
+pub fn run<T: Send, E: Send + From<Stopped> + From<io::Error>, R>(
     workers: usize,
     buffers: usize,
     size: usize,
@@ -79,7 +80,7 @@ pub fn run<T: Send, E: Send + From<Stopped>, R>(
     let led = thread::scope(|scope| {
         for _ in 0..workers {
             let done = done.clone();
-            scope.spawn(|| work(done));
+            thread::Builder::new().spawn_scoped(scope, || work(done))?;
         }
         drop(done);
         // The crew is dropped at the end of this, which sends the workers home.
@@ -101,6 +102,12 @@ mod tests {
     enum Error {
         Stopped,
         Bad(u64),
+    }
+
+    impl From<io::Error> for Error {
+        fn from(_: io::Error) -> Self {
+            Error::Stopped
+        }
     }
 
     impl From<Stopped> for Error {

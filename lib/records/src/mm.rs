@@ -81,7 +81,8 @@ pub struct Vma {
     pub file: Option<FileRef>,
     /// Name in brackets in maps, without them (`heap`, `stack`, `anon:x`, `vvar_vclock`).
     pub name: Option<Bytes>,
-    /// `VmFlags` of smaps: two letters each, without spaces (`rdwrmrmwme`).
+    /// `VmFlags` of smaps: two letters each, without spaces (`rdwrmrmwme`), with `lf` also where an older
+    /// kernel keeps it to itself.
     pub flags: Bytes,
     /// Ranges that nobody can touch (MADV_GUARD_INSTALL of madvise(2)), ascending.
     pub guards: Vec<(Addr, Addr)>,
