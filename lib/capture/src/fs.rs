@@ -96,6 +96,12 @@ fn place(pid: u32, path: &[u8]) -> Option<PathBuf> {
     Some(full)
 }
 
+/// Whether a path is below /proc/PID.
+pub(crate) fn of_a_process(path: &[u8]) -> bool {
+    let rest = path.strip_prefix(b"/proc/");
+    rest.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
+}
+
 /// Whether the path, in the mount namespace of the process, leads to this inode.
 pub(crate) fn leads_to(pid: u32, path: &[u8], dev: u64, ino: u64) -> bool {
     let found = place(pid, path).and_then(|path| fs::symlink_metadata(path).ok());

@@ -150,11 +150,7 @@ fn one(pid: u32, rules: SocketRules, out: &mut Vec<Refusal>) -> Result<()> {
     sharing::threads(pid, out);
     let layout = vmas::layout(pid)?;
     out.extend(layout.refusals);
-    let of_a_process = |path: &[u8]| {
-        path.strip_prefix(b"/proc/")
-            .is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
-    };
-    if fs::link(pid, "cwd").is_ok_and(|cwd| of_a_process(&cwd.path.0)) {
+    if fs::link(pid, "cwd").is_ok_and(|cwd| fs::of_a_process(&cwd.path.0)) {
         out.push(refusal(pid, "working directory", "it is that of a process in /proc", ""));
     }
     if fs::link(pid, "root").is_ok_and(|root| root.deleted) {

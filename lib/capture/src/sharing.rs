@@ -26,16 +26,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// What is shared for longer than a child of vfork(2) needs for its execve(2).
 pub(crate) fn lasting(pids: &[u32]) -> Vec<Refusal> {
-    for _ in 0..LOOKS {
+    let look = || {
         let mut found = Vec::new();
         processes(pids, &mut found);
+        found
+    };
+    let mut found = look();
+    for _ in 0..LOOKS {
         if found.is_empty() {
-            return found;
+            break;
         }
         sleep(PAUSE);
+        found = look();
     }
-    let mut found = Vec::new();
-    processes(pids, &mut found);
     found
 }
 

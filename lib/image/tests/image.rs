@@ -10,19 +10,18 @@ fn stream(late: bool) -> Vec<u8> {
     stream_of(late, 3)
 }
 
+fn pipe(out: &mut Writer<Vec<u8>>) {
+    let pipe = ObjectId { dev: 1, ino: 3 };
+    out.record(&PipeData { pipe, capacity: 4096, len: 5, packets: Vec::new() }).unwrap();
+    out.bulk(b"hello").unwrap();
+}
+
 fn stream_of(late: bool, runs: u64) -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
     out.record(&begin()).unwrap();
     out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
     if !late {
-        out.record(&PipeData {
-            pipe: ObjectId { dev: 1, ino: 3 },
-            capacity: 4096,
-            len: 5,
-            packets: Vec::new(),
-        })
-        .unwrap();
-        out.bulk(b"hello").unwrap();
+        pipe(&mut out);
     }
     out.record(&floe_records::Stage { tool: "dumpfs".into() }).unwrap();
     for n in 0..runs {
@@ -30,14 +29,7 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
         out.bulk(&[n as u8; 100]).unwrap();
     }
     if late {
-        out.record(&PipeData {
-            pipe: ObjectId { dev: 1, ino: 3 },
-            capacity: 4096,
-            len: 5,
-            packets: Vec::new(),
-        })
-        .unwrap();
-        out.bulk(b"hello").unwrap();
+        pipe(&mut out);
     }
     out.end().unwrap()
 }

@@ -104,8 +104,7 @@ pub(crate) fn refused(link: &[u8], stat: &Metadata) -> Result<(), &'static str> 
             _ => Err("the state of this device cannot be captured"),
         };
     }
-    let of_a_process = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
-    if link.strip_prefix(b"/proc/").is_some_and(of_a_process) {
+    if fs::of_a_process(link) {
         return Err("files of a process in /proc cannot be captured");
     }
     Ok(())
