@@ -13,6 +13,11 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 cat > "$dir/counter.sh" <<'SCRIPT'
 while sleep 0.2; do echo tick; done | while read -r _; do echo "$BASHPID: $((++n))"; done
 SCRIPT
+# Descriptors that our own shell was given belong to the world outside: restore would ask for them.
+for fd in /proc/$BASHPID/fd/*; do
+    fd=${fd##*/}
+    ((fd < 3 || fd == 255)) || eval "exec $fd>&-"
+done
 setsid bash "$dir/counter.sh" > "$dir/log" 2>&1 < /dev/null &
 pid=$!
 sleep 2
