@@ -59,9 +59,10 @@ end_all() {
 stack() { mount -t overlay "${2:-none}" -o "${3:+$3,}lowerdir=$PWD/low,upperdir=$PWD/up,workdir=$PWD/work" "$1"; }
 shows() { start log "$PWD/shows" "$@"; until_true 10 test -s log; said=$(tail -n 1 log); }
 changed() { printf 'NEW' | dd of="$1" conv=notrunc status=none; }
-same() { # ON
+longer_than() { (($(wc -l < log) > $1)); } # LINES
+same() { # WHEN
     local lines; lines=$(wc -l < log)
-    kill -USR1 "$pid"; until_true 5 test "$(wc -l < log)" -gt "$lines"
+    kill -USR1 "$pid"; until_true 10 longer_than "$lines"
     [[ $(tail -n 1 log) == "$said" ]] || fail "$1: $(tail -n 1 log) instead of $said"
 }
 taken() { checkpoint_kill "$pid" image; size=$(stat -c %s log); }
