@@ -1,9 +1,10 @@
 //! A stage of the pipe: reads a stream, adds its part, passes the rest on byte for byte.
 
-use crate::{Held, Input, Output, input, output, wait_for_hangup};
+use crate::{Held, Input, Output, input, output, wait_for_hangup, wait_for_reader};
 use anyhow::Context;
 use floe_records::{Begin, TreeEnd};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
+use std::os::fd::AsFd;
 
 /// Where a stage writes.
 pub type Out = Writer<Output>;
@@ -54,10 +55,12 @@ pub trait Stage {
 pub fn filter(tool: &str, stage: &mut impl Stage) -> anyhow::Result<()> {
     // Output first: what cannot be written is not read.
     let out = output()?;
+    // Whoever writes to us may begin when all behind us are ready.
+    wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let mut reader = Reader::new(input()?);
     let passed = pass(tool, stage, &mut reader, Writer::new(out));
     let out = passed.map_err(|error| explained(error, &mut reader))?;
-    wait_for_hangup(std::os::fd::AsFd::as_fd(&out)).context("unable to wait for the reader")?;
+    wait_for_hangup(out.as_fd()).context("unable to wait for the reader")?;
     // The hang-up travels up the pipe: the input stays open until here.
     drop(reader);
     Ok(())

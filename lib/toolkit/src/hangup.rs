@@ -3,6 +3,9 @@
 //! A floe reader holds a shared flock on its end of a pipe. A writer that is not granted the exclusive one
 //! thus knows that a floe tool reads, which will close when it is done; any other reader (`cat`, `gzip`)
 //! waits for end-of-file, which only comes when the writer goes.
+//!
+//! The same lock tells that a reader has started: the head of a pipe stops its target only when all behind it are
+//! ready, so that nobody's start is a part of the pause.
 
 use crate::ends::kind;
 use rustix::{
@@ -11,7 +14,16 @@ use rustix::{
     io::{Errno, ioctl_fionread},
     net::{Shutdown, shutdown},
 };
-use std::{io, os::fd::BorrowedFd};
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    time::{Duration, Instant},
+};
+
+/// How long a floe tool may take to start; of any other reader nothing tells.
+const START: Duration = Duration::from_millis(30);
+/// Nanoseconds from one look for a reader to the next.
+const LOOK: i64 = 200_000;
 
 /// Waits until whoever reads behind `out` has hung up, or need not be waited for.
 pub fn wait(out: BorrowedFd<'_>) -> io::Result<()> {
@@ -33,6 +45,17 @@ fn pipe(out: BorrowedFd<'_>) -> io::Result<()> {
     }
     if read_by_floe(out)? {
         while !hung_up(out, PollFlags::empty(), None)? {}
+    }
+    Ok(())
+}
+
+/// Waits until a floe tool reads behind `out`, if there may be one that is just starting.
+pub fn wait_for_reader(out: BorrowedFd<'_>) -> io::Result<()> {
+    let begin = Instant::now();
+    while kind(out) == Some(FileType::Fifo) && begin.elapsed() < START && !read_by_floe(out)? {
+        if hung_up(out, PollFlags::empty(), Some(LOOK))? {
+            break;
+        }
     }
     Ok(())
 }
@@ -101,6 +124,23 @@ mod tests {
         wait(writer.as_fd()).unwrap();
         assert!(start.elapsed() >= Duration::from_millis(50));
         far.join().unwrap();
+    }
+
+    #[test]
+    fn a_reader_may_start_late_or_never() {
+        let (reader, writer) = pipe().unwrap();
+        let start = Instant::now();
+        wait_for_reader(writer.as_fd()).unwrap();
+        assert!(start.elapsed() >= START, "nobody had said that he reads");
+        let far = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(5));
+            flock(&reader, FlockOperation::LockShared).unwrap();
+            reader
+        });
+        wait_for_reader(writer.as_fd()).unwrap();
+        drop(far.join().unwrap());
+        // Nobody is left who could start.
+        wait_for_reader(writer.as_fd()).unwrap();
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod progress;
 pub use ends::{Input, Output, file, hang_up, input, output, say};
 pub use exit::{Exit, NotPermitted, Usage, main};
 pub use filter::{Out, Stage, explained, filter};
-pub use hangup::wait as wait_for_hangup;
+pub use hangup::{wait as wait_for_hangup, wait_for_reader};
 pub use held::Held;
 pub use lend::Lender;
 pub use progress::{Progress, progress_lines};

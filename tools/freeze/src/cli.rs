@@ -91,6 +91,8 @@ pub(crate) fn plain(error: Error) -> anyhow::Error {
 /// The head of a pipe: holds until all behind it have hung up.
 fn plain_head(args: &Args) -> Result<u8> {
     let mut out = floe_toolkit::output()?;
+    // Tools that are still starting need no target that stands still.
+    floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
     let mut tree = Tree::seize(args.pid).map_err(plain)?;
     let held = write::collect(args.pid, args.rules(), &mut tree);
