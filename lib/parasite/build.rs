@@ -20,7 +20,7 @@ fn main() {
     let bytes = fs::read(&elf).expect("payload");
     let (image, entry) = flatten(&bytes);
     fs::write(Path::new(&out).join("payload.bin"), image).expect("write the image");
-    let constant = format!("pub(crate) const ENTRY_POINT: u64 = {entry:#x};\n");
+    let constant = format!("const ENTRY_POINT: u64 = {entry:#x};\n");
     fs::write(Path::new(&out).join("payload.rs"), constant).expect("write the entry point");
 }
 

@@ -17,13 +17,13 @@ for fault in signal=SIGKILL error=EIO; do
         n=1 hits=0
         while at_call "$fault" "$n" "$target"; do
             # Close together at first, where every call is another one; then the questions repeat.
-            ((hits += 1, n += n < 30 ? 1 : n / 15))
+            ((hits += 1, n += n < 80 ? 1 : n / 20))
             for task in "/proc/$target/task/"*; do
                 state=$(awk '/^State/ { print $2 }' "$task/status")
                 [[ $state == [RSD] ]] || fail "$task is left in state $state after $fault at call $n"
             done
         done
-        ((hits > 30)) || fail "only $hits calls were hit: $(cat stderr)"
+        ((hits > 60)) || fail "only $hits calls were hit: $(cat stderr)"
     done
     grows log || fail "the counter stands still after $fault"
 done

@@ -1,8 +1,7 @@
 //! What only the task itself can tell: asked by batches of system calls that it runs for us.
 
-use floe_parasite::{Batch, Call, PtraceRunner, Replies, Runner, Slot};
+use floe_parasite::{Batch, Call, Replies, Runner, Slot};
 use floe_sys::Result;
-use floe_tracee::{RemoteCall, Scratch};
 
 const PR_GET_TID_ADDRESS: i32 = 40;
 const PR_GET_THP_DISABLE: i32 = 42;
@@ -49,12 +48,15 @@ fn prctl(batch: &mut Batch, option: i32) -> Call {
     batch.call(libc::SYS_prctl, [option.into(), 0.into(), 0.into(), 0.into(), 0.into()])
 }
 
-/// Asks a process, by way of its leader.
-pub(crate) fn process(
-    leader: &mut RemoteCall,
-    scratch: Scratch,
+/// Asks a process, by way of its leader, and the leader itself.
+pub(crate) fn leader(
+    leader: &mut dyn Runner,
     timer_ids: &[u32],
-) -> Result<ProcessAnswers> {
+) -> Result<(ProcessAnswers, ThreadAnswers)> {
+    Ok((process(leader, timer_ids)?, thread(leader)?))
+}
+
+fn process(leader: &mut dyn Runner, timer_ids: &[u32]) -> Result<ProcessAnswers> {
     let mut batch = Batch::new();
     let b = &mut batch;
     let asked = (1..=64).filter(|&s| s != libc::SIGKILL as u32 && s != libc::SIGSTOP as u32);
@@ -81,7 +83,7 @@ pub(crate) fn process(
     let thp = prctl(b, PR_GET_THP_DISABLE);
     let brk = b.call(libc::SYS_brk, [0.into()]);
 
-    let r = PtraceRunner::within(leader, scratch).run(&batch)?;
+    let r = leader.run(&batch)?;
     let timer = |(id, slot, overrun)| Ok((id, words(&r, slot), r.value(overrun)? as i32));
     Ok(ProcessAnswers {
         actions: actions.into_iter().map(|(signal, slot)| (signal, words(&r, slot))).collect(),
@@ -95,7 +97,7 @@ pub(crate) fn process(
 }
 
 /// Asks a thread.
-pub(crate) fn thread(thread: &mut RemoteCall, scratch: Scratch) -> Result<ThreadAnswers> {
+pub(crate) fn thread(thread: &mut dyn Runner) -> Result<ThreadAnswers> {
     let mut batch = Batch::new();
     let b = &mut batch;
     let stack = b.zeroed(24);
@@ -103,7 +105,7 @@ pub(crate) fn thread(thread: &mut RemoteCall, scratch: Scratch) -> Result<Thread
     let tid_address = prctl_out(b, PR_GET_TID_ADDRESS);
     let pdeath = prctl_out(b, libc::PR_GET_PDEATHSIG);
     let securebits = prctl(b, libc::PR_GET_SECUREBITS);
-    let r = PtraceRunner::within(thread, scratch).run(&batch)?;
+    let r = thread.run(&batch)?;
     let [sp, flags, size] = words(&r, stack);
     // SS_ONSTACK only tells where the stack pointer is right now.
     let flags = flags as u32 & !(libc::SS_ONSTACK as u32);

@@ -5,9 +5,10 @@ use crate::{
     files::SocketRules,
     fs, limits, mm,
     preflight::{self, refusal},
-    proc::{self, Stat},
+    proc::{self, Stat, Status},
     process, sched, sharing, signals, thread, timers, vmas,
 };
+use floe_parasite::{Guest, PtraceRunner, Room, Runner};
 use floe_records::*;
 use floe_tracee::{Tracee, Visit};
 use std::{
@@ -215,8 +216,10 @@ fn questions(
     leader: &Tracee,
     timer_ids: &[u32],
 ) -> Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
-    let mut visit = Visit::begin(leader, SCRATCH + 64 * timer_ids.len())?;
-    let asked = ask_all(held, &mut visit, timer_ids);
+    let caught = Status::of(held.pid)?.hex("SigCgt");
+    let scratch = (SCRATCH + 64 * timer_ids.len()).next_multiple_of(4096);
+    let mut visit = Visit::begin(leader, scratch, &Room::NEED)?;
+    let asked = ask_all(held, &mut visit, caught, timer_ids);
     visit.end()?;
     Ok(asked?)
 }
@@ -224,13 +227,21 @@ fn questions(
 fn ask_all(
     held: &Held,
     visit: &mut Visit,
+    caught: u64,
     timer_ids: &[u32],
 ) -> floe_sys::Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
-    let scratch = visit.scratch();
-    let answers = ask::process(visit.leader(), scratch, timer_ids)?;
-    let mut by_thread = vec![ask::thread(visit.leader(), scratch)?];
+    let (scratch, room) = (visit.scratch(), visit.more());
+    let leader = visit.leader();
+    let guest = room.map(|at| Guest::settle(leader, at, caught)).transpose()?.flatten();
+    // Thousands of timers do not fit.
+    let (answers, first) = match guest.filter(|guest| guest.room() >= scratch.len) {
+        Some(mut guest) => ask::leader(&mut guest, timer_ids)?,
+        None => ask::leader(&mut PtraceRunner::within(visit.leader(), scratch), timer_ids)?,
+    };
+    let mut by_thread = vec![first];
     for tracee in &held.threads[1..] {
-        by_thread.push(visit.thread(tracee, |thread| ask::thread(thread, scratch))?);
+        let ask = |thread: &mut _| ask::thread(&mut PtraceRunner::within(thread, scratch));
+        by_thread.push(visit.thread(tracee, ask)?);
     }
     Ok((answers, by_thread))
 }

@@ -1,7 +1,7 @@
 //! What host and payload agree on: the layout of the arena. Core only; the payload includes this file too.
 //!
 //! ```text
-//! 0          magic, doorbell, signal mask, registers, extended state   (what is needed to go home alone)
+//! 0          magic, doorbell, signal mask, way home, registers, extended state   (what is needed to go home alone)
 //! BATCH      count, done, entries, data
 //! STACK_TOP  the payload's stack grows down from here
 //! ```
@@ -17,8 +17,14 @@ pub const MASK: usize = 16;
 pub const OWN_SIGPIPE: usize = 24;
 /// How the payload is entered, in its second argument: to serve a doorbell, …
 pub const SERVE: u64 = 0;
-/// … or to run the one batch that is there, and stop at a breakpoint for its tracer.
+/// … to run the one batch that is there, and stop at a breakpoint for its tracer, …
 pub const ONCE: u64 = 1;
+/// … or to run it, stop by a signal for its tracer, and leave by the way home.
+pub const VISIT: u64 = 2;
+/// Where a visit leaves to.
+pub const HOME: usize = 32;
+/// What a visit stops by: process, thread, signal, a word each.
+pub const STOP: usize = 40;
 /// The saved registers, 27 words.
 pub const REGS: usize = 64;
 /// The saved extended state, in XSAVE format.

@@ -27,15 +27,19 @@
 mod abi;
 mod agent;
 mod batch;
+mod guest;
 mod inside;
 mod plant;
 mod ptrace;
+mod room;
 
 pub use agent::Agent;
 pub use batch::{Arg, Batch, Call, Entry, Replies, Slot};
-pub use inside::{Inside, Room};
+pub use guest::Guest;
+pub use inside::Inside;
 pub use plant::Planted;
 pub use ptrace::PtraceRunner;
+pub use room::Room;
 
 /// Something that can run a batch in a target.
 pub trait Runner {

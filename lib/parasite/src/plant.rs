@@ -1,14 +1,10 @@
 //! Planting the parasite into a stopped thread, and taking it out again.
 
-use crate::{Agent, abi};
+use crate::{Agent, Room, abi};
 use floe_sys::{Error, Result, pidfd_getfd, pidfd_open, read_memory, write_memory};
 use floe_tracee::{Home, Regs, RemoteCall, Tracee};
 use std::{io, os::fd::AsFd};
 
-include!(concat!(env!("OUT_DIR"), "/payload.rs"));
-pub(crate) static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/payload.bin"));
-
-const PAGE: usize = 4096;
 /// Where the doorbell should lie, out of the way of the low numbers that the target gives out next.
 const HIGH_FD: u64 = 900;
 const SIGPIPE_BIT: u64 = 1 << (libc::SIGPIPE - 1);
@@ -73,7 +69,7 @@ impl Made {
         for &fd in &self.fds {
             ask(remote, pid, libc::SYS_close, [fd, 0, 0, 0, 0, 0], "close the doorbell")?;
         }
-        for (addr, len) in [(self.arena, abi::STACK_TOP), (self.image, image_len())] {
+        for (addr, len) in [(self.arena, Room::ARENA), (self.image, Room::IMAGE)] {
             if addr != 0 {
                 let args = [addr, len as u64, 0, 0, 0, 0];
                 ask(remote, pid, libc::SYS_munmap, args, "unmap the parasite")?;
@@ -83,10 +79,6 @@ impl Made {
     }
 }
 
-fn image_len() -> usize {
-    IMAGE.len().next_multiple_of(PAGE)
-}
-
 /// Mappings and doorbell.
 fn settle_in(remote: &mut RemoteCall, pid: i32, made: &mut Made) -> Result<Agent> {
     let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
@@ -94,10 +86,10 @@ fn settle_in(remote: &mut RemoteCall, pid: i32, made: &mut Made) -> Result<Agent
         let args = [0, len as u64, prot as u64, anonymous, u64::MAX, 0];
         ask(remote, pid, libc::SYS_mmap, args, doing)
     };
-    made.arena = map(abi::STACK_TOP, libc::PROT_READ | libc::PROT_WRITE, "map the arena")?;
+    made.arena = map(Room::ARENA, libc::PROT_READ | libc::PROT_WRITE, "map the arena")?;
     // Executable from the start and never writable: some processes may not change that later.
-    made.image = map(image_len(), libc::PROT_READ | libc::PROT_EXEC, "map the parasite")?;
-    write_memory(pid, made.image, IMAGE)?;
+    made.image = map(Room::IMAGE, libc::PROT_READ | libc::PROT_EXEC, "map the parasite")?;
+    Room { image: made.image, arena: made.arena }.fill(pid)?;
 
     let family = libc::AF_UNIX as u64;
     let kind = (libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC) as u64;
@@ -142,12 +134,10 @@ fn head(tracee: &Tracee, agent: &Agent, regs: &Regs, xstate: &[u8], mask: u64) -
     write_memory(pid, agent.arena() + abi::XSTATE as u64, xstate)
 }
 
-/// The registers the parasite begins with; not in a system call, no flag set that could disturb it.
+/// The registers the parasite begins with.
 fn begin(regs: &Regs, arena: u64, image: u64) -> Regs {
     let mut begin = *regs;
-    begin.set_rdi(arena).set_rsi(abi::SERVE).set_rip(image + ENTRY_POINT);
-    begin.set_rsp(arena + abi::STACK_TOP as u64);
-    begin.set_orig_rax(u64::MAX).set_rax(0).set_eflags(0x202);
+    Room { image, arena }.enter(&mut begin, abi::SERVE);
     begin
 }
 
@@ -175,7 +165,7 @@ impl Planted {
     /// The two mappings of the parasite: they are none of the target's own.
     pub fn mappings(&self) -> [std::ops::Range<u64>; 2] {
         let arena = self.agent.arena();
-        [arena..arena + abi::STACK_TOP as u64, self.image..self.image + image_len() as u64]
+        [arena..arena + Room::ARENA as u64, self.image..self.image + Room::IMAGE as u64]
     }
 
     /// Interrupts the parasite, takes it out, and leaves the thread stopped just as it was found.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Target, state};
+use common::{Target, assert_same, state};
 use floe_parasite::{Agent, Arg, Batch, Runner};
 use floe_tracee::{Tracee, seize_all};
 use std::{
@@ -66,7 +66,7 @@ fn plant_and_lift(command: &str, rounds: usize) {
     planted.lift(&mut tracee).expect("lift");
     let after = state(&tracee);
     tracee.detach().expect("detach");
-    assert_eq!(before, after);
+    assert_same(&before, &after);
     target.finishes_well();
 }
 
@@ -119,7 +119,7 @@ fn descriptors_travel_both_ways() {
     agent.run(&b).expect("close");
     stat_batch(target.pid, agent);
     planted.lift(&mut tracee).expect("lift");
-    assert_eq!(before, state(&tracee));
+    assert_same(&before, &state(&tracee));
     tracee.detach().expect("detach");
     target.finishes_well();
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::Target;
-use floe_parasite::{Agent, Batch, PtraceRunner, Runner};
+use floe_parasite::{Agent, Batch, Guest, PtraceRunner, Room, Runner};
 use floe_tracee::{Visit, come_home, seize_all};
 use std::{
     process::{Command, Stdio},
@@ -30,13 +30,16 @@ fn visitor() {
     loop {
         let mut tracee = seize_all(&[pid]).remove(0).1.expect("seize");
         come_home(&mut tracee).expect("come home");
-        let mut visit = Visit::begin(&tracee, 8192).expect("visit");
+        let mut visit = Visit::begin(&tracee, 8192, &Room::NEED).expect("visit");
         let mut batch = Batch::new();
         for _ in 0..5 {
             batch.call(libc::SYS_getpid, []);
         }
         let scratch = visit.scratch();
         PtraceRunner::within(visit.leader(), scratch).run(&batch).expect("run");
+        let at = visit.more().expect("room");
+        let mut guest = Guest::settle(visit.leader(), at, 0).expect("settle").expect("no handler");
+        guest.run(&batch).expect("run");
         visit.end().expect("end");
         let planted = Agent::plant(&tracee).expect("plant");
         planted.lift(&mut tracee).expect("lift");

@@ -61,6 +61,27 @@ impl RemoteCall {
         self.tracee.tid
     }
 
+    /// The thread as it stands.
+    pub fn tracee(&self) -> &Tracee {
+        &self.tracee
+    }
+
+    /// The registers that it will go on with.
+    pub fn saved(&self) -> &Regs {
+        &self.saved
+    }
+
+    /// The signals that it blocks itself; all of them where the call was not begun safely.
+    pub fn mask(&self) -> u64 {
+        self.mask.unwrap_or(u64::MAX)
+    }
+
+    /// Where code of ours goes when it has put the extended state, the stack pointer, the flags, and the registers
+    /// that functions keep, back: the rest is done there.
+    pub fn way_home(&self) -> u64 {
+        self.insn + home::BEHIND
+    }
+
     /// Sets it behind the `syscall` of its way, out of any system call.
     fn turn_home(&self) -> Result<()> {
         let mut regs = self.saved;
@@ -90,6 +111,56 @@ impl RemoteCall {
         }
     }
 
+    /// Runs code of ours from the registers that `enter` makes of its own ones, until it sends `signal` to itself. To
+    /// the process that must be a signal that is ignored by default, and neither handled nor blocked. Should we die,
+    /// the code has to go on to [`RemoteCall::way_home`].
+    pub fn run_code(&mut self, signal: i32, enter: impl FnOnce(&mut Regs)) -> Result<()> {
+        let mut regs = self.saved;
+        enter(&mut regs);
+        self.tracee.set_regs(&regs)?;
+        self.tracee.set_sigmask(!(1 << (signal - 1)))?;
+        let ran = self.to_own_signal(signal);
+        self.tracee.set_sigmask(u64::MAX)?;
+        ran
+    }
+
+    fn to_own_signal(&self, signal: i32) -> Result<()> {
+        let mut pass = 0;
+        loop {
+            self.tracee.cont_with(pass)?;
+            pass = match self.tracee.wait_stop()? {
+                Stop::Signal(met) if met == signal && self.has_sent(signal)? => return Ok(()),
+                // Somebody else's: the process ignores it.
+                Stop::Signal(met) if met == signal => signal,
+                stop => self.on_the_way(stop)?,
+            };
+        }
+    }
+
+    /// Whether it comes from tgkill(2). (The sender of a signal is lost when the process may not queue more.)
+    fn has_sent(&self, signal: i32) -> Result<bool> {
+        let (regs, tid) = (self.tracee.regs()?, self.tracee.tid as u64);
+        let call = (regs.orig_rax(), regs.rdi(), regs.rsi(), regs.rdx());
+        Ok(call == (libc::SYS_tgkill as u64, tid, tid, signal as u64))
+    }
+
+    /// What else may happen to a thread while it works for us; gives the signal to let it run on with.
+    fn on_the_way(&self, stop: Stop) -> Result<i32> {
+        match stop {
+            Stop::Interrupted | Stop::Group(_) => Ok(0),
+            // Cannot be blocked; the process is then stopped by job control, and stays so at detach.
+            Stop::Signal(libc::SIGSTOP) => Ok(libc::SIGSTOP),
+            Stop::Exited(_) | Stop::Killed(_) => {
+                Err(self.tracee.error("run a system call", libc::ESRCH))
+            }
+            // Blocked signals are not delivered, so such a one was forced: a fault.
+            stop => {
+                let what = format!("it met {stop:?} meanwhile");
+                Err(floe_sys::Error::because("run a system call", what).pid(self.tracee.tid as u32))
+            }
+        }
+    }
+
     fn to_syscall_stop(&self, hook: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         let mut signal = 0;
         loop {
@@ -97,21 +168,10 @@ impl RemoteCall {
             signal = 0;
             match self.tracee.wait_stop()? {
                 Stop::Syscall => return Ok(()),
-                Stop::Interrupted | Stop::Group(_) => {}
                 Stop::Event(kind) => {
                     hook(Event { kind, message: self.tracee.event_message()? })?;
                 }
-                // Cannot be blocked; the process is then stopped by job control, and stays so at detach.
-                Stop::Signal(libc::SIGSTOP) => signal = libc::SIGSTOP,
-                Stop::Signal(signal) => {
-                    // Blocked signals are not delivered, so this one was forced: a fault.
-                    let what = format!("signal {signal} came during a remote system call");
-                    return Err(floe_sys::Error::because("run a system call", what)
-                        .pid(self.tracee.tid as u32));
-                }
-                Stop::Exited(_) | Stop::Killed(_) => {
-                    return Err(self.tracee.error("run a system call", libc::ESRCH));
-                }
+                stop => signal = self.on_the_way(stop)?,
             }
         }
     }

@@ -15,30 +15,51 @@ const HIGH: u64 = 0x7fff_0000_0000;
 pub struct Visit {
     home: Home,
     leader: RemoteCall,
+    /// All that was lent.
+    range: Scratch,
     scratch: Scratch,
+    more: Option<u64>,
     /// A thread may be on the second way home.
     away: bool,
 }
 
 impl Visit {
-    /// Begins; `len` bytes of private memory are mapped.
-    pub fn begin(leader: &Tracee, len: usize) -> Result<Self> {
+    /// Begins; `len` bytes of private memory are mapped, and behind them, if the process may have that, `more`: lengths
+    /// and protections. All lengths are multiples of the page.
+    pub fn begin(leader: &Tracee, len: usize, more: &[(usize, i32)]) -> Result<Self> {
         let pid = leader.tid();
         let home = Home::find(pid)?;
-        let scratch = Scratch { addr: free_range(pid, len as u64)?, len };
+        let whole = len + more.iter().map(|(len, _)| len).sum::<usize>();
+        let range = Scratch { addr: free_range(pid, whole as u64)?, len: whole };
         let mut remote = RemoteCall::begin_safely(leader, &home, 0)?;
-        match map(&mut remote, &home, scratch) {
-            Ok(()) => Ok(Self { home, leader: remote, scratch, away: false }),
-            Err(error) => {
-                remote.leave();
-                Err(error)
-            }
+        let scratch = Scratch { len, ..range };
+        // The way home unmaps the range before it is known what was mapped: it was free, so that harms nobody.
+        let mapped = home
+            .set_scratch(0, Some(range))
+            .and_then(|()| map(&mut remote, scratch, libc::PROT_READ | libc::PROT_WRITE));
+        if let Err(error) = mapped {
+            remote.leave();
+            return Err(error);
         }
+        let mut behind = range.addr + len as u64;
+        let mut lend = |&(len, prot): &(usize, i32)| {
+            let piece = Scratch { addr: behind, len };
+            behind += len as u64;
+            map(&mut remote, piece, prot).is_ok()
+        };
+        let more =
+            (!more.is_empty() && more.iter().all(&mut lend)).then_some(range.addr + len as u64);
+        Ok(Self { home, leader: remote, range, scratch, more, away: false })
     }
 
     /// Memory of the target for the data of calls.
     pub fn scratch(&self) -> Scratch {
         self.scratch
+    }
+
+    /// The address of what it was asked for beyond that, if it could have all of it.
+    pub fn more(&self) -> Option<u64> {
+        self.more
     }
 
     /// The leader.
@@ -67,7 +88,7 @@ impl Visit {
     /// Puts the process back as it was. Where that fails, it goes home by itself when it is let go: then the ways
     /// stay.
     pub fn end(mut self) -> Result<()> {
-        let Scratch { addr, len } = self.scratch;
+        let Scratch { addr, len } = self.range;
         let args = [addr, len as u64, 0, 0, 0, 0];
         match self.leader.call(libc::SYS_munmap, args, &mut |_| Ok(())) {
             Ok(0) => self.leader.finish()?,
@@ -85,12 +106,9 @@ impl Visit {
     }
 }
 
-/// The way home unmaps the range before it is known whether it was mapped: it was free, so that harms nobody.
-fn map(remote: &mut RemoteCall, home: &Home, scratch: Scratch) -> Result<()> {
-    home.set_scratch(0, Some(scratch))?;
-    let prot = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+fn map(remote: &mut RemoteCall, scratch: Scratch, prot: i32) -> Result<()> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
-    let args = [scratch.addr, scratch.len as u64, prot, flags, u64::MAX, 0];
+    let args = [scratch.addr, scratch.len as u64, prot as u64, flags, u64::MAX, 0];
     let value = remote.call(libc::SYS_mmap, args, &mut |_| Ok(()))?;
     if (-4095..0).contains(&value) {
         let cause = io::Error::from_raw_os_error(-value as i32);

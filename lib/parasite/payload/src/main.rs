@@ -1,6 +1,7 @@
 //! The parasite: runs batches of system calls that stand in the arena, whenever the doorbell rings. When the
 //! other end of the doorbell is gone it goes home by itself, as if nobody had ever interrupted its host. In a stub,
-//! which dies with its tracer, it runs one batch and stops.
+//! which dies with its tracer, it runs one batch and stops. On a visit it runs one batch, stops by a signal that its
+//! host would not notice, and leaves by the way home if nobody is there to see that.
 //!
 //! No code here may panic: the panic handler does not link.
 #![no_std]
@@ -17,6 +18,7 @@ const SENDTO: u64 = 44;
 const CLOSE: u64 = 3;
 const SIGACTION: u64 = 13;
 const SIGPROCMASK: u64 = 14;
+const TGKILL: u64 = 234;
 const SIGPENDING: u64 = 127;
 const SIGTIMEDWAIT: u64 = 128;
 const RESTART_SYSCALL: u64 = 219;
@@ -31,16 +33,38 @@ const ERESTARTNOINTR: i64 = -513;
 const ERESTARTNOHAND: i64 = -514;
 const ERESTART_RESTARTBLOCK: i64 = -516;
 
-// Entered with the arena in rdi, SERVE or ONCE in rsi, and the stack at the end of the arena. Behind the call that
-// serves: extended state, then everything else at once by iretq. The offsets are REGS + 8 * register and XSTATE.
+// Entered with the arena in rdi, SERVE, ONCE or VISIT in rsi, and the stack at the end of the arena. Behind the call
+// that serves: extended state, then everything else at once by iretq. Around a visit: extended state, then the stop for
+// the tracer, which sees to the rest; without one, what the way home does not put back, without touching a flag once
+// they are right. The offsets are REGS + 8 * register and XSTATE.
 global_asm!(
     ".globl floe_entry",
     "floe_entry:",
     "mov rbx, rdi",
-    "test esi, esi",
-    "jz 2f",
+    "cmp esi, {once}",
+    "jb 2f",
+    "ja 3f",
     "call floe_once",
     "int3",
+    "3:",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xsave64 [rdi + {xstate}]",
+    "call floe_once",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xrstor64 [rbx + {xstate}]",
+    "mov eax, {tgkill}",
+    "mov rdi, [rbx + {stop}]",
+    "mov rsi, [rbx + {stop} + 8]",
+    "mov rdx, [rbx + {stop} + 16]",
+    "syscall",
+    "mov rdi, rbx",
+    "push qword ptr [rdi + {regs} + 8*18]",
+    "popfq",
+    "mov rbx, [rdi + {regs} + 8*5]",
+    "mov rsp, [rdi + {regs} + 8*19]",
+    "jmp qword ptr [rdi + {home}]",
     "2:",
     "call floe_serve",
     "mov rdi, rbx",
@@ -68,6 +92,10 @@ global_asm!(
     "mov rsi, [rdi + {regs} + 8*13]",
     "mov rdi, [rdi + {regs} + 8*14]",
     "iretq",
+    once = const ONCE,
+    home = const HOME,
+    tgkill = const TGKILL,
+    stop = const STOP,
     xstate = const XSTATE,
     regs = const REGS,
 );

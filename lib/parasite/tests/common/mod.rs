@@ -58,13 +58,32 @@ impl Drop for Target {
     }
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 pub struct State {
     regs: Regs,
     xstate: Vec<u8>,
     mask: u64,
     maps: String,
     fds: Vec<(String, String)>,
+}
+
+impl State {
+    /// What is another one in `other`, for people.
+    fn differences(&self, other: &Self) -> String {
+        let lines = [
+            (self.regs != other.regs, format!("{:?} and {:?}", self.regs, other.regs)),
+            (self.xstate != other.xstate, "the extended state".to_owned()),
+            (self.mask != other.mask, format!("{:x} and {:x}", self.mask, other.mask)),
+            (self.maps != other.maps, format!("{} and {}", self.maps, other.maps)),
+            (self.fds != other.fds, format!("{:?} and {:?}", self.fds, other.fds)),
+        ];
+        lines.into_iter().filter(|(differs, _)| *differs).map(|(_, line)| line + "\n").collect()
+    }
+}
+
+/// Nothing has changed.
+pub fn assert_same(before: &State, after: &State) {
+    assert!(before == after, "{}", before.differences(after));
 }
 
 /// All that must not change.

@@ -1,0 +1,107 @@
+//! The runners of a visit leave a target exactly as they found it.
+
+mod common;
+
+use common::{State, Target, assert_same, state};
+use floe_parasite::{Arg, Batch, Guest, PtraceRunner, Room, Runner};
+use floe_tracee::{Tracee, Visit, seize_all};
+
+/// Asks for this and that, a hundred times.
+fn ask(runner: &mut dyn Runner, pid: i32) {
+    for _ in 0..100 {
+        let mut b = Batch::new();
+        let path = b.bytes(b"/dev/null\0");
+        let stat = b.zeroed(144);
+        let fd = b.call(libc::SYS_open, [path.into(), Arg::Val(0)]);
+        b.call(libc::SYS_fstat, [fd.into(), stat.into()]);
+        b.call(libc::SYS_close, [fd.into()]);
+        let own = b.call(libc::SYS_getpid, []);
+        let bad = b.try_call(libc::SYS_close, [Arg::Val(9999)]);
+        let r = runner.run(&b).expect("run");
+        assert_eq!(r.value(own).expect("pid"), pid as u64);
+        assert_eq!(r.errno(bad), Some(libc::EBADF));
+        assert!(r.bytes(stat).iter().any(|&b| b != 0));
+    }
+}
+
+/// Has `visitor` do something to a target, and compares.
+fn visit(target: Target, visitor: impl FnOnce(&mut Visit, i32)) {
+    let (_, tracee) = seize_all(&[target.pid]).remove(0);
+    let tracee = tracee.expect("seize");
+    let before: State = state(&tracee);
+    let mut visit = Visit::begin(&tracee, 8192, &Room::NEED).expect("visit");
+    visitor(&mut visit, target.pid);
+    visit.end().expect("end");
+    assert_same(&before, &state(&tracee));
+    Tracee::detach(tracee).expect("detach");
+    target.finishes_well();
+}
+
+fn guest(visit: &mut Visit, caught: u64) -> Option<Guest<'_>> {
+    let at = visit.more().expect("room");
+    Guest::settle(visit.leader(), at, caught).expect("settle")
+}
+
+#[test]
+fn a_sleeping_target_is_left_as_it_was() {
+    visit(Target::sleeping(), |visit, pid| {
+        let scratch = visit.scratch();
+        ask(&mut PtraceRunner::within(visit.leader(), scratch), pid);
+    });
+}
+
+#[test]
+fn a_guest_leaves_it_as_it_was() {
+    visit(Target::sleeping(), |visit, pid| ask(&mut guest(visit, 0).expect("room"), pid));
+}
+
+#[test]
+fn a_failure_ends_a_batch_of_a_guest() {
+    visit(Target::sleeping(), |visit, _| {
+        let mut b = Batch::new();
+        b.call(libc::SYS_close, [Arg::Val(9999)]);
+        b.call(libc::SYS_exit_group, [Arg::Val(1)]);
+        let failed = guest(visit, 0).expect("room").run(&b);
+        assert_eq!(failed.expect_err("a bad descriptor").errno(), Some(libc::EBADF));
+    });
+}
+
+#[test]
+fn more_calls_than_fit_run_in_pieces() {
+    visit(Target::sleeping(), |visit, pid| {
+        let mut b = Batch::new();
+        let first = b.call(libc::SYS_getpid, []);
+        let all: Vec<_> = (0..10_000).map(|_| b.call(libc::SYS_getpgid, [first.into()])).collect();
+        let r = guest(visit, 0).expect("room").run(&b).expect("run");
+        let group = r.value(all[0]).expect("group");
+        assert!(
+            group != pid as u64 && all.iter().all(|call| r.value(*call).expect("group") == group)
+        );
+    });
+}
+
+#[test]
+fn the_signals_of_others_are_not_taken_for_the_guests() {
+    visit(Target::sleeping(), |visit, pid| {
+        let mut guest = guest(visit, 0).expect("room");
+        let mut b = Batch::new();
+        let own = b.call(libc::SYS_getpid, []);
+        for _ in 0..100 {
+            for signal in [libc::SIGURG, libc::SIGWINCH, libc::SIGCHLD] {
+                // SAFETY: kill(2) touches no memory of ours.
+                unsafe { libc::kill(pid, signal) };
+            }
+            assert_eq!(guest.run(&b).expect("run").value(own).expect("pid"), pid as u64);
+        }
+    });
+}
+
+#[test]
+fn a_process_that_would_notice_gets_no_guest() {
+    visit(Target::sleeping(), |visit, _| {
+        let bit = |signal: i32| 1 << (signal - 1);
+        assert!(guest(visit, bit(libc::SIGURG)).is_some());
+        assert!(guest(visit, bit(libc::SIGWINCH)).is_some());
+        assert!(guest(visit, bit(libc::SIGURG) | bit(libc::SIGWINCH)).is_none());
+    });
+}
