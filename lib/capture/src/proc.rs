@@ -1,7 +1,13 @@
 //! What /proc says about a task, as typed values.
 
 use floe_sys::{Error, Result};
-use std::{collections::HashMap, fs, io, path::PathBuf, str::FromStr};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, Read},
+    path::PathBuf,
+    str::FromStr,
+};
 
 /// The path `/proc/PID/NAME`; threads have one too.
 pub fn path(pid: u32, name: &str) -> PathBuf {
@@ -15,7 +21,10 @@ pub(crate) fn unable(pid: u32, name: &str, cause: impl Into<io::Error>) -> Error
 
 /// The whole of `/proc/PID/NAME`.
 pub fn read(pid: u32, name: &str) -> Result<Vec<u8>> {
-    fs::read(path(pid, name)).map_err(|e| unable(pid, name, e))
+    // Files of /proc do not tell their size: without this room they would be read in pieces of 32 bytes and more.
+    let mut text = Vec::with_capacity(4096);
+    let read = File::open(path(pid, name)).and_then(|mut file| file.read_to_end(&mut text));
+    read.map_err(|e| unable(pid, name, e)).map(|_| text)
 }
 
 /// `/proc/PID/NAME` as text.

@@ -82,6 +82,7 @@ fn among(pids: &[u32], outside: &[u32], out: &mut Vec<Refusal>) {
 
 /// Looks at the threads of a process.
 pub(crate) fn threads(pid: u32, out: &mut Vec<Refusal>) {
+    let home = NAMESPACES.map(|name| (name, namespace(pid, name)));
     let others = proc::tids(pid).into_iter().filter(|&tid| tid != pid);
     for tid in others {
         let own = |kind| {
@@ -90,17 +91,17 @@ pub(crate) fn threads(pid: u32, out: &mut Vec<Refusal>) {
         let kinds = [(Shared::Files, KINDS[1].1), (Shared::Fs, KINDS[2].1)];
         let kinds =
             kinds.into_iter().filter(|(kind, _)| own(*kind)).map(|(_, what)| what.to_owned());
-        for what in kinds.chain(left(pid, tid)) {
+        for what in kinds.chain(left(&home, tid)) {
             let problem = format!("thread {tid} has one of its own");
             out.push(refusal(pid, &what, &problem, ""));
         }
     }
 }
 
-/// The namespaces in which a thread is not where its process is.
-fn left(pid: u32, tid: u32) -> impl Iterator<Item = String> {
+/// The namespaces in which a thread is not at home, where its process is.
+fn left(home: &[(&str, Option<u64>)], tid: u32) -> impl Iterator<Item = String> {
     // A namespace that has no init yet cannot be read; one that is just ending has none any more.
     let lives = move || Stat::of(tid).is_ok_and(|stat| !stat.is_dead());
-    let differs = move |name: &&str| namespace(tid, name) != namespace(pid, name) && lives();
-    NAMESPACES.into_iter().filter(differs).map(|name| format!("{name} namespace"))
+    let differs = move |(name, own): &&(&str, _)| namespace(tid, name) != *own && lives();
+    home.iter().filter(differs).map(|(name, _)| format!("{name} namespace"))
 }

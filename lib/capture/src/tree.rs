@@ -10,7 +10,7 @@ use crate::{
 };
 use floe_parasite::{Guest, PtraceRunner, Room, Runner};
 use floe_records::*;
-use floe_tracee::{Tracee, Visit};
+use floe_tracee::{RemoteCall, Scratch, Tracee, Visit};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -230,18 +230,30 @@ fn ask_all(
     caught: u64,
     timer_ids: &[u32],
 ) -> floe_sys::Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
-    let (scratch, room) = (visit.scratch(), visit.more());
-    let leader = visit.leader();
-    let guest = room.map(|at| Guest::settle(leader, at, caught)).transpose()?.flatten();
+    let (scratch, room) = (visit.scratch(), visit.more().map(Room::at));
+    room.map(|room| room.fill(held.pid as i32)).transpose()?;
     // Thousands of timers do not fit.
-    let (answers, first) = match guest.filter(|guest| guest.room() >= scratch.len) {
-        Some(mut guest) => ask::leader(&mut guest, timer_ids)?,
-        None => ask::leader(&mut PtraceRunner::within(visit.leader(), scratch), timer_ids)?,
-    };
+    let room = room.filter(|_| scratch.len <= Room::DATA);
+    let mut leader = runner(visit.leader(), scratch, room, caught);
+    let (answers, first) = ask::leader(&mut *leader, timer_ids)?;
+    drop(leader);
     let mut by_thread = vec![first];
     for tracee in &held.threads[1..] {
-        let ask = |thread: &mut _| ask::thread(&mut PtraceRunner::within(thread, scratch));
+        let ask = |thread: &mut _| ask::thread(&mut *runner(thread, scratch, room, caught));
         by_thread.push(visit.thread(tracee, ask)?);
     }
     Ok((answers, by_thread))
+}
+
+/// The fastest runner that a thread does not notice.
+fn runner<'a>(
+    thread: &'a mut RemoteCall,
+    scratch: Scratch,
+    room: Option<Room>,
+    caught: u64,
+) -> Box<dyn Runner + 'a> {
+    match room.zip(Guest::signal(thread, caught)) {
+        Some((room, signal)) => Box::new(Guest::new(thread, room, signal)),
+        None => Box::new(PtraceRunner::within(thread, scratch)),
+    }
 }

@@ -23,7 +23,7 @@ pub const ONCE: u64 = 1;
 pub const VISIT: u64 = 2;
 /// Where a visit leaves to.
 pub const HOME: usize = 32;
-/// What a visit stops by: process, thread, signal, a word each.
+/// What a visit stops by: thread and signal, a word each.
 pub const STOP: usize = 40;
 /// The saved registers, 27 words.
 pub const REGS: usize = 64;

@@ -12,9 +12,7 @@ use floe_tracee::RemoteCall;
 /// Ignored by default, and rarely handled.
 const QUIET: [i32; 2] = [libc::SIGURG, libc::SIGWINCH];
 
-/// A runner within a remote call of a visit to the leader of a process.
-///
-/// No other thread may be on its way at the same time: the way home of the leader unmaps the room.
+/// A runner within a remote call of a visit; one at a time, since they all use the same room.
 #[derive(Debug)]
 pub struct Guest<'a> {
     thread: &'a mut RemoteCall,
@@ -23,23 +21,25 @@ pub struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
-    /// Puts the payload into [`Room::NEED`] that was mapped at `at`. `None` for a thread in which it cannot be: of two
-    /// signals one must neither be blocked nor be among those `caught` by its process (SigCgt of
-    /// proc_pid_status(5)), and its extended state has to be one that XSAVE knows and the arena holds.
-    pub fn settle(thread: &'a mut RemoteCall, at: u64, caught: u64) -> Result<Option<Self>> {
+    /// The signal that a guest in this thread can stop by: neither blocked, nor among those `caught` by its process
+    /// (SigCgt of proc_pid_status(5)). `None` where there is none, and where the extended state of the thread is not
+    /// one that XSAVE knows and the arena holds.
+    pub fn signal(thread: &RemoteCall, caught: u64) -> Option<i32> {
         let noticed = caught | thread.mask();
-        let signal = QUIET.into_iter().find(|signal| noticed >> (signal - 1) & 1 == 0);
+        let signal = QUIET.into_iter().find(|signal| noticed >> (signal - 1) & 1 == 0)?;
         let fits = thread.tracee().xstate().is_ok_and(|state| state.len() <= abi::XSTATE_MAX);
-        let Some(signal) = signal.filter(|_| fits) else { return Ok(None) };
-        let room = Room { arena: at, image: at + Room::ARENA as u64 };
-        room.fill(thread.tid())?;
-        Ok(Some(Self { thread, room, signal }))
+        fits.then_some(signal)
+    }
+
+    /// `room` has been filled; `signal` is what [`Guest::signal`] gave.
+    pub fn new(thread: &'a mut RemoteCall, room: Room, signal: i32) -> Self {
+        Self { thread, room, signal }
     }
 
     /// What the payload needs to leave alone.
     fn prepare(&self, pid: i32) -> Result<()> {
         let tid = self.thread.tid() as u64;
-        let words = [self.thread.way_home(), tid, tid, self.signal as u64];
+        let words = [self.thread.way_home(), tid, self.signal as u64];
         let words: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         write_memory(pid, self.room.arena + abi::HOME as u64, &words)?;
         let regs = self.thread.saved().to_bytes();
@@ -47,7 +47,7 @@ impl<'a> Guest<'a> {
     }
 }
 
-const _: () = assert!(abi::STOP == abi::HOME + 8 && abi::STOP + 3 * 8 == abi::REGS);
+const _: () = assert!(abi::STOP == abi::HOME + 8 && abi::STOP + 2 * 8 <= abi::REGS);
 
 impl Runner for Guest<'_> {
     fn run(&mut self, batch: &Batch) -> Result<Replies> {

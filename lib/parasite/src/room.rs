@@ -28,7 +28,12 @@ impl Room {
         (Self::IMAGE, libc::PROT_READ | libc::PROT_EXEC),
     ];
     /// Bytes of data that a batch may have: leaves space for some eight hundred calls at a time.
-    pub(crate) const DATA: usize = abi::BATCH_END - abi::ENTRIES - (64 << 10);
+    pub const DATA: usize = abi::BATCH_END - abi::ENTRIES - (64 << 10);
+
+    /// [`Room::NEED`], mapped at `addr`.
+    pub fn at(addr: u64) -> Self {
+        Self { arena: addr, image: addr + Self::ARENA as u64 }
+    }
 
     /// Puts the payload into a stopped process, where it need not be writable.
     pub fn fill(self, pid: i32) -> Result<()> {

@@ -37,9 +37,10 @@ fn visitor() {
         }
         let scratch = visit.scratch();
         PtraceRunner::within(visit.leader(), scratch).run(&batch).expect("run");
-        let at = visit.more().expect("room");
-        let mut guest = Guest::settle(visit.leader(), at, 0).expect("settle").expect("no handler");
-        guest.run(&batch).expect("run");
+        let room = Room::at(visit.more().expect("room"));
+        room.fill(pid).expect("fill");
+        let signal = Guest::signal(visit.leader(), 0).expect("no handler");
+        Guest::new(visit.leader(), room, signal).run(&batch).expect("run");
         visit.end().expect("end");
         let planted = Agent::plant(&tracee).expect("plant");
         planted.lift(&mut tracee).expect("lift");

@@ -38,8 +38,10 @@ fn visit(target: Target, visitor: impl FnOnce(&mut Visit, i32)) {
 }
 
 fn guest(visit: &mut Visit, caught: u64) -> Option<Guest<'_>> {
-    let at = visit.more().expect("room");
-    Guest::settle(visit.leader(), at, caught).expect("settle")
+    let room = Room::at(visit.more().expect("room"));
+    room.fill(visit.leader().tid()).expect("fill");
+    let signal = Guest::signal(visit.leader(), caught)?;
+    Some(Guest::new(visit.leader(), room, signal))
 }
 
 #[test]

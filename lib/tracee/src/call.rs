@@ -48,7 +48,7 @@ impl RemoteCall {
         saved: &Regs,
         mask: u64,
     ) -> Result<Self> {
-        let insn = home.build(way, saved, mask, None)?;
+        let insn = home.build(way, saved, mask)?;
         let this = Self { tracee: tracee.clone(), insn, saved: *saved, mask: Some(mask) };
         // The order counts: at each moment the thread could be let go.
         this.turn_home()?;
@@ -83,7 +83,7 @@ impl RemoteCall {
     }
 
     /// Sets it behind the `syscall` of its way, out of any system call.
-    fn turn_home(&self) -> Result<()> {
+    pub(crate) fn turn_home(&self) -> Result<()> {
         let mut regs = self.saved;
         regs.set_rip(self.insn + home::BEHIND).set_orig_rax(u64::MAX);
         self.tracee.set_regs(&regs)
@@ -120,6 +120,8 @@ impl RemoteCall {
         self.tracee.set_regs(&regs)?;
         self.tracee.set_sigmask(!(1 << (signal - 1)))?;
         let ran = self.to_own_signal(signal);
+        // It waits on its way, not in the code, which others may unmap.
+        self.turn_home()?;
         self.tracee.set_sigmask(u64::MAX)?;
         ran
     }
@@ -137,11 +139,11 @@ impl RemoteCall {
         }
     }
 
-    /// Whether it comes from tgkill(2). (The sender of a signal is lost when the process may not queue more.)
+    /// Whether it comes from tkill(2). (The sender of a signal is lost when the process may not queue more.)
     fn has_sent(&self, signal: i32) -> Result<bool> {
-        let (regs, tid) = (self.tracee.regs()?, self.tracee.tid as u64);
-        let call = (regs.orig_rax(), regs.rdi(), regs.rsi(), regs.rdx());
-        Ok(call == (libc::SYS_tgkill as u64, tid, tid, signal as u64))
+        let regs = self.tracee.regs()?;
+        let call = (regs.orig_rax(), regs.rdi(), regs.rsi());
+        Ok(call == (libc::SYS_tkill as u64, self.tracee.tid as u64, signal as u64))
     }
 
     /// What else may happen to a thread while it works for us; gives the signal to let it run on with.

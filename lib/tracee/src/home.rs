@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! way:   syscall                      what the tracer asks for
-//! way+2: munmap(scratch)              what the tracer had mapped
+//! way+2: munmap(scratch)              what the tracer had mapped, or nothing
 //!        rt_sigprocmask(saved mask)
 //!        load the registers that system calls take and clobber
 //!        jump to where the thread was
@@ -63,21 +63,14 @@ impl Home {
         Err(Error::because("borrow a thread", what).pid(pid as u32))
     }
 
-    /// Builds a way for a thread that is to go on with `regs` and `mask`; gives its address. `scratch` is
-    /// unmapped on the way.
-    pub(crate) fn build(
-        &self,
-        way: usize,
-        regs: &Regs,
-        mask: u64,
-        scratch: Option<Scratch>,
-    ) -> Result<u64> {
+    /// Builds a way for a thread that is to go on with `regs` and `mask`; gives its address. Nothing is unmapped on it
+    /// yet.
+    pub(crate) fn build(&self, way: usize, regs: &Regs, mask: u64) -> Result<u64> {
         let at = self.at + (way * WAY) as u64;
         let regs = resumed(regs);
-        let (addr, len) = scratch.map_or((0, 0), |s| (s.addr, s.len as u64));
         let words: [u64; WORDS] = [
-            addr,
-            len,
+            0,
+            0,
             mask,
             regs.rax(),
             regs.rcx(),
@@ -148,12 +141,14 @@ fn is_on_a_way(tracee: &Tracee) -> Result<bool> {
         return Ok(false);
     }
     let places = crate::memory::executables(tracee.tid)?.into_iter();
-    let mut ways = places.map(|(_, end)| end - (WAYS * WAY) as u64);
-    let Some(at) = ways.find(|at| is_way(tracee.tid, *at)) else { return Ok(false) };
-    let mut words = [0; 16];
-    read_memory(tracee.tid, at + CODE as u64, &mut words)?;
-    let word = |n: usize| u64::from_le_bytes(words.as_chunks::<8>().0[n]);
-    Ok(rip.wrapping_sub(word(0)) < word(1))
+    let mut places = places.map(|(_, end)| end - (WAYS * WAY) as u64);
+    let Some(at) = places.find(|at| is_way(tracee.tid, *at)) else { return Ok(false) };
+    let mut ways = [0; WAYS * WAY];
+    read_memory(tracee.tid, at, &mut ways)?;
+    Ok(ways.as_chunks::<WAY>().0.iter().any(|way| {
+        let word = |n: usize| u64::from_le_bytes(way[CODE..].as_chunks::<8>().0[n]);
+        rip.wrapping_sub(word(0)) < word(1)
+    }))
 }
 
 fn is_way(pid: i32, at: u64) -> bool {

@@ -41,15 +41,13 @@ impl Visit {
             remote.leave();
             return Err(error);
         }
-        let mut behind = range.addr + len as u64;
-        let mut lend = |&(len, prot): &(usize, i32)| {
-            let piece = Scratch { addr: behind, len };
-            behind += len as u64;
-            map(&mut remote, piece, prot).is_ok()
-        };
-        let more =
-            (!more.is_empty() && more.iter().all(&mut lend)).then_some(range.addr + len as u64);
-        Ok(Self { home, leader: remote, range, scratch, more, away: false })
+        match map_more(&mut remote, range.addr + len as u64, more) {
+            Ok(more) => Ok(Self { home, leader: remote, range, scratch, more, away: false }),
+            Err(error) => {
+                remote.leave();
+                Err(error)
+            }
+        }
     }
 
     /// Memory of the target for the data of calls.
@@ -67,7 +65,8 @@ impl Visit {
         &mut self.leader
     }
 
-    /// Has another thread do something, and puts it back.
+    /// Has another thread do something, and puts it back. It may run code in what was lent, as the leader may: if we
+    /// die meanwhile, it is this thread that unmaps that on its way home, and not the leader, which waits elsewhere.
     pub fn thread<T>(
         &mut self,
         tracee: &Tracee,
@@ -79,7 +78,12 @@ impl Visit {
         }
         self.away = true;
         let mut remote = RemoteCall::begin_safely(tracee, &self.home, 1)?;
+        // At each moment at least one of them unmaps it, and both only when nobody is in there.
+        self.home.set_scratch(1, Some(self.range))?;
+        self.home.set_scratch(0, None)?;
         let done = work(&mut remote);
+        remote.turn_home()?;
+        self.home.set_scratch(0, Some(self.range))?;
         remote.finish()?;
         self.away = false;
         done
@@ -104,6 +108,22 @@ impl Visit {
         }
         if self.away { Ok(()) } else { self.home.clear() }
     }
+}
+
+/// Maps pieces side by side from `addr` on; gives `addr` back if the process may have them all.
+fn map_more(remote: &mut RemoteCall, addr: u64, more: &[(usize, i32)]) -> Result<Option<u64>> {
+    const DENIED: [i32; 4] = [libc::ENOMEM, libc::EAGAIN, libc::EACCES, libc::EPERM];
+    let mut at = addr;
+    for &(len, prot) in more {
+        match map(remote, Scratch { addr: at, len }, prot) {
+            Err(error) if error.errno().is_some_and(|errno| DENIED.contains(&errno)) => {
+                return Ok(None);
+            }
+            other => other?,
+        }
+        at += len as u64;
+    }
+    Ok((at > addr).then_some(addr))
 }
 
 fn map(remote: &mut RemoteCall, scratch: Scratch, prot: i32) -> Result<()> {

@@ -18,7 +18,7 @@ const SENDTO: u64 = 44;
 const CLOSE: u64 = 3;
 const SIGACTION: u64 = 13;
 const SIGPROCMASK: u64 = 14;
-const TGKILL: u64 = 234;
+const TKILL: u64 = 200;
 const SIGPENDING: u64 = 127;
 const SIGTIMEDWAIT: u64 = 128;
 const RESTART_SYSCALL: u64 = 219;
@@ -54,10 +54,9 @@ global_asm!(
     "mov eax, -1",
     "mov edx, -1",
     "xrstor64 [rbx + {xstate}]",
-    "mov eax, {tgkill}",
+    "mov eax, {tkill}",
     "mov rdi, [rbx + {stop}]",
     "mov rsi, [rbx + {stop} + 8]",
-    "mov rdx, [rbx + {stop} + 16]",
     "syscall",
     "mov rdi, rbx",
     "push qword ptr [rdi + {regs} + 8*18]",
@@ -94,7 +93,7 @@ global_asm!(
     "iretq",
     once = const ONCE,
     home = const HOME,
-    tgkill = const TGKILL,
+    tkill = const TKILL,
     stop = const STOP,
     xstate = const XSTATE,
     regs = const REGS,
