@@ -15,5 +15,21 @@ for tenth in 1 2 3 4 5 6 7 8 9; do
     expect_exit 4 bash -c 'cat changed | restore --detach'
     [[ ! -e /proc/$pid ]] || fail "a process is left behind"
 done
+# A place for pages that is another one: its checksum comes only behind the pages.
+python3 - << 'SCRIPT'
+image = open("image", "rb").read()
+at, places = 0, []
+while (at := image.find(b"daddr\x1b", at + 1)) >= 0: places.append(at + 6)
+for number, at in enumerate(places[:3] + places[-3:]):
+    # A page further on, far away, beyond all.
+    for what, byte, bit in (("near", 6, 16), ("far", 3, 1), ("beyond", 0, 128)):
+        with open(f"moved.{number}.{what}", "wb") as moved:
+            moved.write(image[:at + byte] + bytes([image[at + byte] ^ bit]) + image[at + byte + 1:])
+SCRIPT
+for moved in moved.*; do
+    expect_exit 4 restore --detach < "$moved"
+    expect_exit 4 bash -c 'cat "$0" | restore --detach' "$moved"
+done
+[[ ! -e /proc/$pid ]] || fail "a process is left behind"
 restore_detached image
 grows log || fail "stands still"

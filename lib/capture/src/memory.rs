@@ -8,4 +8,4 @@ mod pages;
 
 pub(crate) use object::object;
 pub use object::{contents, describe};
-pub use pages::{Found, Scanner, carried};
+pub use pages::{Found, Scanner};

@@ -93,6 +93,14 @@ impl Vma {
     pub fn has(&self, flag: &[u8; 2]) -> bool {
         self.flags.0.as_chunks::<2>().0.contains(flag)
     }
+
+    /// Whether pages of it are carried as its process's own ([`Pages`](crate::Pages)).
+    pub fn is_carried(&self) -> bool {
+        let private =
+            matches!(self.kind, VmaKind::Anon | VmaKind::File | VmaKind::Object | VmaKind::Content);
+        // What the kernel may drop at any time (MAP_DROPPABLE) is random state, which must not come back twice.
+        private && !self.shared && !self.has(b"dp")
+    }
 }
 
 /// The file behind a mapping, as it must be found again at restore.

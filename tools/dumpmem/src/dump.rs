@@ -1,7 +1,7 @@
 //! The stage: objects as metadata, pages and object contents as bulk.
 
 use anyhow::{Context, Result};
-use floe_capture::memory::{Found, Scanner, carried, contents, describe};
+use floe_capture::memory::{Found, Scanner, contents, describe};
 use floe_records::{
     Addr, Object, ObjectData, ObjectId, Pages, Pid, Refusal, Refusals, Vma, VmaKind, Vmas,
 };
@@ -80,7 +80,8 @@ impl Stage for DumpMem {
     fn record(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
-            let wanted = vmas.into_iter().filter(|vma| carried(vma) || vma.kind == VmaKind::Object);
+            let wanted =
+                vmas.into_iter().filter(|vma| vma.is_carried() || vma.kind == VmaKind::Object);
             self.vmas.extend(wanted.map(|vma| (pid, vma)));
         }
         Ok(())
@@ -104,7 +105,7 @@ impl Stage for DumpMem {
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
         let mut runs = Vec::new();
         let mut scanner: Option<(Pid, Scanner)> = None;
-        for (pid, vma) in self.vmas.iter().filter(|(_, vma)| carried(vma)) {
+        for (pid, vma) in self.vmas.iter().filter(|(_, vma)| vma.is_carried()) {
             if vma.kind == VmaKind::Content && vma.guards.is_empty() {
                 runs.push((*pid, readable(*pid, vma)));
                 continue;

@@ -140,7 +140,7 @@ fn build(
     for step in steps {
         if *step == Step::Fill {
             let mut progress = Progress::new("restore", total, lines.take())?;
-            read::bulk(reader, &mut bulk, &work, &open, &mut progress)?;
+            read::bulk(reader, tree, &mut bulk, &work, &open, &mut progress)?;
             progress.finish();
             open.seal()?;
         }

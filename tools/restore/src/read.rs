@@ -86,14 +86,13 @@ fn take(tree: &mut Tree, raw: &RawRecord) -> anyhow::Result<()> {
         Stage, r => tree.stages.insert(r.tool);
         TreeEnd, r => tree.end = Some(r);
     }
+    Err(unknown(raw))
+}
+
+fn unknown(raw: &RawRecord) -> anyhow::Error {
     let problem = format!("restore does not know version {} of it", raw.version);
-    let refusal = Refusal {
-        pid: None,
-        object: format!("record kind {}", raw.kind),
-        problem,
-        hint: String::new(),
-    };
-    Err(Refusals(vec![refusal]).into())
+    let object = format!("record kind {}", raw.kind);
+    Refusals(vec![Refusal { pid: None, object, problem, hint: String::new() }]).into()
 }
 
 /// Threads that put memory into place, and buffers between them and the reader.
@@ -109,6 +108,7 @@ enum Place {
 /// Memory and contents, up to End.
 pub fn bulk<R: Source>(
     reader: &mut Reader<R>,
+    tree: &Tree,
     first: &mut Option<RawRecord>,
     work: &Work<'_>,
     open: &Opened<'_>,
@@ -119,27 +119,36 @@ pub fn bulk<R: Source>(
         Place::Memory(pages) => Ok(work.pages(&pages, bytes)?),
         Place::Object(data) => Ok(open.write_object(&data, bytes)?),
     };
-    floe_crew::run(FILLERS, BUFFERS, MAX as usize, put, |crew| pass(reader, first, crew, progress))
+    floe_crew::run(FILLERS, BUFFERS, MAX as usize, put, |crew| {
+        pass(reader, tree, first, crew, progress)
+    })
 }
 
 /// Reads it all in order; every record is checked against what the workers are told.
 fn pass<R: Source>(
     reader: &mut Reader<R>,
+    tree: &Tree,
     mut raw: RawRecord,
     crew: &Crew<'_, Place>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     loop {
-        let (place, promised) = if raw.is::<Pages>() {
+        let damaged = |problem: &str| floe_stream::Error::damaged(raw.at, problem);
+        let (place, promised, known) = if raw.is::<Pages>() {
             let pages: Pages = raw.decode()?;
-            (Place::Memory(pages), pages.len)
+            (Place::Memory(pages), pages.len, tree.has_room_for(&pages))
         } else if raw.is::<ObjectData>() {
             let data: ObjectData = raw.decode()?;
-            (Place::Object(data), data.len)
+            (Place::Object(data), data.len, tree.has_object_for(&data))
         } else {
-            bail!("unknown bulk of kind {}", raw.kind);
+            // That may be damage, which only the end tells.
+            while !matches!(reader.next()?, Item::End) {}
+            return Err(unknown(&raw));
         };
-        let damaged = |problem: &str| floe_stream::Error::damaged(raw.at, problem);
+        // Its checksum comes only at the end: until then a record is no more than a stranger's word.
+        if !known {
+            return Err(damaged("bulk that belongs to nothing of the tree").into());
+        }
         let Item::Bulk(len) = reader.next()? else {
             return Err(damaged("a record without its bulk").into());
         };

@@ -1,6 +1,5 @@
 //! Page runs of one address space.
 
-use floe_records::{Vma, VmaKind};
 use floe_sys::{Error, PageQuery, PageRegion, Result, page_is, pagemap_scan};
 use std::fs::File;
 use std::ops::Range;
@@ -12,14 +11,6 @@ const PAGE: u64 = 4096;
 const GUARD: u64 = 1 << 58;
 /// Switches PAGEMAP_SCAN off, to exercise the older interface.
 const NO_SCAN: &str = "FLOE_NO_PAGEMAP_SCAN";
-
-/// May pages of this VMA have to be carried in its process's own records?
-pub fn carried(vma: &Vma) -> bool {
-    let private =
-        matches!(vma.kind, VmaKind::Anon | VmaKind::File | VmaKind::Object | VmaKind::Content);
-    // What the kernel may drop at any time (MAP_DROPPABLE) is random state, which must not come back twice.
-    private && !vma.shared && !vma.has(b"dp")
-}
 
 /// Runs of pages, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
