@@ -22,13 +22,13 @@ pub struct Guest<'a> {
 
 impl<'a> Guest<'a> {
     /// The signal that a guest in this thread can stop by: neither blocked, nor among those `caught` by its process
-    /// (SigCgt of proc_pid_status(5)). `None` where there is none, and where the extended state of the thread is not
-    /// one that XSAVE knows and the arena holds.
+    /// (SigCgt of proc_pid_status(5)). `None` where there is none, where the extended state of the thread is not one
+    /// that XSAVE knows and the arena holds, and for 32-bit code.
     pub fn signal(thread: &RemoteCall, caught: u64) -> Option<i32> {
         let noticed = caught | thread.mask();
         let signal = QUIET.into_iter().find(|signal| noticed >> (signal - 1) & 1 == 0)?;
         let fits = thread.tracee().xstate().is_ok_and(|state| state.len() <= abi::XSTATE_MAX);
-        fits.then_some(signal)
+        (fits && thread.saved().is_64bit()).then_some(signal)
     }
 
     /// `room` has been filled; `signal` is what [`Guest::signal`] gave.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Target, assert_same, state};
+use common::{Target, ask, assert_same, state};
 use floe_parasite::{Agent, Arg, Batch, Runner};
 use floe_tracee::{Tracee, seize_all};
 use std::{
@@ -38,21 +38,6 @@ fn seized(target: &Target) -> Tracee {
     seize_all(&[target.pid]).remove(0).1.expect("seize")
 }
 
-fn stat_batch(pid: i32, agent: &mut Agent) {
-    let mut b = Batch::new();
-    let path = b.bytes(b"/dev/null\0");
-    let stat = b.zeroed(144);
-    let fd = b.call(libc::SYS_open, [path.into(), Arg::Val(0)]);
-    b.call(libc::SYS_fstat, [fd.into(), stat.into()]);
-    b.call(libc::SYS_close, [fd.into()]);
-    let me = b.call(libc::SYS_getpid, []);
-    let bad = b.try_call(libc::SYS_close, [Arg::Val(9999)]);
-    let r = agent.run(&b).expect("run");
-    assert_eq!(r.value(me).expect("pid"), pid as u64);
-    assert_eq!(r.errno(bad), Some(libc::EBADF));
-    assert!(r.bytes(stat).iter().any(|&b| b != 0));
-}
-
 fn plant_and_lift(command: &str, rounds: usize) {
     let target = Target::spawn(command);
     let mut tracee = seized(&target);
@@ -60,7 +45,7 @@ fn plant_and_lift(command: &str, rounds: usize) {
     let mut planted = Agent::plant(&tracee).expect("plant");
     let begin = Instant::now();
     for _ in 0..rounds {
-        stat_batch(target.pid, planted.agent());
+        ask(planted.agent(), target.pid);
     }
     eprintln!("{rounds} batches in {:?}", begin.elapsed());
     planted.lift(&mut tracee).expect("lift");
@@ -117,7 +102,7 @@ fn descriptors_travel_both_ways() {
         b.call(libc::SYS_close, [fd.into()]);
     }
     agent.run(&b).expect("close");
-    stat_batch(target.pid, agent);
+    ask(agent, target.pid);
     planted.lift(&mut tracee).expect("lift");
     assert_same(&before, &state(&tracee));
     tracee.detach().expect("detach");
@@ -134,7 +119,7 @@ fn holder() {
     let mut planted = Agent::plant(&tracee).expect("plant");
     println!("\nplanted");
     loop {
-        stat_batch(pid, planted.agent());
+        ask(planted.agent(), pid);
     }
 }
 

@@ -2,26 +2,12 @@
 
 mod common;
 
-use common::{State, Target, assert_same, state};
+use common::{State, Target, ask, assert_same, state};
 use floe_parasite::{Arg, Batch, Guest, PtraceRunner, Room, Runner};
 use floe_tracee::{Tracee, Visit, seize_all};
 
-/// Asks for this and that, a hundred times.
-fn ask(runner: &mut dyn Runner, pid: i32) {
-    for _ in 0..100 {
-        let mut b = Batch::new();
-        let path = b.bytes(b"/dev/null\0");
-        let stat = b.zeroed(144);
-        let fd = b.call(libc::SYS_open, [path.into(), Arg::Val(0)]);
-        b.call(libc::SYS_fstat, [fd.into(), stat.into()]);
-        b.call(libc::SYS_close, [fd.into()]);
-        let own = b.call(libc::SYS_getpid, []);
-        let bad = b.try_call(libc::SYS_close, [Arg::Val(9999)]);
-        let r = runner.run(&b).expect("run");
-        assert_eq!(r.value(own).expect("pid"), pid as u64);
-        assert_eq!(r.errno(bad), Some(libc::EBADF));
-        assert!(r.bytes(stat).iter().any(|&b| b != 0));
-    }
+fn often(runner: &mut dyn Runner, pid: i32) {
+    (0..100).for_each(|_| ask(runner, pid));
 }
 
 /// Has `visitor` do something to a target, and compares.
@@ -48,13 +34,13 @@ fn guest(visit: &mut Visit, caught: u64) -> Option<Guest<'_>> {
 fn a_sleeping_target_is_left_as_it_was() {
     visit(Target::sleeping(), |visit, pid| {
         let scratch = visit.scratch();
-        ask(&mut PtraceRunner::within(visit.leader(), scratch), pid);
+        often(&mut PtraceRunner::within(visit.leader(), scratch), pid);
     });
 }
 
 #[test]
 fn a_guest_leaves_it_as_it_was() {
-    visit(Target::sleeping(), |visit, pid| ask(&mut guest(visit, 0).expect("room"), pid));
+    visit(Target::sleeping(), |visit, pid| often(&mut guest(visit, 0).expect("room"), pid));
 }
 
 #[test]

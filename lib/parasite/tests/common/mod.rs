@@ -1,6 +1,7 @@
 //! Targets to work on.
 #![allow(dead_code, missing_docs)]
 
+use floe_parasite::{Arg, Batch, Runner};
 use floe_tracee::{Regs, Tracee};
 use std::{
     io::{BufRead, BufReader},
@@ -56,6 +57,22 @@ impl Drop for Target {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Asks for this and that by one batch.
+pub fn ask(runner: &mut dyn Runner, pid: i32) {
+    let mut b = Batch::new();
+    let path = b.bytes(b"/dev/null\0");
+    let stat = b.zeroed(144);
+    let fd = b.call(libc::SYS_open, [path.into(), Arg::Val(0)]);
+    b.call(libc::SYS_fstat, [fd.into(), stat.into()]);
+    b.call(libc::SYS_close, [fd.into()]);
+    let own = b.call(libc::SYS_getpid, []);
+    let bad = b.try_call(libc::SYS_close, [Arg::Val(9999)]);
+    let r = runner.run(&b).expect("run");
+    assert_eq!(r.value(own).expect("pid"), pid as u64);
+    assert_eq!(r.errno(bad), Some(libc::EBADF));
+    assert!(r.bytes(stat).iter().any(|&b| b != 0));
 }
 
 #[derive(PartialEq)]
