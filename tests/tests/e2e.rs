@@ -113,6 +113,7 @@ resources! {
     order,
     packets,
     removed,
+    reserved,
     signalfd,
     signals,
     timerfd,
