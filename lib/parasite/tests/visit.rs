@@ -93,3 +93,38 @@ fn a_process_that_would_notice_gets_no_guest() {
         assert!(guest(visit, bit(libc::SIGURG) | bit(libc::SIGWINCH)).is_none());
     });
 }
+
+#[test]
+fn a_killed_process_is_not_waited_for() {
+    let target = Target::spawn(
+        "python3 -c 'import threading,time\nfor n in range(4): threading.Thread(target=time.sleep,args=(60,)).start()\n\
+         print(\"ready\",flush=True)'",
+    );
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", target.pid)).expect("tasks");
+    let tids: Vec<i32> = tasks
+        .map(|task| task.expect("task").file_name().to_string_lossy().parse().expect("tid"))
+        .collect();
+    assert_eq!(tids.len(), 5);
+    let seized = seize_all(&tids);
+    let leader = seized.iter().find(|(tid, _)| *tid == target.pid).expect("leader");
+    let leader = leader.1.as_ref().expect("seize");
+    let mut visit = Visit::begin(leader, 8192, &Room::NEED).expect("visit");
+    let pid = target.pid;
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        // SAFETY: kill(2) touches no memory of ours.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    });
+    let scratch = visit.scratch();
+    let mut b = Batch::new();
+    let minute = b.bytes(&[60u64, 0].map(u64::to_ne_bytes).concat());
+    b.call(libc::SYS_nanosleep, [minute.into(), 0.into()]);
+    let failed = PtraceRunner::within(visit.leader(), scratch).run(&b);
+    assert_eq!(failed.expect_err("it is dead").errno(), Some(libc::ESRCH));
+    killer.join().expect("killer");
+    drop(visit);
+    // The leader comes last.
+    for (_, tracee) in seized.iter().rev() {
+        let _ = tracee.as_ref().expect("seize").wait_stop();
+    }
+}

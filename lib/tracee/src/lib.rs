@@ -11,6 +11,7 @@ mod regs;
 mod seize;
 mod stop;
 mod tracee;
+mod undertaker;
 mod visit;
 
 pub use call::{Event, RemoteCall};

@@ -1,6 +1,6 @@
 //! A visit to a stopped process: its threads do system calls for us, and nobody is hurt if we die meanwhile.
 
-use crate::{Home, RemoteCall, Scratch, Tracee};
+use crate::{Home, RemoteCall, Scratch, Tracee, undertaker::Undertaker};
 use floe_sys::{Error, Result};
 use std::io;
 
@@ -21,6 +21,7 @@ pub struct Visit {
     more: Option<u64>,
     /// A thread may be on the second way home.
     away: bool,
+    _undertaker: Undertaker,
 }
 
 impl Visit {
@@ -31,6 +32,7 @@ impl Visit {
         let home = Home::find(pid)?;
         let whole = len + more.iter().map(|(len, _)| len).sum::<usize>();
         let range = Scratch { addr: free_range(pid, whole as u64)?, len: whole };
+        let undertaker = Undertaker::start(pid)?;
         let mut remote = RemoteCall::begin_safely(leader, &home, 0)?;
         let scratch = Scratch { len, ..range };
         // The way home unmaps the range before it is known what was mapped: it was free, so that harms nobody.
@@ -42,7 +44,15 @@ impl Visit {
             return Err(error);
         }
         match map_more(&mut remote, range.addr + len as u64, more) {
-            Ok(more) => Ok(Self { home, leader: remote, range, scratch, more, away: false }),
+            Ok(more) => Ok(Self {
+                home,
+                leader: remote,
+                range,
+                scratch,
+                more,
+                away: false,
+                _undertaker: undertaker,
+            }),
             Err(error) => {
                 remote.leave();
                 Err(error)

@@ -16,15 +16,39 @@ pub(super) fn timerfd(info: &str) -> Option<Timerfd> {
     };
     let clock = field(info, "clockid:").parse().ok()?;
     let settime_flags = octal(info, "settime flags:");
-    let left_ns = pair("it_value:")?;
+    let (ticks, interval_ns) = (decimal(info, "ticks:"), pair("it_interval:")?);
+    let mut left_ns = pair("it_value:")?;
+    if left_ns == 0 && ticks != 0 {
+        // It has expired since it was last looked at: the next time is an interval away (none for one that ticks once).
+        left_ns = interval_ns;
+    }
     let absolute = settime_flags & libc::TFD_TIMER_ABSTIME as u32 != 0;
     let date = absolute && WALL_CLOCKS.contains(&clock) && left_ns != 0;
     Some(Timerfd {
         clock,
         settime_flags,
-        ticks: decimal(info, "ticks:"),
+        ticks,
         left_ns,
         date_ns: date.then_some(now + left_ns),
-        interval_ns: pair("it_interval:")?,
+        interval_ns,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_just_expired_ticks_on() {
+        let info = |left: &str, interval: &str| {
+            let text = format!(
+                "clockid: 1\nticks: 3\nsettime flags: 00\nit_value: ({left})\nit_interval: ({interval})\n"
+            );
+            let timer = timerfd(&text).unwrap();
+            (timer.ticks, timer.left_ns, timer.interval_ns)
+        };
+        assert_eq!(info("0, 500", "0, 20000000"), (3, 500, 20_000_000));
+        assert_eq!(info("0, 0", "0, 20000000"), (3, 20_000_000, 20_000_000));
+        assert_eq!(info("0, 0", "0, 0"), (3, 0, 0));
+    }
 }
