@@ -35,14 +35,8 @@ pub fn process(pid: Pid) -> Process {
         start_time: 5,
         state: State::Alive,
         exit_signal: 17,
-        personality: 0,
-        dumpable: 1,
-        child_subreaper: false,
-        thp_disabled: false,
-        oom_score_adj: 0,
         tty_nr: 0,
         tty_pgrp: -1,
-        namespaces: Vec::new(),
     }
 }
 
@@ -71,7 +65,7 @@ pub fn mapping(start: u64, end: u64, path: &[u8]) -> Vma {
 pub fn stream<W: std::io::Write>(
     out: W,
     processes: &[(Pid, Vec<Vma>)],
-    behind: &[OpenFile],
+    behind: &[AnyRecord],
 ) -> floe_stream::Result<W> {
     let mut out = Writer::new(out);
     out.record(&begin())?;
@@ -82,8 +76,8 @@ pub fn stream<W: std::io::Write>(
         }
     }
     out.record(&TreeEnd { processes: processes.len() as u32, threads: 0 })?;
-    for open in behind {
-        out.record(open)?;
+    for record in behind {
+        out.any(record)?;
     }
     out.end()
 }

@@ -98,7 +98,7 @@ fn references_of_recordings_come_out_as_the_process_sees_them() {
             let want = &seen[&(vma.start.0, vma.end.0)];
             match &vma.file {
                 Some(file) => assert_eq!(&file.path.0, want, "{}", dir.display()),
-                None => assert_eq!(vma.kind, VmaKind::Content, "{}", dir.display()),
+                None => assert_eq!(vma.kind, VmaKind::Detached, "{}", dir.display()),
             }
         }
         assert_eq!(unions.len(), 1, "{}: the stack in use", dir.display());
@@ -117,7 +117,7 @@ fn what_was_hidden_after_it_was_mapped_travels() {
         .map(|((start, end), path)| made::mapping(*start, *end, path))
         .collect();
     let (vmas, _) = vmas_of(&filter(&hidden[0], &[(made::NOBODY, seen)]).1);
-    let travels: Vec<_> = vmas.iter().filter(|vma| vma.kind == VmaKind::Content).collect();
+    let travels: Vec<_> = vmas.iter().filter(|vma| vma.kind == VmaKind::Detached).collect();
     assert_eq!(travels.len(), 1);
     assert_eq!(travels[0].name, Some("/etc/conf".into()));
 }
@@ -324,15 +324,9 @@ fn what_was_renamed_after_it_was_mapped_travels() {
 fn what_has_no_name_and_is_not_carried_is_refused() {
     let made = Made::new("/mnt/u", "/mnt/u", &["/l/top=rw"]);
     let orphan = FileRef { outside: true, ..made::file(b"/l/top/.wh..wh.orph/12") };
-    let open = OpenFile {
-        id: FileId(0),
-        pid: made::NOBODY,
-        flags: 0,
-        pos: 0,
-        owner: None,
-        what: FileKind::Regular(orphan, 5),
-    };
-    let input = made::stream(Vec::new(), &[(made::NOBODY, Vec::new())], &[open]).expect("a stream");
+    let open = Regular { file: FileId(0), pid: made::NOBODY, name: orphan, size: 5 };
+    let behind = [open.any()];
+    let input = made::stream(Vec::new(), &[(made::NOBODY, Vec::new())], &behind).expect("a stream");
     let [proc, sysfs] = ["", "sysfs"].map(|name| made.0.path().join(name).display().to_string());
     let output = run("aufsfix", &["--proc", &proc, "--sysfs", &sysfs], &input);
     let said = String::from_utf8_lossy(&output.stderr);

@@ -22,8 +22,9 @@ fn sample() -> Vec<u8> {
     };
     out.record(&Vmas { pid: Pid(4_194_303), vmas: vec![vma] }).expect("write");
     out.record(&TreeEnd { processes: 0, threads: 0 }).expect("write");
-    let pipe = ObjectId { dev: 12, ino: 77 };
-    out.record(&PipeData { pipe, capacity: 4096, len: 5, packets: Vec::new() }).expect("write");
+    let id = ObjectId { dev: 12, ino: 77 };
+    let (packets, bytes) = (Vec::new(), Vec::new());
+    out.record(&PipeData { id, capacity: 4096, len: 5, packets, bytes }).expect("write");
     out.bulk(b"bytes").expect("write");
     out.record(&Pages { pid: Pid(4_194_303), addr: Addr(0x1000), len: 64 }).expect("write");
     out.bulk(&[5; 64]).expect("write");
@@ -107,8 +108,9 @@ fn a_byte_behind_a_full_buffer_is_told() {
         let mut out = Writer::new(Vec::new());
         out.record(&made::begin()).expect("write");
         out.record(&TreeEnd { processes: 0, threads: 0 }).expect("write");
-        let (pipe, len) = (ObjectId { dev: 1, ino: 3 }, bulk as u32);
-        out.record(&PipeData { pipe, capacity: 1 << 20, len, packets: Vec::new() }).expect("write");
+        let (id, len) = (ObjectId { dev: 1, ino: 3 }, bulk as u32);
+        let (packets, bytes) = (Vec::new(), Vec::new());
+        out.record(&PipeData { id, capacity: 1 << 20, len, packets, bytes }).expect("write");
         out.bulk(&vec![1; bulk]).expect("write");
         out.end().expect("write")
     };

@@ -22,11 +22,6 @@ impl Error {
     }
 }
 
-/// The refusal of something that no single process has.
-pub(crate) fn refusal_of(object: String, problem: &str) -> Error {
-    Error::refuse(Refusal { pid: None, object, problem: problem.to_owned(), hint: String::new() })
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,26 +1,49 @@
 //! Live processes to records: the library behind `freeze`, `dumpfs` and `dumpmem`. It never writes a stream.
+//!
+//! [`look`] finds what cannot be captured, [`tree`] stops a tree and takes what `freeze` writes of it, [`files`] takes what
+//! descriptors lead to, [`memory`] the pages. What is taken of each resource stands in a file of its own in the directory of its
+//! scope, under the name that the list of `lib/records` gives it; `resource.rs` has the traits that those files implement.
 #![forbid(unsafe_code)]
 
-mod ask;
-mod chase;
-mod creds;
+mod descriptor_of;
 mod error;
-mod family;
+mod fdinfo;
 pub mod files;
-mod fs;
-mod limits;
+mod inet;
+mod layout;
+pub mod look;
+mod mapped;
 pub mod memory;
-mod mm;
-pub mod preflight;
-mod preflight_fds;
+mod path;
 pub mod proc;
-mod process;
-mod sched;
-mod sharing;
-mod signals;
-mod thread;
-mod timers;
+mod question;
+mod resource;
+mod rule;
+mod seize;
+mod socket;
+mod subject;
 pub mod tree;
-pub mod vmas;
 
 pub use error::{Error, Result};
+pub use mapped::mapped_files;
+
+macro_rules! modules {
+    (
+        frame $frame:tt
+        namespace { $($n:ident: $N:ident $nk:literal $nv:literal $np:tt;)* }
+        process { $($p:ident: $P:ident $pk:literal $pv:literal $pp:tt;)* }
+        thread { $($t:ident: $T:ident $tk:literal $tv:literal $tp:tt;)* }
+        file { $($f:ident: $F:ident $fk:literal $fv:literal $fp:tt;)* }
+        descriptor { $($d:ident: $D:ident $dk:literal $dv:literal $dp:tt;)* }
+        object { $($o:ident: $O:ident $ok:literal $ov:literal $op:tt;)* }
+        bulk $bulk:tt
+    ) => {
+        mod namespace { $(mod $n;)* }
+        mod process { $(pub(crate) mod $p;)* }
+        mod thread { $(mod $t;)* }
+        mod file { $(pub(crate) mod $f;)* }
+        mod descriptor { $(pub(crate) mod $d;)* }
+        mod object { $(mod $o;)* }
+    };
+}
+floe_records::resources!(modules);

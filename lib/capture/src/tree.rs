@@ -1,25 +1,18 @@
 //! A whole process tree that stands still, and its records.
 
 use crate::{
-    Error, Result, ask, chase, creds,
-    files::SocketRules,
-    fs, limits, mm,
-    preflight::{self, refusal},
-    proc::{self, Stat, Status},
-    process, sched, sharing, signals, thread, timers, vmas,
+    Result, look,
+    proc::{self, Stat},
+    process::ids::ids,
+    question, resource, seize,
+    subject::Process,
 };
-use floe_parasite::{Guest, PtraceRunner, Room, Runner};
-use floe_records::*;
-use floe_tracee::{RemoteCall, Scratch, Tracee, Visit};
+use floe_records::{AnyRecord, Finding, Options, Pid, Record, Refusals, State, Tree as Records};
+use floe_tracee::Tracee;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-
-/// Scratch memory for the answers; a page for the common ones and 64 bytes for each timer.
-const SCRATCH: usize = 16 << 10;
-/// VMAs to a record.
-const VMAS: usize = 1024;
 
 /// A process that is held.
 #[derive(Debug)]
@@ -36,32 +29,10 @@ pub struct Held {
 #[derive(Debug)]
 pub struct Tree(Vec<Held>);
 
-/// All records of one process, to be written in this order.
-#[derive(Debug)]
-pub struct ProcessRecords {
-    /// Ids and relations.
-    pub process: Process,
-    /// What only a living process has.
-    pub living: Option<Living>,
-}
-
-/// Records of a process that is no zombie.
-#[derive(Debug)]
-#[allow(missing_docs)]
-pub struct Living {
-    pub mm: Mm,
-    pub vmas: Vec<Vmas>,
-    pub fs: Fs,
-    pub limits: Limits,
-    pub signals: ProcessSignals,
-    pub timers: Timers,
-    pub threads: Vec<(Thread, ThreadSignals, Creds, Sched)>,
-}
-
 impl Tree {
     /// Stops every thread of every process below and including `root`.
     pub fn seize(root: u32) -> Result<Self> {
-        let (pids, seized) = chase::stop(root)?;
+        let (pids, seized) = seize::stop(root)?;
         Self::arrange(root, &pids, seized)
     }
 
@@ -74,7 +45,8 @@ impl Tree {
                 proc::tids(pid).iter().filter_map(|tid| seized.remove(tid)).collect();
             threads.sort_by_key(|t| t.tid() as u32 != pid);
             if stat.is_dead() && (pid == root || !threads.is_empty()) {
-                refusals.push(refusal(pid, "the process", "it, or its main thread, has ended", ""));
+                let problem = "it, or its main thread, has ended";
+                refusals.push(Finding::of(Pid(pid), "the process", "process.leader", problem));
             }
             let zombie = stat.is_dead().then(|| stat.field(52) as u32);
             all.push(Held { pid, threads, zombie });
@@ -106,22 +78,38 @@ impl Tree {
         Ok(xstate.get(464..472).and_then(|b| b.try_into().ok()).map_or(3, u64::from_ne_bytes))
     }
 
-    /// All records. The processes are asked, and put back exactly as they were.
-    pub fn capture(&mut self, rules: SocketRules) -> Result<Vec<ProcessRecords>> {
-        let mut refusals = Vec::new();
-        let pids: Vec<u32> = self.0.iter().map(|held| held.pid).collect();
-        sharing::held(&pids, &mut refusals);
+    /// All records, after a last look. The processes are asked, and put back exactly as they were.
+    pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
+        let living = self.0.iter().filter(|held| held.zombie.is_none());
+        let processes: Vec<Process<'_>> =
+            living.map(|held| Process::read(held.pid, &held.threads)).collect::<Result<_>>()?;
+        let mut found = look::held(&self.0, &processes, options)?;
+        found.refusals()?;
         let mut all = Vec::new();
+        let mut processes = processes.iter();
         for held in &self.0 {
             match held.zombie {
                 Some(status) => {
-                    let process = process::process(held.pid, State::Zombie(status), None)?;
-                    all.push(ProcessRecords { process, living: None });
+                    let stat = Stat::of(held.pid)?;
+                    all.push(ids(held.pid, &stat, State::Zombie(status)).any());
                 }
-                None => all.push(living(held, rules, &mut refusals)?),
+                None => {
+                    if let Some(process) = processes.next() {
+                        question::ask(process, &mut all)?;
+                    }
+                }
             }
         }
-        if refusals.is_empty() { Ok(all) } else { Err(Refusals(refusals).into()) }
+        let mut tree = Records::default();
+        for members in all.iter().filter(|record| matches!(record, AnyRecord::Namespaces(_))) {
+            // A process has one record of them.
+            let _ = tree.insert(members.clone());
+        }
+        all.extend(resource::namespaces(&tree)?);
+        if !found.lost.is_empty() {
+            all.push(floe_records::Losses { tool: "freeze".into(), lost: found.lost }.any());
+        }
+        Ok(all)
     }
 
     /// Sends a signal to every process.
@@ -165,95 +153,5 @@ impl Tree {
 pub(crate) fn release(tracees: impl IntoIterator<Item = Tracee>) {
     for tracee in tracees {
         let _ = tracee.detach();
-    }
-}
-
-fn living(held: &Held, rules: SocketRules, refusals: &mut Vec<Refusal>) -> Result<ProcessRecords> {
-    let pid = held.pid;
-    // Read before anything is borrowed from the process, so that only its own shows.
-    let layout = vmas::layout(pid)?;
-    refusals.extend(layout.refusals);
-    preflight::again(pid, rules, refusals)?;
-    let definitions = timers::definitions(pid)?;
-    let Some(leader) = held.threads.first() else {
-        return Err(Error::refuse(refusal(pid, "the process", "it has no threads", "")));
-    };
-    let ids: Vec<u32> = definitions.iter().map(|t| t.id).collect();
-    let (answers, by_thread) = questions(held, leader, &ids)?;
-    let state = leader.stopped_by().map_or(State::Alive, |s| State::Stopped(s as u32));
-    let mut threads = Vec::with_capacity(held.threads.len());
-    for (tracee, answers) in held.threads.iter().zip(&by_thread) {
-        let tid = tracee.tid() as u32;
-        threads.push((
-            thread::thread(pid, tracee, answers)?,
-            signals::thread(pid, tracee, answers)?,
-            creds::creds(pid, tid, answers)?,
-            sched::sched(pid, tid)?,
-        ));
-    }
-    let living = Living {
-        mm: mm::mm(pid, answers.brk, &layout.vmas)?,
-        fs: fs::fs_record(pid)?,
-        limits: limits::limits(pid)?,
-        signals: signals::process(pid, leader, &answers)?,
-        timers: timers::timers(pid, definitions, &answers),
-        threads,
-        vmas: pieces(pid, layout.vmas),
-    };
-    Ok(ProcessRecords {
-        process: process::process(pid, state, Some(&answers))?,
-        living: Some(living),
-    })
-}
-
-fn pieces(pid: u32, vmas: Vec<Vma>) -> Vec<Vmas> {
-    vmas.chunks(VMAS).map(|some| Vmas { pid: Pid(pid), vmas: some.to_vec() }).collect()
-}
-
-/// Asks a process and its threads; what was borrowed is given back also when a question failed.
-fn questions(
-    held: &Held,
-    leader: &Tracee,
-    timer_ids: &[u32],
-) -> Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
-    let caught = Status::of(held.pid)?.hex("SigCgt");
-    let scratch = (SCRATCH + 64 * timer_ids.len()).next_multiple_of(4096);
-    let mut visit = Visit::begin(leader, scratch, &Room::NEED)?;
-    let asked = ask_all(held, &mut visit, caught, timer_ids);
-    visit.end()?;
-    Ok(asked?)
-}
-
-fn ask_all(
-    held: &Held,
-    visit: &mut Visit,
-    caught: u64,
-    timer_ids: &[u32],
-) -> floe_sys::Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
-    let (scratch, room) = (visit.scratch(), visit.more().map(Room::at));
-    room.map(|room| room.fill(held.pid as i32)).transpose()?;
-    // Thousands of timers do not fit.
-    let room = room.filter(|_| scratch.len <= Room::DATA);
-    let mut leader = runner(visit.leader(), scratch, room, caught);
-    let (answers, first) = ask::leader(&mut *leader, timer_ids)?;
-    drop(leader);
-    let mut by_thread = vec![first];
-    for tracee in &held.threads[1..] {
-        let ask = |thread: &mut _| ask::thread(&mut *runner(thread, scratch, room, caught));
-        by_thread.push(visit.thread(tracee, ask)?);
-    }
-    Ok((answers, by_thread))
-}
-
-/// The fastest runner that a thread does not notice.
-fn runner<'a>(
-    thread: &'a mut RemoteCall,
-    scratch: Scratch,
-    room: Option<Room>,
-    caught: u64,
-) -> Box<dyn Runner + 'a> {
-    match room.zip(Guest::signal(thread, caught)) {
-        Some((room, signal)) => Box::new(Guest::new(thread, room, signal)),
-        None => Box::new(PtraceRunner::within(thread, scratch)),
     }
 }

@@ -5,14 +5,13 @@
 
 mod error;
 mod layout;
-mod names;
 mod open;
 mod pack;
 mod temp;
 mod view;
 
 pub use error::{Error, Result};
-pub use names::name;
+pub use floe_records::kind_name as name;
 pub use open::{Image, Run, open, verify};
 pub use pack::{Meta, Ready, pack, pack_file, unpack};
 pub use view::{Seen, json, walk};

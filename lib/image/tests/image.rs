@@ -12,7 +12,14 @@ fn stream(late: bool) -> Vec<u8> {
 
 fn pipe(out: &mut Writer<Vec<u8>>) {
     let pipe = ObjectId { dev: 1, ino: 3 };
-    out.record(&PipeData { pipe, capacity: 4096, len: 5, packets: Vec::new() }).unwrap();
+    out.record(&PipeData {
+        id: pipe,
+        capacity: 4096,
+        len: 5,
+        packets: Vec::new(),
+        bytes: Vec::new(),
+    })
+    .unwrap();
     out.bulk(b"hello").unwrap();
 }
 

@@ -1,11 +1,18 @@
 //! Records to steps: pure code that needs no root, no clock and no kernel.
+//!
+//! [`plan`] checks the metadata of a stream, which is input from a stranger, and gives the whole order of a restore as a list
+//! of [`Step`]s. When a resource is applied is said by the phases in its line of the list in `lib/records`; [`Phase`] says in
+//! which order they come.
 #![forbid(unsafe_code)]
 
+mod check;
+mod family;
+mod hole;
+mod phase;
+mod room;
 mod steps;
-mod tree;
 
-pub use steps::{Step, plan};
-pub use tree::Tree;
-
-/// Bytes of the hole that restore borrows in every process: code, arena, parking for the vdso.
-pub const HOLE: u64 = 0x80000;
+pub use hole::HOLE;
+pub use phase::Phase;
+pub use room::{has_object_for, has_room_for};
+pub use steps::{Plan, Step, Subject, plan};

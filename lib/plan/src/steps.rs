@@ -1,12 +1,24 @@
-//! The order of the work.
+//! The order of the work, all of it.
 
-use crate::{HOLE, Tree};
+use crate::{Phase, check::check, family, hole, phase};
 use floe_records::*;
 use std::fmt;
 
 /// One step of a restore.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Find the directories that paths of the tree start from.
+    Places,
+    /// Make all objects of a kind.
+    Make(Kind),
+    /// Make all files of a kind whose making depends on each other.
+    Prepare(Kind),
+    /// Open the executable of a process.
+    Program(Pid),
+    /// Open what a process maps.
+    Mapped(Pid),
+    /// Make or open what a description is.
+    Open(FileId, Kind),
     /// A stub with this pid; the root has no parent in the tree.
     Create(Pid, Option<Pid>),
     /// setsid(2).
@@ -17,131 +29,143 @@ pub enum Step {
     Group(Pid, Pid),
     /// That leader is not needed any more.
     Dismiss(Pid, Pid),
-    /// Map the address space.
-    Map(Pid),
     /// Put the descriptors on their numbers.
-    Descriptors(Pid),
+    Table(Pid),
     /// Start a thread.
     Thread(Pid, Tid),
-    /// Limits, signals, directories and the like.
-    Settings(Pid),
-    /// Read pages into place.
+    /// Apply a resource.
+    Apply(Phase, Subject, Kind),
+    /// Read pages and contents into place.
     Fill,
-    /// Final protections, credentials, timers, registers.
-    Finish(Pid),
+    /// Put seals on files without a name.
+    Seal,
+    /// Registers back, and the stub gone.
+    Leave(Pid),
     /// Let all run.
     Release,
+}
+
+/// What a resource is applied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A process.
+    Process(Pid),
+    /// A thread of a process.
+    Thread(Pid, Tid),
+    /// A descriptor of a process, and the description behind it.
+    File(Pid, FdNum, FileId),
+}
+
+impl Subject {
+    /// The thread that does the work: the leader, where a process is meant.
+    pub fn tid(self) -> Tid {
+        match self {
+            Subject::Process(pid) | Subject::File(pid, ..) => Tid(pid.0),
+            Subject::Thread(_, tid) => tid,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(pid) => write!(f, "{pid}"),
+            Self::Thread(pid, tid) => write!(f, "thread {tid} of {pid}"),
+            Self::File(pid, fd, _) => write!(f, "fd {fd} of {pid}"),
+        }
+    }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Places => write!(f, "find the directories of all processes"),
+            Self::Make(kind) => write!(f, "make every {}", kind.name()),
+            Self::Prepare(kind) => {
+                write!(f, "make every {} in the order of their relations", kind.name())
+            }
+            Self::Program(pid) => write!(f, "open the executable of {pid}"),
+            Self::Mapped(pid) => write!(f, "open what {pid} maps"),
+            Self::Open(id, kind) => write!(f, "open file {id}: {}", kind.name()),
             Self::Create(pid, None) => write!(f, "create {pid} as root"),
             Self::Create(pid, Some(parent)) => write!(f, "create {pid} in {parent}"),
             Self::Session(pid) => write!(f, "new session for {pid}"),
             Self::Leader(group, by) => write!(f, "leader of process group {group}, by {by}"),
             Self::Dismiss(group, by) => write!(f, "end the leader of {group}, by {by}"),
             Self::Group(pid, group) => write!(f, "put {pid} into process group {group}"),
-            Self::Map(pid) => write!(f, "map the address space of {pid}"),
-            Self::Descriptors(pid) => write!(f, "descriptors of {pid}"),
+            Self::Table(pid) => write!(f, "put the descriptors of {pid} on their numbers"),
             Self::Thread(pid, tid) => write!(f, "start thread {tid} of {pid}"),
-            Self::Settings(pid) => write!(f, "settings of {pid}"),
+            Self::Apply(phase, subject, kind) => write!(f, "{subject}: {phase}: {}", kind.name()),
             Self::Fill => write!(f, "fill memory"),
-            Self::Finish(pid) => write!(f, "finish {pid}"),
+            Self::Seal => write!(f, "seal nameless files"),
+            Self::Leave(pid) => write!(f, "registers of {pid}"),
             Self::Release => write!(f, "release all"),
         }
     }
 }
 
-/// The steps, and the address of a hole that is free in every process and in `taken` ranges.
-pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<(Vec<Step>, u64), Refusals> {
-    let no = tree.check();
+/// A restore that can be tried.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The whole order.
+    pub steps: Vec<Step>,
+    /// Address of a hole that is free in every process and in the ranges that were given.
+    pub hole: u64,
+}
+
+/// Plans a restore; `taken` are ranges of addresses that the hole must not be in.
+pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<Plan, Refusals> {
+    let no = check(tree);
     if !no.0.is_empty() {
         return Err(no);
     }
     let mut no = Vec::new();
-    let mut steps = Vec::new();
-    let alive: Vec<_> =
-        tree.processes.iter().filter(|p| !matches!(p.state, State::Zombie(_))).collect();
-    if let Some(root) = tree.root() {
-        create(tree, root, None, &mut steps, &mut no);
+    let mut on_files = phase::on_files(tree);
+    let mut steps = open(tree, &mut on_files);
+    family::create(tree, &mut steps, &mut no);
+    family::groups(tree, &mut steps);
+    for p in tree.living() {
+        build(tree, p.pid, &mut on_files, &mut steps);
     }
-    let leaders = tree.lost_leaders();
-    steps.extend(leaders.iter().map(|(group, by)| Step::Leader(*group, *by)));
-    for own in [true, false] {
-        for p in tree.processes.iter().filter(|p| (p.pgid == p.pid) == own && p.sid != p.pid) {
-            let lost = leaders.iter().any(|(group, _)| *group == p.pgid);
-            if own || lost || tree.processes.iter().any(|q| q.pid == p.pgid) {
-                steps.push(Step::Group(p.pid, p.pgid));
-            }
+    steps.extend([Step::Fill, Step::Seal]);
+    for p in tree.living() {
+        for phase in Phase::FINISH {
+            phase::steps_of(tree, p.pid, phase, &mut on_files, &mut steps);
         }
     }
-    steps.extend(leaders.iter().map(|(group, by)| Step::Dismiss(*group, *by)));
-    for p in &alive {
-        steps.extend([Step::Map(p.pid), Step::Descriptors(p.pid)]);
-        let threads = tree.threads.iter().filter(|t| t.pid == p.pid && t.tid.0 != p.pid.0);
-        steps.extend(threads.map(|t| Step::Thread(t.pid, t.tid)));
-        steps.push(Step::Settings(p.pid));
-    }
-    steps.push(Step::Fill);
-    steps.extend(alive.iter().map(|p| Step::Finish(p.pid)));
+    steps.extend(tree.living().map(|p| Step::Leave(p.pid)));
     steps.push(Step::Release);
-    if no.is_empty() { Ok((steps, hole(tree, taken))) } else { Err(Refusals(no)) }
+    let Some(hole) = hole::find(tree, taken) else {
+        let problem = "no range of addresses is free in all of them";
+        no.push(Finding::about("the processes", "plan.hole", problem));
+        return Err(Refusals(no));
+    };
+    if no.is_empty() { Ok(Plan { steps, hole }) } else { Err(Refusals(no)) }
 }
 
-/// A process and those below it. Who is to be in the session that its parent was born in comes before the parent makes
-/// one of its own.
-fn create(
-    tree: &Tree,
-    p: &Process,
-    parent: Option<&Process>,
-    steps: &mut Vec<Step>,
-    no: &mut Vec<Refusal>,
-) {
-    steps.push(Step::Create(p.pid, parent.map(|parent| parent.pid)));
-    let born = birth(tree, p).unwrap_or(parent.map_or(p.sid, |parent| parent.sid));
-    let (late, early): (Vec<&Process>, Vec<&Process>) =
-        tree.children(p.pid).partition(|child| birth(tree, child).is_none_or(|sid| sid == p.sid));
-    for child in early {
-        if birth(tree, child) != Some(born) {
-            let object = format!("session {}", child.sid);
-            no.push(refuse(child.pid, object, "is none that its parent has been in"));
+/// What restore itself opens and makes before the first process.
+fn open(tree: &Tree, on_files: &mut phase::OnFiles) -> Vec<Step> {
+    let mut steps = vec![Step::Places];
+    phase::prepare(tree, &mut steps);
+    for p in tree.living() {
+        steps.extend([Step::Program(p.pid), Step::Mapped(p.pid)]);
+    }
+    let kind = |open: &OpenFile| Kind::of(open.kind).map(|kind| Step::Open(open.id, kind));
+    steps.extend(tree.all::<OpenFile>().iter().filter_map(kind));
+    for p in tree.living() {
+        phase::steps_of(tree, p.pid, Phase::Opened, on_files, &mut steps);
+    }
+    steps
+}
+
+/// A process up to its memory.
+fn build(tree: &Tree, pid: Pid, on_files: &mut phase::OnFiles, steps: &mut Vec<Step>) {
+    for phase in Phase::BUILD {
+        if phase == Phase::Settings {
+            steps.push(Step::Table(pid));
+            let others = tree.threads(pid).filter(|t| t.tid.0 != pid.0);
+            steps.extend(others.map(|t| Step::Thread(pid, t.tid)));
         }
-        create(tree, child, Some(p), steps, no);
+        phase::steps_of(tree, pid, phase, on_files, steps);
     }
-    if p.sid == p.pid {
-        steps.push(Step::Session(p.pid));
-    }
-    for child in late {
-        create(tree, child, Some(p), steps, no);
-    }
-}
-
-/// The session that a process must be born in; `None` for any: it makes its own, and nobody below it needs another.
-fn birth(tree: &Tree, p: &Process) -> Option<Pid> {
-    if p.sid != p.pid {
-        return Some(p.sid);
-    }
-    tree.children(p.pid).find_map(|child| birth(tree, child).filter(|sid| *sid != p.pid))
-}
-
-fn refuse(pid: Pid, object: String, problem: &str) -> Refusal {
-    Refusal { pid: Some(pid), object, problem: problem.into(), hint: String::new() }
-}
-
-fn hole(tree: &Tree, taken: &[(u64, u64)]) -> u64 {
-    let mut at = 0x1000_0000;
-    let ranges: Vec<_> = tree
-        .vmas
-        .values()
-        .flatten()
-        .map(|v| (v.start.0, v.end.0))
-        .chain(taken.iter().copied())
-        .collect();
-    while let Some(hit) =
-        ranges.iter().find(|r| r.0 < at + HOLE + 0x10_0000 && at < r.1 + 0x10_0000)
-    {
-        at = (hit.1 + 0x20_0000) & !0xffff;
-    }
-    at
 }

@@ -1,20 +1,48 @@
 //! Steps to processes.
+//!
+//! [`OpenFiles`] carries out the steps before the first process is made, [`Stubs`] are the processes until they are let go, and
+//! [`Restore`] carries out all other steps. What is done for each resource stands in a file of its own in the directory of its
+//! scope, under the name that the list of `lib/records` gives it; `resource.rs` has the traits that those files implement.
 #![forbid(unsafe_code)]
 
-mod files;
-mod limits;
+mod factory;
+mod inet;
 mod maps;
+mod named;
 mod open;
-mod settings;
-mod stub;
-mod threads;
-mod timers;
+mod release;
+mod resource;
+mod restore;
+mod script;
+mod socket;
+mod stand;
+mod stubs;
 mod unions;
-mod vmas;
 
-pub use files::Modes;
-pub use limits::{allow_many_files, too_high};
+pub use descriptor::terminal::Modes;
 pub use maps::{own_ranges, own_vdso_hash};
-pub use open::{Opened, Wishes};
-pub use stub::Work;
+pub use open::{OpenFiles, Wishes};
+pub use process::limits::{allow_many_files, too_high};
+pub use restore::Restore;
 pub use unions::{Rebuilt, unions};
+
+macro_rules! modules {
+    (
+        frame $frame:tt
+        namespace { $($n:ident: $N:ident $nk:literal $nv:literal $np:tt;)* }
+        process { $($p:ident: $P:ident $pk:literal $pv:literal $pp:tt;)* }
+        thread { $($t:ident: $T:ident $tk:literal $tv:literal $tp:tt;)* }
+        file { $($f:ident: $F:ident $fk:literal $fv:literal $fp:tt;)* }
+        descriptor { $($d:ident: $D:ident $dk:literal $dv:literal $dp:tt;)* }
+        object { $($o:ident: $O:ident $ok:literal $ov:literal $op:tt;)* }
+        bulk $bulk:tt
+    ) => {
+        mod namespace { $(mod $n;)* }
+        mod process { $(pub(crate) mod $p;)* }
+        mod thread { $(mod $t;)* }
+        mod file { $(pub(crate) mod $f;)* }
+        mod descriptor { $(pub(crate) mod $d;)* }
+        mod object { $(pub(crate) mod $o;)* }
+    };
+}
+floe_records::resources!(modules);

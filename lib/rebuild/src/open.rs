@@ -1,7 +1,14 @@
 //! Everything that is open for the tree before the first process is made.
 
-use crate::files::{Maker, Modes, Places, reopen};
-use floe_plan::Tree;
+use crate::{
+    descriptor::terminal::Modes,
+    factory::{Factory, reopen},
+    file::external,
+    resource,
+    restore::is_of_restore,
+    stand::Stands,
+};
+use floe_plan::Step;
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -22,12 +29,15 @@ pub struct Wishes {
     pub inherit: Vec<u32>,
     /// Paths of the tree are looked up below it.
     pub root: PathBuf,
+    /// What takes the place of other outside files.
+    pub outside: Outside,
 }
 
-/// Everything that is open for the tree; all numbers are at least [`Opened::base`].
-pub struct Opened<'a> {
+/// Everything that is open for the tree; all numbers are at least [`OpenFiles::base`].
+pub struct OpenFiles<'a> {
     base: u32,
-    make: Maker<'a>,
+    tree: &'a Tree,
+    make: Factory<'a>,
     files: BTreeMap<FileId, OwnedFd>,
     /// Outside files under the numbers that restore knows.
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
@@ -39,28 +49,21 @@ pub struct Opened<'a> {
     writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
 }
 
-impl<'a> Opened<'a> {
-    /// Opens all; every refusal at once.
-    pub fn new(tree: &'a Tree, wishes: &'a Wishes) -> Result<Self, Refusals> {
+impl<'a> OpenFiles<'a> {
+    /// Carries out those of the steps that come before the first process; every refusal at once.
+    pub fn new(tree: &'a Tree, wishes: &'a Wishes, steps: &[Step]) -> Result<Self, Refusals> {
         let mut no = Vec::new();
-        let refusal = |pid, object, e: Error| Refusal {
-            pid,
-            object,
-            problem: e.to_string(),
-            hint: String::new(),
-        };
-        let places = Places::open(tree, &wishes.root, &mut |pid, object, e| {
-            no.push(refusal(Some(pid), object, e));
+        let stands = Stands::find(tree, &wishes.root, &mut |pid, object, e| {
+            no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });
         if !no.is_empty() {
-            // Whatever else there is would follow from it.
+            // What else there is would follow from it.
             return Err(Refusals(no));
         }
-        let mut say = |pid, object, e| no.push(refusal(pid, object, e));
-        let make = Maker::new(tree, places, &wishes.inherit, &mut |object, e| say(None, object, e));
         let mut me = Self {
             base: base(tree),
-            make,
+            tree,
+            make: Factory::new(tree, stands, &wishes.inherit, wishes.outside),
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
             exes: BTreeMap::new(),
@@ -68,64 +71,94 @@ impl<'a> Opened<'a> {
             readable: BTreeMap::new(),
             writers: RwLock::default(),
         };
-        me.fill_in(tree, &mut say);
+        for step in steps.iter().filter(|step| is_of_restore(step)) {
+            me.step(step, &mut no);
+        }
+        me.standard(&mut no);
+        me.hold_back_executables();
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
     }
 
-    fn fill_in(&mut self, tree: &Tree, say: &mut dyn FnMut(Option<Pid>, String, Error)) {
-        for (&pid, mm) in &tree.mm {
-            if let Err(e) = self.executable(pid, &mm.exe) {
-                say(Some(pid), "executable".into(), e);
-            }
-        }
-        for (&pid, vmas) in &tree.vmas {
-            for vma in vmas {
-                if let Err(e) = self.map(tree, pid, vma) {
-                    say(Some(pid), format!("{:x}-{:x}", vma.start.0, vma.end.0), e);
+    fn step(&mut self, step: &Step, no: &mut Vec<Finding>) {
+        let tree = self.tree;
+        let mut refuse = |pid: Option<Pid>, object: String, e: Error| {
+            let finding = Finding::about(object, "rebuild.open", e.to_string());
+            no.push(Finding { pid, ..finding });
+        };
+        let mut report = |object, e| refuse(None, object, e);
+        match *step {
+            Step::Make(kind) => resource::make(kind, &mut self.make, &mut report),
+            Step::Prepare(kind) => resource::prepare(kind, &mut self.make, &mut report),
+            Step::Program(pid) => {
+                let exe = tree.get::<Mm>(pid).map(|mm| self.executable(pid, &mm.exe));
+                if let Some(Err(e)) = exe {
+                    refuse(Some(pid), "executable".into(), e);
                 }
             }
-        }
-        for file in tree.files.values() {
-            match self.make.file(file).and_then(|fd| high(self.base, fd)) {
-                Ok(fd) => drop(self.files.insert(file.id, fd)),
-                Err(e) => say(None, tree.describe(file.id), e),
+            Step::Mapped(pid) => {
+                for vma in tree.vmas(pid) {
+                    if let Err(e) = self.map(pid, vma) {
+                        refuse(Some(pid), format!("{:x}-{:x}", vma.start.0, vma.end.0), e);
+                    }
+                }
             }
+            Step::Open(id, kind) => {
+                let Some(open) = tree.get::<OpenFile>(id) else { return };
+                match resource::open(open, kind, &mut self.make).and_then(|fd| high(self.base, fd))
+                {
+                    Ok(fd) => drop(self.files.insert(id, fd)),
+                    Err(e) => refuse(None, tree.describe(id), e),
+                }
+            }
+            Step::Apply(_, subject, kind) => {
+                let floe_plan::Subject::File(pid, fd, file) = subject else { return };
+                let Some(open) = self.files.get(&file) else { return };
+                if let Err(e) = resource::opened(tree, subject, kind, open) {
+                    refuse(Some(pid), format!("fd {fd}"), e);
+                }
+            }
+            _ => {}
         }
-        for fd in tree.fds.values().flatten() {
-            let Some(file) = tree.files.get(&fd.file) else { continue };
-            match self.make.standard(file, fd.fd) {
-                Ok(Some(own)) => match high(self.base, own) {
-                    Ok(own) => drop(self.standard.insert((fd.file, fd.fd), own)),
-                    Err(e) => say(None, tree.describe(file.id), e),
-                },
+    }
+
+    /// Outside files under the numbers that restore knows.
+    fn standard(&mut self, no: &mut Vec<Finding>) {
+        let outside = |fd: &&Fd| self.tree.get::<External>(fd.file).is_some();
+        let processes = self.tree.all::<Process>().iter();
+        let mut found = Vec::new();
+        for fd in processes.flat_map(|p| self.tree.fds(p.pid)).filter(outside) {
+            let own = external::by_number(&self.make, fd.file, fd.fd.0);
+            match own.and_then(|own| own.map(|own| high(self.base, own)).transpose()) {
+                Ok(Some(own)) => found.push(((fd.file, fd.fd), own)),
                 Ok(None) => {}
-                Err(e) => say(None, tree.describe(file.id), e),
-            }
-        }
-        for held in &tree.locks {
-            let fd = tree.fds.get(&held.pid).and_then(|fds| fds.iter().find(|fd| fd.fd == held.fd));
-            let Some(open) = fd.and_then(|fd| self.files.get(&fd.file)) else { continue };
-            for lock in &held.locks {
-                if let Err(e) = crate::files::take_lock(open, lock) {
-                    say(Some(held.pid), format!("fd {}", held.fd), e);
+                Err(e) => {
+                    let object = self.tree.describe(fd.file);
+                    no.push(Finding::about(object, "rebuild.open", e.to_string()));
                 }
             }
         }
-        for id in tree.mm.values().filter_map(|mm| removed_exe(&mm.exe)) {
+        self.standard.extend(found);
+    }
+
+    /// A program cannot run from what is open for writing: those are closed when they are filled.
+    fn hold_back_executables(&mut self) {
+        for id in self.tree.all::<Mm>().iter().filter_map(|mm| removed_exe(&mm.exe)) {
             let writer = self.make.objects.remove(&id);
-            self.writers
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(writer.map(|fd| (id, fd)));
+            let writers = self.writers.get_mut().unwrap_or_else(PoisonError::into_inner);
+            writers.extend(writer.map(|fd| (id, fd)));
         }
+    }
+
+    /// Whether the executable of a process is set only when its content is there.
+    pub(crate) fn exe_comes_late(&self, pid: Pid) -> bool {
+        self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted)
     }
 
     fn executable(&mut self, pid: Pid, exe: &FileRef) -> Result<()> {
         let fd = match removed_exe(exe) {
             None => self.path(pid, exe, OFlag::O_RDONLY)?,
             Some(id) => {
-                let gone = || Error::because("open it", "its content is not in the stream");
-                let object = self.make.objects.get(&id).ok_or_else(gone)?;
+                let object = self.make.object(id)?;
                 let readable = || high(self.base, reopen(object, OFlag::O_RDONLY)?);
                 let (exe, mapped) = (readable()?, readable()?);
                 self.readable.insert(id, mapped);
@@ -137,11 +170,11 @@ impl<'a> Opened<'a> {
     }
 
     fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
-        high(self.base, self.make.places.path(pid, name, flags)?)
+        high(self.base, self.make.stands.path(pid, name, flags)?)
     }
 
     /// Opens what a VMA maps.
-    fn map(&mut self, tree: &Tree, pid: Pid, vma: &Vma) -> Result<()> {
+    fn map(&mut self, pid: Pid, vma: &Vma) -> Result<()> {
         match vma.kind {
             VmaKind::File => {
                 let (Some(key), Some(name)) = (key(pid, vma), &vma.file) else { return Ok(()) };
@@ -150,9 +183,7 @@ impl<'a> Opened<'a> {
                 }
                 let flags = if key.2 { OFlag::O_RDWR } else { OFlag::O_RDONLY };
                 let fd = self.path(pid, name, flags)?;
-                let known =
-                    vma.file.as_ref().and_then(|file| tree.mapped.iter().find(|m| m.file == *file));
-                known.map_or(Ok(()), |known| same_file(known, &fd))?;
+                known(self.tree, pid, name).map_or(Ok(()), |known| same_file(known, &fd))?;
                 self.maps.insert(key, fd);
             }
             VmaKind::Object => {
@@ -200,7 +231,7 @@ impl<'a> Opened<'a> {
             let fd = by_number.map(|(_, fd)| fd).or_else(|| self.files.get(&id))?;
             fd.try_clone().ok()
         };
-        Modes::set(self.make.tree, &given)
+        Modes::set(self.tree, &given)
     }
 
     /// The restore has succeeded: nothing is undone any more.
@@ -225,7 +256,7 @@ impl<'a> Opened<'a> {
 
     /// Numbers of the working directory and, where it is not ours, of the root.
     pub(crate) fn places(&self, pid: Pid) -> Result<(u32, Option<u32>)> {
-        let place = self.make.places.of(pid)?;
+        let place = self.make.stands.of(pid)?;
         let root = place.root.as_ref().map(|fd| fd.as_raw_fd() as u32);
         Ok((place.cwd.as_raw_fd() as u32, root))
     }
@@ -254,12 +285,17 @@ fn removed_exe(exe: &FileRef) -> Option<ObjectId> {
 
 /// Above every number that a process has or an epoll instance remembers.
 fn base(tree: &Tree) -> u32 {
-    let watched = tree.files.values().flat_map(|file| match &file.what {
-        FileKind::Epoll(watches) => watches.as_slice(),
-        _ => &[],
-    });
-    let numbers = tree.fds.values().flatten().map(|fd| fd.fd.0);
+    let watched = tree.all::<Epoll>().iter().flat_map(|epoll| &epoll.watches);
+    let processes = tree.all::<Process>().iter();
+    let numbers = processes.flat_map(|p| tree.fds(p.pid)).map(|fd| fd.fd.0);
     numbers.chain(watched.map(|watch| watch.fd.0)).max().map_or(64, |most| (most + 1).max(64))
+}
+
+/// What is known of a mapped file: of this process, or of another one that sees it under the same name.
+fn known<'a>(tree: &'a Tree, pid: Pid, name: &FileRef) -> Option<&'a MappedFile> {
+    let key = |pid| (name.path.clone(), name.outside, name.dev, name.ino, pid);
+    let table = MappedFile::table(tree);
+    table.get(&key(pid)).or_else(|| table.range(key(Pid(0))..=key(Pid(u32::MAX))).next())
 }
 
 fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {

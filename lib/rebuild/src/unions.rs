@@ -3,8 +3,7 @@
 mod compare;
 mod mount;
 
-use floe_plan::Tree;
-use floe_records::{Bytes, Refusal, Refusals, Union};
+use floe_records::{Bytes, Finding, Refusals, Tree, Union};
 use floe_unions::{Mount, Sources, Stack, Unions, below, mounts};
 use nix::mount::{MntFlags, umount2};
 use std::{
@@ -39,7 +38,7 @@ impl Drop for Rebuilt {
 pub fn unions(tree: &Tree, top: &Path, rebuild: bool) -> Result<Rebuilt, Refusals> {
     let mut rebuilt = Rebuilt::default();
     let mut no = Vec::new();
-    for union in in_order(&tree.unions) {
+    for union in in_order(tree.all::<Union>()) {
         let point = at(top, &union.point);
         let (problem, hint) = match here(&point) {
             Some(stack) => (compare::differs(union, &stack), ""),
@@ -57,7 +56,7 @@ pub fn unions(tree: &Tree, top: &Path, rebuild: bool) -> Result<Rebuilt, Refusal
         };
         if let Some(problem) = problem {
             let object = format!("{} at {}", union.fs_type, point.display());
-            no.push(Refusal { pid: None, object, problem, hint: hint.into() });
+            no.push(Finding::about(object, "rebuild.union", problem).hint(hint));
         }
     }
     if no.is_empty() { Ok(rebuilt) } else { Err(Refusals(no)) }

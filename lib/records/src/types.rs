@@ -28,6 +28,8 @@ number!(/// An address in a target's memory.
     Addr, u64);
 number!(/// Names one open file description of the tree; unique in a stream, dense from 0.
     FileId, u32);
+number!(/// Inode number of a namespace (ioctl_ns(2)).
+    NsId, u64);
 
 /// Bytes that the kernel gave: a path, a name, an address, a raw kernel structure.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

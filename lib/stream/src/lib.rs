@@ -2,6 +2,7 @@
 //! strings behind their record. Knows no record's meaning; FORMAT.md is its contract.
 #![forbid(unsafe_code)]
 
+mod any;
 mod check;
 mod error;
 mod item;

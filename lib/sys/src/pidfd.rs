@@ -29,3 +29,22 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
         .map_err(|e| Error::new(format!("send signal {signal}"), e))
         .map(drop)
 }
+
+/// ioctl_ns(2) with a request that gives a descriptor.
+fn namespace_ioctl(namespace: BorrowedFd<'_>, request: u64, doing: &str) -> Result<OwnedFd> {
+    // SAFETY: the request takes no argument and gives a new descriptor.
+    let fd = check(unsafe { libc::ioctl(namespace.as_raw_fd(), request as _) } as i64)
+        .map_err(|e| Error::new(doing, e))?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The user namespace that owns a namespace (NS_GET_USERNS). EPERM where it lies outside of ours.
+pub fn namespace_owner(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    namespace_ioctl(namespace, 0xb701, "find the owner of a namespace")
+}
+
+/// The parent of a pid or user namespace (NS_GET_PARENT). EPERM where it lies outside of ours.
+pub fn namespace_parent(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    namespace_ioctl(namespace, 0xb702, "find the parent of a namespace")
+}

@@ -133,7 +133,7 @@ fn missing(effective: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use floe_records::Refusal;
+    use floe_records::Finding;
 
     fn code(error: impl Into<anyhow::Error>) -> u8 {
         judge(&error.into()).0
@@ -141,12 +141,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_error_has_its_code() {
-        let refusal = Refusal {
-            pid: None,
-            object: "fd 5".into(),
-            problem: "is a camera".into(),
-            hint: String::new(),
-        };
+        let refusal = Finding::about("fd 5", "file.camera", "is a camera");
         let damaged = floe_stream::Error::Damaged { at: 3, problem: "torn".into() };
         assert_eq!(code(anyhow::anyhow!("oops")), 1);
         assert_eq!(code(Usage("no".into())), 2);

@@ -20,8 +20,8 @@ pub struct AufsFix {
     views: BTreeMap<Pid, View>,
     used: Used,
     /// Mappings whose content must be carried.
-    lost: Vec<Refusal>,
-    refused: Vec<Refusal>,
+    lost: Vec<Finding>,
+    refused: Vec<Finding>,
     /// What was done and why, where somebody wants to know.
     told: Option<Vec<String>>,
 }
@@ -52,8 +52,7 @@ impl AufsFix {
     }
 
     fn refuse(&mut self, pid: Pid, object: String, problem: &str, hint: &str) {
-        let (problem, hint) = (problem.to_owned(), hint.to_owned());
-        self.refused.push(Refusal { pid: Some(pid), object, problem, hint });
+        self.refused.push(Finding::of(pid, object, "union.name", problem).hint(hint));
     }
 
     /// One reference of a process.
@@ -105,29 +104,25 @@ impl AufsFix {
         Ok(fixed.changed)
     }
 
-    fn vmas(&mut self, vmas: &mut Vmas) -> Result<bool> {
-        let mut changed = false;
-        for vma in vmas.vmas.iter_mut().filter(|vma| vma.kind == VmaKind::File) {
-            let Some(mut file) = vma.file.take() else { continue };
-            let what = format!("{:x}-{:x}", vma.start.0, vma.end.0);
-            let range = (vma.start.0, vma.end.0);
-            let fixed = self.file(vmas.pid, &what, &mut file, Some(range))?;
-            changed |= fixed.changed;
-            let gone = match self.views.get(&vmas.pid) {
-                _ if fixed.nameless => true,
-                Some(view) if self.sources.is_live() => {
-                    !is_still_there(view, vmas.pid, vma, &file)?
-                }
-                // There is nothing to compare with, but a recording may tell what hides the mapped file now.
-                Some(view) => {
-                    view.link(range.0, range.1).is_some_and(|link| view.hidden(&link).is_some())
-                }
-                None => false,
-            };
-            vma.file = Some(file);
-            changed |= gone && self.carry(vmas.pid, &what, vma);
-        }
-        Ok(changed)
+    /// A mapping, perhaps of a file.
+    fn mapping(&mut self, pid: Pid, vma: &mut Vma) -> Result<bool> {
+        let Some(mut file) = vma.file.take_if(|_| vma.kind == VmaKind::File) else {
+            return Ok(false);
+        };
+        let what = format!("{:x}-{:x}", vma.start.0, vma.end.0);
+        let range = (vma.start.0, vma.end.0);
+        let fixed = self.file(pid, &what, &mut file, Some(range))?;
+        let gone = match self.views.get(&pid) {
+            _ if fixed.nameless => true,
+            Some(view) if self.sources.is_live() => !is_still_there(view, pid, vma, &file)?,
+            // There is nothing to compare with, but a recording may tell what hides the mapped file now.
+            Some(view) => {
+                view.link(range.0, range.1).is_some_and(|link| view.hidden(&link).is_some())
+            }
+            None => false,
+        };
+        vma.file = Some(file);
+        Ok(gone && self.carry(pid, &what, vma) || fixed.changed)
     }
 
     /// A mapping of something that its path does not lead to any more; true when it was changed.
@@ -143,36 +138,24 @@ impl AufsFix {
             let problem = "leads to other content than what is mapped: its content travels";
             format!("pid {pid}: {what}: {name}: {problem}")
         });
-        let problem = "its pages must travel, and dumpmem has not known that".to_owned();
-        let hint = "put aufsfix before dumpmem".to_owned();
-        self.lost.push(Refusal { pid: Some(pid), object, problem, hint });
-        vma.kind = VmaKind::Content;
+        let problem = "its pages must travel, and dumpmem has not known that";
+        let finding = Finding::of(pid, object, "union.order", problem);
+        self.lost.push(finding.hint("put aufsfix before dumpmem"));
+        vma.kind = VmaKind::Detached;
         vma.file = None;
         true
     }
 
-    /// References of a process that come with one record.
-    fn fixed<T: Record>(
-        &mut self,
-        raw: RawRecord,
-        fix: impl FnOnce(&mut Self, &mut T) -> Result<bool>,
-    ) -> Result<RawRecord> {
-        let mut record: T = raw.decode()?;
-        // What needs no change goes on byte for byte.
-        if fix(self, &mut record)? { Ok(RawRecord::encode(&record)?) } else { Ok(raw) }
-    }
-
-    fn open_file(&mut self, open: &mut OpenFile) -> Result<bool> {
-        match &mut open.what {
-            FileKind::Regular(file, _)
-            | FileKind::Directory(file)
-            | FileKind::Device(file, _)
-            | FileKind::Fifo(file) => self.named(open.pid, "open file", file),
-            FileKind::Unix(socket) => {
-                let own = self.address(open.pid, &mut socket.name)?;
-                Ok(self.address(open.pid, &mut socket.peer_name)? || own)
+    /// One reference of a record; true when it was changed.
+    fn reference(&mut self, reference: Reference<'_>) -> Result<bool> {
+        match reference {
+            Reference::File(pid, what, file) => self.named(pid, what, file),
+            Reference::Root(pid, root) => self.root(pid, root),
+            Reference::Mapping(pid, vma) => self.mapping(pid, vma),
+            Reference::Mapped(mapped) => {
+                Ok(self.file(mapped.pid, "mapped file", &mut mapped.file, None)?.changed)
             }
-            _ => Ok(false),
+            Reference::Socket(pid, name) => self.address(pid, name),
         }
     }
 
@@ -299,28 +282,16 @@ impl Stage for AufsFix {
         if self.views.is_empty() {
             return Ok(Some(raw));
         }
-        let raw = if raw.is::<Vmas>() {
-            self.fixed(raw, Self::vmas)?
-        } else if raw.is::<Mm>() {
-            self.fixed(raw, |me, mm: &mut Mm| match mm.exe.deleted {
-                true => Ok(false),
-                false => me.named(mm.pid, "exe", &mut mm.exe),
-            })?
-        } else if raw.is::<Fs>() {
-            self.fixed(raw, |me, fs: &mut Fs| {
-                let cwd = !fs.cwd.deleted && me.named(fs.pid, "cwd", &mut fs.cwd)?;
-                Ok(me.root(fs.pid, &mut fs.root)? || cwd)
-            })?
-        } else if raw.is::<OpenFile>() {
-            self.fixed(raw, Self::open_file)?
-        } else if raw.is::<MappedFile>() {
-            self.fixed(raw, |me, mapped: &mut MappedFile| {
-                Ok(me.file(mapped.pid, "mapped file", &mut mapped.file, None)?.changed)
-            })?
-        } else {
-            raw
-        };
-        Ok(Some(raw))
+        // What is not known has no reference that could be fixed.
+        let Some(mut record) = raw.any()? else { return Ok(Some(raw)) };
+        let (mut changed, mut failed) = (false, None);
+        record.references(&mut |reference| match self.reference(reference) {
+            Ok(fixed) => changed |= fixed,
+            Err(error) => drop(failed.get_or_insert(error)),
+        });
+        failed.map_or(Ok(()), Err)?;
+        // What needs no change goes on byte for byte.
+        Ok(Some(if changed { RawRecord::of(&record)? } else { raw }))
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {

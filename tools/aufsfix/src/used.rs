@@ -2,7 +2,7 @@
 
 use crate::{space::Space, view::record};
 use anyhow::{Result, bail};
-use floe_records::{Pid, Refusal, Union};
+use floe_records::{Finding, Pid, Union};
 use floe_unions::Stack;
 
 /// Records in the order in which they were found; each once.
@@ -20,7 +20,7 @@ impl Used {
         pid: Pid,
         space: &Space,
         path: &[u8],
-        no: &mut Vec<Refusal>,
+        no: &mut Vec<Finding>,
     ) -> Result<bool> {
         let Some(stack) = space.over(path) else { return Ok(false) };
         if self.all.last().is_some_and(|last| last.point.0 == stack.mount.point && is(last, stack))
@@ -37,12 +37,12 @@ impl Used {
             return Ok(false);
         }
         if self.all.iter().any(|other| other.point == union.point) {
-            no.push(Refusal {
-                pid: Some(pid),
-                object: format!("{} at {}", union.fs_type, union.point),
-                problem: "another process of the tree sees another union there".into(),
-                hint: "a tree is put into one mount namespace: capture them one by one".into(),
-            });
+            let object = format!("{} at {}", union.fs_type, union.point);
+            let problem = "another process of the tree sees another union there";
+            let finding = Finding::of(pid, object, "union.two", problem);
+            no.push(
+                finding.hint("a tree is put into one mount namespace: capture them one by one"),
+            );
             return Ok(false);
         }
         let branches: Vec<Vec<u8>> =

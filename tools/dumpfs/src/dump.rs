@@ -1,12 +1,9 @@
 //! The stage: files and queues as metadata, contents of nameless files as bulk.
 
 use anyhow::{Context, Result};
-use floe_capture::{
-    files::{Captured, SocketRules, capture, in_packets, mapped_files, queued, socket_queue},
-    memory::contents,
-};
+use floe_capture::{files::Files, mapped_files, memory::contents};
 use floe_records::{
-    FileKind, ObjectData, ObjectId, OpenFile, Pid, Process, State, Vma, VmaKind, Vmas,
+    Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
@@ -17,37 +14,19 @@ const RUN: usize = 256 << 10;
 
 /// What has been seen of the tree so far.
 pub struct DumpFs {
-    rules: SocketRules,
+    /// Wishes of this stage, which count more than those in the stream.
+    close_tcp: bool,
+    options: Options,
     pids: Vec<Pid>,
     vmas: Vec<(Pid, Vma)>,
-    captured: Captured,
+    files: Files,
 }
 
 impl DumpFs {
-    /// With these rules for sockets.
-    pub fn new(rules: SocketRules) -> Self {
-        Self { rules, pids: Vec::new(), vmas: Vec::new(), captured: Captured::default() }
-    }
-
-    fn queues(&self, out: &mut Out) -> Result<()> {
-        for (pipe, end) in &self.captured.pipes {
-            let packets = in_packets(&self.captured.files, *pipe);
-            let (data, bytes) = queued(*pipe, end, packets)?;
-            out.record(&data)?;
-            if !bytes.is_empty() {
-                out.bulk(&bytes)?;
-            }
-        }
-        for file in &self.captured.files {
-            let OpenFile { what: FileKind::Unix(socket), .. } = file else { continue };
-            let Some(fd) = self.captured.sockets.get(&socket.ino) else { continue };
-            let (queue, bytes) = socket_queue(socket, fd)?;
-            if !bytes.is_empty() {
-                out.record(&queue)?;
-                out.bulk(&bytes)?;
-            }
-        }
-        Ok(())
+    /// Nothing is known yet.
+    pub fn new(close_tcp: bool) -> Self {
+        let (options, files) = (Options::default(), Files::default());
+        Self { close_tcp, options, pids: Vec::new(), vmas: Vec::new(), files }
     }
 }
 
@@ -61,43 +40,43 @@ impl Stage for DumpFs {
         } else if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
             self.vmas.extend(vmas.into_iter().map(|vma| (pid, vma)));
+        } else if raw.is::<Options>() {
+            self.options = raw.decode()?;
         }
         Ok(())
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
+        self.options.close_tcp |= self.close_tcp;
         for file in mapped_files(self.vmas.iter().map(|(pid, vma)| (*pid, vma)))? {
             out.record(&file)?;
         }
-        self.captured = capture(&self.pids, self.rules)?;
+        let mut found = Findings::default();
+        self.files = Files::describe(&self.pids, &self.options, true, &mut found)?;
+        let objects = self.files.collect(&mut found)?;
+        found.refusals()?;
         // What is mapped as well is the business of dumpmem.
         let mapped: BTreeSet<ObjectId> = (self.vmas.iter())
             .filter(|(_, vma)| vma.kind == VmaKind::Object)
             .filter_map(|(_, vma)| vma.file.as_ref())
             .map(|file| ObjectId { dev: file.dev, ino: file.ino })
             .collect();
-        self.captured.objects.retain(|id, _| !mapped.contains(id));
-        for (object, _) in self.captured.objects.values() {
-            out.record(object)?;
+        self.files.leave_out(&mapped);
+        for record in self.files.records() {
+            out.any(&record)?;
         }
-        for file in &self.captured.files {
-            out.record(file)?;
+        for mut record in objects {
+            out.any(&record)?;
+            if let Some(content) = record.content().filter(|content| !content.is_empty()) {
+                out.bulk(content)?;
+            }
         }
-        for table in &self.captured.tables {
-            out.record(table)?;
-        }
-        for locks in &self.captured.locks {
-            out.record(locks)?;
-        }
-        for terminal in &self.captured.terminals {
-            out.record(terminal)?;
-        }
-        self.queues(out)
+        Ok(())
     }
 
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
         let mut buffer = vec![0; RUN];
-        for (object, file) in self.captured.objects.values() {
+        for (object, file) in self.files.objects().values() {
             for run in contents(file, object.size)? {
                 let mut offset = run.start;
                 while offset < run.end {

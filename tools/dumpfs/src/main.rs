@@ -4,14 +4,13 @@
 mod dump;
 
 use clap::Parser;
-use floe_capture::files::SocketRules;
 use std::process::ExitCode;
 
 /// Adds what the descriptors and mappings of a held process tree lead to: stdin to stdout.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// Capture established TCP connections as closed ones (freeze wants the same option).
+    /// Capture established TCP connections as closed ones, whatever freeze was told.
     #[arg(long)]
     close_tcp: bool,
 }
@@ -19,7 +18,6 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     floe_toolkit::main("dumpfs", || {
-        let rules = SocketRules { close_tcp: cli.close_tcp };
-        floe_toolkit::filter("dumpfs", &mut dump::DumpFs::new(rules))
+        floe_toolkit::filter("dumpfs", &mut dump::DumpFs::new(cli.close_tcp))
     })
 }

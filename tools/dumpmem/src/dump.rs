@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use floe_capture::memory::{Found, Scanner, contents, describe};
 use floe_records::{
-    Addr, Object, ObjectData, ObjectId, Pages, Pid, Refusal, Refusals, Vma, VmaKind, Vmas,
+    Addr, Finding, Object, ObjectData, ObjectId, Pages, Pid, Refusals, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Lender, Out, Progress, Stage};
@@ -106,7 +106,7 @@ impl Stage for DumpMem {
         let mut runs = Vec::new();
         let mut scanner: Option<(Pid, Scanner)> = None;
         for (pid, vma) in self.vmas.iter().filter(|(_, vma)| vma.is_carried()) {
-            if vma.kind == VmaKind::Content && vma.guards.is_empty() {
+            if vma.kind == VmaKind::Detached && vma.guards.is_empty() {
                 runs.push((*pid, readable(*pid, vma)));
                 continue;
             }
@@ -131,16 +131,12 @@ impl Stage for DumpMem {
 
 /// Refuses guards that are not in the records: Linux 6.15 to 6.17 does not show in smaps where they may be.
 fn guarded(pid: Pid, vma: &Vma, found: &Found) -> Result<()> {
-    if vma.kind != VmaKind::Content && found.guards.len() == vma.guards.len() {
+    if vma.kind != VmaKind::Detached && found.guards.len() == vma.guards.len() {
         return Ok(());
     }
-    let refusal = Refusal {
-        pid: Some(pid),
-        object: format!("{:x}-{:x}", vma.start.0, vma.end.0),
-        problem: "it has guards (MADV_GUARD_INSTALL) that cannot be captured".to_owned(),
-        hint: String::new(),
-    };
-    Err(Refusals(vec![refusal]).into())
+    let object = format!("{:x}-{:x}", vma.start.0, vma.end.0);
+    let problem = "it has guards (MADV_GUARD_INSTALL) that cannot be captured";
+    Err(Refusals(vec![Finding::of(pid, object, "mapping.guard", problem)]).into())
 }
 
 /// As much of a buffer as is wanted.

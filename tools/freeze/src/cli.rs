@@ -3,7 +3,8 @@
 use crate::{command::Command, interrupt::Interrupt, write};
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use floe_capture::{Error, files::SocketRules, preflight, tree::Tree};
+use floe_capture::{Error, look, tree::Tree};
+use floe_records::{Finding, Options, Outside, Refusals};
 use floe_toolkit::{Exit, NotPermitted};
 use std::{ffi::OsString, os::fd::AsFd, time::Duration};
 
@@ -21,6 +22,17 @@ enum Then {
     Stop,
 }
 
+/// What becomes of outside files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum OutsideFiles {
+    /// Restore refuses until it is told with --inherit.
+    Refuse,
+    /// /dev/null.
+    Null,
+    /// A pipe whose other end is closed.
+    Broken,
+}
+
 /// Hold a process tree still and write what it is.
 ///
 /// With COMMAND the stream is COMMAND's standard input, and the tree is held while COMMAND lives.
@@ -33,9 +45,18 @@ struct Args {
     /// Only look whether the tree can be captured.
     #[arg(long, conflicts_with_all = ["then", "stream_fd", "command"])]
     check: bool,
-    /// Capture established TCP connections as closed ones (dumpfs wants the same option).
+    /// With --check: one line of JSON for each finding.
+    #[arg(long, requires = "check")]
+    json: bool,
+    /// Refuse where something would be lost.
+    #[arg(long)]
+    strict: bool,
+    /// Capture established TCP connections as closed ones.
     #[arg(long)]
     close_tcp: bool,
+    /// What restore puts in the place of a file that belongs to the world outside, where it is given nothing else.
+    #[arg(long, value_enum, default_value = "refuse")]
+    outside: OutsideFiles,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -48,8 +69,14 @@ struct Args {
 }
 
 impl Args {
-    fn rules(&self) -> SocketRules {
-        SocketRules { close_tcp: self.close_tcp }
+    /// What travels in the stream, for every later stage.
+    fn options(&self) -> Options {
+        let outside = match self.outside {
+            OutsideFiles::Refuse => Outside::Refuse,
+            OutsideFiles::Null => Outside::Null,
+            OutsideFiles::Broken => Outside::Broken,
+        };
+        Options { close_tcp: self.close_tcp, strict: self.strict, outside }
     }
 }
 
@@ -69,12 +96,40 @@ fn work() -> Result<u8> {
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
-    let pids = preflight::check(args.pid, args.rules()).map_err(plain)?;
+    let options = args.options();
+    let mut look = look::look(args.pid, &options).map_err(plain)?;
     if args.check {
-        let lines: String = pids.iter().map(|pid| format!("pid {pid}: ok\n")).collect();
-        return Ok(floe_toolkit::say(&lines).map(|()| 0)?);
+        return check(&args, look);
     }
+    look.found.refusals()?;
     if args.command.is_empty() { plain_head(&args) } else { hold(&args) }
+}
+
+/// Says what was found, a line each: what is fine, what is refused, what would be lost.
+fn check(args: &Args, mut look: look::Look) -> Result<u8> {
+    let mut lines = String::new();
+    if args.json {
+        let all = [("refused", &look.found.refused), ("lost", &look.found.lost)];
+        for (verdict, finding) in all.iter().flat_map(|(v, all)| all.iter().map(move |f| (v, f))) {
+            let Finding { pid, object, rule, problem, hint } = finding;
+            let line = serde_json::json!({
+                "verdict": verdict, "pid": pid, "object": object, "rule": rule, "problem": problem, "hint": hint,
+            });
+            lines.push_str(&format!("{line}\n"));
+        }
+        floe_toolkit::say(&lines)?;
+        let refused = !look.found.refused.is_empty();
+        return Ok(if refused { 3 } else { 0 });
+    }
+    for lost in &look.found.lost {
+        lines.push_str(&format!("lost: {lost}\n"));
+    }
+    if look.found.refused.is_empty() {
+        lines.extend(look.pids.iter().map(|pid| format!("pid {pid}: ok\n")));
+    }
+    floe_toolkit::say(&lines)?;
+    let refused = std::mem::take(&mut look.found.refused);
+    if refused.is_empty() { Ok(0) } else { Err(Refusals(refused).into()) }
 }
 
 /// The library's error as the one that the exit code is chosen by.
@@ -94,16 +149,16 @@ fn plain_head(args: &Args) -> Result<u8> {
     // Tools that are still starting need no target that stands still.
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
-    let mut tree = Tree::seize(args.pid).map_err(plain)?;
-    let held = write::collect(args.pid, args.rules(), &mut tree);
+    let tree = Tree::seize(args.pid).map_err(plain)?;
+    let captured = write::collect(args.pid, &args.options(), &tree);
     if let Some(signal) = interrupt.caught() {
         tree.detach();
         return Ok(128 + signal);
     }
     // From here on the tree is as it was found: whatever ends us lets it run on.
     interrupt.end_process();
-    let written = held.and_then(|held| {
-        write::write(held, &mut out)?;
+    let written = captured.and_then(|captured| {
+        write::write(&captured, &mut out)?;
         floe_toolkit::wait_for_hangup(out.as_fd()).context("unable to wait for the reader")
     });
     tree.detach();
@@ -113,12 +168,12 @@ fn plain_head(args: &Args) -> Result<u8> {
 /// Holds while COMMAND lives.
 fn hold(args: &Args) -> Result<u8> {
     let interrupt = Interrupt::watch()?;
-    let mut tree = Tree::seize(args.pid).map_err(plain)?;
-    let worked = write::collect(args.pid, args.rules(), &mut tree).and_then(|records| {
+    let tree = Tree::seize(args.pid).map_err(plain)?;
+    let worked = write::collect(args.pid, &args.options(), &tree).and_then(|captured| {
         let mut command = Command::start(&args.command, args.stream_fd)?;
         interrupt.kill_on_signal(command.pid());
         // A COMMAND that reads only a part of the stream decides by its status whether that was enough.
-        if let Err(error) = write::write(records, &command.stream()?)
+        if let Err(error) = write::write(&captured, &command.stream()?)
             && !write::is_broken_pipe(&error)
         {
             command.kill();

@@ -2,29 +2,26 @@
 
 use crate::cli::plain;
 use anyhow::{Context, Result};
-use floe_capture::{
-    files::SocketRules,
-    proc::Stat,
-    tree::{Living, ProcessRecords, Tree},
-};
-use floe_records::{Begin, Bytes, FORMAT, Pid, TreeEnd};
+use floe_capture::{proc::Stat, tree::Tree};
+use floe_records::{AnyRecord, Begin, Bytes, FORMAT, Options, Pid, TreeEnd};
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
 use std::io::{self, Write};
 
 /// All that freeze writes.
-pub struct Held {
+pub struct Captured {
     begin: Begin,
-    processes: Vec<ProcessRecords>,
+    options: Options,
+    records: Vec<AnyRecord>,
     end: TreeEnd,
 }
 
 /// Reads everything about a tree.
-pub fn collect(root: u32, rules: SocketRules, tree: &mut Tree) -> Result<Held> {
+pub fn collect(root: u32, options: &Options, tree: &Tree) -> Result<Captured> {
     let begin = begin(root, tree)?;
-    let processes = tree.capture(rules).map_err(plain)?;
+    let records = tree.capture(options).map_err(plain)?;
     let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
-    Ok(Held { begin, processes, end })
+    Ok(Captured { begin, options: options.clone(), records, end })
 }
 
 fn begin(root: u32, tree: &Tree) -> Result<Begin> {
@@ -57,35 +54,15 @@ fn begin(root: u32, tree: &Tree) -> Result<Begin> {
 }
 
 /// Writes it all, End included.
-pub fn write(held: Held, out: impl Write) -> Result<()> {
+pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
     let mut w = Writer::new(out);
-    w.record(&held.begin)?;
-    for process in &held.processes {
-        w.record(&process.process)?;
-        if let Some(living) = &process.living {
-            write_living(living, &mut w)?;
-        }
+    w.record(&captured.begin)?;
+    w.record(&captured.options)?;
+    for record in &captured.records {
+        w.any(record)?;
     }
-    w.record(&held.end)?;
+    w.record(&captured.end)?;
     w.end()?;
-    Ok(())
-}
-
-fn write_living<W: Write>(living: &Living, w: &mut Writer<W>) -> floe_stream::Result<()> {
-    w.record(&living.mm)?;
-    for vmas in &living.vmas {
-        w.record(vmas)?;
-    }
-    w.record(&living.fs)?;
-    w.record(&living.limits)?;
-    w.record(&living.signals)?;
-    w.record(&living.timers)?;
-    for (thread, signals, creds, sched) in &living.threads {
-        w.record(thread)?;
-        w.record(signals)?;
-        w.record(creds)?;
-        w.record(sched)?;
-    }
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 //! takes it back when the job ends or is stopped. Stopped by a key, restore stops as well, so that the shell above it
 //! can do its work, and both go on together.
 
-use floe_plan::Tree;
-use floe_rebuild::{Modes, Opened};
+use floe_rebuild::{Modes, OpenFiles};
+use floe_records::{Process, Tree};
 use nix::{
     fcntl::{OFlag, open},
     sys::{
@@ -25,9 +25,9 @@ pub struct Foreground {
 impl Foreground {
     /// Lends our terminal to the process group that had its own. `None` where the tree was in no foreground, or we are
     /// in none.
-    pub fn lend(tree: &Tree, open_files: &Opened<'_>) -> anyhow::Result<Option<Self>> {
+    pub fn lend(tree: &Tree, open_files: &OpenFiles<'_>) -> anyhow::Result<Option<Self>> {
         let Some(root) = tree.root() else { return Ok(None) };
-        let front = tree.processes.iter().find(|p| p.pgid.0 as i32 == root.tty_pgrp);
+        let front = tree.all::<Process>().iter().find(|p| p.pgid.0 as i32 == root.tty_pgrp);
         // Whoever leads a session has lost its terminal.
         let Some(front) = front.filter(|_| root.tty_nr != 0 && root.sid != root.pid) else {
             return Ok(None);
@@ -39,7 +39,7 @@ impl Foreground {
             return Ok(None);
         }
         // The group of a shell outside has become ours.
-        let inside = tree.processes.iter().any(|p| p.pid == front.pgid);
+        let inside = tree.get::<Process>(front.pgid).is_some();
         let group = if inside { Pid::from_raw(front.pgid.0 as i32) } else { own };
         SigSet::from(Signal::SIGTTOU).thread_block()?;
         let lent = Self { terminal, own, group, modes: open_files.modes()? };

@@ -8,9 +8,9 @@ mod read;
 
 use anyhow::Context;
 use clap::Parser;
-use floe_plan::{Step, Tree};
-use floe_rebuild::{Opened, Wishes, Work};
-use floe_records::{Pid, Refusal, Refusals};
+use floe_plan::{Plan, Step};
+use floe_rebuild::{OpenFiles, Restore, Wishes};
+use floe_records::{Finding, Losses, Mm, Outside, Pid, Process, Refusals, State, Thread, Tree};
 use floe_toolkit::Progress;
 use foreground::Foreground;
 use std::{fs::File, process::ExitCode};
@@ -27,6 +27,9 @@ struct Args {
     /// Give the tree our descriptor FD in the place of an outside one of the same number.
     #[arg(long, value_name = "FD")]
     inherit: Vec<u32>,
+    /// What takes the place of other outside files, whatever freeze was told.
+    #[arg(long, value_enum)]
+    outside: Option<OutsideFiles>,
     /// Look all paths of the tree up below this directory.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: std::path::PathBuf,
@@ -47,6 +50,27 @@ struct Args {
     plan: bool,
 }
 
+/// What becomes of outside files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum OutsideFiles {
+    /// Refuse until --inherit says what to do.
+    Refuse,
+    /// /dev/null.
+    Null,
+    /// A pipe whose other end is closed.
+    Broken,
+}
+
+impl From<OutsideFiles> for Outside {
+    fn from(files: OutsideFiles) -> Self {
+        match files {
+            OutsideFiles::Refuse => Outside::Refuse,
+            OutsideFiles::Null => Outside::Null,
+            OutsideFiles::Broken => Outside::Broken,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
     floe_toolkit::main("restore", || run(&args))
@@ -62,26 +86,24 @@ fn run(args: &Args) -> anyhow::Result<()> {
         pidns::prepare()?;
     }
     let mut reader = floe_stream::Reader::new(floe_toolkit::input()?);
-    let (mut tree, bulk) = match read::metadata(&mut reader) {
+    let (tree, bulk) = match read::metadata(&mut reader) {
         Ok(read) => read,
         Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
     };
     anyhow::ensure!(reader.sealed(), "the metadata has no checksum");
-    let (steps, hole) = floe_plan::plan(&tree, &floe_rebuild::own_ranges()?)?;
+    let plan = floe_plan::plan(&tree, &floe_rebuild::own_ranges()?)?;
     if args.plan {
-        return Ok(floe_toolkit::say(
-            &steps.iter().map(|step| format!("{step}\n")).collect::<String>(),
-        )?);
+        let steps = plan.steps.iter().map(|step| format!("{step}\n"));
+        return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
-    if args.detach {
-        // Init is its parent then, and restore's end none that it should die of.
-        let root = tree.root().map(|root| root.pid);
-        tree.threads.iter_mut().filter(|t| Some(t.pid) == root).for_each(|t| t.pdeath_signal = 0);
-    }
+    let tree = if args.detach { orphaned(tree)? } else { tree };
     floe_rebuild::allow_many_files()?;
     foreign(&tree)?;
+    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost) {
+        eprintln!("restore: lost: {lost}");
+    }
     let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
-    let foreground = build(args, &tree, &steps, hole, &mut reader, (bulk, lines.take()))?;
+    let foreground = build(args, &tree, &plan, &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
@@ -92,26 +114,37 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// A tree whose parent will be init: the end of restore is none that its root should die of.
+fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
+    let Some(root) = tree.root().map(|root| root.pid) else { return Ok(tree) };
+    Ok(tree.map(|thread: &mut Thread| {
+        if thread.pid == root {
+            thread.pdeath_signal = 0;
+        }
+    })?)
+}
+
 /// What of this system stands in the way: another vdso, pids that are taken, limits that cannot be raised.
 fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
-    let mut say = |pid, object: &str, problem: String| {
-        no.push(Refusal { pid: Some(pid), object: object.into(), problem, hint: String::new() });
+    let mut say = |pid, object: &str, rule: &str, problem: String| {
+        no.push(Finding::of(pid, object, rule, problem));
     };
     let own = floe_rebuild::own_vdso_hash()?;
-    for (&pid, mm) in &tree.mm {
+    for mm in tree.all::<Mm>() {
         if mm.vdso_hash != 0 && mm.vdso_hash != own {
-            say(pid, "vdso", "is not that of this kernel".into());
+            say(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel".into());
         }
     }
-    let tids = tree.threads.iter().map(|t| t.tid.0).chain(tree.processes.iter().map(|p| p.pid.0));
+    let tids = tree.all::<Thread>().iter().map(|t| t.tid.0);
+    let tids = tids.chain(tree.all::<Process>().iter().map(|p| p.pid.0));
     let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
     for tid in tids.chain(leaders).collect::<std::collections::BTreeSet<_>>() {
         if let Ok(comm) = std::fs::read_to_string(format!("/proc/{tid}/comm")) {
-            say(Pid(tid), "process id", format!("is taken by {}", comm.trim()));
+            say(Pid(tid), "process id", "rebuild.pid", format!("is taken by {}", comm.trim()));
         } else if nix::sys::signal::killpg(nix::unistd::Pid::from_raw(tid as i32), None).is_ok() {
             let problem = "is that of a process group which somebody is still in".to_owned();
-            say(Pid(tid), "process id", problem);
+            say(Pid(tid), "process id", "rebuild.pid", problem);
         }
     }
     no.extend(floe_rebuild::too_high(tree)?);
@@ -122,33 +155,35 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
 fn build(
     args: &Args,
     tree: &Tree,
-    steps: &[Step],
-    hole: u64,
+    plan: &Plan,
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut lines): (Option<floe_stream::RawRecord>, Option<File>),
 ) -> anyhow::Result<Option<Foreground>> {
     let total = reader.get_mut().file().metadata().ok().filter(|about| about.is_file());
     let total = total.map(|about| about.len());
-    let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone() };
-    let mut open = Opened::new(tree, &wishes)?;
+    let outside = args.outside.map_or(tree.options().outside, Into::into);
+    let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone(), outside };
+    let mut open = OpenFiles::new(tree, &wishes, &plan.steps)?;
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
     let root = tree.root().map_or(0, |process| process.pid.0).to_string();
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
-    let mut work = Work::new(tree, &open, hole);
+    let mut work = Restore::new(tree, &open, plan.hole);
     let mut foreground = None;
-    for step in steps {
-        if *step == Step::Fill {
-            let mut progress = Progress::new("restore", total, lines.take())?;
-            read::bulk(reader, tree, &mut bulk, &work, &open, &mut progress)?;
-            progress.finish();
-            open.seal()?;
-        }
-        if *step == Step::Release && !args.detach && args.as_init.is_none() {
-            foreground = Foreground::lend(tree, &open)?;
-        }
-        work.step(step)?;
+    let is = |step: &Step, at: &Step| step == at;
+    let fill = plan.steps.iter().position(|step| is(step, &Step::Fill)).unwrap_or(plan.steps.len());
+    let release = plan.steps.iter().position(|step| is(step, &Step::Release));
+    let release = release.unwrap_or(plan.steps.len());
+    work.run(&plan.steps[..fill])?;
+    let mut progress = Progress::new("restore", total, lines.take())?;
+    read::bulk(reader, tree, &mut bulk, &work, &open, &mut progress)?;
+    progress.finish();
+    open.seal()?;
+    work.run(&plan.steps[fill..release])?;
+    if !args.detach && args.as_init.is_none() {
+        foreground = Foreground::lend(tree, &open)?;
     }
+    work.run(&plan.steps[release..])?;
     drop(work);
     foreground.iter().for_each(Foreground::greet);
     open.keep();
@@ -161,7 +196,7 @@ fn build(
 /// Leaves the tree to init. The kernel would end stopped jobs of our session whose last parent we are.
 fn leave(tree: &Tree) -> anyhow::Result<()> {
     use nix::unistd::{Pid, getpgid, getppid, setpgid, setsid};
-    if tree.processes.iter().any(|p| matches!(p.state, floe_records::State::Stopped(_)))
+    if tree.all::<Process>().iter().any(|p| matches!(p.state, State::Stopped(_)))
         && setsid().is_err()
     {
         // Only who leads no process group may leave the session.

@@ -1,98 +1,64 @@
 //! The stream as a tree, then its bulk into place.
 
-use anyhow::bail;
 use floe_crew::Crew;
-use floe_plan::Tree;
-use floe_rebuild::{Opened, Work};
+use floe_plan::{has_object_for, has_room_for};
+use floe_rebuild::{OpenFiles, Restore};
 use floe_records::*;
 use floe_stream::{Item, RawRecord, Reader, Source};
 use floe_toolkit::Progress;
 
+/// Longest bulk of a record of pages or contents, bytes.
 const MAX: u64 = 1 << 20;
-
-/// Whose contents follow.
-enum Queue {
-    Pipe(PipeData),
-    Socket(SocketQueue),
-}
+/// Longest contents of metadata, such as those of a pipe (the kernel lets a privileged process have 2 GiB).
+const MOST: u64 = floe_stream::MAX_BULK;
 
 /// Everything before the first record of bulk; that record too.
 pub fn metadata<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option<RawRecord>)> {
     let mut tree = Tree::default();
-    let mut owner: Option<Queue> = None;
+    let mut last: Option<(Kind, u64)> = None;
     loop {
+        let at = reader.offset();
         match reader.next()? {
             Item::End => return Ok((tree, None)),
             Item::Bulk(len) => {
-                let Some(owner) = owner.take() else {
-                    bail!("bulk of {len} bytes belongs to nothing")
+                let damaged = |what: &str| floe_stream::Error::damaged(at, what);
+                let Some((kind, wanted)) = last.take().filter(|(_, wanted)| *wanted > 0) else {
+                    return Err(damaged("bulk that belongs to nothing").into());
                 };
+                if len != wanted || len > MOST {
+                    return Err(damaged("bulk of another length than its record says").into());
+                }
                 let bytes = body(reader, len)?;
-                match owner {
-                    Queue::Pipe(p) => drop(tree.pipes.insert(p.pipe, (p, bytes))),
-                    Queue::Socket(s) => drop(tree.queues.insert(s.ino, (s.messages, bytes))),
+                if let Some(content) = tree.last_content(kind) {
+                    *content = bytes;
                 }
             }
             Item::Record(raw) if raw.kind >= FIRST_BULK_KIND => return Ok((tree, Some(raw))),
-            Item::Record(raw) if raw.is::<PipeData>() => {
-                let p: PipeData = raw.decode()?;
-                tree.pipes.insert(p.pipe, (p.clone(), Vec::new()));
-                owner = Some(Queue::Pipe(p));
+            Item::Record(raw) => {
+                let Some(record) = raw.any()? else { return Err(unknown(&raw)) };
+                last = Some((record.kind(), record.content_len()));
+                let twice = |e: Duplicate| floe_stream::Error::damaged(raw.at, e.to_string());
+                tree.insert(record).map_err(twice)?;
             }
-            Item::Record(raw) if raw.is::<SocketQueue>() => {
-                owner = Some(Queue::Socket(raw.decode()?));
-            }
-            Item::Record(raw) => take(&mut tree, &raw)?,
         }
     }
 }
 
+/// Memory grows with what arrives, not with what is announced.
 fn body<R: Source>(reader: &mut Reader<R>, len: u64) -> anyhow::Result<Vec<u8>> {
-    if len > MAX {
-        bail!("bulk of {len} bytes is too long");
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < len {
+        let start = bytes.len();
+        bytes.resize(start + (len - start as u64).min(MAX) as usize, 0);
+        reader.read_bulk(&mut bytes[start..])?;
     }
-    let mut bytes = vec![0; len as usize];
-    reader.read_bulk(&mut bytes)?;
     Ok(bytes)
-}
-
-macro_rules! take {
-    ($tree:ident, $raw:ident; $($type:ty, $name:ident => $action:expr;)*) => {
-        $(if $raw.is::<$type>() { let $name: $type = $raw.decode()?; $action; return Ok(()); })*
-    };
-}
-
-fn take(tree: &mut Tree, raw: &RawRecord) -> anyhow::Result<()> {
-    take! { tree, raw;
-        Begin, r => tree.begin = Some(r);
-        Process, r => tree.processes.push(r);
-        Thread, r => tree.threads.push(r);
-        ProcessSignals, r => tree.signals.insert(r.pid, r);
-        ThreadSignals, r => tree.thread_signals.insert(r.tid, r);
-        Timers, r => tree.timers.insert(r.pid, r);
-        Creds, r => tree.creds.insert(r.tid, r);
-        Limits, r => tree.limits.insert(r.pid, r);
-        Sched, r => tree.sched.insert(r.tid, r);
-        Fs, r => tree.fs.insert(r.pid, r);
-        Mm, r => tree.mm.insert(r.pid, r);
-        Vmas, r => tree.vmas.entry(r.pid).or_default().extend(r.vmas);
-        MappedFile, r => tree.mapped.push(r);
-        Union, r => tree.unions.push(r);
-        Object, r => tree.objects.insert(r.id, r);
-        OpenFile, r => tree.files.insert(r.id, r);
-        FdTable, r => tree.fds.entry(r.pid).or_default().extend(r.fds);
-        Locks, r => tree.locks.push(r);
-        Terminal, r => tree.terminals.push(r);
-        Stage, r => tree.stages.insert(r.tool);
-        TreeEnd, r => tree.end = Some(r);
-    }
-    Err(unknown(raw))
 }
 
 fn unknown(raw: &RawRecord) -> anyhow::Error {
     let problem = format!("restore does not know version {} of it", raw.version);
     let object = format!("record kind {}", raw.kind);
-    Refusals(vec![Refusal { pid: None, object, problem, hint: String::new() }]).into()
+    Refusals(vec![Finding::about(object, "plan.kind", problem)]).into()
 }
 
 /// Threads that put memory into place, and buffers between them and the reader.
@@ -100,7 +66,7 @@ const FILLERS: usize = 2;
 const BUFFERS: usize = 6;
 
 /// Where a buffer goes.
-enum Place {
+enum Target {
     Memory(Pages),
     Object(ObjectData),
 }
@@ -110,14 +76,14 @@ pub fn bulk<R: Source>(
     reader: &mut Reader<R>,
     tree: &Tree,
     first: &mut Option<RawRecord>,
-    work: &Work<'_>,
-    open: &Opened<'_>,
+    work: &Restore<'_>,
+    open: &OpenFiles<'_>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     let Some(first) = first.take() else { return Ok(()) };
     let put = |place, bytes: &[u8]| match place {
-        Place::Memory(pages) => Ok(work.pages(&pages, bytes)?),
-        Place::Object(data) => Ok(open.write_object(&data, bytes)?),
+        Target::Memory(pages) => Ok(work.pages(&pages, bytes)?),
+        Target::Object(data) => Ok(open.write_object(&data, bytes)?),
     };
     floe_crew::run(FILLERS, BUFFERS, MAX as usize, put, |crew| {
         pass(reader, tree, first, crew, progress)
@@ -129,17 +95,17 @@ fn pass<R: Source>(
     reader: &mut Reader<R>,
     tree: &Tree,
     mut raw: RawRecord,
-    crew: &Crew<'_, Place>,
+    crew: &Crew<'_, Target>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     loop {
         let damaged = |problem: &str| floe_stream::Error::damaged(raw.at, problem);
         let (place, promised, known) = if raw.is::<Pages>() {
             let pages: Pages = raw.decode()?;
-            (Place::Memory(pages), pages.len, tree.has_room_for(&pages))
+            (Target::Memory(pages), pages.len, has_room_for(tree, &pages))
         } else if raw.is::<ObjectData>() {
             let data: ObjectData = raw.decode()?;
-            (Place::Object(data), data.len, tree.has_object_for(&data))
+            (Target::Object(data), data.len, has_object_for(tree, &data))
         } else {
             // That may be damage, which only the end tells.
             while !matches!(reader.next()?, Item::End) {}

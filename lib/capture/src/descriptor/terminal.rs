@@ -1,0 +1,33 @@
+//! Modes of terminals, read through a duplicate (tcgetattr(3)).
+
+use crate::{
+    descriptor_of::{Descriptor, Problem},
+    resource::OfDescriptor,
+};
+use floe_records::{Bytes, FileId, Terminal};
+use nix::sys::termios::tcgetattr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+impl OfDescriptor for Terminal {
+    fn take(seen: &Descriptor<'_>, file: FileId, first: bool) -> Result<Vec<Self>, Problem> {
+        let terminal = seen.stat.file_type().is_char_device() && is_terminal(seen.stat.rdev());
+        if !first || !terminal || seen.is_path() {
+            return Ok(Vec::new());
+        }
+        // One that has hung up has no modes any more.
+        let Ok(modes) = tcgetattr(seen.duplicate()?) else { return Ok(Vec::new()) };
+        let flags = [
+            modes.input_flags.bits(),
+            modes.output_flags.bits(),
+            modes.control_flags.bits(),
+            modes.local_flags.bits(),
+        ];
+        let characters = Bytes(modes.control_chars.to_vec());
+        Ok(vec![Terminal { file, flags, characters }])
+    }
+}
+
+/// Terminals and pseudo terminals: major 4, 5 and 136 to 143 (Documentation/admin-guide/devices.txt).
+pub(crate) fn is_terminal(rdev: u64) -> bool {
+    matches!(nix::sys::stat::major(rdev), 4 | 5 | 136..=143)
+}

@@ -1,0 +1,18 @@
+//! Named pipes.
+
+use crate::{
+    descriptor_of::{Descriptor, Problem},
+    resource::OfFile,
+};
+use floe_records::{Fifo, FileId, Pid};
+use std::os::unix::fs::FileTypeExt;
+
+impl OfFile for Fifo {
+    fn claims(seen: &Descriptor<'_>) -> bool {
+        seen.stat.file_type().is_fifo() && seen.is_named() && !seen.is_path()
+    }
+
+    fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
+        Ok(Fifo { file, pid: Pid(seen.pid), name: seen.file()? })
+    }
+}

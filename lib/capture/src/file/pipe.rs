@@ -1,0 +1,86 @@
+//! Ends of pipes, and which pipes belong to the world outside of the tree.
+
+use crate::{
+    Result,
+    descriptor_of::{Descriptor, Problem},
+    files::Files,
+    resource::OfFile,
+};
+use floe_records::{AnyRecord, Bytes, External, FileId, Findings, ObjectId, Pid, Pipe};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::fs::{FileTypeExt, MetadataExt},
+};
+
+impl OfFile for Pipe {
+    fn claims(seen: &Descriptor<'_>) -> bool {
+        seen.stat.file_type().is_fifo() && seen.link.starts_with(b"pipe:") && !seen.is_path()
+    }
+
+    fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
+        let (dev, ino) = seen.inode();
+        Ok(Pipe { file, pipe: ObjectId { dev, ino } })
+    }
+
+    /// A pipe of which one end is held outside of the tree, and not inside, is the outside's.
+    fn relate(files: &mut Files, _: &mut Findings) -> Result<()> {
+        let own = own_pipes(files);
+        let foreign: Vec<(FileId, u64)> = (files.of::<Pipe>())
+            .filter_map(|(open, what)| {
+                let pipe = pipe_of(what).filter(|pipe| !own.contains(pipe))?;
+                Some((open.id, pipe.ino))
+            })
+            .collect();
+        for (file, ino) in foreign {
+            let what = Bytes::from(&*format!("pipe:[{ino}]"));
+            files.replace(file, External { file, what });
+        }
+        Ok(())
+    }
+}
+
+/// The pipe behind a description, named or not.
+pub(crate) fn pipe_of(what: &AnyRecord) -> Option<ObjectId> {
+    match what {
+        AnyRecord::Pipe(pipe) => Some(pipe.pipe),
+        AnyRecord::Fifo(fifo) => Some(ObjectId { dev: fifo.name.dev, ino: fifo.name.ino }),
+        _ => None,
+    }
+}
+
+/// The pipes whose contents are the tree's.
+pub(crate) fn own_pipes(files: &Files) -> BTreeSet<ObjectId> {
+    let mut ends: BTreeMap<ObjectId, (bool, bool, bool)> = BTreeMap::new();
+    for (open, what) in &files.all {
+        if let Some(pipe) = pipe_of(what) {
+            let (reads, writes, fifo) = ends.entry(pipe).or_default();
+            *reads |= open.reads();
+            *writes |= open.writes();
+            *fifo |= matches!(what, AnyRecord::Fifo(_));
+        }
+    }
+    // Every process that knows the name of a pipe may have opened it, so nothing but a look tells.
+    let open = ends.iter().filter(|(_, (reads, writes, fifo))| *fifo || !(*reads && *writes));
+    let open: BTreeSet<ObjectId> = open.map(|(pipe, _)| *pipe).collect();
+    let foreign = if open.is_empty() { open } else { held_outside(&open, &files.pids) };
+    ends.into_keys().filter(|pipe| !foreign.contains(pipe)).collect()
+}
+
+fn held_outside(pipes: &BTreeSet<ObjectId>, pids: &[Pid]) -> BTreeSet<ObjectId> {
+    let inside: BTreeSet<u32> = pids.iter().map(|pid| pid.0).collect();
+    let mut held = BTreeSet::new();
+    let own = std::process::id();
+    // We ourselves hold duplicates.
+    let others = crate::proc::numbers_in("/proc").into_iter();
+    for pid in others.filter(|pid| !inside.contains(pid) && *pid != own) {
+        // A process that ends meanwhile holds nothing.
+        for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+            let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
+            if meta.file_type().is_fifo() {
+                let pipe = ObjectId { dev: meta.dev(), ino: meta.ino() };
+                held.extend(pipes.get(&pipe));
+            }
+        }
+    }
+    held
+}

@@ -1,0 +1,76 @@
+//! timerfd_create(2), by fs/timerfd.c's show_fdinfo.
+
+use crate::{
+    Error,
+    descriptor_of::{Descriptor, Problem},
+    fdinfo::{decimal, field, octal},
+    resource::OfFile,
+};
+use floe_records::{FileId, Timerfd};
+use floe_sys::timerfd_count;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const WALL_CLOCKS: [i32; 2] = [libc::CLOCK_REALTIME, libc::CLOCK_REALTIME_ALARM];
+
+impl OfFile for Timerfd {
+    fn claims(seen: &Descriptor<'_>) -> bool {
+        seen.is_anonymous("[timerfd]")
+    }
+
+    fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
+        timerfd_count(seen.duplicate()?)?;
+        let info = crate::fdinfo::read(seen.pid, seen.fd).map_err(|e| match e {
+            Error::Sys(error) => Problem::Sys(error),
+            Error::Refused(_) => seen.unknown(),
+        })?;
+        timerfd(file, &info).ok_or_else(|| Problem::new("file.timerfd", "it has an unknown form"))
+    }
+}
+
+/// To be called as soon as `info` has been read: a date is what was left then, from now.
+fn timerfd(file: FileId, info: &str) -> Option<Timerfd> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos() as u64;
+    let pair = |name| {
+        let inside = field(info, name)?.trim_matches(['(', ')']);
+        let (seconds, nanos) = inside.split_once(", ")?;
+        Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + nanos.parse::<u64>().ok()?)
+    };
+    let clock = field(info, "clockid:")?.parse().ok()?;
+    let settime_flags = octal(info, "settime flags:").ok()?;
+    let (ticks, interval_ns): (u64, u64) = (decimal(info, "ticks:").ok()?, pair("it_interval:")?);
+    let mut left_ns = pair("it_value:")?;
+    if left_ns == 0 && ticks != 0 {
+        // It has expired since it was last looked at: the next time is an interval away (none for one that ticks once).
+        left_ns = interval_ns;
+    }
+    let absolute = settime_flags & libc::TFD_TIMER_ABSTIME as u32 != 0;
+    let date = absolute && WALL_CLOCKS.contains(&clock) && left_ns != 0;
+    Some(Timerfd {
+        file,
+        clock,
+        settime_flags,
+        ticks,
+        left_ns,
+        date_ns: date.then_some(now + left_ns),
+        interval_ns,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_just_expired_ticks_on() {
+        let info = |left: &str, interval: &str| {
+            let text = format!(
+                "clockid: 1\nticks: 3\nsettime flags: 00\nit_value: ({left})\nit_interval: ({interval})\n"
+            );
+            let timer = timerfd(FileId(0), &text).unwrap();
+            (timer.ticks, timer.left_ns, timer.interval_ns)
+        };
+        assert_eq!(info("0, 500", "0, 20000000"), (3, 500, 20_000_000));
+        assert_eq!(info("0, 0", "0, 20000000"), (3, 20_000_000, 20_000_000));
+        assert_eq!(info("0, 0", "0, 0"), (3, 0, 0));
+    }
+}

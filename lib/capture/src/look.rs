@@ -1,0 +1,177 @@
+//! One look at a tree: what cannot be captured, and what would be lost. It has no side effect on the tree.
+//!
+//! The same rules are applied three times: by `freeze --check`, by `freeze` before it stops anything, and to every process
+//! of the stopped tree before the first record is written. While a tree runs, what is seen of it may be of two moments, so
+//! what stands in the way is believed only when it is still there a moment later.
+
+use crate::{
+    Error, Result,
+    files::Files,
+    proc::{self, Status},
+    resource,
+    rule::{sessions, sharing, state},
+    subject::{self, Process, Thread},
+    tree::Held,
+};
+use floe_records::{Findings, Options, Pid};
+use std::{collections::BTreeSet, fs::File, thread::sleep, time::Duration};
+
+/// How often a running tree is looked at while something stands in the way, and the time between two looks. A child of
+/// vfork(2) shares the memory of its parent for a moment only.
+const LOOKS: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What a look has found.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// The processes, parents before children.
+    pub pids: Vec<u32>,
+    /// What stands in the way, and what would be lost.
+    pub found: Findings,
+}
+
+/// Looks at the running tree below `root`.
+pub fn look(root: u32, options: &Options) -> Result<Look> {
+    exists(root)?;
+    let mut look = Look::default();
+    state::root(root, &mut look.found)?;
+    if !look.found.refused.is_empty() {
+        return Ok(look);
+    }
+    // The rest can be seen only by a process that may trace it.
+    permitted(root)?;
+    for _ in 0..LOOKS {
+        look = once(root, options)?;
+        if look.found.refused.is_empty() {
+            break;
+        }
+        sleep(PAUSE);
+    }
+    settle(&mut look.found, options);
+    Ok(look)
+}
+
+fn once(root: u32, options: &Options) -> Result<Look> {
+    let (pids, mut found) = (tree(root), Findings::default());
+    let mut living = Vec::new();
+    for &pid in &pids {
+        if subject::is_dead(pid) {
+            state::dead_leader(pid, &mut found);
+            continue;
+        }
+        match Process::read(pid, &[]).and_then(|process| one(&process, &mut found)) {
+            Ok(()) => living.push(pid),
+            // It may end while it is looked at; the tree is read again when it stands still.
+            Err(_) if pid != root && is_ending(pid) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    sessions::check(&pids, &mut found);
+    sharing::processes(&pids, &mut found);
+    living.retain(|pid| !subject::is_dead(*pid));
+    let living: Vec<Pid> = living.into_iter().map(Pid).collect();
+    match Files::describe(&living, options, false, &mut found) {
+        Ok(_) => {}
+        Err(_) if living.iter().any(|pid| pid.0 != root && is_ending(pid.0)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Look { pids, found })
+}
+
+/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found.
+pub(crate) fn held(
+    held: &[Held],
+    processes: &[Process<'_>],
+    options: &Options,
+) -> Result<Findings> {
+    let mut found = Findings::default();
+    let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
+    sharing::held(&pids, &mut found);
+    sessions::check(&pids, &mut found);
+    for process in processes {
+        one(process, &mut found)?;
+    }
+    let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
+    let files = Files::describe(&living, options, true, &mut found)?;
+    files.collect(&mut found)?;
+    settle(&mut found, options);
+    Ok(found)
+}
+
+/// Looks at one process, but for its descriptors.
+fn one(process: &Process<'_>, out: &mut Findings) -> Result<()> {
+    let pid = process.pid;
+    state::tracer(process, out);
+    state::dead_threads(pid, out);
+    sharing::threads(pid, out);
+    for tid in proc::tids(pid) {
+        match Thread::read(pid, tid, None) {
+            Ok(thread) => resource::look_at_thread(&thread, out)?,
+            // It has just ended.
+            Err(_) if subject::is_dead(tid) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    resource::look_at_process(process, out)
+}
+
+/// Each finding once; with `--strict` a loss is a refusal.
+fn settle(found: &mut Findings, options: &Options) {
+    if options.strict {
+        found.refused.append(&mut found.lost);
+    }
+    for list in [&mut found.refused, &mut found.lost] {
+        let mut seen = BTreeSet::new();
+        list.retain(|finding| seen.insert(finding.clone()));
+    }
+}
+
+/// Whether a process that could not be looked at is dead, or is so in a moment: it loses one thing after the other.
+fn is_ending(pid: u32) -> bool {
+    (0..100).any(|_| {
+        let dead = subject::is_dead(pid);
+        if !dead {
+            sleep(Duration::from_millis(1));
+        }
+        dead
+    })
+}
+
+fn exists(pid: u32) -> Result<()> {
+    if pid == 0 || std::fs::metadata(format!("/proc/{pid}")).is_err() {
+        return Err(floe_sys::Error::because("freeze it", "no such process").pid(pid).into());
+    }
+    // /proc/TID exists for threads, too, though it is not listed.
+    let tgid: u32 = Status::of(pid)?.get("Tgid").parse().unwrap_or(pid);
+    if tgid != pid {
+        let what = format!("it is a thread of process {tgid}");
+        return Err(floe_sys::Error::because("freeze it", what).pid(pid).into());
+    }
+    Ok(())
+}
+
+/// All processes of a tree, parents first.
+pub fn tree(root: u32) -> Vec<u32> {
+    let mut all = vec![root];
+    let mut seen = BTreeSet::from([root]);
+    let mut at = 0;
+    while at < all.len() {
+        let pid = all[at];
+        at += 1;
+        for child in proc::tids(pid).into_iter().flat_map(|tid| proc::children(pid, tid)) {
+            if seen.insert(child) {
+                all.push(child);
+            }
+        }
+    }
+    all
+}
+
+/// Whether we may trace it: opening its memory asks the same question of the kernel.
+fn permitted(pid: u32) -> Result<()> {
+    let opened = File::open(proc::path(pid, "mem"));
+    opened.map(drop).map_err(|e| {
+        let doing = "trace it, which needs CAP_SYS_PTRACE";
+        Error::Sys(floe_sys::Error::new(doing, e).pid(pid))
+    })
+}

@@ -1,0 +1,49 @@
+//! The namespaces that the processes of a tree are members of.
+
+use crate::{Result, proc, process::namespaces::inode, resource::OfNamespace};
+use floe_records::{Namespace, Namespaces, NsId, NsKind, Pid, Tree};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+};
+
+impl OfNamespace for Namespace {
+    fn collect(tree: &Tree) -> Result<Vec<Self>> {
+        let mut known = BTreeSet::new();
+        let mut all = Vec::new();
+        for members in tree.all::<Namespaces>() {
+            for kind in NsKind::ALL {
+                let of_kind = members.all();
+                let Some((_, id)) = of_kind.iter().find(|(name, _)| *name == kind.name()) else {
+                    continue;
+                };
+                if known.insert(*id) {
+                    all.push(describe(members.pid, kind, *id)?);
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn describe(pid: Pid, kind: NsKind, id: NsId) -> Result<Namespace> {
+    let name = format!("ns/{}", kind.name());
+    let file = File::open(proc::path(pid.0, &name)).map_err(|e| proc::unable(pid.0, &name, e))?;
+    let parent = match kind {
+        NsKind::Pid | NsKind::User => floe_sys::namespace_parent(file.as_fd()).ok(),
+        _ => None,
+    };
+    let owner = floe_sys::namespace_owner(file.as_fd()).ok();
+    let number = |fd: OwnedFd| File::from(fd).metadata().ok().map(|meta| NsId(meta.ino()));
+    Ok(Namespace {
+        id,
+        kind,
+        parent: parent.and_then(number),
+        owner: owner.and_then(number),
+        inherited: inode(std::process::id(), kind.name()) == Some(id.0),
+    })
+}

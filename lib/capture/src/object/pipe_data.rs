@@ -1,0 +1,101 @@
+//! What is queued in pipes and named pipes.
+
+use crate::{
+    Result,
+    file::pipe::{own_pipes, pipe_of},
+    files::Files,
+    resource::OfObject,
+};
+use floe_records::{AnyRecord, Finding, Findings, ObjectId, PipeData};
+use floe_sys::{Error, pipe_queued, pipe_size, set_pipe_size, tee};
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+
+/// PIPE_BUF: nothing longer is a packet.
+const PACKET: u32 = 4096;
+
+impl OfObject for PipeData {
+    fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
+        let own = own_pipes(files);
+        let mut ends: BTreeMap<ObjectId, (Option<OwnedFd>, BorrowedFd<'_>)> = BTreeMap::new();
+        let mut packets = std::collections::BTreeSet::new();
+        for (open, what) in &files.all {
+            let Some(pipe) = pipe_of(what).filter(|pipe| own.contains(pipe)) else { continue };
+            if open.writes() && open.flags & libc::O_DIRECT as u32 != 0 {
+                packets.insert(pipe);
+            }
+            let Some(fd) = files.duplicates.get(&open.id).filter(|_| !ends.contains_key(&pipe))
+            else {
+                continue;
+            };
+            // A named pipe that is only written to here: a reader that comes later reads what is left.
+            let again = match what {
+                AnyRecord::Fifo(_) if !open.reads() => Some(reading_end(fd)?),
+                _ => None,
+            };
+            ends.insert(pipe, (again, fd.as_fd()));
+        }
+        let mut all = Vec::with_capacity(ends.len());
+        for (pipe, (again, fd)) in &ends {
+            let end = again.as_ref().map_or(*fd, AsFd::as_fd);
+            match queued(*pipe, end, packets.contains(pipe))? {
+                Ok(data) => all.push(data),
+                Err(problem) => {
+                    let object = format!("pipe {}", pipe.ino);
+                    out.refuse(Finding::about(object, "object.pipe", problem));
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Contents of a pipe without taking them, through a duplicate of its reading end. `packets`: an end for writing is
+/// in packet mode (O_DIRECT).
+fn queued(
+    id: ObjectId,
+    end: BorrowedFd<'_>,
+    packets: bool,
+) -> Result<Result<PipeData, &'static str>> {
+    let fail = |e| Error::new(format!("copy the contents of pipe {}", id.ino), e);
+    let capacity = pipe_size(end)?;
+    let len = pipe_queued(end).map_err(fail)?;
+    let mut bytes = vec![0; len];
+    let mut lengths = Vec::new();
+    if len > 0 {
+        let (from, to) = nix::unistd::pipe().map_err(|e| fail(e.into()))?;
+        // As many slots as the original has: short writes take a slot each.
+        set_pipe_size(to.as_fd(), capacity)?;
+        if tee(end, to.as_fd(), len).map_err(fail)? != len {
+            return Ok(Err("what is queued in it cannot be copied whole"));
+        }
+        // A read ends at the end of a packet, in the copy as well.
+        let (mut from, mut done) = (File::from(from), 0);
+        while done < len {
+            let read = from.read(&mut bytes[done..]).map_err(fail)?;
+            done += read;
+            lengths.push(read as u32);
+        }
+    }
+    if lengths.len() < 2 && !packets {
+        lengths.clear();
+    } else if lengths.iter().any(|&length| length > PACKET) {
+        return Ok(Err("packets and other bytes are mixed in it"));
+    }
+    Ok(Ok(PipeData { id, capacity: capacity as u32, len: len as u32, packets: lengths, bytes }))
+}
+
+/// An end for reading of a named pipe.
+fn reading_end(end: &OwnedFd) -> Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", end.as_raw_fd());
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    open(path.as_str(), flags, Mode::empty()).map_err(|e| Error::new("open a named pipe", e).into())
+}

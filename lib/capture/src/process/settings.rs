@@ -1,0 +1,59 @@
+//! Single settings of a process.
+
+use crate::{Result, proc, resource::OfProcess, subject::Process};
+use floe_parasite::{Batch, Call, Replies, Slot};
+use floe_records::{Pid, Settings};
+
+const PR_GET_THP_DISABLE: i32 = 42;
+
+/// Where the answers of prctl(2) will be found.
+pub(crate) struct Asked {
+    dumpable: Call,
+    subreaper: Slot,
+    thp: Call,
+}
+
+/// A prctl whose answer is written to memory.
+pub(crate) fn prctl_out(batch: &mut Batch, option: i32) -> Slot {
+    let slot = batch.zeroed(8);
+    batch.call(libc::SYS_prctl, [option.into(), slot.into(), 0.into(), 0.into(), 0.into()]);
+    slot
+}
+
+/// A prctl whose answer is its result.
+pub(crate) fn prctl(batch: &mut Batch, option: i32) -> Call {
+    batch.call(libc::SYS_prctl, [option.into(), 0.into(), 0.into(), 0.into(), 0.into()])
+}
+
+/// The words of a slot.
+pub(crate) fn words<const N: usize>(replies: &Replies, slot: Slot) -> [u64; N] {
+    let chunks = replies.bytes(slot).as_chunks::<8>().0;
+    let mut out = [0; N];
+    out.iter_mut().zip(chunks).for_each(|(word, chunk)| *word = u64::from_ne_bytes(*chunk));
+    out
+}
+
+impl OfProcess for Settings {
+    type Asked = Asked;
+
+    fn ask(_: &Process<'_>, batch: &mut Batch) -> Result<Asked> {
+        Ok(Asked {
+            dumpable: prctl(batch, libc::PR_GET_DUMPABLE),
+            subreaper: prctl_out(batch, libc::PR_GET_CHILD_SUBREAPER),
+            thp: prctl(batch, PR_GET_THP_DISABLE),
+        })
+    }
+
+    fn take(process: &Process<'_>, asked: Asked, replies: &Replies) -> Result<Vec<Self>> {
+        let pid = process.pid;
+        let hex = |text: &str| u32::from_str_radix(text, 16).ok();
+        Ok(vec![Settings {
+            pid: Pid(pid),
+            personality: proc::number(pid, "personality", Some(hex))?,
+            dumpable: replies.value(asked.dumpable)? as u32,
+            child_subreaper: words::<1>(replies, asked.subreaper) != [0],
+            thp_disabled: replies.value(asked.thp)? != 0,
+            oom_score_adj: proc::number(pid, "oom_score_adj", None)?,
+        }])
+    }
+}

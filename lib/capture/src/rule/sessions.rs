@@ -1,0 +1,48 @@
+//! Sessions and process groups that could not be made again (setsid(2), setpgid(2)).
+
+use crate::proc::Stat;
+use floe_records::{Finding, Findings, Pid};
+use std::collections::BTreeMap;
+
+/// Ids of a process: session, process group, parent.
+struct Ids {
+    sid: u32,
+    pgid: u32,
+    ppid: u32,
+}
+
+/// Looks at the tree of these processes; the first is the root. Its own session and group may be those of a shell
+/// outside: it gets those of restore.
+pub(crate) fn check(pids: &[u32], out: &mut Findings) {
+    let ids = |pid: &u32| {
+        let stat = Stat::of(*pid).ok()?;
+        let ids = Ids { pgid: stat.field(5) as u32, sid: stat.field(6) as u32, ppid: stat.ppid() };
+        Some((*pid, ids))
+    };
+    let all: BTreeMap<u32, Ids> = pids.iter().filter_map(ids).collect();
+    let Some(root) = pids.first().and_then(|root| all.get(root)) else { return };
+    for (pid, own) in &all {
+        let Some(parent) = all.get(&own.ppid).filter(|_| *pid != pids[0]) else { continue };
+        if own.sid != *pid && !was_in(&all, parent, own.ppid, own.sid) {
+            let problem = "its parent has never been in it, and it cannot be made again";
+            let object = format!("session {}", own.sid);
+            out.refuse(Finding::of(Pid(*pid), object, "tree.session", problem));
+        }
+        let outside = !all.contains_key(&own.pgid) && own.pgid != root.pgid;
+        if outside && Stat::of(own.pgid).is_ok() {
+            let problem = "its leader is not in the tree";
+            let object = format!("process group {}", own.pgid);
+            out.refuse(Finding::of(Pid(*pid), object, "tree.group", problem));
+        }
+    }
+}
+
+/// Whether a process is in this session, or was before it made its own.
+fn was_in<'a>(all: &'a BTreeMap<u32, Ids>, mut process: &'a Ids, mut pid: u32, sid: u32) -> bool {
+    while process.sid != sid {
+        let parent = all.get(&process.ppid).filter(|_| process.sid == pid);
+        let Some(parent) = parent else { return false };
+        (pid, process) = (process.ppid, parent);
+    }
+    true
+}

@@ -1,0 +1,70 @@
+//! States of processes and threads in which they cannot be captured.
+
+use crate::{Result, proc::Stat, subject};
+use floe_records::{Finding, Findings, Pid};
+use std::{thread::sleep, time::Duration};
+
+/// Looks at the root of a tree, which must be a process that lives, and none of our own ancestors.
+pub(crate) fn root(pid: u32, out: &mut Findings) -> Result<()> {
+    let stat = Stat::of(pid)?;
+    let mut refuse = |problem: &str, hint: &str| {
+        out.refuse(Finding::of(Pid(pid), "the process", "process.state", problem).hint(hint));
+    };
+    if stat.is_kernel_thread() {
+        refuse("it is a kernel thread", "");
+    }
+    if stat.is_dead() {
+        refuse("it is a zombie: it has ended already", "");
+    }
+    let mut ancestor = std::process::id();
+    while ancestor != 0 {
+        if ancestor == pid {
+            refuse("freeze itself belongs to its tree", "start freeze from outside of the tree");
+        }
+        ancestor = Stat::of(ancestor).map_or(0, |s| s.ppid());
+    }
+    Ok(())
+}
+
+/// Looks for a tracer that is not ourselves.
+pub(crate) fn tracer(process: &subject::Process<'_>, out: &mut Findings) {
+    let tracer = process.status.get("TracerPid");
+    if tracer != "0" && tracer != std::process::id().to_string() {
+        let finding = traced(process.pid, tracer);
+        out.refuse(finding);
+    }
+}
+
+/// The refusal of a task that another process traces.
+pub(crate) fn traced(pid: u32, tracer: &str) -> Finding {
+    let object = format!("process {tracer}");
+    let finding = Finding::of(Pid(pid), object, "process.traced", "traces it already");
+    finding.hint("wait for it, or detach the debugger")
+}
+
+/// Looks for threads that have ended and stay zombies. A thread that is just ending is gone a moment later.
+pub(crate) fn dead_threads(pid: u32, out: &mut Findings) {
+    for tid in subject::others(pid) {
+        let dead = || Stat::of(tid).is_ok_and(|s| s.state == 'Z');
+        if dead() {
+            sleep(Duration::from_millis(1));
+            if dead() {
+                let problem = "it has ended and stays a zombie";
+                out.refuse(Finding::of(
+                    Pid(pid),
+                    format!("thread {tid}"),
+                    "thread.zombie",
+                    problem,
+                ));
+            }
+        }
+    }
+}
+
+/// Looks at a process that has ended: no thread of it may be left.
+pub(crate) fn dead_leader(pid: u32, out: &mut Findings) {
+    if subject::others(pid).next().is_some() {
+        let problem = "it has ended before the other threads";
+        out.refuse(Finding::of(Pid(pid), "main thread", "process.leader", problem));
+    }
+}

@@ -1,0 +1,151 @@
+//! Stopping a tree that may grow while it is being stopped.
+//!
+//! Whoever is stopped makes no children and no threads, so a scan that finds nothing new has seen everything. One
+//! thread cannot be stopped while it waits: the parent in vfork(2), for a child that uses its memory until it calls
+//! execve(2) or ends. Such a child is let go again until its parent stands.
+
+use crate::{Error, Result, look, proc, rule::state, subject, tree::release};
+use floe_records::{Finding, Pid};
+use floe_sys::{Shared, kcmp_shared};
+use floe_tracee::{Asked, OPTIONS, Pauses, Tracee, come_home};
+use std::{
+    cmp::Ordering,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// How long we run after a tree.
+const CHASE: Duration = Duration::from_secs(1);
+/// How long threads may take to stop before it is asked what they wait for.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// Threads by tid.
+#[derive(Default)]
+struct Chase {
+    seized: BTreeMap<u32, Tracee>,
+    asked: BTreeMap<u32, Asked>,
+}
+
+/// Stops every thread of every process below and including `root`. Gives the processes, parents first, and the
+/// threads.
+pub(crate) fn stop(root: u32) -> Result<(Vec<u32>, BTreeMap<u32, Tracee>)> {
+    let mut chase = Chase::default();
+    match chase.run(root) {
+        Ok(pids) => Ok((pids, chase.seized)),
+        Err(error) => {
+            // Those that have been asked are let go when this thread ends.
+            release(chase.seized.into_values());
+            Err(error)
+        }
+    }
+}
+
+impl Chase {
+    fn run(&mut self, root: u32) -> Result<Vec<u32>> {
+        let begin = Instant::now();
+        loop {
+            let pids = look::tree(root);
+            let new: Vec<u32> = pids
+                .iter()
+                .flat_map(|&pid| proc::tids(pid))
+                .filter(|tid| self.is_new(*tid))
+                .collect();
+            if new.is_empty() && self.asked.is_empty() {
+                return Ok(pids);
+            }
+            if begin.elapsed() > CHASE {
+                return Err(self.too_late(root));
+            }
+            self.ask(&new)?;
+            self.wait()?;
+            self.let_borrowers_go();
+        }
+    }
+
+    fn is_new(&self, tid: u32) -> bool {
+        !self.seized.contains_key(&tid) && !self.asked.contains_key(&tid) && !subject::is_dead(tid)
+    }
+
+    fn ask(&mut self, tids: &[u32]) -> Result<()> {
+        for &tid in tids {
+            let seized = Asked::seize(tid as i32, OPTIONS);
+            if seized.as_ref().is_err_and(|e| e.errno() == Some(libc::EPERM))
+                && let Some(tracer) = tracer(tid)
+            {
+                return Err(Error::refuse(state::traced(tid, &tracer.to_string())));
+            }
+            if let Some(asked) = unless_gone(seized)? {
+                self.asked.insert(tid, asked);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all that were asked stand, or for a round.
+    fn wait(&mut self) -> Result<()> {
+        let mut pauses = Pauses::default();
+        loop {
+            for (tid, mut asked) in std::mem::take(&mut self.asked) {
+                match unless_gone(asked.has_stopped())? {
+                    Some(false) => drop(self.asked.insert(tid, asked)),
+                    Some(true) => self.take(tid, asked.tracee())?,
+                    None => {}
+                }
+            }
+            if self.asked.is_empty() || !pauses.pause(ROUND) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, tid: u32, mut tracee: Tracee) -> Result<()> {
+        let home = unless_gone(come_home(&mut tracee));
+        let gone = matches!(home, Ok(None));
+        if !gone {
+            self.seized.insert(tid, tracee);
+        }
+        Ok(home.map(drop)?)
+    }
+
+    /// Lets those go whose memory a thread waits for.
+    fn let_borrowers_go(&mut self) {
+        for &waiting in self.asked.keys() {
+            let borrows = |tid: u32| {
+                let shared = |what| kcmp_shared(waiting as i32, tid as i32, what).ok();
+                // Threads of one process share the signal actions too.
+                shared(Shared::Vm) == Some(Ordering::Equal)
+                    && shared(Shared::Sighand).is_some_and(|order| order != Ordering::Equal)
+            };
+            release(self.seized.extract_if(.., |tid, _| borrows(*tid)).map(|(_, tracee)| tracee));
+        }
+    }
+
+    fn too_late(&self, root: u32) -> Error {
+        let stuck = self.asked.keys().map(|&tid| {
+            let problem = "it is in an uninterruptible wait (for a disk, or in vfork(2))";
+            let finding = Finding::of(Pid(tid), "the thread", "thread.waits", problem);
+            finding.hint("try again")
+        });
+        let stuck: Vec<_> = stuck.collect();
+        if stuck.is_empty() {
+            let problem = "it grew faster than it could be stopped within a second";
+            let finding = Finding::of(Pid(root), "the tree", "tree.grows", problem);
+            return Error::refuse(finding.hint("try again, or stop it from growing"));
+        }
+        floe_records::Refusals(stuck).into()
+    }
+}
+
+/// Who traces a thread, where that is not ourselves.
+fn tracer(tid: u32) -> Option<u32> {
+    let tracer: u32 = proc::Status::of(tid).ok()?.get("TracerPid").parse().ok()?;
+    (tracer != 0 && tracer != std::process::id()).then_some(tracer)
+}
+
+/// `None` for a thread that has ended.
+fn unless_gone<T>(result: floe_sys::Result<T>) -> floe_sys::Result<Option<T>> {
+    match result {
+        Err(e) if e.errno() == Some(libc::ESRCH) => Ok(None),
+        other => other.map(Some),
+    }
+}

@@ -1,0 +1,99 @@
+//! Sockets: which kinds can be had, and what all of them have.
+
+use floe_records::{Bytes, SocketOption};
+use floe_sys::socket_option;
+use std::os::fd::BorrowedFd;
+
+/// SO_BUF_LOCK: which buffer sizes were set by hand (SOCK_SNDBUF_LOCK 1, SOCK_RCVBUF_LOCK 2).
+const SO_BUF_LOCK: i32 = 72;
+
+/// Family, type and protocol of a socket (socket(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Kind {
+    pub family: i32,
+    pub kind: i32,
+    pub protocol: i32,
+}
+
+/// An option that is a number.
+pub(crate) fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> floe_sys::Result<i32> {
+    let value = socket_option(fd, level, name, 4)?;
+    Ok(value.try_into().map_or(0, i32::from_ne_bytes))
+}
+
+/// What kind of socket it is.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> floe_sys::Result<Kind> {
+    let option = |name| number(fd, libc::SOL_SOCKET, name);
+    let (family, kind) = (option(libc::SO_DOMAIN)?, option(libc::SO_TYPE)?);
+    Ok(Kind { family, kind, protocol: option(libc::SO_PROTOCOL)? })
+}
+
+/// Why a socket that no kind claims cannot be had.
+pub(crate) fn unknown(kind: Option<Kind>) -> String {
+    let Some(Kind { family, kind, protocol }) = kind else {
+        return "its kind cannot be read".to_owned();
+    };
+    let name = FAMILIES.iter().find(|(number, _)| *number == family).map(|(_, name)| *name);
+    let name = name.map_or_else(|| format!("family {family}"), ToOwned::to_owned);
+    format!("{name} sockets (type {kind}, protocol {protocol}) cannot be captured")
+}
+
+/// Names of families as address_families(7) has them.
+const FAMILIES: [(i32, &str); 14] = [
+    (libc::AF_UNIX, "UNIX"),
+    (libc::AF_INET, "IPv4"),
+    (libc::AF_INET6, "IPv6"),
+    (libc::AF_NETLINK, "netlink"),
+    (libc::AF_PACKET, "packet"),
+    (libc::AF_VSOCK, "vsock"),
+    (libc::AF_ALG, "AF_ALG"),
+    (libc::AF_BLUETOOTH, "Bluetooth"),
+    (libc::AF_CAN, "CAN"),
+    (libc::AF_TIPC, "TIPC"),
+    (libc::AF_KEY, "AF_KEY"),
+    (libc::AF_RDS, "RDS"),
+    (libc::AF_XDP, "XDP"),
+    (43, "SMC"),
+];
+
+/// The options of a socket: those of `list`, those of every socket, and buffer sizes that were set by hand.
+pub(crate) fn options(fd: BorrowedFd<'_>, list: &[(i32, i32)]) -> Vec<SocketOption> {
+    let mut options = Vec::new();
+    let mut take = |level: i32, name: i32| {
+        // Options that this type of socket does not support are skipped.
+        if let Ok(value) = socket_option(fd, level, name, 64) {
+            options.push(SocketOption { level, name, value: Bytes(value) });
+        }
+    };
+    let every = EVERY.iter().map(|name| (libc::SOL_SOCKET, *name));
+    every.chain(list.iter().copied()).for_each(|(level, name)| take(level, name));
+    let locked = number(fd, libc::SOL_SOCKET, SO_BUF_LOCK).unwrap_or(0);
+    for (bit, name) in [(1, libc::SO_SNDBUF), (2, libc::SO_RCVBUF)] {
+        if locked & bit != 0 {
+            take(libc::SOL_SOCKET, name);
+        }
+    }
+    options
+}
+
+const EVERY: &[i32] = &[
+    libc::SO_REUSEADDR,
+    libc::SO_REUSEPORT,
+    libc::SO_KEEPALIVE,
+    libc::SO_BROADCAST,
+    libc::SO_OOBINLINE,
+    libc::SO_LINGER,
+    libc::SO_RCVLOWAT,
+    libc::SO_RCVTIMEO,
+    libc::SO_SNDTIMEO,
+    libc::SO_PRIORITY,
+    libc::SO_MARK,
+    libc::SO_BINDTODEVICE,
+    libc::SO_PASSCRED,
+    libc::SO_TIMESTAMP,
+    libc::SO_TIMESTAMPNS,
+    libc::SO_DONTROUTE,
+    libc::SO_RXQ_OVFL,
+    libc::SO_PASSSEC,
+    libc::SO_PEEK_OFF,
+];

@@ -1,0 +1,53 @@
+//! A thread: registers, and what it has registered with the kernel.
+
+use crate::{
+    Result, proc,
+    process::settings::{prctl_out, words},
+    resource::OfThread,
+    subject,
+};
+use floe_parasite::{Batch, Replies, Slot};
+use floe_records::{Addr, Finding, Findings, Pid, Rseq, Thread, Tid};
+
+const PR_GET_TID_ADDRESS: i32 = 40;
+
+impl OfThread for Thread {
+    /// PR_GET_TID_ADDRESS and PR_GET_PDEATHSIG.
+    type Asked = [Slot; 2];
+
+    fn look(thread: &subject::Thread<'_>, out: &mut Findings) -> Result<()> {
+        if !matches!(thread.status.get("Seccomp"), "0" | "") {
+            let object = match thread.tid == thread.pid {
+                true => "seccomp".to_owned(),
+                false => format!("seccomp of thread {}", thread.tid),
+            };
+            let problem = "filtered processes cannot be captured";
+            out.refuse(Finding::of(Pid(thread.pid), object, "thread.seccomp", problem));
+        }
+        Ok(())
+    }
+
+    fn ask(_: &subject::Thread<'_>, batch: &mut Batch) -> Self::Asked {
+        [PR_GET_TID_ADDRESS, libc::PR_GET_PDEATHSIG].map(|option| prctl_out(batch, option))
+    }
+
+    fn take(thread: &subject::Thread<'_>, asked: Self::Asked, replies: &Replies) -> Result<Self> {
+        let (tid, tracee) = (thread.tid, thread.tracee()?);
+        let mut comm = proc::read(tid, "comm")?;
+        comm.pop_if(|last| *last == b'\n');
+        let (head, len) = floe_sys::robust_list(tid as i32)?;
+        let rseq = tracee.rseq()?;
+        let [clear_child_tid, pdeath_signal] = asked.map(|slot| words::<1>(replies, slot)[0]);
+        Ok(Thread {
+            pid: Pid(thread.pid),
+            tid: Tid(tid),
+            comm: comm.into(),
+            regs: tracee.regs()?.to_bytes().to_vec().into(),
+            xstate: tracee.xstate()?.into(),
+            robust_list: (Addr(head), len),
+            clear_child_tid: Addr(clear_child_tid),
+            rseq: rseq.map(|r| Rseq { addr: Addr(r.addr), len: r.size, signature: r.signature }),
+            pdeath_signal: pdeath_signal as u32,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! File locks. Those of an open file description are taken by restore, which shares it; those of a process are taken
+//! by itself, when it closes no descriptor any more: closing any one of the file would drop them.
+
+use crate::{
+    resource::{Context, ForDescriptor},
+    script::Script,
+};
+use floe_parasite::Arg;
+use floe_records::*;
+use floe_sys::{Error, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+};
+use std::os::fd::{AsFd, OwnedFd};
+
+const F_SETLK: u64 = 6;
+
+fn flock_of(lock: &Lock) -> libc::flock {
+    let kind = if lock.exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
+    libc::flock {
+        l_type: kind as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: lock.start as i64,
+        l_len: lock.last.map_or(0, |last| last.saturating_sub(lock.start).saturating_add(1) as i64),
+        l_pid: 0,
+    }
+}
+
+impl ForDescriptor for Locks {
+    /// Takes those of the description, and finds out whether the process will get its own.
+    fn opened(&self, fd: &OwnedFd) -> Result<()> {
+        self.locks.iter().try_for_each(|lock| take(fd, lock))
+    }
+
+    fn apply(&self, _: Context<'_>, fd: FdNum, script: &mut Script<'_>) -> Result<()> {
+        for lock in self.locks.iter().filter(|lock| lock.kind == LockKind::Posix) {
+            let it = flock_of(lock);
+            let mut bytes = [it.l_type.to_ne_bytes(), it.l_whence.to_ne_bytes()].concat();
+            bytes.extend([0; 4]);
+            bytes.extend([it.l_start.to_ne_bytes(), it.l_len.to_ne_bytes()].concat());
+            bytes.extend([0; 8]);
+            let range = script.bytes(&bytes);
+            let fd = Arg::Val(u64::from(fd.0));
+            script.call(libc::SYS_fcntl, [fd, Arg::Val(F_SETLK), range.into()]);
+            script.breathe()?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes a lock of a description, or finds out whether the process will get its own.
+fn take(fd: &OwnedFd, lock: &Lock) -> Result<()> {
+    let held = |by: i32| {
+        let by = if by > 0 { format!(" by {by}") } else { String::new() };
+        Error::because("lock it as it was", format!("it is locked{by}"))
+    };
+    let failed = |e| match e {
+        Errno::EAGAIN | Errno::EACCES => held(0),
+        e => Error::new("lock it as it was", e),
+    };
+    let mut range = flock_of(lock);
+    match lock.kind {
+        LockKind::Flock => {
+            let how = if lock.exclusive { libc::LOCK_EX } else { libc::LOCK_SH };
+            let done = floe_sys::flock(fd.as_fd(), how | libc::LOCK_NB);
+            done.map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(0))))
+        }
+        LockKind::Ofd => fcntl(fd.as_fd(), FcntlArg::F_OFD_SETLK(&range)).map(drop).map_err(failed),
+        LockKind::Posix => {
+            fcntl(fd.as_fd(), FcntlArg::F_OFD_GETLK(&mut range)).map_err(failed)?;
+            if range.l_type == libc::F_UNLCK as i16 { Ok(()) } else { Err(held(range.l_pid)) }
+        }
+    }
+}

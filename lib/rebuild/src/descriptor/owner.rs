@@ -1,0 +1,29 @@
+//! Who gets SIGIO (fcntl(2), F_SETOWN_EX and F_SETSIG).
+
+use crate::{
+    resource::{Context, ForDescriptor},
+    script::Script,
+};
+use floe_parasite::Arg;
+use floe_records::{FdNum, Owner};
+use floe_sys::Result;
+
+const F_SETSIG: u64 = 10;
+const F_SETOWN_EX: u64 = 15;
+
+impl ForDescriptor for Owner {
+    /// An owner outside of the tree is not there any more.
+    fn apply(&self, context: Context<'_>, fd: FdNum, script: &mut Script<'_>) -> Result<()> {
+        let number = Arg::Val(u64::from(fd.0));
+        if context.tree.has_task(self.id) {
+            let owner = [self.kind.to_ne_bytes(), self.id.to_ne_bytes()].concat();
+            let owner = script.bytes(&owner);
+            script.call(libc::SYS_fcntl, [number, Arg::Val(F_SETOWN_EX), owner.into()]);
+        }
+        if self.signal != 0 {
+            let signal = Arg::Val(self.signal as u64);
+            script.call(libc::SYS_fcntl, [number, Arg::Val(F_SETSIG), signal]);
+        }
+        Ok(())
+    }
+}

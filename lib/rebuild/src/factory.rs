@@ -1,0 +1,112 @@
+//! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
+
+use crate::{file::unix, stand::Stands};
+use floe_records::*;
+use floe_sys::{Error, Result};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl, open},
+    sys::stat::Mode,
+};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
+
+/// Status flags that fcntl(2) can set on what was not opened by name.
+pub(crate) const STATUS: OFlag =
+    OFlag::O_NONBLOCK.union(OFlag::O_APPEND).union(OFlag::O_ASYNC).union(OFlag::O_DIRECT);
+
+/// Makes files; undoes what it did outside of itself when it is dropped before [`Factory::keep`].
+pub(crate) struct Factory<'a> {
+    pub tree: &'a Tree,
+    pub stands: Stands,
+    /// Descriptors of restore that take the place of outside ones of the same number.
+    pub inherit: &'a [u32],
+    /// What takes the place of an outside file otherwise.
+    pub outside: Outside,
+    /// Files without a name.
+    pub objects: BTreeMap<ObjectId, OwnedFd>,
+    /// Both ends of each pipe.
+    pub pipes: BTreeMap<ObjectId, (OwnedFd, OwnedFd)>,
+    /// Named pipes, open for both.
+    pub fifos: BTreeMap<ObjectId, OwnedFd>,
+    /// UNIX sockets, by inode.
+    pub unix: BTreeMap<u64, OwnedFd>,
+    pub nodes: Vec<unix::Node>,
+    pub temporary: Vec<unix::TemporaryName>,
+}
+
+impl<'a> Factory<'a> {
+    /// Nothing is made yet.
+    pub fn new(tree: &'a Tree, stands: Stands, inherit: &'a [u32], outside: Outside) -> Self {
+        Self {
+            tree,
+            stands,
+            inherit,
+            outside,
+            objects: BTreeMap::new(),
+            pipes: BTreeMap::new(),
+            fifos: BTreeMap::new(),
+            unix: BTreeMap::new(),
+            nodes: Vec::new(),
+            temporary: Vec::new(),
+        }
+    }
+
+    /// A file without a name.
+    pub fn object(&self, id: ObjectId) -> Result<&OwnedFd> {
+        let gone = || Error::because("open it", "its content is not in the stream");
+        self.objects.get(&id).ok_or_else(gone)
+    }
+
+    /// Does something where the first process that has the file stands.
+    pub fn within<T: Send>(
+        &self,
+        id: FileId,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
+        let nobody = || Error::because("make a socket", "no process has it");
+        let (pid, _) = self.tree.holder(id).ok_or_else(nobody)?;
+        self.stands.within(pid, work)
+    }
+
+    /// Puts the seals on.
+    pub fn seal(&self) -> Result<()> {
+        for (id, fd) in &self.objects {
+            let object = self.tree.get::<Object>(*id);
+            object.map_or(Ok(()), |object| crate::object::nameless::seal(object, fd))?;
+        }
+        Ok(())
+    }
+
+    /// The restore has succeeded.
+    pub fn keep(&mut self) {
+        self.nodes.clear();
+    }
+}
+
+impl Drop for Factory<'_> {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            node.undo(&self.stands);
+        }
+    }
+}
+
+/// A description of its own of what a descriptor names.
+pub(crate) fn reopen(fd: &OwnedFd, flags: OFlag) -> Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    // The link is there to be followed.
+    let flags = (flags | OFlag::O_CLOEXEC) & !OFlag::O_NOFOLLOW;
+    open(path.as_str(), flags, Mode::empty()).map_err(|e| Error::new("open a file again", e))
+}
+
+/// Sets the status flags of what was not opened by name.
+pub(crate) fn with_status(fd: OwnedFd, open: &OpenFile) -> Result<OwnedFd> {
+    let flags = OFlag::from_bits_truncate(open.flags as i32) & STATUS;
+    if !flags.is_empty() {
+        fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags))
+            .map_err(|e| Error::new("set the flags of an open file", e))?;
+    }
+    Ok(fd)
+}

@@ -1,0 +1,81 @@
+//! What belongs to the world outside of the tree: taken from restore's own descriptors.
+
+use crate::{descriptor::terminal, factory::Factory, named, resource::ForFile};
+use floe_records::*;
+use floe_sys::{Error, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open as open_path};
+use nix::sys::stat::Mode;
+use std::os::fd::OwnedFd;
+
+/// What takes the place of an outside file where it has this number: by `--inherit`, by number for standard
+/// output and error; standard input carried the stream, so in the place of a terminal comes that of our standard output
+/// or error, and nothing else. `None` for other numbers.
+pub(crate) fn by_number(make: &Factory<'_>, id: FileId, number: u32) -> Result<Option<OwnedFd>> {
+    let take = |number: u32| {
+        let copy = FcntlArg::F_DUPFD_CLOEXEC(3);
+        let fd = fcntl(floe_sys::borrowed(number as i32), copy)
+            .map_err(|e| Error::new(format!("take over descriptor {number} of restore"), e))?;
+        Ok(Some(floe_sys::owned(fd)))
+    };
+    if make.inherit.contains(&number) || [1, 2].contains(&number) {
+        return take(number);
+    }
+    if number == 0 {
+        if let Some(ours) = terminal::ours().filter(|_| is_terminal(make, id)) {
+            return take(ours);
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let fd = open_path("/dev/null", flags, Mode::empty());
+        return fd.map(Some).map_err(|e| Error::new("open /dev/null", e));
+    }
+    Ok(None)
+}
+
+fn is_terminal(make: &Factory<'_>, id: FileId) -> bool {
+    make.tree.get::<Terminal>(id).is_some()
+}
+
+impl ForFile for External {
+    /// What takes its place under all other numbers: the same as under one that is known. A terminal that was opened for
+    /// itself is ours, opened for itself.
+    fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
+        let id = open.id;
+        let tables = make.tree.all::<Process>().iter().flat_map(|p| make.tree.fds(p.pid));
+        let mut numbers: Vec<u32> = tables.filter(|fd| fd.file == id).map(|fd| fd.fd.0).collect();
+        // Given ones first, and standard input, which is only read, last.
+        numbers.sort_by_key(|number| (!make.inherit.contains(number), *number == 0, *number));
+        for &number in &numbers {
+            if let Some(fd) = by_number(make, id, number)? {
+                return Ok(fd);
+            }
+        }
+        if let Some(ours) = terminal::ours().filter(|_| is_terminal(make, id)) {
+            return terminal::again(ours, named::flags(open));
+        }
+        match make.outside {
+            Outside::Refuse => {}
+            Outside::Null => return null(named::flags(open)),
+            Outside::Broken => return broken(open),
+        }
+        let number = numbers.first().map_or_else(String::new, ToString::to_string);
+        let doing = format!("give it descriptor {number} ({})", self.what);
+        Err(Error::because(
+            doing,
+            format!(
+                "it belongs to the world outside of the tree: run restore with --inherit {number}"
+            ),
+        ))
+    }
+}
+
+fn null(flags: OFlag) -> Result<OwnedFd> {
+    let flags = (flags & OFlag::O_ACCMODE) | OFlag::O_CLOEXEC;
+    open_path("/dev/null", flags, Mode::empty()).map_err(|e| Error::new("open /dev/null", e))
+}
+
+/// An end of a pipe whose other end is closed.
+fn broken(open: &OpenFile) -> Result<OwnedFd> {
+    let (reader, writer) =
+        nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| Error::new("make a pipe", e))?;
+    Ok(if open.writes() { writer } else { reader })
+}

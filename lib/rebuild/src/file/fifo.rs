@@ -1,0 +1,29 @@
+//! Named pipes, opened for both first: one end alone would wait for the other.
+
+use crate::{
+    factory::{Factory, reopen},
+    named::flags,
+    object::pipe_data::fill,
+    resource::ForFile,
+};
+use floe_records::{Fifo, ObjectId, OpenFile};
+use floe_sys::Result;
+use nix::fcntl::OFlag;
+use std::os::fd::OwnedFd;
+
+impl ForFile for Fifo {
+    fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
+        let pipe = ObjectId { dev: self.name.dev, ino: self.name.ino };
+        let both = match make.fifos.remove(&pipe) {
+            Some(both) => both,
+            None => {
+                let both = make.stands.path(open.pid, &self.name, OFlag::O_RDWR)?;
+                fill(make.tree, pipe, &both)?;
+                both
+            }
+        };
+        let fd = reopen(&both, flags(open))?;
+        make.fifos.insert(pipe, both);
+        Ok(fd)
+    }
+}

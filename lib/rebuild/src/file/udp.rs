@@ -1,0 +1,17 @@
+//! UDP sockets.
+
+use crate::{
+    factory::{Factory, with_status},
+    inet,
+    resource::ForFile,
+};
+use floe_records::{OpenFile, UdpSocket};
+use floe_sys::Result;
+use std::os::fd::OwnedFd;
+
+impl ForFile for UdpSocket {
+    fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
+        let socket = &self.socket;
+        with_status(make.within(self.file, || inet::udp(socket))?, open)
+    }
+}

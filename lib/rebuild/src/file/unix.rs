@@ -1,0 +1,320 @@
+//! UNIX sockets: listeners first, then pairs, through a listener where one side was accepted from it.
+
+use crate::{
+    factory::{Factory, with_status},
+    object::socket_queue::fill,
+    resource::ForFile,
+    socket::set_options,
+    stand::Stands,
+};
+use floe_records::*;
+use floe_sys::{Error, Result, accept, bind_raw, connect_raw, listen, socket};
+use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
+use nix::sys::stat::{Mode, SFlag, mknod};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+};
+
+/// A socket file that was made where there was none.
+pub(crate) struct Node {
+    name: PathBuf,
+    pid: Pid,
+}
+
+/// A name that is needed while sockets are connected, and was gone in the tree: that of a listener which has been closed,
+/// or whose file has been removed.
+pub(crate) struct TemporaryName {
+    name: Bytes,
+    listener: Option<OwnedFd>,
+    node: Option<Node>,
+}
+
+impl ForFile for UnixSocket {
+    fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
+        let none = || Error::because("make a UNIX socket", "it could not be made");
+        with_status(make.unix.remove(&self.ino).ok_or_else(none)?, open)
+    }
+
+    fn prepare(make: &mut Factory<'_>, report: &mut dyn FnMut(String, Error)) {
+        let tree = make.tree;
+        make_all(make, &mut |id, error| report(tree.describe(id), error));
+    }
+}
+
+/// Makes all UNIX sockets of the tree.
+fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
+    let tree = make.tree;
+    let sockets = tree.all::<UnixSocket>().iter();
+    let mut all: Vec<(FileId, &UnixSocket)> = sockets.map(|socket| (socket.file, socket)).collect();
+    let by_inode: BTreeMap<u64, Named<'_>> = all.iter().map(|it| (it.1.ino, *it)).collect();
+    // Whom others connect to comes first: those that listen, then those that have no peer.
+    all.sort_by_key(|(_, socket)| (socket.backlog.is_none(), socket.peer.is_some()));
+    for &(id, socket) in &all {
+        if make.unix.contains_key(&socket.ino) {
+            continue;
+        }
+        let pair = socket.peer.and_then(|peer| by_inode.get(&peer));
+        let datagrams = socket.sock_type == libc::SOCK_DGRAM as u32;
+        let done = match (socket.peer, pair) {
+            (None, _) => single(make, id, socket, &socket.peer_name),
+            (Some(_), Some(&(other_id, other))) if other.peer == Some(socket.ino) => {
+                joined(make, &all, (id, socket), (other_id, other))
+            }
+            (Some(0), _) => peer_closed(make, id, socket),
+            // Many may be connected to one that is connected to none.
+            (Some(_), Some((_, other))) if datagrams && !other.name.0.is_empty() => {
+                single(make, id, socket, &other.name)
+            }
+            _ => Err(Error::because("make a UNIX socket", "its peer has another peer")),
+        };
+        if let Err(e) = done {
+            report(id, e);
+        }
+    }
+    // Names that were there only to connect by are gone, as they were.
+    for name in std::mem::take(&mut make.temporary) {
+        name.node.iter().for_each(|node| node.undo(&make.stands));
+    }
+}
+
+type Named<'a> = (FileId, &'a UnixSocket);
+
+fn address(name: &[u8]) -> Vec<u8> {
+    [&(libc::AF_UNIX as u16).to_ne_bytes()[..], name].concat()
+}
+
+fn kind(socket: &UnixSocket) -> SockType {
+    match socket.sock_type as i32 {
+        libc::SOCK_DGRAM => SockType::Datagram,
+        libc::SOCK_SEQPACKET => SockType::SeqPacket,
+        _ => SockType::Stream,
+    }
+}
+
+fn pair_of(socket: &UnixSocket) -> Result<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, kind(socket), None, SockFlag::SOCK_CLOEXEC)
+        .map_err(|e| Error::new("make a pair of sockets", e))
+}
+
+/// One that listens, or is not connected within the tree.
+fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, peer: &Bytes) -> Result<()> {
+    let fd = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
+    set_options(&fd, &it.options)?;
+    bind(make, id, it, &fd)?;
+    if let Some(backlog) = it.backlog {
+        listen(fd.as_fd(), backlog)?;
+    }
+    if let Some(queue) =
+        make.tree.get::<SocketQueue>(it.ino).filter(|queue| !queue.bytes.is_empty())
+    {
+        let from = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
+        let to = address(&it.name.0);
+        make.within(id, || connect_raw(from.as_fd(), &to))?;
+        fill(&from, queue)?;
+    }
+    if !peer.0.is_empty() {
+        let to = address(&peer.0);
+        make.within(id, || connect_raw(fd.as_fd(), &to)).map_err(|e| {
+            Error::because(format!("connect a socket to {peer}"), e.cause().to_string())
+        })?;
+    }
+    shut(&fd, it.shutdown)?;
+    make.unix.insert(it.ino, fd);
+    Ok(())
+}
+
+/// One whose peer has gone: what it has not read yet is still there.
+fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
+    let (fd, other) = pair_of(it)?;
+    set_options(&fd, &it.options)?;
+    bind(make, id, it, &fd)?;
+    if let Some(queue) = make.tree.get::<SocketQueue>(it.ino) {
+        fill(&other, queue)?;
+    }
+    drop(other);
+    make.unix.insert(it.ino, fd);
+    Ok(())
+}
+
+/// Two that are connected with each other.
+fn joined(make: &mut Factory<'_>, all: &[Named], a: Named, b: Named) -> Result<()> {
+    let listener = |it: &UnixSocket| {
+        let same = |s: &&Named| s.1.backlog.is_some() && s.1.name == it.name;
+        if it.name.0.is_empty() { None } else { all.iter().find(same).copied() }
+    };
+    // Accepted sockets have one name in common, that of a listener.
+    let shared = |it: &UnixSocket| {
+        !it.name.0.is_empty() && all.iter().filter(|(_, s)| s.name == it.name).count() > 1
+    };
+    let (near, far) = match (listener(a.1), listener(b.1)) {
+        (Some(at), _) => {
+            let (client, server) = through(make, at, b)?;
+            (server, client)
+        }
+        (None, Some(at)) => through(make, at, a)?,
+        (None, None) if shared(a.1) => {
+            temporary_listener(make, a)?;
+            let (client, server) = through(make, a, b)?;
+            (server, client)
+        }
+        (None, None) if shared(b.1) => {
+            temporary_listener(make, b)?;
+            through(make, b, a)?
+        }
+        (None, None) => {
+            let (near, far) = pair_of(a.1)?;
+            bind(make, a.0, a.1, &near)?;
+            bind(make, b.0, b.1, &far)?;
+            (near, far)
+        }
+    };
+    set_options(&near, &a.1.options)?;
+    set_options(&far, &b.1.options)?;
+    if let Some(queue) = make.tree.get::<SocketQueue>(a.1.ino) {
+        fill(&far, queue)?;
+    }
+    if let Some(queue) = make.tree.get::<SocketQueue>(b.1.ino) {
+        fill(&near, queue)?;
+    }
+    shut(&near, a.1.shutdown)?;
+    shut(&far, b.1.shutdown)?;
+    make.unix.insert(a.1.ino, near);
+    make.unix.insert(b.1.ino, far);
+    Ok(())
+}
+
+/// Connects `client` through a listener: (client, accepted).
+fn through(make: &mut Factory<'_>, listener: Named, client: Named) -> Result<(OwnedFd, OwnedFd)> {
+    let fd = socket(libc::AF_UNIX, client.1.sock_type as i32, 0)?;
+    bind(make, client.0, client.1, &fd)?;
+    let to = address(&listener.1.name.0);
+    make.within(listener.0, || connect_raw(fd.as_fd(), &to))?;
+    let gone = || Error::because("connect a socket", "its listener could not be made");
+    let temporary =
+        || make.temporary.iter().find(|it| it.name == listener.1.name)?.listener.as_ref();
+    let it = make.unix.get(&listener.1.ino).or_else(temporary).ok_or_else(gone)?;
+    let server = accept(it.as_fd())?;
+    Ok((fd, server))
+}
+
+/// A listener in the place of one that has been closed.
+fn temporary_listener(make: &mut Factory<'_>, server: Named) -> Result<()> {
+    let name = &server.1.name;
+    if make.temporary.iter().any(|it| it.name == *name && it.listener.is_some()) {
+        return Ok(());
+    }
+    let fd = socket(libc::AF_UNIX, server.1.sock_type as i32, 0)?;
+    let node = bind_for_a_while(make, server.0, name, &fd)?;
+    listen(fd.as_fd(), 1)?;
+    make.temporary.push(TemporaryName { name: name.clone(), listener: Some(fd), node });
+    Ok(())
+}
+
+/// Binds to a name whose file goes again; the file, where there is one.
+fn bind_for_a_while(
+    make: &Factory<'_>,
+    id: FileId,
+    name: &Bytes,
+    fd: &OwnedFd,
+) -> Result<Option<Node>> {
+    let to = address(&name.0);
+    if name.0.first() == Some(&0) {
+        return bind_raw(fd.as_fd(), &to).map(|()| None);
+    }
+    let nobody = || Error::because("bind a socket", "no process has it");
+    let (pid, _) = make.tree.holder(id).ok_or_else(nobody)?;
+    make.stands.within(pid, || bind_raw(fd.as_fd(), &to))?;
+    let path = name.0.strip_suffix(b"\0").unwrap_or(&name.0);
+    Ok(Some(Node { name: Path::new(OsStr::from_bytes(path)).to_owned(), pid }))
+}
+
+fn shut(fd: &OwnedFd, how: u8) -> Result<()> {
+    let how = match how & 3 {
+        0 => return Ok(()),
+        1 => Shutdown::Read,
+        2 => Shutdown::Write,
+        _ => Shutdown::Both,
+    };
+    match shutdown(fd.as_raw_fd(), how) {
+        // Without a peer there is nothing to shut.
+        Ok(()) | Err(nix::Error::ENOTCONN) => Ok(()),
+        Err(e) => Err(Error::new("shut a socket down", e)),
+    }
+}
+
+/// Binds it to its name. A dead socket file of that name is replaced by one just like it.
+fn bind(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<()> {
+    // An accepted socket has the name of its listener; the file is the listener's.
+    if it.name.0.is_empty() {
+        return Ok(());
+    }
+    let path = it.name.0.strip_suffix(b"\0").unwrap_or(&it.name.0);
+    let to = address(&it.name.0);
+    let named = |e: Error| {
+        let name = String::from_utf8_lossy(path).into_owned();
+        Error::because(format!("bind a socket to {name}"), e.cause().to_string())
+    };
+    let (Some((uid, gid, mode)), Some((pid, _))) = (it.node, make.tree.holder(id)) else {
+        if path.first() == Some(&0) {
+            return bind_raw(fd.as_fd(), &to).map_err(named);
+        }
+        // Its file had been removed. Where somebody else has the name by now it comes back without one.
+        if let Ok(node) = bind_for_a_while(make, id, &it.name, fd) {
+            make.temporary.push(TemporaryName { name: it.name.clone(), listener: None, node });
+        }
+        return Ok(());
+    };
+    let name = Path::new(OsStr::from_bytes(path)).to_owned();
+    let fresh = make.stands.within(pid, || make_room(&name, it.sock_type as i32))?;
+    let bound = make.stands.within(pid, || bind_raw(fd.as_fd(), &to).map_err(named));
+    if let (Err(_), false) = (&bound, fresh) {
+        // A dead socket file again in the place of the one that was removed; the error is told in any case.
+        let mode = Mode::from_bits_truncate(mode);
+        let _ = make.stands.within(pid, || Ok(mknod(&name, SFlag::S_IFSOCK, mode, 0)));
+    }
+    bound?;
+    if fresh {
+        make.nodes.push(Node { name: name.clone(), pid });
+    }
+    make.stands.within(pid, || {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::os::unix::fs::chown(&name, Some(uid), Some(gid))
+            .and_then(|()| std::fs::set_permissions(&name, mode))
+            .map_err(|e| Error::new(format!("set the owner of {}", name.display()), e))
+    })
+}
+
+/// Removes a socket file that nobody serves any more; true where there was none.
+fn make_room(name: &Path, kind: i32) -> Result<bool> {
+    use std::os::unix::fs::FileTypeExt;
+    let Ok(meta) = std::fs::symlink_metadata(name) else { return Ok(true) };
+    let doing = || format!("bind a socket to {}", name.display());
+    if !meta.file_type().is_socket() {
+        return Err(Error::because(doing(), "a file that is no socket has that name"));
+    }
+    let path = [name.as_os_str().as_bytes(), b"\0"].concat();
+    let caller = socket(libc::AF_UNIX, kind, 0)?;
+    let answer = connect_raw(caller.as_fd(), &address(&path));
+    if answer.map_or_else(|e| e.errno(), |()| None) != Some(libc::ECONNREFUSED) {
+        return Err(Error::because(doing(), "somebody else serves it"));
+    }
+    std::fs::remove_file(name).map_err(|e| Error::new(doing(), e))?;
+    Ok(false)
+}
+
+impl Node {
+    /// The restore has failed: the file goes.
+    pub fn undo(&self, stands: &Stands) {
+        // Nothing more can be done than try.
+        let _ = stands.within(self.pid, || {
+            let _ = std::fs::remove_file(&self.name);
+            Ok(())
+        });
+    }
+}

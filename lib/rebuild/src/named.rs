@@ -1,0 +1,45 @@
+//! What files that have a name share.
+
+use crate::factory::Factory;
+use floe_records::*;
+use floe_sys::{Error, Result};
+use nix::{
+    fcntl::OFlag,
+    sys::stat::{SFlag, fstat},
+    unistd::{Whence, lseek},
+};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// __O_TMPFILE of include/uapi/asm-generic/fcntl.h: how the file was made, not how it is open.
+const TMPFILE: u32 = 0o20_000_000;
+
+/// Flags to open a description again with.
+pub(crate) fn flags(file: &OpenFile) -> OFlag {
+    let mut bits = file.flags;
+    if bits & TMPFILE != 0 {
+        bits &= !(TMPFILE | OFlag::O_DIRECTORY.bits() as u32);
+    }
+    OFlag::from_bits_truncate(bits as i32) & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_TRUNC)
+}
+
+pub(crate) fn seek(fd: &OwnedFd, file: &OpenFile) -> Result<()> {
+    if file.pos != 0 {
+        lseek(fd.as_fd(), file.pos as i64, Whence::SeekSet).map_err(|e| Error::new("seek", e))?;
+    }
+    Ok(())
+}
+
+/// Opens a file by its name again, which must be of the same kind.
+pub(crate) fn open_as(
+    make: &Factory<'_>,
+    file: &OpenFile,
+    name: &FileRef,
+    kind: SFlag,
+) -> Result<OwnedFd> {
+    let fd = make.stands.path(file.pid, name, flags(file))?;
+    let stat = fstat(fd.as_fd()).map_err(|e| Error::new(format!("read {}", name.path), e))?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != kind {
+        return Err(Error::because(format!("open {}", name.path), "it is of another kind now"));
+    }
+    Ok(fd)
+}

@@ -1,0 +1,193 @@
+//! Where paths of the tree are looked up: below the root of the process that they belong to.
+
+use floe_records::*;
+use floe_sys::{Error, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2},
+    sched::{CloneFlags, setns, unshare},
+    sys::stat::{Mode, mkdirat},
+    unistd::{UnlinkatFlags, chroot, fchdir, unlinkat},
+};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Root and working directory of a process.
+pub(crate) struct Directories {
+    /// `None` where the root is that of restore itself.
+    pub root: Option<OwnedFd>,
+    pub cwd: OwnedFd,
+}
+
+/// What takes the place of each namespace of the tree.
+#[derive(Default)]
+pub(crate) struct Spaces(BTreeMap<NsId, Option<OwnedFd>>);
+
+impl Spaces {
+    /// The one of restore takes its place.
+    pub fn inherit(&mut self, id: NsId) {
+        self.0.insert(id, None);
+    }
+
+    /// The namespace to enter; `None` for our own.
+    fn of(&self, id: NsId) -> Result<Option<&OwnedFd>> {
+        let unknown = || Error::because("find its namespaces", "they are not in the stream");
+        Ok(self.0.get(&id).ok_or_else(unknown)?.as_ref())
+    }
+}
+
+/// Where the processes of a tree stand: in which namespaces, below which root, in which directory. A path or an address means
+/// something only there, so that is where files and sockets are opened and made.
+pub(crate) struct Stands {
+    spaces: Spaces,
+    members: BTreeMap<Pid, Namespaces>,
+    /// What stands for the root of the mount namespace, where that is not our own.
+    top: Option<OwnedFd>,
+    all: BTreeMap<Pid, Directories>,
+}
+
+impl Stands {
+    /// Finds all; `top` is the directory that stands for the root of the mount namespace.
+    pub fn find(tree: &Tree, top: &Path, report: &mut dyn FnMut(Pid, String, Error)) -> Self {
+        let root = tree.root().map_or(Pid(0), |p| p.pid);
+        let mut spaces = Spaces::default();
+        if let Err(error) = crate::resource::stand(tree, &mut spaces) {
+            report(root, "namespace".into(), error);
+        }
+        let top = opened(top).unwrap_or_else(|error| {
+            report(root, "root".into(), error);
+            None
+        });
+        let mut all = BTreeMap::new();
+        for fs in tree.all::<Fs>() {
+            match directories(fs, top.as_ref()) {
+                Ok(found) => drop(all.insert(fs.pid, found)),
+                Err(error) => report(fs.pid, "directory".into(), error),
+            }
+        }
+        let members = tree.all::<Namespaces>().iter().map(|all| (all.pid, all.clone())).collect();
+        Self { spaces, members, top, all }
+    }
+
+    /// Of a process.
+    pub fn of(&self, pid: Pid) -> Result<&Directories> {
+        let gone = || Error::because("find its directories", "they are not in the stream");
+        self.all.get(&pid).ok_or_else(|| gone().pid(pid.0))
+    }
+
+    /// Opens a file as a process would have to.
+    pub fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
+        if name.outside {
+            return lookup(self.top.as_ref(), &name.path, flags);
+        }
+        self.bytes(pid, &name.path, flags)
+    }
+
+    /// Opens a path as a process would.
+    pub fn bytes(&self, pid: Pid, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
+        lookup(self.of(pid)?.root.as_ref(), path, flags)
+    }
+
+    /// Does something where a process stands: in a thread of its own, which enters its namespaces, its root, and its
+    /// working directory.
+    pub fn within<T: Send>(&self, pid: Pid, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let place = self.of(pid)?;
+        let work = || {
+            self.enter(pid, place)?;
+            work()
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+            let thread = thread.map_err(|e| Error::new("start a thread", e))?;
+            let failed = |_| Error::because("work where it stands", "the thread has failed");
+            thread.join().map_err(|e| failed(e).pid(pid.0))?
+        })
+    }
+
+    /// Moves the calling thread there, for good.
+    fn enter(&self, pid: Pid, place: &Directories) -> Result<()> {
+        let fail = |e: Errno| Error::new("go where it stands", e).pid(pid.0);
+        unshare(CloneFlags::CLONE_FS).map_err(fail)?;
+        if let Some(members) = self.members.get(&pid) {
+            // What a thread can enter; of the others only processes are members.
+            for id in [members.mnt, members.net, members.ipc, members.uts] {
+                if let Some(space) = self.spaces.of(id)? {
+                    setns(space, CloneFlags::empty()).map_err(fail)?;
+                }
+            }
+        }
+        if let Some(root) = &place.root {
+            fchdir(root).and_then(|()| chroot(".")).map_err(fail)?;
+        }
+        fchdir(&place.cwd).map_err(fail)
+    }
+}
+
+/// `None` for our own root.
+fn opened(top: &Path) -> Result<Option<OwnedFd>> {
+    if top == Path::new("/") {
+        return Ok(None);
+    }
+    let fail = |e| Error::new(format!("open {}", top.display()), e);
+    open(top, DIRECTORY, Mode::empty()).map(Some).map_err(fail)
+}
+
+fn directories(fs: &Fs, top: Option<&OwnedFd>) -> Result<Directories> {
+    let root = match (fs.root.path.0.as_slice(), top) {
+        (b"/", None) => None,
+        _ => Some(lookup(top, &fs.root.path, DIRECTORY)?),
+    };
+    let cwd_below = if fs.cwd.outside { top } else { root.as_ref() };
+    let cwd = match fs.cwd.deleted {
+        false => lookup(cwd_below, &fs.cwd.path, DIRECTORY)?,
+        true => removed(cwd_below, &fs.cwd.path)?,
+    };
+    Ok(Directories { root, cwd })
+}
+
+/// A directory that is removed again at once, in the nearest one that is left.
+fn removed(below: Option<&OwnedFd>, path: &Bytes) -> Result<OwnedFd> {
+    let full = Path::new(OsStr::from_bytes(&path.0));
+    let near = |dir: &Path| {
+        let bytes = Bytes(dir.as_os_str().as_bytes().to_vec());
+        lookup(below, &bytes, DIRECTORY).ok()
+    };
+    let gone = || Error::because(format!("make {path} again"), "there is nothing above it");
+    let dir = full.ancestors().skip(1).find_map(near).ok_or_else(gone)?;
+    let make = |name: &OsStr| {
+        mkdirat(&dir, name, Mode::S_IRWXU)?;
+        let made = openat(&dir, name, DIRECTORY, Mode::empty());
+        unlinkat(&dir, name, UnlinkatFlags::RemoveDir).and(made)
+    };
+    // Somebody else may have the name by now.
+    let other = format!(".floe-{}", std::process::id());
+    make(full.file_name().unwrap_or_default())
+        .or_else(|_| make(other.as_ref()))
+        .map_err(|e| Error::new(format!("make {path} again"), e))
+}
+
+/// Opens a path below a root, out of which no symbolic link leads.
+fn lookup(root: Option<&OwnedFd>, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
+    let fail = |e| Error::new(format!("open {path}"), e);
+    let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let name = Path::new(OsStr::from_bytes(&path.0));
+    match root {
+        None => open(name, flags, Mode::empty()).map_err(fail),
+        Some(root) => {
+            // openat2(2) is strict: next to O_PATH few flags may stand.
+            let few = DIRECTORY | OFlag::O_NOFOLLOW;
+            let flags = if flags.contains(OFlag::O_PATH) { flags & few } else { flags };
+            let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+            openat2(root.as_fd(), name, how).map_err(fail)
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Who a thread is. What takes privileges comes while it has them all.
+
+use crate::{
+    resource::{Context, ForThread},
+    script::Script,
+};
+use floe_parasite::Arg;
+use floe_plan::Phase;
+use floe_records::Creds;
+use floe_sys::Result;
+
+impl ForThread for Creds {
+    fn apply(&self, _: Context<'_>, _: Phase, b: &mut Script<'_>) -> Result<()> {
+        let c = self;
+        let v = |n: u32| Arg::Val(u64::from(n));
+        let prctl = |b: &mut Script<'_>, option: i32, value: u64| {
+            b.call(libc::SYS_prctl, [option.into(), Arg::Val(value), 0.into(), 0.into(), 0.into()]);
+        };
+        let [inheritable, permitted, effective, bounding, ambient] = c.caps;
+        let all = floe_sys::effective_capabilities()?;
+        // Inheritable ones may lie outside of a bounding set that was narrowed later.
+        capset(b, [all, all, inheritable]);
+        for cap in (0..64).filter(|cap| bounding >> cap & 1 == 0) {
+            b.try_call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP.into(), Arg::Val(cap)]);
+        }
+        prctl(b, libc::PR_SET_KEEPCAPS, 1);
+        let groups = b.bytes(&c.groups.iter().flat_map(|g| g.to_ne_bytes()).collect::<Vec<u8>>());
+        b.call(libc::SYS_setgroups, [Arg::Val(c.groups.len() as u64), groups.into()]);
+        b.call(libc::SYS_setresgid, [v(c.gids[0]), v(c.gids[1]), v(c.gids[2])]);
+        b.call(libc::SYS_setresuid, [v(c.uids[0]), v(c.uids[1]), v(c.uids[2])]);
+        b.call(libc::SYS_setfsgid, [v(c.gids[3])]);
+        b.call(libc::SYS_setfsuid, [v(c.uids[3])]);
+        // A change of the user takes the effective ones away.
+        capset(b, [all, all, inheritable]);
+        for cap in (0..64).filter(|cap| ambient >> cap & 1 != 0) {
+            let raise = Arg::Val(libc::PR_CAP_AMBIENT_RAISE as u64);
+            let args = [libc::PR_CAP_AMBIENT.into(), raise, Arg::Val(cap), 0.into(), 0.into()];
+            b.call(libc::SYS_prctl, args);
+        }
+        prctl(b, libc::PR_SET_SECUREBITS, u64::from(c.securebits));
+        capset(b, [effective, permitted, inheritable]);
+        if c.no_new_privs {
+            prctl(b, libc::PR_SET_NO_NEW_PRIVS, 1);
+        }
+        Ok(())
+    }
+}
+
+/// capset(2): effective, permitted and inheritable ones.
+fn capset(b: &mut Script<'_>, sets: [u64; 3]) {
+    /// _LINUX_CAPABILITY_VERSION_3.
+    const VERSION: u32 = 0x2008_0522;
+    let header: Vec<u8> = [VERSION, 0].iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let half = |at: u32| sets.map(|set| (set >> at) as u32);
+    let data: Vec<u8> = [half(0), half(32)].concat().iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let (header, data) = (b.bytes(&header), b.bytes(&data));
+    b.call(libc::SYS_capset, [header.into(), data.into()]);
+}

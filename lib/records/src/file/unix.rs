@@ -1,0 +1,44 @@
+//! UNIX sockets (unix(7)).
+
+use crate::{Bytes, FileId, Pid, Reference, Resource, SocketOption};
+use serde::{Deserialize, Serialize};
+
+/// A UNIX socket.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnixSocket {
+    /// The open file description.
+    pub file: FileId,
+    /// A process that has it, in whose place its names are read.
+    pub pid: Pid,
+    /// Inode of the socket.
+    pub ino: u64,
+    /// SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.
+    pub sock_type: u32,
+    /// Bound address as getsockname(2) gives it behind `sun_family`, empty for none.
+    pub name: Bytes,
+    /// Inode of the connected peer, which belongs to the tree; its own record stands in the stream too.
+    pub peer: Option<u64>,
+    /// Address that a datagram socket is connected to outside of the tree, behind `sun_family`; else empty.
+    pub peer_name: Bytes,
+    /// Owner, group and permissions of the file of a bound name.
+    pub node: Option<(u32, u32, u32)>,
+    /// Listening, with this backlog.
+    pub backlog: Option<u32>,
+    /// Shutdown state: RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
+    pub shutdown: u8,
+    /// Socket options.
+    pub options: Vec<SocketOption>,
+}
+
+impl Resource for UnixSocket {
+    type Key = FileId;
+    fn key(&self) -> FileId {
+        self.file
+    }
+
+    fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
+        visit(Reference::Socket(self.pid, &mut self.name));
+        visit(Reference::Socket(self.pid, &mut self.peer_name));
+    }
+}

@@ -1,0 +1,34 @@
+//! What a user wishes for the whole: given once, to `freeze`, and obeyed by every later stage. An option of a stage itself
+//! overrides it there.
+
+use crate::Resource;
+use serde::{Deserialize, Serialize};
+
+/// Wishes for the whole.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Capture established TCP connections as closed ones.
+    pub close_tcp: bool,
+    /// A loss is a refusal.
+    pub strict: bool,
+    /// What takes the place of a file that belongs to the world outside of the tree.
+    pub outside: Outside,
+}
+
+/// What takes the place of an outside file that nothing of restore's own stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Outside {
+    /// Nothing: restore refuses until it is told (`--inherit`).
+    #[default]
+    Refuse,
+    /// /dev/null.
+    Null,
+    /// A pipe whose other end is closed: end of file for a reader, EPIPE for a writer.
+    Broken,
+}
+
+impl Resource for Options {
+    type Key = ();
+    fn key(&self) {}
+}

@@ -1,0 +1,94 @@
+//! The one list of everything that a stream can say, by scope.
+//!
+//! A resource is a file of the same name in three crates: what it is (here), how it is taken (`lib/capture`) and how it is
+//! rebuilt (`lib/rebuild`), each in the directory of its scope, and one line below:
+//!
+//! ```text
+//! module: Type KIND VERSION [PHASES];
+//! ```
+//!
+//! KIND is the number of the record in the stream, VERSION that of its shape; both are for ever. PHASES name when
+//! `restore` applies the resource (`Phase` of `lib/plan`), in the order in which a resource wants to be asked. From this list
+//! come the modules, decoding, names, the typed store [`Tree`](crate::Tree), the walk over references, and the dispatch of
+//! capture and rebuild: a part that is missing does not compile.
+//!
+//! | scope | one record for | part in capture | part in rebuild |
+//! |---|---|---|---|
+//! | `frame` | the stream, or what ties other records together | the tools | the tools |
+//! | `namespace` | a namespace | `OfNamespace` | `Space` |
+//! | `process` | a process (several records of a kind may share one) | `OfProcess` | `ForProcess` |
+//! | `thread` | a thread | `OfThread` | `ForThread` |
+//! | `file` | an open file description, by what it is | `OfFile` | `ForFile` |
+//! | `descriptor` | a property of a descriptor or its description | `OfDescriptor` | `ForDescriptor` |
+//! | `object` | something without a process | `OfObject` | `ForObject` |
+//! | `bulk` | memory and contents, behind all metadata | `dumpmem`, `dumpfs` | `restore` |
+
+/// Hands the list to the macro `$then`.
+#[macro_export]
+macro_rules! resources {
+    ($then:ident) => {
+        $then! {
+            frame {
+                begin: Begin 1 1 [];
+                options: Options 13 1 [];
+                losses: Losses 14 1 [];
+                tree_end: TreeEnd 30 1 [];
+                stage: Stage 31 1 [];
+                mapped_file: MappedFile 41 1 [];
+                union: Union 43 1 [];
+                open_file: OpenFile 49 2 [];
+                fd_table: FdTable 50 1 [];
+            }
+            namespace {
+                space: Namespace 15 1 [];
+            }
+            process {
+                ids: Process 2 2 [];
+                namespaces: Namespaces 16 1 [];
+                vmas: Vmas 12 1 [Map Protect];
+                mm: Mm 11 1 [Numbers Executable];
+                fs: Fs 10 1 [Directories Settings];
+                settings: Settings 17 1 [Settings Dumpable];
+                limits: Limits 8 1 [Limits Last];
+                process_signals: ProcessSignals 4 1 [Settings Queue Last];
+                timers: Timers 6 1 [Timers];
+            }
+            thread {
+                registers: Thread 3 1 [Register ParentDeath];
+                thread_signals: ThreadSignals 5 1 [Register Queue];
+                sched: Sched 9 1 [Sched];
+                creds: Creds 7 1 [Creds];
+            }
+            file {
+                regular: Regular 60 1 [];
+                directory: Directory 61 1 [];
+                device: Device 62 1 [];
+                fifo: Fifo 63 1 [];
+                nameless_file: NamelessFile 64 1 [];
+                pipe: Pipe 65 1 [];
+                eventfd: Eventfd 66 1 [];
+                timerfd: Timerfd 67 1 [];
+                signalfd: Signalfd 68 1 [];
+                epoll: Epoll 69 1 [Watches];
+                unix: UnixSocket 70 1 [Prepare];
+                tcp: TcpSocket 71 1 [];
+                udp: UdpSocket 72 1 [];
+                external: External 73 1 [];
+            }
+            descriptor {
+                owner: Owner 53 1 [Descriptors];
+                locks: Locks 54 1 [Opened Descriptors];
+                terminal: Terminal 55 1 [];
+            }
+            object {
+                nameless: Object 42 1 [];
+                pipe_data: PipeData 51 1 [];
+                socket_queue: SocketQueue 52 1 [];
+            }
+            bulk {
+                pages: Pages 100 1 [];
+                object_data: ObjectData 101 1 [];
+            }
+        }
+    };
+}

@@ -1,0 +1,69 @@
+//! Namespaces (namespaces(7)).
+
+use crate::{NsId, Resource};
+use serde::{Deserialize, Serialize};
+
+/// Kinds of namespaces.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names of the manual page")]
+pub enum NsKind {
+    Cgroup,
+    Ipc,
+    Mnt,
+    Net,
+    Pid,
+    Time,
+    User,
+    Uts,
+}
+
+impl NsKind {
+    /// All eight.
+    pub const ALL: [NsKind; 8] = [
+        NsKind::Cgroup,
+        NsKind::Ipc,
+        NsKind::Mnt,
+        NsKind::Net,
+        NsKind::Pid,
+        NsKind::Time,
+        NsKind::User,
+        NsKind::Uts,
+    ];
+
+    /// Its name below /proc/PID/ns.
+    pub fn name(self) -> &'static str {
+        match self {
+            NsKind::Cgroup => "cgroup",
+            NsKind::Ipc => "ipc",
+            NsKind::Mnt => "mnt",
+            NsKind::Net => "net",
+            NsKind::Pid => "pid",
+            NsKind::Time => "time",
+            NsKind::User => "user",
+            NsKind::Uts => "uts",
+        }
+    }
+}
+
+/// A namespace that a process of the tree is a member of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Namespace {
+    /// Inode number below /proc/PID/ns; unique at any one time.
+    pub id: NsId,
+    /// Its kind.
+    pub kind: NsKind,
+    /// The one around it, of pid and user namespaces (NS_GET_PARENT of ioctl_ns(2)); `None` where that is not to be seen.
+    pub parent: Option<NsId>,
+    /// The user namespace that owns it (NS_GET_USERNS); `None` where that is not to be seen.
+    pub owner: Option<NsId>,
+    /// It was that of `freeze` as well: the one of `restore` takes its place.
+    pub inherited: bool,
+}
+
+impl Resource for Namespace {
+    type Key = NsId;
+    fn key(&self) -> NsId {
+        self.id
+    }
+}

@@ -1,0 +1,41 @@
+//! Files without a name: shared anonymous memory, memfds, deleted files. Their content travels with the
+//! tree. `dumpmem` writes those that a VMA maps, `dumpfs` those that only descriptors hold.
+
+use crate::{Bytes, ObjectId, Resource};
+use serde::{Deserialize, Serialize};
+
+/// How the file is made again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ObjectKind {
+    /// mmap(2) MAP_SHARED | MAP_ANONYMOUS.
+    SharedAnon,
+    /// memfd_create(2), with its name (without `memfd:`) and F_GET_SEALS.
+    Memfd(Bytes, u32),
+    /// A regular file that was removed; the path it had.
+    Deleted(Bytes),
+}
+
+/// A file without a name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Object {
+    /// Its key.
+    pub id: ObjectId,
+    /// How it is made again.
+    pub kind: ObjectKind,
+    /// Bytes.
+    pub size: u64,
+    /// `st_mode` permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Resource for Object {
+    type Key = ObjectId;
+    fn key(&self) -> ObjectId {
+        self.id
+    }
+}

@@ -1,0 +1,46 @@
+//! A process of the tree: its ids and relations.
+
+use crate::{Pid, Resource};
+use serde::{Deserialize, Serialize};
+
+/// What a process was doing when it was stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum State {
+    /// Running or sleeping.
+    Alive,
+    /// Stopped by job control with this signal.
+    Stopped(u32),
+    /// Dead and not yet waited for; the status as wait(2) gives it.
+    Zombie(u32),
+}
+
+/// A process (thread group). Parents come before their children.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Thread group id.
+    pub pid: Pid,
+    /// Parent; outside the tree for the root.
+    pub ppid: Pid,
+    /// Process group; its leader may be outside the tree or gone.
+    pub pgid: Pid,
+    /// Session; its leader may be outside the tree or gone.
+    pub sid: Pid,
+    /// Clock ticks since boot (/proc/PID/stat field 22): tells a reused pid.
+    pub start_time: u64,
+    /// What it was doing.
+    pub state: State,
+    /// Signal that the parent gets at death, 0 to 64.
+    pub exit_signal: u32,
+    /// Controlling terminal as /proc/PID/stat gives it, 0 for none.
+    pub tty_nr: i32,
+    /// Foreground process group of that terminal, -1 for none.
+    pub tty_pgrp: i32,
+}
+
+impl Resource for Process {
+    type Key = Pid;
+    fn key(&self) -> Self::Key {
+        self.pid
+    }
+}

@@ -1,0 +1,48 @@
+//! The namespaces that a process is a member of (namespaces(7)).
+
+use crate::{NsId, Pid, Resource};
+use serde::{Deserialize, Serialize};
+
+/// A namespace of each kind; each has a [`Namespace`](crate::Namespace) record of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the names below /proc/PID/ns")]
+pub struct Namespaces {
+    /// Thread group.
+    pub pid: Pid,
+    pub cgroup: NsId,
+    pub ipc: NsId,
+    pub mnt: NsId,
+    pub net: NsId,
+    pub pid_ns: NsId,
+    pub pid_for_children: NsId,
+    pub time: NsId,
+    pub time_for_children: NsId,
+    pub user: NsId,
+    pub uts: NsId,
+}
+
+impl Namespaces {
+    /// Every namespace with its name below /proc/PID/ns.
+    pub fn all(&self) -> [(&'static str, NsId); 10] {
+        [
+            ("cgroup", self.cgroup),
+            ("ipc", self.ipc),
+            ("mnt", self.mnt),
+            ("net", self.net),
+            ("pid", self.pid_ns),
+            ("pid_for_children", self.pid_for_children),
+            ("time", self.time),
+            ("time_for_children", self.time_for_children),
+            ("user", self.user),
+            ("uts", self.uts),
+        ]
+    }
+}
+
+impl Resource for Namespaces {
+    type Key = Pid;
+    fn key(&self) -> Pid {
+        self.pid
+    }
+}
