@@ -8,15 +8,15 @@ use crate::{
     proc::{self, Stat, Status},
     process, sched, sharing, signals, thread, timers, vmas,
 };
-use floe_parasite::{Guest, PtraceRunner, Room, Runner};
+use floe_parasite::{InjectedRunner, PayloadLayout, PtraceRunner, Runner};
 use floe_records::*;
-use floe_tracee::{RemoteCall, Scratch, Tracee, Visit};
+use floe_tracee::{RemoteCall, RemoteSession, Scratch, Tracee};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// Scratch memory for the answers; a page for the common ones and 64 bytes for each timer.
+/// Scratch memory for the answers; batches that need more run in pieces.
 const SCRATCH: usize = 16 << 10;
 /// VMAs to a record.
 const VMAS: usize = 1024;
@@ -142,7 +142,8 @@ impl Tree {
         // A tracee that was killed is first reported to its tracer, and only then to its parent.
         // The end of a leader is told only when its other threads have been waited for.
         for tracee in self.0.into_iter().flat_map(|p| p.threads.into_iter().rev()) {
-            while tracee.wait_stop().is_ok_and(|stop| !stop.is_end()) {}
+            // One that is gone has ended.
+            let _ = tracee.wait_end();
         }
         let begin = Instant::now();
         loop {
@@ -217,30 +218,30 @@ fn questions(
     timer_ids: &[u32],
 ) -> Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
     let caught = Status::of(held.pid)?.hex("SigCgt");
-    let scratch = (SCRATCH + 64 * timer_ids.len()).next_multiple_of(4096);
-    let mut visit = Visit::begin(leader, scratch, &Room::NEED)?;
-    let asked = ask_all(held, &mut visit, caught, timer_ids);
-    visit.end()?;
-    Ok(asked?)
+    let mut session = RemoteSession::begin(leader, SCRATCH, &PayloadLayout::MAPPINGS)?;
+    let asked = ask_all(held, &mut session, caught, timer_ids);
+    let ended = session.end();
+    // Of two failures, the first tells what went wrong.
+    let asked = asked?;
+    ended?;
+    Ok(asked)
 }
 
 fn ask_all(
     held: &Held,
-    visit: &mut Visit,
+    session: &mut RemoteSession,
     caught: u64,
     timer_ids: &[u32],
 ) -> floe_sys::Result<(ask::ProcessAnswers, Vec<ask::ThreadAnswers>)> {
-    let (scratch, room) = (visit.scratch(), visit.more().map(Room::at));
-    room.map(|room| room.fill(held.pid as i32)).transpose()?;
-    // Thousands of timers do not fit.
-    let room = room.filter(|_| scratch.len <= Room::DATA);
-    let mut leader = runner(visit.leader(), scratch, room, caught);
+    let (scratch, layout) = (session.scratch(), session.extra().map(PayloadLayout::at));
+    layout.map(|layout| layout.fill(held.pid as i32)).transpose()?;
+    let mut leader = runner(session.leader(), scratch, layout, caught);
     let (answers, first) = ask::leader(&mut *leader, timer_ids)?;
     drop(leader);
     let mut by_thread = vec![first];
     for tracee in &held.threads[1..] {
-        let ask = |thread: &mut _| ask::thread(&mut *runner(thread, scratch, room, caught));
-        by_thread.push(visit.thread(tracee, ask)?);
+        let ask = |thread: &mut _| ask::thread(&mut *runner(thread, scratch, layout, caught));
+        by_thread.push(session.thread(tracee, ask)?);
     }
     Ok((answers, by_thread))
 }
@@ -249,11 +250,11 @@ fn ask_all(
 fn runner<'a>(
     thread: &'a mut RemoteCall,
     scratch: Scratch,
-    room: Option<Room>,
+    layout: Option<PayloadLayout>,
     caught: u64,
 ) -> Box<dyn Runner + 'a> {
-    match room.zip(Guest::signal(thread, caught)) {
-        Some((room, signal)) => Box::new(Guest::new(thread, room, signal)),
+    match layout.zip(InjectedRunner::signal(thread, caught)) {
+        Some((layout, signal)) => Box::new(InjectedRunner::new(thread, layout, signal)),
         None => Box::new(PtraceRunner::within(thread, scratch)),
     }
 }

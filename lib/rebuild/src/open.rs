@@ -4,7 +4,7 @@ use crate::files::{Maker, Modes, Places, reopen};
 use floe_plan::Tree;
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
@@ -263,9 +263,7 @@ fn base(tree: &Tree) -> u32 {
 }
 
 fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
-    let new = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(base as i32))
-        .map_err(|e| Error::new("move a descriptor up", e))?;
-    Ok(floe_sys::owned(new))
+    floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 
 /// A mapped file must be the one that was mapped: code goes on in the midst of it.

@@ -1,7 +1,7 @@
 //! Stubs: processes that hold nothing but the hole.
 
 use crate::{maps, open::Opened};
-use floe_parasite::{Arg, Batch, Inside, PtraceRunner, Room, Runner};
+use floe_parasite::{Arg, Batch, PayloadLayout, PtraceRunner, Runner, StubRunner};
 use floe_plan::{Step, Tree};
 use floe_records::*;
 use floe_sys::Result;
@@ -22,7 +22,8 @@ const PAGE: u64 = 4096;
 const IMAGE: u64 = PAGE;
 const ARENA: u64 = 0x8000;
 const PARK: u64 = 0x60000;
-const _: () = assert!(IMAGE + Room::IMAGE as u64 <= ARENA && ARENA + Room::ARENA as u64 <= PARK);
+const _: () = assert!(IMAGE + PayloadLayout::IMAGE as u64 <= ARENA);
+const _: () = assert!(ARENA + PayloadLayout::ARENA as u64 <= PARK);
 /// What a stub blocks: everything but the breakpoint of its payload.
 const MASK: u64 = !(1 << (libc::SIGTRAP - 1));
 
@@ -80,17 +81,17 @@ impl<'a> Work<'a> {
     }
 
     /// Runs batches in a stub; its signals must be blocked as in [`MASK`].
-    pub(crate) fn runner(&self, tid: i32) -> Inside {
-        Inside::new(&self.tasks[&tid], self.room())
+    pub(crate) fn runner(&self, tid: i32) -> StubRunner<'_> {
+        StubRunner::new(&self.tasks[&tid], self.layout())
     }
 
     /// Runs calls one by one, which works whatever its signals are.
     pub(crate) fn slow_runner(&self, tid: i32) -> PtraceRunner<'static> {
-        PtraceRunner::new(tid, self.hole, self.hole + ARENA, Room::ARENA)
+        PtraceRunner::new(tid, self.hole, self.hole + ARENA, PayloadLayout::ARENA)
     }
 
-    fn room(&self) -> Room {
-        Room { image: self.hole + IMAGE, arena: self.hole + ARENA }
+    fn layout(&self) -> PayloadLayout {
+        PayloadLayout { image: self.hole + IMAGE, arena: self.hole + ARENA }
     }
 
     pub(crate) fn one(&self, tid: u32, nr: i64, args: &[u64]) -> Result<u64> {
@@ -108,7 +109,8 @@ impl<'a> Work<'a> {
         let pid = nix::unistd::Pid::from_raw(group.0 as i32);
         kill(pid, Signal::SIGKILL)
             .map_err(|e| floe_sys::Error::new("end a leader", e).pid(group.0))?;
-        while tracee.wait_stop().is_ok_and(|stop| !stop.is_end()) {}
+        // Where this fails, so does the wait of its parent.
+        let _ = tracee.wait_end();
         let all = libc::__WALL as u64;
         self.one(by.0, libc::SYS_wait4, &[u64::from(group.0), 0, all, 0]).map(drop)
     }
@@ -145,7 +147,7 @@ impl<'a> Work<'a> {
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
         call(libc::SYS_mmap, [self.hole, PARK, 3, flags, u64::MAX, 0])?;
         floe_sys::write_memory(tid, self.hole, &[0x0f, 0x05, 0xcc])?;
-        self.room().fill(tid)?;
+        self.layout().fill(tid)?;
         call(libc::SYS_mprotect, [self.hole, ARENA, 5, 0, 0, 0])?;
         remote.finish()?;
         self.park(tid)

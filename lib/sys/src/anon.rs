@@ -1,6 +1,6 @@
 //! Kernel objects that only a descriptor names: signalfd, timerfd, shared anonymous memory.
 
-use crate::{Error, Result, check, owned};
+use crate::{Error, Result, check, descriptors::made};
 use std::{
     fs::File,
     os::fd::{AsRawFd, BorrowedFd, OwnedFd},
@@ -13,16 +13,14 @@ const SET_TICKS: u64 = 0x4008_5400;
 pub fn signalfd(mask: u64) -> Result<OwnedFd> {
     let nr = libc::SYS_signalfd4;
     // SAFETY: the mask is eight bytes, as the third argument says.
-    check(unsafe { libc::syscall(nr, -1, std::ptr::from_ref(&mask), 8, libc::SFD_CLOEXEC) })
-        .map(|fd| owned(fd as i32))
+    made(unsafe { libc::syscall(nr, -1, std::ptr::from_ref(&mask), 8, libc::SFD_CLOEXEC) })
         .map_err(|e| Error::new("make a signalfd", e))
 }
 
 /// timerfd_create(2), close-on-exec.
 pub fn timerfd(clock: i32) -> Result<OwnedFd> {
     // SAFETY: numbers only.
-    check(unsafe { libc::timerfd_create(clock, libc::TFD_CLOEXEC) } as i64)
-        .map(|fd| owned(fd as i32))
+    made(unsafe { libc::timerfd_create(clock, libc::TFD_CLOEXEC) } as i64)
         .map_err(|e| Error::new("make a timerfd", e))
 }
 

@@ -1,10 +1,10 @@
 //! What fcntl, flock and tee know about an open file.
 
-use crate::{Error, Result, check};
+use crate::{Error, Result, check, descriptors::made};
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
 };
 
 const F_GETOWN_EX: i32 = 16;
@@ -99,13 +99,11 @@ pub fn vmsplice(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     check(n as i64).map(|n| n as usize)
 }
 
-/// A nameless file in memory; `flags` are MFD_*.
+/// A nameless file in memory, close-on-exec; `flags` are MFD_*.
 pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd> {
     // SAFETY: the name ends with NUL.
-    let fd = check(unsafe { libc::memfd_create(name.as_ptr(), flags) } as i64)
-        .map_err(|e| Error::new("make a file in memory", e))?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    made(unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) } as i64)
+        .map_err(|e| Error::new("make a file in memory", e))
 }
 
 /// sync_file_range(2): starts to write a range to the disk, and does not wait for it.

@@ -1,6 +1,7 @@
 //! Limits, scheduling and the robust list of a task.
 
 use crate::{Error, Result, check};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 fn fail(pid: i32, doing: &str) -> impl Fn(std::io::Error) -> Error + '_ {
     move |e| Error::new(doing, e).pid(pid as u32)
@@ -48,7 +49,7 @@ pub fn effective_capabilities() -> Result<u64> {
 }
 
 /// `struct sched_attr`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 #[allow(missing_docs)]
 pub struct SchedAttr {

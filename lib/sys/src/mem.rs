@@ -32,8 +32,12 @@ pub fn read_memory(pid: i32, addr: u64, into: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Writes all of `from` to the memory of `pid` at `addr`.
+/// Writes all of `from` to the memory of `pid` at `addr`. EPERM for our own process, whose memory others own.
 pub fn write_memory(pid: i32, addr: u64, from: &[u8]) -> Result<()> {
+    if pid as u32 == std::process::id() {
+        let cause = io::Error::from_raw_os_error(libc::EPERM);
+        return Err(fail(pid, "write", addr, from.len(), cause));
+    }
     let mut done = 0;
     while done < from.len() {
         let rest = &from[done..];

@@ -1,6 +1,6 @@
 //! What a socket says of itself.
 
-use crate::{Error, Result, check, owned};
+use crate::{Error, Result, check, descriptors::made};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// getsockopt(2): the option's value, at most `room` bytes.
@@ -47,8 +47,7 @@ pub fn bind_raw(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
 /// socket(2), close-on-exec.
 pub fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
     // SAFETY: numbers only.
-    check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) } as i64)
-        .map(|fd| owned(fd as i32))
+    made(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) } as i64)
         .map_err(|e| Error::new("make a socket", e))
 }
 
@@ -88,8 +87,7 @@ pub fn listen(fd: BorrowedFd<'_>, backlog: u32) -> Result<()> {
 pub fn accept(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     let null = std::ptr::null_mut();
     // SAFETY: no address is asked for.
-    check(unsafe { libc::accept4(fd.as_raw_fd(), null, null.cast(), libc::SOCK_CLOEXEC) } as i64)
-        .map(|fd| owned(fd as i32))
+    made(unsafe { libc::accept4(fd.as_raw_fd(), null, null.cast(), libc::SOCK_CLOEXEC) } as i64)
         .map_err(|e| Error::new("accept a connection", e))
 }
 
