@@ -4,7 +4,7 @@ use floe_sys::{Error, Result};
 use std::{collections::BTreeMap, io};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A piece of the batch's data, which lies in the target's memory while the batch runs.
+/// A range of the data of a batch. It is in the target's memory while a call that uses it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot {
     pub(crate) at: usize,
@@ -92,7 +92,7 @@ pub(crate) fn is_error(result: i64) -> bool {
 pub struct Batch {
     pub(crate) entries: Vec<Entry>,
     pub(crate) data: Vec<u8>,
-    /// By its place in the data: which slot a pointer points to.
+    /// The slots that pointers point to, by the place of the pointer in the data.
     pub(crate) pointers: BTreeMap<usize, Slot>,
 }
 
@@ -112,7 +112,7 @@ impl Batch {
         self.data.len()
     }
 
-    /// Room of `len` zero bytes, 16-aligned.
+    /// `len` zero bytes, 16-aligned.
     pub fn zeroed(&mut self, len: usize) -> Slot {
         let at = self.data.len().next_multiple_of(16);
         self.data.resize(at + len, 0);
@@ -131,7 +131,7 @@ impl Batch {
         self.bytes(value.as_bytes())
     }
 
-    /// Room for a kernel structure that a call fills in, for [`Replies::read`].
+    /// Zero bytes for a kernel structure that a call fills in, for [`Replies::read`].
     pub fn zeroed_for<T: FromBytes>(&mut self) -> Slot {
         self.zeroed(size_of::<T>())
     }
@@ -164,7 +164,7 @@ impl Batch {
     }
 }
 
-/// What became of a batch.
+/// The results of a batch.
 #[derive(Debug, Clone)]
 pub struct Replies {
     pub(crate) pid: i32,

@@ -60,8 +60,11 @@ fn a_tracer_may_die_at_any_moment() {
             .spawn()
             .expect("tracer");
         let traced = || !state().contains("TracerPid:\t0\n");
-        while !traced() && tracer.try_wait().expect("wait").is_none() {}
+        while !traced() {
+            assert!(tracer.try_wait().expect("wait").is_none(), "no session in round {round}");
+        }
         std::thread::sleep(Duration::from_micros(round * 37 % 2000));
+        assert!(tracer.try_wait().expect("wait").is_none(), "a session failed in round {round}");
         tracer.kill().expect("kill");
         tracer.wait().expect("wait");
         assert!(!state().contains("zombie"), "the target died in round {round}");

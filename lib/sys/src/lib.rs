@@ -39,7 +39,7 @@ pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use poll::poll;
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
-    socket_name, socket_option,
+    socket_filter_len, socket_name, socket_option,
 };
 
 /// Turns the -1 convention of libc into a result with the errno.

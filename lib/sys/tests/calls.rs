@@ -85,6 +85,33 @@ fn only_what_was_inherited_is_taken_and_only_once() {
 }
 
 #[test]
+fn options_with_addresses_are_refused() {
+    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0).expect("socket");
+    let fd = socket.as_fd();
+    assert_eq!(socket_filter_len(fd).expect("no filter"), 0);
+    // Three instructions: 24 bytes, where the kernel takes a room of four for enough.
+    let program = [[6u16, 0, 0, 0]; 3];
+    let filter = libc::sock_fprog { len: 3, filter: program.as_ptr().cast_mut().cast() };
+    let len = size_of_val(&filter) as libc::socklen_t;
+    let at = (&raw const filter).cast();
+    // SAFETY: filter and program live on; the kernel only reads them.
+    let done = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, 26, at, len) };
+    assert_eq!((done, socket_filter_len(fd).expect("a filter")), (0, 3));
+    let error = socket_option(fd, libc::SOL_SOCKET, 26, 4).expect_err("not in bytes");
+    assert_eq!(error.errno(), Some(libc::EINVAL));
+    let error = set_socket_option(fd, libc::SOL_SOCKET, 26, &[0; 16]).expect_err("an address");
+    assert_eq!(error.errno(), Some(libc::EINVAL));
+    assert_eq!(socket_option(fd, libc::SOL_SOCKET, libc::SO_TYPE, 4).expect("type"), [2, 0, 0, 0]);
+}
+
+#[test]
+fn memory_of_a_dead_process_is_gone() {
+    const NOBODY: i32 = 1 << 30;
+    assert!(read_memory(NOBODY, 4096, &mut [0]).expect_err("dead").is_gone());
+    assert!(write_memory(NOBODY, 4096, &[0]).expect_err("dead").is_gone());
+}
+
+#[test]
 fn a_pipe_is_waited_for() {
     let (mut reader, mut writer) = std::io::pipe().expect("pipe");
     let start = Instant::now();

@@ -15,6 +15,14 @@ const XSTATE_MAX: usize = 64 << 10;
 ///
 /// Letting it run borrows it as [`Running`], so that its registers cannot be asked for meanwhile. If it is killed, every
 /// method fails with [`Error::is_gone`]. Dropping one does nothing: the kernel detaches it when the tracing thread ends.
+///
+/// ```compile_fail,E0502
+/// fn mixed_up(tracee: &mut floe_tracee::Tracee) -> floe_sys::Result<()> {
+///     let running = tracee.cont(0)?;
+///     tracee.regs()?;
+///     running.wait().map(drop)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Tracee {
     pub(crate) tid: i32,

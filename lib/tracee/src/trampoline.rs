@@ -70,11 +70,10 @@ pub(crate) struct Trampoline {
 impl Trampoline {
     /// Finds a place in a process that this thread traces; nothing is written yet.
     pub fn find(pid: i32) -> Result<Self> {
-        let path = format!("/proc/{pid}/mem");
         let mem = File::options()
             .write(true)
-            .open(&path)
-            .map_err(|e| Error::new(format!("open {path}"), e).pid(pid as u32))?;
+            .open(floe_proc::path(pid as u32, "mem"))
+            .map_err(|e| floe_proc::unable(pid as u32, "mem", e))?;
         let mut tail = [0; LEN];
         let code = code();
         for map in crate::memory::executables(pid)? {
