@@ -9,7 +9,7 @@ use std::{
 /// Crates in which `unsafe` may stand.
 const UNSAFE: [&str; 3] = ["sys", "tracee", "parasite"];
 /// Who may know whom, for those that must not know much.
-const MAY_KNOW: [(&str, &[&str]); 9] = [
+const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("records", &[]),
     ("crew", &[]),
     ("elf", &[]),
@@ -17,7 +17,8 @@ const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("unions", &[]),
     ("stream", &["records"]),
     ("plan", &["records"]),
-    ("tracee", &["sys"]),
+    ("proc", &["sys"]),
+    ("tracee", &["sys", "proc"]),
     ("parasite", &["sys", "tracee"]),
 ];
 /// Longest file, lines.

@@ -5,12 +5,12 @@ use crate::{
     resource::{ProcessAsked, ThreadAsked},
     subject::{Process, Thread},
 };
-use floe_parasite::{Batch, Guest, PtraceRunner, Replies, Room, Runner};
+use floe_parasite::{Batch, InjectedRunner, PayloadLayout, PtraceRunner, Replies, Runner};
 use floe_records::AnyRecord;
-use floe_tracee::{RemoteCall, Scratch, Visit};
+use floe_tracee::{RemoteCall, RemoteSession, Scratch};
 
-/// Least memory that is mapped for questions and answers.
-const LEAST: usize = 16 << 10;
+/// Memory that is mapped for questions and answers where they are asked call by call; longer batches run in pieces.
+const SCRATCH: usize = 16 << 10;
 
 /// Takes everything that a process and its threads have, into `out`.
 pub(crate) fn ask(process: &Process<'_>, out: &mut Vec<AnyRecord>) -> Result<()> {
@@ -39,28 +39,27 @@ pub(crate) fn ask(process: &Process<'_>, out: &mut Vec<AnyRecord>) -> Result<()>
 
 /// Runs a batch in each thread; what was borrowed is given back also when a question failed.
 fn run(process: &Process<'_>, batches: &[Batch]) -> Result<Vec<Replies>> {
-    let longest = batches.iter().map(Batch::data_len).max().unwrap_or(0);
-    let scratch = longest.max(LEAST).next_multiple_of(4096);
-    let mut visit = Visit::begin(process.leader()?, scratch, &Room::NEED)?;
-    let replies = run_all(process, &mut visit, batches);
-    visit.end()?;
-    Ok(replies?)
+    let mut session = RemoteSession::begin(process.leader()?, SCRATCH, &PayloadLayout::MAPPINGS)?;
+    let replies = run_all(process, &mut session, batches);
+    let ended = session.end();
+    // Of two failures, the first tells what went wrong.
+    let replies = replies?;
+    ended?;
+    Ok(replies)
 }
 
 fn run_all(
     process: &Process<'_>,
-    visit: &mut Visit,
+    session: &mut RemoteSession,
     batches: &[Batch],
 ) -> floe_sys::Result<Vec<Replies>> {
     let caught = process.status.hex("SigCgt");
-    let (scratch, room) = (visit.scratch(), visit.more().map(Room::at));
-    room.map(|room| room.fill(process.pid as i32)).transpose()?;
-    // Thousands of timers do not fit.
-    let room = room.filter(|_| scratch.len <= Room::DATA);
-    let mut replies = vec![runner(visit.leader(), scratch, room, caught).run(&batches[0])?];
+    let (scratch, layout) = (session.scratch(), session.extra().map(PayloadLayout::at));
+    layout.map(|layout| layout.fill(process.pid as i32)).transpose()?;
+    let mut replies = vec![runner(session.leader(), scratch, layout, caught).run(&batches[0])?];
     for (tracee, batch) in process.threads[1..].iter().zip(&batches[1..]) {
-        let ask = |thread: &mut _| runner(thread, scratch, room, caught).run(batch);
-        replies.push(visit.thread(tracee, ask)?);
+        let ask = |thread: &mut _| runner(thread, scratch, layout, caught).run(batch);
+        replies.push(session.thread(tracee, ask)?);
     }
     Ok(replies)
 }
@@ -69,11 +68,11 @@ fn run_all(
 fn runner<'a>(
     thread: &'a mut RemoteCall,
     scratch: Scratch,
-    room: Option<Room>,
+    layout: Option<PayloadLayout>,
     caught: u64,
 ) -> Box<dyn Runner + 'a> {
-    match room.zip(Guest::signal(thread, caught)) {
-        Some((room, signal)) => Box::new(Guest::new(thread, room, signal)),
+    match layout.zip(InjectedRunner::signal(thread, caught)) {
+        Some((layout, signal)) => Box::new(InjectedRunner::new(thread, layout, signal)),
         None => Box::new(PtraceRunner::within(thread, scratch)),
     }
 }

@@ -7,7 +7,7 @@
 use crate::{Error, Result, look, proc, rule::state, subject, tree::release};
 use floe_records::{Finding, Pid};
 use floe_sys::{Shared, kcmp_shared};
-use floe_tracee::{Asked, OPTIONS, Pauses, Tracee, come_home};
+use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, recover};
 use std::{
     cmp::Ordering,
     collections::BTreeMap,
@@ -23,7 +23,7 @@ const ROUND: Duration = Duration::from_millis(20);
 #[derive(Default)]
 struct Chase {
     seized: BTreeMap<u32, Tracee>,
-    asked: BTreeMap<u32, Asked>,
+    asked: BTreeMap<u32, PendingStop>,
 }
 
 /// Stops every thread of every process below and including `root`. Gives the processes, parents first, and the
@@ -68,7 +68,7 @@ impl Chase {
 
     fn ask(&mut self, tids: &[u32]) -> Result<()> {
         for &tid in tids {
-            let seized = Asked::seize(tid as i32, OPTIONS);
+            let seized = PendingStop::seize(tid as i32, OPTIONS);
             if seized.as_ref().is_err_and(|e| e.errno() == Some(libc::EPERM))
                 && let Some(tracer) = tracer(tid)
             {
@@ -85,10 +85,10 @@ impl Chase {
     fn wait(&mut self) -> Result<()> {
         let mut pauses = Pauses::default();
         loop {
-            for (tid, mut asked) in std::mem::take(&mut self.asked) {
-                match unless_gone(asked.has_stopped())? {
-                    Some(false) => drop(self.asked.insert(tid, asked)),
-                    Some(true) => self.take(tid, asked.tracee())?,
+            for (tid, asked) in std::mem::take(&mut self.asked) {
+                match unless_gone(asked.poll())? {
+                    Some(Polled::Pending(asked)) => drop(self.asked.insert(tid, asked)),
+                    Some(Polled::Stopped(tracee)) => self.take(tid, tracee)?,
                     None => {}
                 }
             }
@@ -99,12 +99,12 @@ impl Chase {
     }
 
     fn take(&mut self, tid: u32, mut tracee: Tracee) -> Result<()> {
-        let home = unless_gone(come_home(&mut tracee));
-        let gone = matches!(home, Ok(None));
+        let recovered = unless_gone(recover(&mut tracee));
+        let gone = matches!(recovered, Ok(None));
         if !gone {
             self.seized.insert(tid, tracee);
         }
-        Ok(home.map(drop)?)
+        Ok(recovered.map(drop)?)
     }
 
     /// Lets those go whose memory a thread waits for.
@@ -145,7 +145,7 @@ fn tracer(tid: u32) -> Option<u32> {
 /// `None` for a thread that has ended.
 fn unless_gone<T>(result: floe_sys::Result<T>) -> floe_sys::Result<Option<T>> {
     match result {
-        Err(e) if e.errno() == Some(libc::ESRCH) => Ok(None),
+        Err(e) if e.is_gone() => Ok(None),
         other => other.map(Some),
     }
 }

@@ -130,7 +130,8 @@ impl Tree {
         // A tracee that was killed is first reported to its tracer, and only then to its parent.
         // The end of a leader is told only when its other threads have been waited for.
         for tracee in self.0.into_iter().flat_map(|p| p.threads.into_iter().rev()) {
-            while tracee.wait_stop().is_ok_and(|stop| !stop.is_end()) {}
+            // One that is gone has ended.
+            let _ = tracee.wait_end();
         }
         let begin = Instant::now();
         loop {

@@ -1,11 +1,11 @@
 //! A batch of system calls as data.
 
-use crate::abi;
 use floe_sys::{Error, Result};
-use std::io;
+use std::{collections::BTreeMap, io};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A piece of the batch's data, which lies in the target's memory while the batch runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A range of the data of a batch. It is in the target's memory while a call that uses it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot {
     pub(crate) at: usize,
     pub(crate) len: usize,
@@ -79,41 +79,21 @@ pub struct Entry {
     pub must: bool,
 }
 
-impl Entry {
-    /// As it stands in the arena, with the data at `base`.
-    pub(crate) fn words(&self, base: u64) -> Vec<u8> {
-        let mut words = [0; abi::ENTRY_WORDS];
-        words[0] = self.nr as u64;
-        words[abi::ENTRY_MUST] = u64::from(self.must);
-        for (i, arg) in self.args.iter().enumerate() {
-            words[abi::ENTRY_ARGS + i] = match *arg {
-                Arg::Val(value) => value,
-                Arg::Slot(slot, offset) => base + slot.at as u64 + offset,
-                Arg::Result(Call(n)) => {
-                    words[abi::ENTRY_KINDS] |= 1 << (8 * i);
-                    n as u64
-                }
-            };
-        }
-        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
-    }
-}
-
-/// The results of the calls that ran, from what the arena holds at BATCH after a batch of `count` calls.
-pub(crate) fn results(bytes: &[u8], count: usize) -> Vec<i64> {
-    let words = bytes.as_chunks::<8>().0;
-    let word = |i: usize| u64::from_ne_bytes(words[i]);
-    let done = (word(1) as usize).min(count);
-    (0..done).map(|i| word(2 + i * abi::ENTRY_WORDS + abi::ENTRY_RESULT) as i64).collect()
+/// Whether the raw result of a system call is an errno.
+pub(crate) fn is_error(result: i64) -> bool {
+    (-4095..0).contains(&result)
 }
 
 /// System calls and the data they work on.
+///
+/// Runners that have not enough memory for all of it run it in pieces, so a slot may lie elsewhere for the next call: the
+/// kernel must not keep addresses of slots. Only the data of a single call has to fit ([`crate::Runner::capacity`]).
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     pub(crate) entries: Vec<Entry>,
     pub(crate) data: Vec<u8>,
-    /// Where in the data to put the address of another place of the data.
-    pub(crate) pointers: Vec<(usize, usize)>,
+    /// The slots that pointers point to, by the place of the pointer in the data.
+    pub(crate) pointers: BTreeMap<usize, Slot>,
 }
 
 impl Batch {
@@ -132,7 +112,7 @@ impl Batch {
         self.data.len()
     }
 
-    /// Room of `len` zero bytes, 16-aligned.
+    /// `len` zero bytes, 16-aligned.
     pub fn zeroed(&mut self, len: usize) -> Slot {
         let at = self.data.len().next_multiple_of(16);
         self.data.resize(at + len, 0);
@@ -146,13 +126,23 @@ impl Batch {
         slot
     }
 
+    /// A copy of a kernel structure, or of a slice of them, 16-aligned.
+    pub fn struct_of<T: IntoBytes + Immutable + ?Sized>(&mut self, value: &T) -> Slot {
+        self.bytes(value.as_bytes())
+    }
+
+    /// Zero bytes for a kernel structure that a call fills in, for [`Replies::read`].
+    pub fn zeroed_for<T: FromBytes>(&mut self) -> Slot {
+        self.zeroed(size_of::<T>())
+    }
+
     /// Puts the address that `to` will have in the target into `slot` at `offset`.
     ///
     /// # Panics
     /// When the eight bytes are not within the slot.
     pub fn pointer(&mut self, slot: Slot, offset: usize, to: Slot) {
         assert!(offset + 8 <= slot.len, "a pointer outside of its slot");
-        self.pointers.push((slot.at + offset, to.at));
+        self.pointers.insert(slot.at + offset, to);
     }
 
     /// A call that must succeed: its failure stops the batch and is the error of the run.
@@ -172,18 +162,9 @@ impl Batch {
         self.entries.push(Entry { nr, args, must });
         Call(self.entries.len() - 1)
     }
-
-    /// The data as it must stand in the target when it lies at `base` there.
-    pub(crate) fn data_at(&self, base: u64) -> Vec<u8> {
-        let mut data = self.data.clone();
-        for &(at, to) in &self.pointers {
-            data[at..at + 8].copy_from_slice(&(base + to as u64).to_ne_bytes());
-        }
-        data
-    }
 }
 
-/// What became of a batch.
+/// The results of a batch.
 #[derive(Debug, Clone)]
 pub struct Replies {
     pub(crate) pid: i32,
@@ -209,7 +190,7 @@ impl Replies {
     pub fn value(&self, call: Call) -> Result<u64> {
         let doing = || format!("run system call {}", self.numbers[call.0]);
         match self.results.get(call.0) {
-            Some(&value) if (-4095..0).contains(&value) => {
+            Some(&value) if is_error(value) => {
                 let cause = io::Error::from_raw_os_error(-value as i32);
                 Err(Error::new(doing(), cause).pid(self.pid as u32))
             }
@@ -221,11 +202,22 @@ impl Replies {
     /// The errno of a call that failed.
     pub fn errno(&self, call: Call) -> Option<i32> {
         let value = *self.results.get(call.0)?;
-        (-4095..0).contains(&value).then_some(-value as i32)
+        is_error(value).then_some(-value as i32)
     }
 
     /// The bytes of a slot after the run.
     pub fn bytes(&self, slot: Slot) -> &[u8] {
         &self.data[slot.at..slot.at + slot.len]
+    }
+
+    /// The kernel structure in a slot after the run.
+    ///
+    /// # Panics
+    /// When the slot has another size.
+    pub fn read<T: FromBytes>(&self, slot: Slot) -> T {
+        match T::read_from_bytes(self.bytes(slot)) {
+            Ok(value) => value,
+            Err(_) => panic!("a slot of {} bytes read as {}", slot.len, size_of::<T>()),
+        }
     }
 }

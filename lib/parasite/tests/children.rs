@@ -3,10 +3,11 @@
 mod common;
 
 use common::Target;
-use floe_parasite::{Agent, Arg, Batch, PtraceRunner, Runner};
+use floe_parasite::{Batch, PayloadLayout, PtraceRunner, Runner, StubRunner};
 use floe_sys::spawn_stub;
 use floe_tracee::{
-    OPTIONS, RemoteCall, Scratch, Tracee, find_syscall_insn, seize_all, seize_all_with,
+    OPTIONS, RemoteCall, RemoteSession, Scratch, Tracee, find_syscall_insn, seize_all,
+    seize_all_with,
 };
 use std::time::Duration;
 
@@ -22,18 +23,21 @@ fn stub() -> Tracee {
 }
 
 fn kill(pid: i32) {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
-        .expect("kill");
+    send(pid, libc::SIGKILL);
+}
+
+fn send(pid: i32, signal: i32) {
+    // SAFETY: numbers only.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "signal {signal} was not sent");
 }
 
 fn clone3(flags: u64, signal: u64, stack: u64) -> (Batch, floe_parasite::Call) {
     let mut args = [0u64; 11];
     (args[0], args[4], args[5], args[6]) =
         (flags, signal, stack, if stack == 0 { 0 } else { 4096 });
-    let bytes: Vec<u8> = args.iter().flat_map(|w| w.to_ne_bytes()).collect();
     let mut b = Batch::new();
-    let slot = b.bytes(&bytes);
-    let call = b.call(libc::SYS_clone3, [slot.into(), Arg::Val(bytes.len() as u64)]);
+    let slot = b.struct_of(&args);
+    let call = b.call(libc::SYS_clone3, [slot.into(), size_of_val(&args).into()]);
     (b, call)
 }
 
@@ -78,58 +82,75 @@ fn children_and_threads_are_caught() {
 }
 
 #[test]
-fn a_stub_can_host_the_parasite() {
-    let mut stub = stub();
-    let mut planted = Agent::plant(&stub).expect("plant");
+fn a_stub_runs_batches_however_large() {
+    let stub = stub();
+    let mut session = RemoteSession::begin(&stub, 4096, &PayloadLayout::MAPPINGS).expect("session");
+    let layout = PayloadLayout::at(session.extra().expect("memory"));
+    layout.fill(stub.tid()).expect("fill");
+    let blocked = !(1 << (libc::SIGTRAP - 1));
+    session.leader().tracee().set_sigmask(blocked).expect("mask");
     let mut b = Batch::new();
     let pid = b.call(libc::SYS_getpid, []);
-    assert_eq!(planted.agent().run(&b).expect("run").value(pid).expect("pid"), stub.tid() as u64);
-    planted.lift(&mut stub).expect("lift");
+    // More data than the arena holds, and more calls.
+    let stats: Vec<_> = (0..5000)
+        .map(|n| {
+            let (path, stat) = (b.bytes(b"/dev/null\0"), b.zeroed(144));
+            b.call(libc::SYS_stat, [path.into(), stat.into()]);
+            (n, stat)
+        })
+        .collect();
+    let replies = StubRunner::new(&stub, layout).run(&b).expect("run");
+    assert_eq!(replies.value(pid).expect("pid"), stub.tid() as u64);
+    let first = replies.bytes(stats[0].1);
+    assert!(first.iter().any(|byte| *byte != 0));
+    assert!(stats.iter().all(|(_, stat)| replies.bytes(*stat) == first));
     kill(stub.tid());
+}
+
+/// Signals a process in the midst of a session.
+fn interrupted(tracee: &Tracee, meanwhile: impl FnOnce()) {
+    let mut session = RemoteSession::begin(tracee, 4096, &[]).expect("session");
+    meanwhile();
+    let scratch = session.scratch();
+    let mut runner = PtraceRunner::within(session.leader(), scratch);
+    let mut b = Batch::new();
+    b.call(libc::SYS_getpid, []);
+    for _ in 0..3 {
+        runner.run(&b).expect("run");
+    }
+    drop(runner);
+    session.end().expect("end");
 }
 
 #[test]
 fn a_stop_signal_that_comes_meanwhile_counts_at_the_end() {
     let target = Target::spawn("sleep 1");
-    let mut tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
-    let mut planted = Agent::plant(&tracee).expect("plant");
-    let mut b = Batch::new();
-    b.call(libc::SYS_getpid, []);
-    // SAFETY: numbers only.
-    unsafe { libc::kill(target.pid, libc::SIGSTOP) };
-    for _ in 0..10 {
-        planted.agent().run(&b).expect("run");
-    }
-    planted.lift(&mut tracee).expect("lift");
+    let tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
+    interrupted(&tracee, || send(target.pid, libc::SIGSTOP));
     tracee.detach().expect("detach");
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(state_letter(target.pid), b'T');
-    // SAFETY: numbers only.
-    unsafe { libc::kill(target.pid, libc::SIGCONT) };
+    send(target.pid, libc::SIGCONT);
     target.finishes_well();
 }
 
 fn state_letter(pid: i32) -> u8 {
-    floe_sys::proc_stat(pid as u32).expect("stat").state
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+    stat.rsplit_once(") ").expect("a state").1.as_bytes()[0]
 }
 
 #[test]
 fn a_job_that_was_stopped_stays_stopped() {
     let target = Target::spawn("sleep 1");
-    let pid = nix::unistd::Pid::from_raw(target.pid);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("stop");
+    send(target.pid, libc::SIGSTOP);
     std::thread::sleep(Duration::from_millis(50));
-    let mut tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
+    let tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
     assert_eq!(tracee.stopped_by(), Some(libc::SIGSTOP));
-    let mut planted = Agent::plant(&tracee).expect("plant");
-    let mut b = Batch::new();
-    b.call(libc::SYS_getpid, []);
-    planted.agent().run(&b).expect("run");
-    planted.lift(&mut tracee).expect("lift");
+    interrupted(&tracee, || ());
     tracee.detach().expect("detach");
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(state_letter(target.pid), b'T');
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).expect("cont");
+    send(target.pid, libc::SIGCONT);
     target.finishes_well();
 }
 
@@ -143,14 +164,11 @@ fn no_signal_is_lost_in_a_storm() {
          end=time.monotonic()+2\nwhile time.monotonic()<end: time.sleep(0.001)\n\
          assert len(os.read(r,65536))==400'",
     );
+    let signal = || send(target.pid, libc::SIGRTMIN());
     for _ in 0..200 {
-        // SAFETY: numbers only.
-        unsafe { libc::kill(target.pid, libc::SIGRTMIN()) };
-        let mut tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
-        let planted = Agent::plant(&tracee).expect("plant");
-        // SAFETY: numbers only.
-        unsafe { libc::kill(target.pid, libc::SIGRTMIN()) };
-        planted.lift(&mut tracee).expect("lift");
+        signal();
+        let tracee = seize_all(&[target.pid]).remove(0).1.expect("seize");
+        interrupted(&tracee, signal);
         tracee.detach().expect("detach");
     }
     target.finishes_well();
@@ -159,5 +177,5 @@ fn no_signal_is_lost_in_a_storm() {
 #[test]
 fn a_thread_that_is_gone_is_an_error_of_its_own() {
     let results = seize_all(&[999_999_999, 1 << 21]);
-    assert!(results.iter().all(|(_, r)| r.as_ref().is_err_and(|e| e.errno() == Some(libc::ESRCH))));
+    assert!(results.iter().all(|(_, r)| r.as_ref().is_err_and(|e| e.is_gone())));
 }

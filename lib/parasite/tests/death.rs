@@ -1,17 +1,17 @@
-//! Whoever visits a process may be killed at any moment: the process goes on with its own code, its own signal
-//! mask and its own mappings.
+//! A tracer may be killed at any moment of a session: the process goes on with its own code, its own signal mask and its
+//! own mappings.
 
 mod common;
 
 use common::Target;
-use floe_parasite::{Agent, Batch, Guest, PtraceRunner, Room, Runner};
-use floe_tracee::{Visit, come_home, seize_all};
+use floe_parasite::{Batch, InjectedRunner, PayloadLayout, PtraceRunner, Runner};
+use floe_tracee::{RemoteSession, recover, seize_all};
 use std::{
     process::{Command, Stdio},
     time::Duration,
 };
 
-const VICTIM: &str = "FLOE_TEST_VICTIM";
+const TARGET: &str = "FLOE_TEST_TARGET";
 /// Computes with all registers, sleeps, and knows whether anything went wrong.
 const BUSY: &str = "python3 -c 'import hashlib,signal,time\nprint(\"ready\",flush=True)\n\
      end=time.monotonic()+6\nh=b\"\"\nn=0\n\
@@ -22,49 +22,51 @@ const BUSY: &str = "python3 -c 'import hashlib,signal,time\nprint(\"ready\",flus
      for i in range(n): g=hashlib.sha256(g).digest()\n\
      assert g==h'";
 
-/// Not a test of its own: the process that is killed. Visits its victim again and again.
+/// Not a test of its own: the tracer that is killed. It has one session with its target after the other.
 #[test]
-fn visitor() {
-    let Ok(pid) = std::env::var(VICTIM) else { return };
+fn tracer() {
+    let Ok(pid) = std::env::var(TARGET) else { return };
     let pid: i32 = pid.parse().expect("pid");
     loop {
         let mut tracee = seize_all(&[pid]).remove(0).1.expect("seize");
-        come_home(&mut tracee).expect("come home");
-        let mut visit = Visit::begin(&tracee, 8192, &Room::NEED).expect("visit");
+        recover(&mut tracee).expect("recover");
+        let mut session =
+            RemoteSession::begin(&tracee, 8192, &PayloadLayout::MAPPINGS).expect("session");
         let mut batch = Batch::new();
         for _ in 0..5 {
             batch.call(libc::SYS_getpid, []);
         }
-        let scratch = visit.scratch();
-        PtraceRunner::within(visit.leader(), scratch).run(&batch).expect("run");
-        let room = Room::at(visit.more().expect("room"));
-        room.fill(pid).expect("fill");
-        let signal = Guest::signal(visit.leader(), 0).expect("no handler");
-        Guest::new(visit.leader(), room, signal).run(&batch).expect("run");
-        visit.end().expect("end");
-        let planted = Agent::plant(&tracee).expect("plant");
-        planted.lift(&mut tracee).expect("lift");
+        let scratch = session.scratch();
+        PtraceRunner::within(session.leader(), scratch).run(&batch).expect("run");
+        let layout = PayloadLayout::at(session.extra().expect("memory"));
+        layout.fill(pid).expect("fill");
+        let signal = InjectedRunner::signal(session.leader(), 0).expect("no handler");
+        InjectedRunner::new(session.leader(), layout, signal).run(&batch).expect("run");
+        session.end().expect("end");
         tracee.detach().expect("detach");
     }
 }
 
 #[test]
-fn a_visitor_may_die_at_any_moment() {
+fn a_tracer_may_die_at_any_moment() {
     let target = Target::spawn(BUSY);
     let state = || std::fs::read_to_string(format!("/proc/{}/status", target.pid)).expect("status");
     let exe = std::env::current_exe().expect("own path");
     for round in 0..120u64 {
-        let mut visitor = Command::new(&exe)
-            .args(["visitor", "--exact", "--nocapture"])
-            .env(VICTIM, target.pid.to_string())
+        let mut tracer = Command::new(&exe)
+            .args(["tracer", "--exact", "--nocapture"])
+            .env(TARGET, target.pid.to_string())
             .stdout(Stdio::null())
             .spawn()
-            .expect("visitor");
+            .expect("tracer");
         let traced = || !state().contains("TracerPid:\t0\n");
-        while !traced() && visitor.try_wait().expect("wait").is_none() {}
+        while !traced() {
+            assert!(tracer.try_wait().expect("wait").is_none(), "no session in round {round}");
+        }
         std::thread::sleep(Duration::from_micros(round * 37 % 2000));
-        visitor.kill().expect("kill");
-        visitor.wait().expect("wait");
+        assert!(tracer.try_wait().expect("wait").is_none(), "a session failed in round {round}");
+        tracer.kill().expect("kill");
+        tracer.wait().expect("wait");
         assert!(!state().contains("zombie"), "the target died in round {round}");
     }
     target.finishes_well();

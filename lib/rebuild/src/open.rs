@@ -11,7 +11,7 @@ use crate::{
 use floe_plan::Step;
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
@@ -299,9 +299,7 @@ fn known<'a>(tree: &'a Tree, pid: Pid, name: &FileRef) -> Option<&'a MappedFile>
 }
 
 fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
-    let new = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(base as i32))
-        .map_err(|e| Error::new("move a descriptor up", e))?;
-    Ok(floe_sys::owned(new))
+    floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 
 /// A mapped file must be the one that was mapped: code goes on in the midst of it.

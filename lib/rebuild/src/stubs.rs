@@ -1,7 +1,7 @@
 //! Stubs: processes that hold nothing but the hole.
 
 use crate::maps;
-use floe_parasite::{Arg, Batch, Inside, PtraceRunner, Room, Runner};
+use floe_parasite::{Arg, Batch, PayloadLayout, PtraceRunner, Runner, StubRunner};
 use floe_records::{Pid, Tid};
 use floe_sys::{Error, Result};
 use floe_tracee::{OPTIONS, RemoteCall, Tracee, find_syscall_insn, seize_all_with};
@@ -21,7 +21,8 @@ const PAGE: u64 = 4096;
 const IMAGE: u64 = PAGE;
 const ARENA: u64 = 0x8000;
 const PARK: u64 = 0x60000;
-const _: () = assert!(IMAGE + Room::IMAGE as u64 <= ARENA && ARENA + Room::ARENA as u64 <= PARK);
+const _: () = assert!(IMAGE + PayloadLayout::IMAGE as u64 <= ARENA);
+const _: () = assert!(ARENA + PayloadLayout::ARENA as u64 <= PARK);
 /// What a stub blocks: everything but the breakpoint of its payload.
 const MASK: u64 = !(1 << (libc::SIGTRAP - 1));
 
@@ -49,17 +50,17 @@ impl Stubs {
     }
 
     /// Runs batches in a stub; its signals must be blocked as in [`MASK`].
-    pub fn runner(&self, tid: i32) -> Result<Inside> {
-        Ok(Inside::new(self.tracee(tid)?, self.room()))
+    pub fn runner(&self, tid: i32) -> Result<StubRunner<'_>> {
+        Ok(StubRunner::new(self.tracee(tid)?, self.layout()))
     }
 
     /// Runs calls one by one, which works whatever its signals are.
     pub fn slow_runner(&self, tid: i32) -> PtraceRunner<'static> {
-        PtraceRunner::new(tid, self.hole, self.hole + ARENA, Room::ARENA)
+        PtraceRunner::new(tid, self.hole, self.hole + ARENA, PayloadLayout::ARENA)
     }
 
-    fn room(&self) -> Room {
-        Room { image: self.hole + IMAGE, arena: self.hole + ARENA }
+    fn layout(&self) -> PayloadLayout {
+        PayloadLayout { image: self.hole + IMAGE, arena: self.hole + ARENA }
     }
 
     /// Has a stub make one call.
@@ -103,7 +104,8 @@ impl Stubs {
         let pid = nix::unistd::Pid::from_raw(group.0 as i32);
         kill(pid, Signal::SIGKILL)
             .map_err(|e| floe_sys::Error::new("end a leader", e).pid(group.0))?;
-        while tracee.wait_stop().is_ok_and(|stop| !stop.is_end()) {}
+        // Where this fails, so does the wait of its parent.
+        let _ = tracee.wait_end();
         self.leaders.remove(&(group.0 as i32));
         let all = libc::__WALL as u64;
         self.one(by.0, libc::SYS_wait4, &[u64::from(group.0), 0, all, 0]).map(drop)
@@ -143,7 +145,7 @@ impl Stubs {
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
         call(libc::SYS_mmap, [self.hole, PARK, 3, flags, u64::MAX, 0])?;
         floe_sys::write_memory(tid, self.hole, &[0x0f, 0x05, 0xcc])?;
-        self.room().fill(tid)?;
+        self.layout().fill(tid)?;
         call(libc::SYS_mprotect, [self.hole, ARENA, 5, 0, 0, 0])?;
         remote.finish()?;
         self.park(tid)?;

@@ -1,6 +1,6 @@
 //! Kernel objects that only a descriptor names: signalfd, timerfd, shared anonymous memory.
 
-use crate::{Error, Result, check, owned};
+use crate::{Error, Result, check, descriptors::made};
 use std::{
     fs::File,
     os::fd::{AsRawFd, BorrowedFd, OwnedFd},
@@ -13,16 +13,14 @@ const SET_TICKS: u64 = 0x4008_5400;
 pub fn signalfd(mask: u64) -> Result<OwnedFd> {
     let nr = libc::SYS_signalfd4;
     // SAFETY: the mask is eight bytes, as the third argument says.
-    check(unsafe { libc::syscall(nr, -1, std::ptr::from_ref(&mask), 8, libc::SFD_CLOEXEC) })
-        .map(|fd| owned(fd as i32))
+    made(unsafe { libc::syscall(nr, -1, std::ptr::from_ref(&mask), 8, libc::SFD_CLOEXEC) })
         .map_err(|e| Error::new("make a signalfd", e))
 }
 
 /// timerfd_create(2), close-on-exec.
 pub fn timerfd(clock: i32) -> Result<OwnedFd> {
     // SAFETY: numbers only.
-    check(unsafe { libc::timerfd_create(clock, libc::TFD_CLOEXEC) } as i64)
-        .map(|fd| owned(fd as i32))
+    made(unsafe { libc::timerfd_create(clock, libc::TFD_CLOEXEC) } as i64)
         .map_err(|e| Error::new("make a timerfd", e))
 }
 
@@ -38,7 +36,7 @@ pub fn timerfd_set(fd: BorrowedFd<'_>, flags: i32, value_ns: u64, interval_ns: u
     check(done as i64).map(drop).map_err(|e| Error::new("set a timerfd", e))
 }
 
-/// timerfd_gettime(2): brings the number of expirations up to date, which the kernel counts when it is asked.
+/// timerfd_gettime(2): makes the kernel count the expirations so far, which it otherwise does at the next read(2).
 pub fn timerfd_count(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: an all-zero itimerspec is valid.
     let mut now: libc::itimerspec = unsafe { std::mem::zeroed() };
@@ -54,7 +52,7 @@ pub fn timerfd_set_ticks(fd: BorrowedFd<'_>, ticks: u64) -> Result<()> {
     check(done as i64).map(drop).map_err(|e| Error::new("set the ticks of a timerfd", e))
 }
 
-/// Shared anonymous memory of so many bytes, as the file that backs it (needs CAP_CHECKPOINT_RESTORE).
+/// Shared anonymous memory of `len` bytes, as the file that backs it (needs CAP_CHECKPOINT_RESTORE).
 pub fn shared_memory(len: u64) -> Result<File> {
     let fail = |e| Error::new("make shared memory", e);
     let (prot, flags) =
@@ -68,7 +66,7 @@ pub fn shared_memory(len: u64) -> Result<File> {
     let range = at as usize..at as usize + len.next_multiple_of(4096);
     let path = format!("/proc/self/map_files/{:x}-{:x}", range.start, range.end);
     let file = File::options().read(true).write(true).open(path).map_err(fail);
-    // SAFETY: the mapping was made above and nobody has its address.
+    // SAFETY: the mapping was made above and no reference to it exists.
     check(unsafe { libc::munmap(at, len) } as i64).map_err(fail)?;
     file
 }

@@ -8,7 +8,7 @@ const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 /// Starts a child with the pids `set_tid` (innermost pid namespace first; empty lets the kernel choose).
 ///
 /// `flags`: CLONE_NEWPID, CLONE_PARENT and the like, none that shares memory. The child is a copy of this
-/// process with all signals blocked and all handlers reset, that only waits to be seized and remade.
+/// process with all signals blocked and all handlers reset, and waits to be seized.
 pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> {
     assert_eq!(
         flags & (libc::CLONE_VM | libc::CLONE_THREAD) as u64,
@@ -33,7 +33,7 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
         if pid == 0 {
             // SAFETY: no memory is touched; after a fork only raw system calls are allowed.
             unsafe {
-                // Until it is traced, nothing but this ends it with us.
+                // Until it is traced with PTRACE_O_EXITKILL, only this ends it when we die.
                 libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 if libc::syscall(libc::SYS_getppid) != parent {
                     libc::syscall(libc::SYS_exit_group, 0);
@@ -52,7 +52,7 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
     pid.map(|pid| pid as i32).map_err(|e| Error::new(what, e))
 }
 
-/// Does something with all signals blocked.
+/// Runs `work` with all signals blocked.
 pub(crate) fn without_signals<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let mut old = 0u64;
     set_mask(&u64::MAX, Some(&mut old))?;

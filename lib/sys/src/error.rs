@@ -40,6 +40,11 @@ impl Error {
     pub fn errno(&self) -> Option<i32> {
         self.cause.raw_os_error()
     }
+
+    /// The task has ended (ESRCH): it was reaped, or is a zombie whose threads can no longer be traced.
+    pub fn is_gone(&self) -> bool {
+        self.errno() == Some(libc::ESRCH)
+    }
 }
 
 impl fmt::Display for Error {

@@ -1,10 +1,10 @@
-//! What fcntl, flock and tee know about an open file.
+//! Open files: owners, pipes, locks, seals.
 
-use crate::{Error, Result, check};
+use crate::{Error, Result, check, descriptors::made};
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
 };
 
 const F_GETOWN_EX: i32 = 16;
@@ -16,7 +16,7 @@ fn number(fd: BorrowedFd<'_>, command: i32, value: u64, doing: &str) -> Result<i
     r.map(|n| n as i32).map_err(|e| Error::new(doing, e))
 }
 
-/// Who gets SIGIO: (0 thread, 1 process, 2 group; id), id 0 for nobody.
+/// Receiver of SIGIO: type (0 thread, 1 process, 2 process group) and id, which is 0 for none.
 pub fn owner_ex(fd: BorrowedFd<'_>) -> Result<(i32, i32)> {
     let mut owner = [0i32; 2];
     // SAFETY: struct f_owner_ex is two ints.
@@ -35,7 +35,7 @@ pub fn pipe_size(fd: BorrowedFd<'_>) -> Result<usize> {
     number(fd, libc::F_GETPIPE_SZ, 0, "read the size of a pipe").map(|n| n as usize)
 }
 
-/// Bytes that wait in a pipe or socket (FIONREAD).
+/// Unread bytes in a pipe or socket (FIONREAD).
 pub fn pipe_queued(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut queued = 0i32;
     // SAFETY: FIONREAD writes one int.
@@ -43,13 +43,13 @@ pub fn pipe_queued(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(queued as usize)
 }
 
-/// What the ioctl AUFS_CTL_BRINFO says of the branches of an AUFS mount, 4096 bytes for each of them
-/// (`linux/aufs_type.h`). `fd` is of any file on it.
+/// The branches of the AUFS mount that the file `fd` is on, 4096 bytes for each (ioctl AUFS_CTL_BRINFO,
+/// `linux/aufs_type.h`).
 pub fn aufs_branch_info(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     const BRINFO: u64 = 1 << 30 | 4096 << 16 | (b'A' as u64) << 8 | 5;
     const WORDS: usize = 4096 / 8;
-    // The kernel is not told how much room there is: as much as the most branches of an AUFS (32767) need. What
-    // it does not write to costs nothing.
+    // The call does not pass a size: the buffer holds the most branches that AUFS allows (32767). Pages that the
+    // kernel does not write to are never allocated.
     const ROOM: usize = 1 << 15;
     let count = || {
         let none = std::ptr::null_mut::<u8>();
@@ -82,7 +82,7 @@ pub fn flock(fd: BorrowedFd<'_>, operation: i32) -> io::Result<()> {
     check(unsafe { libc::flock(fd.as_raw_fd(), operation) } as i64).map(drop)
 }
 
-/// Copies what waits in one pipe to another without taking it; does not block.
+/// Copies unread bytes from one pipe to another and leaves them there; does not block (tee(2)).
 pub fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
     let flags = libc::SPLICE_F_NONBLOCK;
     // SAFETY: numbers only.
@@ -90,8 +90,8 @@ pub fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<u
     check(n as i64).map(|n| n as usize)
 }
 
-/// Puts the pages of `bytes` into a pipe without a copy (vmsplice(2)); says how many bytes it took. Until they have
-/// been read, a reader sees what is written to them later.
+/// Puts the pages of `bytes` into a pipe without a copy (vmsplice(2)); gives the number of bytes. Until they have been
+/// read, the reader sees later writes to them.
 pub fn vmsplice(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: the kernel only reads the memory, and keeps the pages themselves, not the addresses.
@@ -99,16 +99,14 @@ pub fn vmsplice(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     check(n as i64).map(|n| n as usize)
 }
 
-/// A nameless file in memory; `flags` are MFD_*.
+/// A nameless file in memory, close-on-exec; `flags` are MFD_*.
 pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd> {
     // SAFETY: the name ends with NUL.
-    let fd = check(unsafe { libc::memfd_create(name.as_ptr(), flags) } as i64)
-        .map_err(|e| Error::new("make a file in memory", e))?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    made(unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) } as i64)
+        .map_err(|e| Error::new("make a file in memory", e))
 }
 
-/// sync_file_range(2): starts to write a range to the disk, and does not wait for it.
+/// Starts to write a range to the disk and does not wait for it (sync_file_range(2)).
 pub fn start_writeback(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
     let (offset, len) = (offset as i64, len as i64);
     // SAFETY: numbers only.

@@ -1,4 +1,4 @@
-//! A process that ends others when we die before we have dismissed it.
+//! A process that kills others if we die before we have dismissed it.
 
 use crate::{Error, Result, check};
 use std::{
@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
 };
 
-/// A child that waits for one byte. At end of file in its place it sends SIGKILL to all that it was told of.
+/// A child that waits for one byte. At end of file it sends SIGKILL to the processes that it guards.
 #[derive(Debug)]
 pub struct Guardian {
     pid: i32,
@@ -14,12 +14,12 @@ pub struct Guardian {
 }
 
 impl Guardian {
-    /// Sets one over these processes. Signals cannot end it, but SIGKILL.
+    /// Starts one for these processes. It blocks all signals that can be blocked.
     pub fn over(pids: &[i32]) -> Result<Self> {
         let fail = |e: io::Error| Error::new("start a guardian", e);
         let (hear, say) = io::pipe().map_err(fail)?;
         let (hear, say) = (OwnedFd::from(hear), OwnedFd::from(say));
-        // All memory that the child needs is made before it is.
+        // Memory for the child is allocated before the fork: behind it, it must not allocate.
         let mut known = pids.to_vec();
         let pid = crate::clone::without_signals(|| {
             // SAFETY: the child has a copy of our memory, and calls nothing but the kernel.
@@ -33,10 +33,10 @@ impl Guardian {
         Ok(Self { pid, say: Some(say) })
     }
 
-    /// Nobody needs to be ended any more.
+    /// Ends it without killing the processes.
     pub fn dismiss(mut self) -> Result<()> {
         match self.say.take().map(|say| nix::unistd::write(&say, &[1])) {
-            // Somebody has ended it: it will do nothing any more.
+            // It was killed, and can do nothing any more.
             None | Some(Ok(_) | Err(nix::Error::EPIPE)) => Ok(()),
             Some(Err(e)) => Err(Error::new("dismiss a guardian", e)),
         }
@@ -51,7 +51,7 @@ impl Drop for Guardian {
     }
 }
 
-/// The child. It holds nothing open but `hear` and what names the processes, whose numbers may be used again.
+/// The child. It keeps only `hear` open, and handles of the processes, because pids may be reused.
 fn watch(hear: i32, pids: &[i32], known: &mut [i32]) -> ! {
     let mut byte = 0u8;
     // SAFETY: numbers, and one byte of ours to be written to.
@@ -70,7 +70,7 @@ fn watch(hear: i32, pids: &[i32], known: &mut [i32]) -> ! {
             }
         };
         for (pid, known) in pids.iter().zip(known).filter(|_| got != 1) {
-            // More processes than descriptors: by number.
+            // The limit of descriptors was reached.
             if *known < 0 {
                 libc::kill(*pid, libc::SIGKILL);
             } else {

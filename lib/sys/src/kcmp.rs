@@ -1,9 +1,9 @@
-//! Do two processes share a kernel object?
+//! kcmp(2): whether two processes share a kernel object.
 
 use crate::{Error, Result, check};
 use std::cmp::Ordering;
 
-/// What can be shared as a whole.
+/// Objects that a process has one of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shared {
     /// The address space.
@@ -34,17 +34,18 @@ fn kcmp(pids: [i32; 2], kind: i32, a: u64, b: u64) -> Result<Ordering> {
     })
 }
 
-/// Compares two open files; the order is the kernel's and good for sorting.
+/// Compares two open file descriptions; the order is stable, so it can be used to sort.
 pub fn kcmp_file(pid1: i32, fd1: i32, pid2: i32, fd2: i32) -> Result<Ordering> {
     kcmp([pid1, pid2], KCMP_FILE, fd1 as u64, fd2 as u64)
 }
 
-/// Compares a whole resource of two tasks.
+/// Compares an object of two tasks.
 pub fn kcmp_shared(pid1: i32, pid2: i32, what: Shared) -> Result<Ordering> {
     kcmp([pid1, pid2], what as i32, 0, 0)
 }
 
-/// Is `fd` of `pid` the file that target `tfd` number `nth` of epoll `efd` of `epoll_pid` means?
+/// Whether `fd` of `pid` is the file that the epoll instance `efd` of `epoll_pid` watches as descriptor `tfd`; `nth`
+/// counts the watches with that number.
 pub fn kcmp_epoll(pid: i32, fd: i32, epoll_pid: i32, efd: i32, tfd: i32, nth: u32) -> Result<bool> {
     let slot = [efd as u32, tfd as u32, nth];
     let order = kcmp([pid, epoll_pid], KCMP_EPOLL_TFD, fd as u64, slot.as_ptr() as u64)?;

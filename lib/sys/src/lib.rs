@@ -2,22 +2,22 @@
 //! `lib/parasite`.
 mod anon;
 mod clone;
-mod doorbell;
+mod descriptors;
 mod error;
 mod fcntl;
 mod guardian;
 mod kcmp;
 mod limits;
 mod mem;
-mod own;
+mod mount;
 mod pagemap;
 mod pidfd;
+mod poll;
 mod socket;
-mod stat;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use clone::spawn_stub;
-pub use doorbell::{MAX_FDS, recv_fds, send_fds, wait_readable};
+pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, take_inherited};
 pub use error::{Error, Result};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, memfd_create, owner_ex, owner_signal, pipe_queued,
@@ -30,14 +30,17 @@ pub use limits::{
     set_limit,
 };
 pub use mem::{read_memory, read_memory_partial, write_memory};
-pub use own::{borrowed, owned};
+pub use mount::{
+    attach_mount, clone_mount, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
+    fsopen, mount_message,
+};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{namespace_owner, namespace_parent, pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub use poll::poll;
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
-    socket_name, socket_option,
+    socket_filter_len, socket_name, socket_option,
 };
-pub use stat::{ProcStat, proc_stat};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {

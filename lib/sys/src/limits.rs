@@ -1,6 +1,7 @@
 //! Limits, scheduling and the robust list of a task.
 
 use crate::{Error, Result, check};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 fn fail(pid: i32, doing: &str) -> impl Fn(std::io::Error) -> Error + '_ {
     move |e| Error::new(doing, e).pid(pid as u32)
@@ -34,16 +35,21 @@ pub fn robust_list(tid: i32) -> Result<(u64, u64)> {
     Ok((head, len))
 }
 
-/// Our effective capabilities, bit n for capability n (capabilities(7)).
+/// The effective capabilities of this thread, bit n for capability n (capget(2)).
 pub fn effective_capabilities() -> Result<u64> {
-    let fail = |e| Error::new("read our capabilities", e);
-    let status = std::fs::read_to_string("/proc/self/status").map_err(fail)?;
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
-    u64::from_str_radix(line.trim(), 16).map_err(|e| fail(std::io::Error::other(e)))
+    /// _LINUX_CAPABILITY_VERSION_3.
+    const VERSION: u32 = 0x2008_0522;
+    let mut header = [VERSION, 0];
+    // Effective, permitted and inheritable ones; the lower 32 bits, then the upper ones.
+    let mut sets = [0u32; 6];
+    // SAFETY: with this version the kernel writes two structures of three words, and the version to the header.
+    check(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })
+        .map_err(|e| Error::new("read our capabilities", e))?;
+    Ok(u64::from(sets[3]) << 32 | u64::from(sets[0]))
 }
 
 /// `struct sched_attr`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 #[allow(missing_docs)]
 pub struct SchedAttr {

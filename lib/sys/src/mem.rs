@@ -3,7 +3,7 @@
 use crate::{Error, Result, check};
 use std::{fs::OpenOptions, io, os::unix::fs::FileExt};
 
-/// Reads what is readable of `into` from `addr` on in one go; the count may be short.
+/// Reads from `addr` on with one call; gives the bytes that were read, which may be fewer than asked for.
 pub fn read_memory_partial(pid: i32, addr: u64, into: &mut [u8]) -> io::Result<usize> {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: addr as *mut _, iov_len: into.len() };
@@ -12,15 +12,18 @@ pub fn read_memory_partial(pid: i32, addr: u64, into: &mut [u8]) -> io::Result<u
     check(n as i64).map(|n| n as usize)
 }
 
-/// Fills `into` from the memory of `pid` at `addr`, wholly or not at all.
+/// Fills all of `into` from the memory of `pid` at `addr`. ESRCH when the process is gone.
 pub fn read_memory(pid: i32, addr: u64, into: &mut [u8]) -> Result<()> {
     let mut done = 0;
     while done < into.len() {
         match read_memory_partial(pid, addr + done as u64, &mut into[done..]) {
             Ok(n) if n > 0 => done += n,
             Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
+            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {
+                return Err(fail(pid, "read", addr, into.len(), e));
+            }
             _ => {
-                // Memory that maps no read permission can still be had through /proc/PID/mem.
+                // Through /proc/PID/mem, memory without read permission can be read as well.
                 return OpenOptions::new()
                     .read(true)
                     .open(format!("/proc/{pid}/mem"))
@@ -32,8 +35,13 @@ pub fn read_memory(pid: i32, addr: u64, into: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Writes all of `from` to the memory of `pid` at `addr`.
+/// Writes all of `from` to the memory of `pid` at `addr`. ESRCH when the process is gone, EPERM for our
+/// own, whose memory belongs to other values.
 pub fn write_memory(pid: i32, addr: u64, from: &[u8]) -> Result<()> {
+    if pid as u32 == std::process::id() {
+        let cause = io::Error::from_raw_os_error(libc::EPERM);
+        return Err(fail(pid, "write", addr, from.len(), cause));
+    }
     let mut done = 0;
     while done < from.len() {
         let rest = &from[done..];
@@ -43,8 +51,11 @@ pub fn write_memory(pid: i32, addr: u64, from: &[u8]) -> Result<()> {
         match check(unsafe { libc::process_vm_writev(pid, &local, 1, &remote, 1, 0) } as i64) {
             Ok(n) if n > 0 => done += n as usize,
             Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
+            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {
+                return Err(fail(pid, "write", addr, from.len(), e));
+            }
             _ => {
-                // A range that is mapped without write permission needs the forced way.
+                // Through /proc/PID/mem, memory without write permission can be written as well.
                 return OpenOptions::new()
                     .write(true)
                     .open(format!("/proc/{pid}/mem"))

@@ -1,4 +1,4 @@
-//! PAGEMAP_SCAN: which pages of a range are of which category.
+//! PAGEMAP_SCAN: the categories of the pages of a range.
 
 use crate::check;
 use std::{
@@ -34,10 +34,10 @@ pub struct PageRegion {
     pub categories: u64,
 }
 
-/// Which pages are wanted.
+/// Pages to look for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PageQuery {
-    /// Categories whose meaning is turned around before matching.
+    /// Categories to invert before matching.
     pub inverted: u64,
     /// All of these must be set.
     pub all: u64,
@@ -64,7 +64,7 @@ struct ScanArg {
 }
 
 /// Fills `out` with matching regions of `start..end` (page-aligned) through an open `/proc/PID/pagemap`. Gives
-/// how many there were and where the walk ended: go on from there until it is `end`.
+/// their number and where the walk ended, which is before `end` when `out` was full.
 pub fn pagemap_scan(
     pagemap: BorrowedFd<'_>,
     start: u64,

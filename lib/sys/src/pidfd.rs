@@ -1,24 +1,20 @@
 //! Handles of processes and descriptors through them.
 
-use crate::{Error, Result, check};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use crate::{Error, Result, check, descriptors::made};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// A handle of the process `pid`.
 pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
     // SAFETY: numbers only.
-    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
-        .map_err(|e| Error::new("open a handle of it", e).pid(pid as u32))?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    made(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+        .map_err(|e| Error::new("open a handle of it", e).pid(pid as u32))
 }
 
 /// A duplicate of the descriptor `fd` of the process behind `pidfd`.
 pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: i32) -> Result<OwnedFd> {
     // SAFETY: numbers only.
-    let got = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
-        .map_err(|e| Error::new(format!("take a duplicate of its descriptor {fd}"), e))?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(got as i32) })
+    made(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
+        .map_err(|e| Error::new(format!("take a duplicate of its descriptor {fd}"), e))
 }
 
 /// Sends a signal to the process behind `pidfd`; 0 only asks whether it is there.
@@ -33,10 +29,8 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
 /// ioctl_ns(2) with a request that gives a descriptor.
 fn namespace_ioctl(namespace: BorrowedFd<'_>, request: u64, doing: &str) -> Result<OwnedFd> {
     // SAFETY: the request takes no argument and gives a new descriptor.
-    let fd = check(unsafe { libc::ioctl(namespace.as_raw_fd(), request as _) } as i64)
-        .map_err(|e| Error::new(doing, e))?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    made(unsafe { libc::ioctl(namespace.as_raw_fd(), request as _) }.into())
+        .map_err(|e| Error::new(doing, e))
 }
 
 /// The user namespace that owns a namespace (NS_GET_USERNS). EPERM where it lies outside of ours.

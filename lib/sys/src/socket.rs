@@ -1,10 +1,41 @@
-//! What a socket says of itself.
+//! Sockets: options, addresses, queues.
 
-use crate::{Error, Result, check, owned};
+use crate::{Error, Result, check, descriptors::made};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-/// getsockopt(2): the option's value, at most `room` bytes.
+/// Level and name of options whose value has addresses in it, through which the kernel would reach any memory of ours, and
+/// of those whose length is not in bytes.
+const UNSAFE_OPTIONS: [(i32, i32); 6] = [
+    // Of a filter the length is counted in instructions of eight bytes.
+    (libc::SOL_SOCKET, libc::SO_GET_FILTER),
+    (libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF),
+    // The tables of iptables, arptables, ebtables and ip6tables (XT_BASE_CTL and its kin).
+    (libc::IPPROTO_IP, 64),
+    (libc::IPPROTO_IP, 96),
+    (libc::IPPROTO_IP, 128),
+    (libc::IPPROTO_IPV6, 64),
+];
+
+fn check_option(level: i32, name: i32) -> std::io::Result<()> {
+    let refused = UNSAFE_OPTIONS.contains(&(level, name));
+    if refused { Err(std::io::Error::from_raw_os_error(libc::EINVAL)) } else { Ok(()) }
+}
+
+/// How many instructions the filter of a socket has (SO_ATTACH_FILTER), 0 without one. EACCES for a filter that is
+/// not a classic one.
+pub fn socket_filter_len(fd: BorrowedFd<'_>) -> Result<usize> {
+    let mut len: libc::socklen_t = 0;
+    let (level, name, null) = (libc::SOL_SOCKET, libc::SO_GET_FILTER, std::ptr::null_mut());
+    // SAFETY: with no room the kernel writes the number to `len`, and no instruction.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, null, &mut len) } as i64)
+        .map_err(|e| Error::new("read the filter of a socket", e))?;
+    Ok(len as usize)
+}
+
+/// getsockopt(2): the option's value, at most `room` bytes. EINVAL for options whose value has addresses in it.
 pub fn socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> Result<Vec<u8>> {
+    check_option(level, name)
+        .map_err(|e| Error::new(format!("read socket option {level}/{name}"), e))?;
     let mut value = vec![0u8; room];
     let mut len = room as libc::socklen_t;
     let at = value.as_mut_ptr().cast();
@@ -15,12 +46,14 @@ pub fn socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> 
     Ok(value)
 }
 
-/// setsockopt(2).
+/// setsockopt(2). EINVAL for options whose value has addresses in it.
 pub fn set_socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> Result<()> {
+    let fail = |e| Error::new(format!("set socket option {level}/{name}"), e);
+    check_option(level, name).map_err(fail)?;
     let (at, len) = (value.as_ptr().cast(), value.len() as libc::socklen_t);
-    // SAFETY: the kernel reads `len` bytes of `value`.
+    // SAFETY: the kernel reads `len` bytes of `value`, which are no addresses.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, at, len) } as i64)
-        .map_err(|e| Error::new(format!("set socket option {level}/{name}"), e))
+        .map_err(fail)
         .map(drop)
 }
 
@@ -47,8 +80,7 @@ pub fn bind_raw(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
 /// socket(2), close-on-exec.
 pub fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
     // SAFETY: numbers only.
-    check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) } as i64)
-        .map(|fd| owned(fd as i32))
+    made(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) } as i64)
         .map_err(|e| Error::new("make a socket", e))
 }
 
@@ -88,17 +120,16 @@ pub fn listen(fd: BorrowedFd<'_>, backlog: u32) -> Result<()> {
 pub fn accept(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     let null = std::ptr::null_mut();
     // SAFETY: no address is asked for.
-    check(unsafe { libc::accept4(fd.as_raw_fd(), null, null.cast(), libc::SOCK_CLOEXEC) } as i64)
-        .map(|fd| owned(fd as i32))
+    made(unsafe { libc::accept4(fd.as_raw_fd(), null, null.cast(), libc::SOCK_CLOEXEC) } as i64)
         .map_err(|e| Error::new("accept a connection", e))
 }
 
-/// What a look into the queue of a socket shows.
+/// The next message in the queue of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peeked {
-    /// Length of the message, which may be longer than what fitted.
+    /// Length of the message, bytes; it may be longer than the buffer.
     pub len: usize,
-    /// Descriptors travel with it.
+    /// It carries descriptors.
     pub has_fds: bool,
 }
 
@@ -109,7 +140,7 @@ pub fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8], creds: bool) -> Result<Option
     // SAFETY: an all-zero msghdr is valid.
     let mut head: libc::msghdr = unsafe { std::mem::zeroed() };
     (head.msg_iov, head.msg_iovlen) = (&mut iov, 1);
-    // Room for credentials alone: descriptors are not received, only told of by MSG_CTRUNC.
+    // Room for credentials alone: descriptors are not received, MSG_CTRUNC reports them.
     let mut control = [0u64; 4];
     if creds {
         head.msg_control = control.as_mut_ptr().cast();

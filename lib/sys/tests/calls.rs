@@ -4,7 +4,10 @@ use floe_sys::*;
 use std::{
     cmp::Ordering,
     fs::File,
-    os::fd::{AsFd, AsRawFd},
+    io::{Read, Write},
+    os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
+    path::Path,
+    time::{Duration, Instant},
 };
 
 #[test]
@@ -52,4 +55,103 @@ fn a_stub_has_the_chosen_pid() {
     assert_eq!(again.errno(), Some(libc::EEXIST));
     pidfd_send_signal(handle.as_fd(), libc::SIGKILL).expect("kill");
     assert!(nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).is_ok());
+}
+
+#[test]
+fn memory_of_our_own_is_not_written() {
+    let data = [7u8; 8];
+    let me = std::process::id() as i32;
+    let error = write_memory(me, data.as_ptr() as u64, &[0; 8]).expect_err("it is ours");
+    assert_eq!((error.errno(), data), (Some(libc::EPERM), [7; 8]));
+}
+
+#[test]
+fn only_what_was_inherited_is_taken_and_only_once() {
+    let ours = File::open("/dev/null").expect("open");
+    let error = take_inherited(ours.as_raw_fd()).expect_err("it is ours");
+    assert_eq!(error.errno(), Some(libc::EBADF));
+    assert!(duplicate_inherited(ours.as_raw_fd()).is_err());
+    assert!(take_inherited(-1).is_err() && take_inherited(1 << 20).is_err());
+    assert!([0, 1, 2].iter().all(|fd| take_inherited(*fd).is_err()));
+    // As it comes out of execve(2).
+    let given = nix::unistd::dup(&ours).expect("dup").into_raw_fd();
+    let copy = duplicate_inherited(given).expect("duplicate");
+    assert!(copy.as_raw_fd() != given);
+    let taken: OwnedFd = take_inherited(given).expect("take");
+    assert_eq!(taken.as_raw_fd(), given);
+    assert!(take_inherited(given).is_err() && duplicate_inherited(given).is_err());
+    let high = duplicate_from(taken.as_fd(), 500).expect("duplicate");
+    assert!(high.as_raw_fd() >= 500);
+}
+
+#[test]
+fn options_with_addresses_are_refused() {
+    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0).expect("socket");
+    let fd = socket.as_fd();
+    assert_eq!(socket_filter_len(fd).expect("no filter"), 0);
+    // Three instructions: 24 bytes, where the kernel takes a room of four for enough.
+    let program = [[6u16, 0, 0, 0]; 3];
+    let filter = libc::sock_fprog { len: 3, filter: program.as_ptr().cast_mut().cast() };
+    let len = size_of_val(&filter) as libc::socklen_t;
+    let at = (&raw const filter).cast();
+    // SAFETY: filter and program live on; the kernel only reads them.
+    let done = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, 26, at, len) };
+    assert_eq!((done, socket_filter_len(fd).expect("a filter")), (0, 3));
+    let error = socket_option(fd, libc::SOL_SOCKET, 26, 4).expect_err("not in bytes");
+    assert_eq!(error.errno(), Some(libc::EINVAL));
+    let error = set_socket_option(fd, libc::SOL_SOCKET, 26, &[0; 16]).expect_err("an address");
+    assert_eq!(error.errno(), Some(libc::EINVAL));
+    assert_eq!(socket_option(fd, libc::SOL_SOCKET, libc::SO_TYPE, 4).expect("type"), [2, 0, 0, 0]);
+}
+
+#[test]
+fn memory_of_a_dead_process_is_gone() {
+    const NOBODY: i32 = 1 << 30;
+    assert!(read_memory(NOBODY, 4096, &mut [0]).expect_err("dead").is_gone());
+    assert!(write_memory(NOBODY, 4096, &[0]).expect_err("dead").is_gone());
+}
+
+#[test]
+fn a_pipe_is_waited_for() {
+    let (mut reader, mut writer) = std::io::pipe().expect("pipe");
+    let start = Instant::now();
+    let time = Some(Duration::from_millis(20));
+    assert_eq!(poll(reader.as_fd(), libc::POLLIN, time).expect("poll"), 0);
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    writer.write_all(b"x").expect("write");
+    assert_eq!(poll(reader.as_fd(), libc::POLLIN, None).expect("poll"), libc::POLLIN);
+    reader.read_exact(&mut [0]).expect("read");
+    drop(writer);
+    assert_eq!(poll(reader.as_fd(), 0, None).expect("poll"), libc::POLLHUP);
+}
+
+#[test]
+fn a_file_system_is_mounted_by_descriptors() {
+    const SYS_ADMIN: u64 = 1 << 21;
+    if effective_capabilities().expect("capabilities") & SYS_ADMIN == 0 {
+        eprintln!("SKIPPED: a_file_system_is_mounted_by_descriptors needs CAP_SYS_ADMIN");
+        return;
+    }
+    // In a thread and mount namespace of its own, which take the mounts with them.
+    let work = || {
+        use nix::{mount, sched};
+        sched::unshare(sched::CloneFlags::CLONE_NEWNS).expect("unshare");
+        let (none, private) = (None::<&str>, mount::MsFlags::MS_REC | mount::MsFlags::MS_PRIVATE);
+        mount::mount(none, "/", none, private, none).expect("private mounts");
+        let fs = fsopen(b"tmpfs").expect("fsopen");
+        fsconfig_set_string(fs.as_fd(), b"size", b"64k").expect("size");
+        let error = fsconfig_set_string(fs.as_fd(), b"smell", b"good").expect_err("unknown");
+        assert!(error.to_string().contains("smell=good"), "{error}");
+        assert!(mount_message(fs.as_fd()).expect("message").is_some_and(|m| m.contains("smell")));
+        assert_eq!(mount_message(fs.as_fd()).expect("no other"), None);
+        assert!(fsconfig_set_flag(fs.as_fd(), b"a\0b").is_err());
+        fsconfig_create(fs.as_fd()).expect("create");
+        let made = fsmount(fs.as_fd(), 0).expect("fsmount");
+        attach_mount(made.as_fd(), Path::new("/mnt")).expect("attach");
+        std::fs::write("/mnt/file", "text").expect("write");
+        let copy = clone_mount(Path::new("/mnt")).expect("clone");
+        attach_mount(copy.as_fd(), Path::new("/media")).expect("attach");
+        assert_eq!(std::fs::read("/media/file").expect("read"), b"text");
+    };
+    std::thread::spawn(work).join().expect("the mounts");
 }

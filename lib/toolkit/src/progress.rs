@@ -19,12 +19,11 @@ pub fn progress_lines(fd: Option<i32>) -> anyhow::Result<Option<File>> {
     if fd < 0 {
         return Err(no("it is no descriptor".into()).into());
     }
-    let given = floe_sys::borrowed(fd);
-    let flags = fcntl(given, FcntlArg::F_GETFL).map_err(|e| no(e.to_string()))?;
+    let own = floe_sys::duplicate_inherited(fd).map_err(|e| no(e.cause().to_string()))?;
+    let flags = fcntl(&own, FcntlArg::F_GETFL).map_err(|e| no(e.to_string()))?;
     if OFlag::from_bits_retain(flags) & OFlag::O_ACCMODE == OFlag::O_RDONLY {
         return Err(no("it is open for reading only".into()).into());
     }
-    let own = given.try_clone_to_owned().map_err(|e| no(e.to_string()))?;
     Ok(Some(File::from(own)))
 }
 

@@ -1,7 +1,10 @@
-//! A system call made in the place of a stopped thread.
+//! System calls made by a stopped thread.
 
-use crate::{Home, Regs, Stop, Tracee, home};
-use floe_sys::Result;
+use crate::{
+    Regs, Stop, Tracee,
+    trampoline::{ReturnPath, SYSCALL, Trampoline},
+};
+use floe_sys::{Error, Result};
 
 /// An event stop met during a remote call: a new child, for example. The child is traced too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,47 +24,40 @@ pub struct RemoteCall {
     tracee: Tracee,
     insn: u64,
     saved: Regs,
-    /// The mask to go back to, where the call is made on a way home.
+    /// The mask to go back to, where the call is made on a return path.
     mask: Option<u64>,
 }
 
 impl RemoteCall {
-    /// Begins; `insn` is the address of a `syscall` instruction in the target.
+    /// Begins; `insn` is the address of a `syscall` instruction in the target. Nothing puts the thread back if we die.
     pub fn begin(tid: i32, insn: u64) -> Result<Self> {
         let tracee = Tracee::of_stopped(tid);
         let saved = tracee.regs()?;
         Ok(Self { tracee, insn, saved, mask: None })
     }
 
-    /// Begins on a way home: if we die, the thread goes back by itself. Signals are blocked until the end.
-    pub fn begin_safely(tracee: &Tracee, home: &Home, way: usize) -> Result<Self> {
+    /// Begins on a return path: if we die, the thread goes back by itself. Signals are blocked until the end.
+    pub(crate) fn begin_on(
+        tracee: &Tracee,
+        trampoline: &Trampoline,
+        path: ReturnPath,
+    ) -> Result<Self> {
         // In a restartable sequence the thread must go to its abort handler, since other code runs now.
         let (saved, mask) = (tracee.regs_outside_rseq()?, tracee.sigmask()?);
-        Self::begin_as(tracee, home, way, &saved, mask)
-    }
-
-    /// Like [`RemoteCall::begin_safely`] for a thread that is to go on with other registers than it has now.
-    pub fn begin_as(
-        tracee: &Tracee,
-        home: &Home,
-        way: usize,
-        saved: &Regs,
-        mask: u64,
-    ) -> Result<Self> {
-        let insn = home.build(way, saved, mask)?;
-        let this = Self { tracee: tracee.clone(), insn, saved: *saved, mask: Some(mask) };
+        let insn = trampoline.build(path, &saved, mask)?;
+        let this = Self { tracee: tracee.alias(), insn, saved, mask: Some(mask) };
         // The order counts: at each moment the thread could be let go.
-        this.turn_home()?;
+        this.park()?;
         tracee.set_sigmask(u64::MAX)?;
         Ok(this)
     }
 
-    /// The thread.
+    /// The thread's id.
     pub fn tid(&self) -> i32 {
         self.tracee.tid
     }
 
-    /// The thread as it stands.
+    /// The thread.
     pub fn tracee(&self) -> &Tracee {
         &self.tracee
     }
@@ -71,21 +67,21 @@ impl RemoteCall {
         &self.saved
     }
 
-    /// The signals that it blocks itself; all of them where the call was not begun safely.
+    /// The signals that it blocks itself; all of them where the call was not begun on a return path.
     pub fn mask(&self) -> u64 {
         self.mask.unwrap_or(u64::MAX)
     }
 
-    /// Where code of ours goes when it has put the extended state, the stack pointer, the flags, and the registers
-    /// that functions keep, back: the rest is done there.
-    pub fn way_home(&self) -> u64 {
-        self.insn + home::BEHIND
+    /// Where injected code continues after it has restored the extended state, the stack pointer, the flags, and the
+    /// registers that functions preserve: the return path restores the rest.
+    pub fn return_path(&self) -> u64 {
+        self.insn + SYSCALL
     }
 
-    /// Sets it behind the `syscall` of its way, out of any system call.
-    pub(crate) fn turn_home(&self) -> Result<()> {
+    /// Sets it behind the `syscall` of its return path, out of any system call.
+    pub(crate) fn park(&self) -> Result<()> {
         let mut regs = self.saved;
-        regs.set_rip(self.insn + home::BEHIND).set_orig_rax(u64::MAX);
+        regs.set_rip(self.return_path()).set_orig_rax(u64::MAX);
         self.tracee.set_regs(&regs)
     }
 
@@ -101,53 +97,52 @@ impl RemoteCall {
             // orig_rax -1 says "not in a system call": nothing to restart.
             regs.set_rax(nr as u64).set_orig_rax(u64::MAX).set_rip(self.insn).set_args(args);
             self.tracee.set_regs(&regs)?;
-            self.to_syscall_stop(hook)?;
-            self.to_syscall_stop(hook)?;
+            self.run_to_syscall_stop(hook)?;
+            self.run_to_syscall_stop(hook)?;
             let result = self.tracee.regs()?.rax() as i64;
-            // ERESTARTSYS to ERESTART_RESTARTBLOCK: an interrupt came across; ask again.
+            // ERESTARTSYS to ERESTART_RESTARTBLOCK: an interrupt came across; call again.
             if !(-516..=-512).contains(&result) {
                 return Ok(result);
             }
         }
     }
 
-    /// Runs code of ours from the registers that `enter` makes of its own ones, until it sends `signal` to itself. To
-    /// the process that must be a signal that is ignored by default, and neither handled nor blocked. Should we die,
-    /// the code has to go on to [`RemoteCall::way_home`].
+    /// Runs injected code, with the registers that `enter` makes of the saved ones, until it sends `signal` to itself.
+    /// The process must neither handle nor block that signal, and its default action must be to ignore it. If we die, the
+    /// code has to continue to [`RemoteCall::return_path`].
     pub fn run_code(&mut self, signal: i32, enter: impl FnOnce(&mut Regs)) -> Result<()> {
         let mut regs = self.saved;
         enter(&mut regs);
         self.tracee.set_regs(&regs)?;
         self.tracee.set_sigmask(!(1 << (signal - 1)))?;
-        let ran = self.to_own_signal(signal);
-        // It waits on its way, not in the code, which others may unmap.
-        self.turn_home()?;
-        self.tracee.set_sigmask(u64::MAX)?;
-        ran
+        let ran = self.run_to_own_signal(signal);
+        // Until the next run it waits on its path and not in the code, which another thread's path may unmap.
+        let parked = self.park().and_then(|()| self.tracee.set_sigmask(u64::MAX));
+        ran.and(parked)
     }
 
-    fn to_own_signal(&self, signal: i32) -> Result<()> {
+    fn run_to_own_signal(&mut self, signal: i32) -> Result<()> {
         let mut pass = 0;
         loop {
-            self.tracee.cont_with(pass)?;
-            pass = match self.tracee.wait_stop()? {
+            pass = match self.tracee.cont(pass)?.wait()? {
                 Stop::Signal(met) if met == signal && self.has_sent(signal)? => return Ok(()),
                 // Somebody else's: the process ignores it.
                 Stop::Signal(met) if met == signal => signal,
-                stop => self.on_the_way(stop)?,
+                stop => self.signal_to_pass(stop)?,
             };
         }
     }
 
-    /// Whether it comes from tkill(2). (The sender of a signal is lost when the process may not queue more.)
+    /// Whether the thread stopped in its own tkill(2). (The sender of a signal is lost when the process has reached its
+    /// limit of queued signals.)
     fn has_sent(&self, signal: i32) -> Result<bool> {
         let regs = self.tracee.regs()?;
         let call = (regs.orig_rax(), regs.rdi(), regs.rsi());
         Ok(call == (libc::SYS_tkill as u64, self.tracee.tid as u64, signal as u64))
     }
 
-    /// What else may happen to a thread while it works for us; gives the signal to let it run on with.
-    fn on_the_way(&self, stop: Stop) -> Result<i32> {
+    /// The signal to let the thread run on with after a stop that is not the awaited one.
+    fn signal_to_pass(&self, stop: Stop) -> Result<i32> {
         match stop {
             Stop::Interrupted | Stop::Group(_) => Ok(0),
             // Cannot be blocked; the process is then stopped by job control, and stays so at detach.
@@ -158,23 +153,22 @@ impl RemoteCall {
             // Blocked signals are not delivered, so such a one was forced: a fault.
             stop => {
                 let what = format!("it met {stop:?} meanwhile");
-                Err(floe_sys::Error::because("run a system call", what).pid(self.tracee.tid as u32))
+                Err(Error::because("run a system call", what).pid(self.tracee.tid as u32))
             }
         }
     }
 
-    fn to_syscall_stop(&self, hook: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+    fn run_to_syscall_stop(&mut self, hook: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         let mut signal = 0;
         loop {
-            self.tracee.cont_to_syscall(signal)?;
-            signal = 0;
-            match self.tracee.wait_stop()? {
+            signal = match self.tracee.cont_to_syscall(signal)?.wait()? {
                 Stop::Syscall => return Ok(()),
                 Stop::Event(kind) => {
                     hook(Event { kind, message: self.tracee.event_message()? })?;
+                    0
                 }
-                stop => signal = self.on_the_way(stop)?,
-            }
+                stop => self.signal_to_pass(stop)?,
+            };
         }
     }
 
@@ -191,22 +185,15 @@ impl RemoteCall {
             self.tracee.set_regs(&self.saved)?;
             return self.tracee.settle();
         };
-        self.turn_home()?;
+        self.park()?;
         self.tracee.settle()?;
         self.tracee.set_sigmask(mask)?;
         self.tracee.set_regs(&self.saved)
     }
 
-    /// Ends on the way home, which the thread goes by itself when it is let go.
-    pub(crate) fn leave(self) {
-        // Where even that fails it stands there already: behind its last call.
-        let _ = self.turn_home();
-    }
-
-    /// Ends with other registers and with all signals blocked: whoever runs there goes home by itself.
-    pub fn hand_over(mut self, regs: &Regs) -> Result<()> {
-        self.turn_home()?;
-        self.tracee.settle()?;
-        self.tracee.set_regs(regs)
+    /// Leaves the thread on its return path, which it takes when it is let go.
+    pub(crate) fn abandon(self) {
+        // Where even this fails it is there already: behind its last call.
+        let _ = self.park();
     }
 }

@@ -4,21 +4,21 @@
 //! thread ends, the kernel lets all of its tracees run on.
 
 mod call;
-mod home;
 mod memory;
 mod raw;
+mod reaper;
 mod regs;
 mod seize;
+mod session;
 mod stop;
 mod tracee;
-mod undertaker;
-mod visit;
+mod trampoline;
 
 pub use call::{Event, RemoteCall};
-pub use home::{Home, come_home};
 pub use memory::{Scratch, find_syscall_insn};
 pub use regs::Regs;
-pub use seize::{Asked, OPTIONS, Pauses, seize_all, seize_all_with};
+pub use seize::{OPTIONS, Pauses, PendingStop, Polled, seize_all, seize_all_with};
+pub use session::RemoteSession;
 pub use stop::Stop;
-pub use tracee::{RseqConfig, Tracee};
-pub use visit::Visit;
+pub use tracee::{RseqConfig, Running, Tracee};
+pub use trampoline::recover;

@@ -1,65 +1,153 @@
-//! The ptrace calls themselves.
+//! The ptrace requests, each with the type of its data.
 
+use crate::RseqConfig;
 use floe_sys::{Error, Result};
-use std::{ffi::c_void, io};
+use std::{ffi::c_void, io, ptr};
+use zerocopy::IntoBytes;
 
-pub const PTRACE_SEIZE: u32 = 0x4206;
-pub const PTRACE_INTERRUPT: u32 = 0x4207;
-pub const PTRACE_PEEKSIGINFO: u32 = 0x4209;
-pub const PTRACE_GETSIGMASK: u32 = 0x420a;
-pub const PTRACE_SETSIGMASK: u32 = 0x420b;
-pub const PTRACE_GET_RSEQ_CONFIGURATION: u32 = 0x420f;
+const PTRACE_SEIZE: u32 = 0x4206;
+const PTRACE_INTERRUPT: u32 = 0x4207;
+const PTRACE_PEEKSIGINFO: u32 = 0x4209;
+const PTRACE_GETSIGMASK: u32 = 0x420a;
+const PTRACE_SETSIGMASK: u32 = 0x420b;
+const PTRACE_GET_RSEQ_CONFIGURATION: u32 = 0x420f;
+const NT_PRSTATUS: usize = 1;
+const NT_X86_XSTATE: usize = 0x202;
 
-/// A request whose address and data are plain numbers: nothing of ours is touched by the kernel.
-pub fn number(request: u32, tid: i32, addr: u64, data: u64) -> io::Result<i64> {
-    // SAFETY: callers use this only for requests that take numbers, never pointers.
-    result(unsafe { libc::ptrace(request as _, tid, addr as *mut c_void, data as *mut c_void) })
+/// Requests that take numbers alone.
+#[derive(Debug, Clone, Copy)]
+pub enum Command {
+    /// With PTRACE_O_* options.
+    Seize(i32),
+    Interrupt,
+    /// With a signal to deliver, or 0.
+    Continue(i32),
+    /// The same, up to the next entry or exit of a system call.
+    ContinueToSyscall(i32),
+    /// PTRACE_O_*.
+    SetOptions(i32),
+    Detach,
 }
 
-/// A request that reads or fills `data`.
-pub fn with<T>(request: u32, tid: i32, addr: u64, data: &mut T) -> io::Result<i64> {
-    let data = std::ptr::from_mut(data).cast::<c_void>();
-    // SAFETY: `data` is exclusively borrowed and of the size that `request` with `addr` says.
-    result(unsafe { libc::ptrace(request as _, tid, addr as *mut c_void, data) })
+/// The register sets of x86-64.
+#[derive(Debug, Clone, Copy)]
+pub enum RegisterSet {
+    /// `struct user_regs_struct`.
+    General,
+    /// Extended state in XSAVE format.
+    Extended,
 }
 
-/// Reads or writes a register set through an iovec; gives the length the kernel used.
-pub fn regset(request: u32, tid: i32, set: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut io = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    with(request, tid, set, &mut io)?;
-    Ok(io.iov_len)
+/// Gives a command to a thread.
+pub fn command(tid: i32, command: Command) -> io::Result<()> {
+    let (request, data) = match command {
+        Command::Seize(options) => (PTRACE_SEIZE, options),
+        Command::Interrupt => (PTRACE_INTERRUPT, 0),
+        Command::Continue(signal) => (libc::PTRACE_CONT, signal),
+        Command::ContinueToSyscall(signal) => (libc::PTRACE_SYSCALL, signal),
+        Command::SetOptions(options) => (libc::PTRACE_SETOPTIONS, options),
+        Command::Detach => (libc::PTRACE_DETACH, 0),
+    };
+    // SAFETY: the data of these requests is a number.
+    unsafe { ptrace(request, tid, 0, ptr::without_provenance_mut(data as usize)) }.map(drop)
 }
 
-/// Copies up to `out.len()` queued signals from position `skip` on; gives how many there were.
+/// Reads a register set; gives its length, at most that of `into`.
+pub fn get_registers(tid: i32, set: RegisterSet, into: &mut [u8]) -> io::Result<usize> {
+    let mut part = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    // SAFETY: the kernel writes at most `iov_len` bytes to the borrowed slice, and the length to the local `part`.
+    unsafe { ptrace(libc::PTRACE_GETREGSET, tid, set.number(), (&raw mut part).cast()) }?;
+    Ok(part.iov_len)
+}
+
+/// Sets a register set.
+pub fn set_registers(tid: i32, set: RegisterSet, from: &[u8]) -> io::Result<()> {
+    let mut part = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: from.len() };
+    // SAFETY: the kernel reads at most `iov_len` bytes of the slice, and writes only to the local `part`.
+    unsafe { ptrace(libc::PTRACE_SETREGSET, tid, set.number(), (&raw mut part).cast()) }.map(drop)
+}
+
+/// The blocked signals.
+pub fn signal_mask(tid: i32) -> io::Result<u64> {
+    let mut mask = 0u64;
+    // SAFETY: the kernel writes the eight bytes that the address argument says.
+    unsafe { ptrace(PTRACE_GETSIGMASK, tid, size_of::<u64>(), (&raw mut mask).cast()) }?;
+    Ok(mask)
+}
+
+/// Sets the blocked signals.
+pub fn set_signal_mask(tid: i32, mut mask: u64) -> io::Result<()> {
+    // SAFETY: the kernel reads the eight bytes that the address argument says.
+    unsafe { ptrace(PTRACE_SETSIGMASK, tid, size_of::<u64>(), (&raw mut mask).cast()) }.map(drop)
+}
+
+/// The message of the last event stop.
+pub fn event_message(tid: i32) -> io::Result<u64> {
+    let mut message = 0u64;
+    // SAFETY: the kernel writes an unsigned long.
+    unsafe { ptrace(libc::PTRACE_GETEVENTMSG, tid, 0, (&raw mut message).cast()) }?;
+    Ok(message)
+}
+
+/// Where restartable sequences are registered; address 0 for none.
+pub fn rseq_configuration(tid: i32) -> io::Result<RseqConfig> {
+    let mut config = RseqConfig::default();
+    let size = size_of::<RseqConfig>();
+    // SAFETY: the kernel writes at most `size` bytes to the live local.
+    unsafe { ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid, size, (&raw mut config).cast()) }?;
+    Ok(config)
+}
+
+/// Copies queued signals from position `skip` on; gives how many there were.
 pub fn peek_signals(tid: i32, shared: bool, skip: u64, out: &mut [[u8; 128]]) -> io::Result<usize> {
-    let mut args =
-        libc::ptrace_peeksiginfo_args { off: skip, flags: u32::from(shared), nr: out.len() as i32 };
-    let args = std::ptr::from_mut(&mut args).cast::<c_void>();
-    let out = out.as_mut_ptr().cast::<c_void>();
-    // SAFETY: the kernel reads `args` and writes at most `nr` siginfo (128 bytes each) to `out`.
-    let n = result(unsafe { libc::ptrace(PTRACE_PEEKSIGINFO as _, tid, args, out) })?;
-    Ok(n as usize)
+    let nr = i32::try_from(out.len()).unwrap_or(i32::MAX);
+    let mut args = libc::ptrace_peeksiginfo_args { off: skip, flags: u32::from(shared), nr };
+    let out = out.as_mut_bytes().as_mut_ptr().cast();
+    // The arguments travel in the place of an address.
+    let at = (&raw mut args).expose_provenance();
+    // SAFETY: the kernel reads the live `args` and writes at most `nr` siginfo (128 bytes each) to the borrowed slice.
+    let count = unsafe { ptrace(PTRACE_PEEKSIGINFO, tid, at, out) }?;
+    Ok(count as usize)
 }
 
-fn result(value: i64) -> io::Result<i64> {
-    if value == -1 { Err(io::Error::last_os_error()) } else { Ok(value) }
+impl RegisterSet {
+    fn number(self) -> usize {
+        match self {
+            Self::General => NT_PRSTATUS,
+            Self::Extended => NT_X86_XSTATE,
+        }
+    }
 }
 
-/// Waits for a change of `tid`; `None` when `block` is false and nothing happened yet.
+/// # Safety
+/// `address` and `data` must be what ptrace(2) says of the request: numbers, or pointers to live memory that it may
+/// read and write.
+unsafe fn ptrace(request: u32, tid: i32, address: usize, data: *mut c_void) -> io::Result<i64> {
+    let address = ptr::with_exposed_provenance_mut::<c_void>(address);
+    // SAFETY: promised by the caller.
+    match unsafe { libc::ptrace(request as _, tid, address, data) } {
+        -1 => Err(io::Error::last_os_error()),
+        value => Ok(value),
+    }
+}
+
+/// Waits for a change of state of a tracee; `None` when `block` is false and nothing has happened yet. One that has
+/// been waited for by somebody else gives ESRCH.
 pub fn wait(tid: i32, block: bool) -> Result<Option<i32>> {
     let mut status = 0;
     let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
     loop {
         // SAFETY: `status` is a live local.
-        match unsafe { libc::waitpid(tid, &mut status, flags) } {
+        let cause = match unsafe { libc::waitpid(tid, &mut status, flags) } {
             0 => return Ok(None),
-            -1 => {
-                let e = io::Error::last_os_error();
-                if e.raw_os_error() != Some(libc::EINTR) {
-                    return Err(Error::new("wait for the thread to stop", e).pid(tid as u32));
-                }
-            }
+            -1 => io::Error::last_os_error(),
             _ => return Ok(Some(status)),
-        }
+        };
+        let cause = match cause.raw_os_error() {
+            Some(libc::EINTR) => continue,
+            Some(libc::ECHILD) => io::Error::from_raw_os_error(libc::ESRCH),
+            _ => cause,
+        };
+        return Err(Error::new("wait for the thread to stop", cause).pid(tid as u32));
     }
 }

@@ -1,7 +1,9 @@
 //! The general registers of an x86-64 thread.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 /// `struct user_regs_struct`, in its order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(transparent)]
 pub struct Regs(pub(crate) [u64; 27]);
 
@@ -29,20 +31,12 @@ fields!(
 impl Regs {
     /// From the bytes of a record.
     pub fn from_bytes(bytes: &[u8; 216]) -> Self {
-        let mut regs = [0; 27];
-        for (reg, chunk) in regs.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *reg = u64::from_ne_bytes(*chunk);
-        }
-        Self(regs)
+        zerocopy::transmute!(*bytes)
     }
 
     /// The bytes of a record.
     pub fn to_bytes(&self) -> [u8; 216] {
-        let mut bytes = [0; 216];
-        for (reg, chunk) in self.0.iter().zip(bytes.as_chunks_mut::<8>().0) {
-            *chunk = reg.to_ne_bytes();
-        }
-        bytes
+        zerocopy::transmute!(*self)
     }
 
     /// The arguments of a system call.

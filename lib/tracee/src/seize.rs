@@ -1,6 +1,9 @@
 //! Seizing many threads at once.
 
-use crate::{Stop, Tracee, raw};
+use crate::{
+    Stop, Tracee,
+    raw::{self, Command},
+};
 use floe_sys::{Error, Result};
 use std::{
     io,
@@ -13,76 +16,78 @@ pub const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD;
 /// How long a thread may take to stop; longer means an uninterruptible wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A thread that was seized and asked to stop, and may not have done so yet.
+/// A thread that was seized and interrupted, and may not have stopped yet.
 #[derive(Debug)]
-pub struct Asked(Tracee);
+pub struct PendingStop(Tracee);
 
-impl Asked {
-    /// Seizes a thread and asks it to stop. One that is gone gives ESRCH.
+/// What has become of a [`PendingStop`].
+#[derive(Debug)]
+pub enum Polled {
+    /// It has stopped.
+    Stopped(Tracee),
+    /// It still runs, or waits in the kernel.
+    Pending(PendingStop),
+}
+
+impl PendingStop {
+    /// Seizes a thread with PTRACE_O_* options and interrupts it. One that has ended gives ESRCH.
     pub fn seize(tid: i32, options: i32) -> Result<Self> {
-        seize(tid, options).map(|()| Self(Tracee::of_stopped(tid)))
+        let fail = |doing: &str, cause| Error::new(doing, cause).pid(tid as u32);
+        raw::command(tid, Command::Seize(options)).map_err(|e| fail("seize it", ended(tid, e)))?;
+        raw::command(tid, Command::Interrupt).map_err(|e| fail("interrupt it", e))?;
+        Ok(Self(Tracee::of_stopped(tid)))
     }
 
-    /// Whether it stands by now; signals met before are delivered. ESRCH when it has ended.
-    pub fn has_stopped(&mut self) -> Result<bool> {
+    /// Its thread id.
+    pub fn tid(&self) -> i32 {
+        self.0.tid
+    }
+
+    /// Whether it has stopped by now; signals met before are delivered. ESRCH when it has ended.
+    pub fn poll(mut self) -> Result<Polled> {
         while let Some(status) = raw::wait(self.0.tid, false)? {
-            if self.0.take_stop(Stop::of(status))? {
-                return Ok(true);
+            if self.0.reached_event_stop(Stop::of(status))? {
+                return Ok(Polled::Stopped(self.0));
             }
         }
-        Ok(false)
+        Ok(Polled::Pending(self))
     }
 
-    /// The thread, which [has stopped](Self::has_stopped).
-    pub fn tracee(self) -> Tracee {
-        self.0
+    fn wait(mut self) -> Result<Tracee> {
+        let (tid, mut pauses) = (self.tid(), Pauses::default());
+        loop {
+            self = match self.poll()? {
+                Polled::Stopped(tracee) => return Ok(tracee),
+                Polled::Pending(pending) => pending,
+            };
+            if !pauses.pause(PATIENCE) {
+                let what = "it is in an uninterruptible wait";
+                return Err(Error::because("stop it", what).pid(tid as u32));
+            }
+        }
     }
 }
 
-/// Seizes and stops threads: all are asked before the first is waited for. Each has its own result; a thread
-/// that is gone gives ESRCH.
+/// Seizes and stops threads: all are interrupted before the first is waited for. Each has its own result; a thread
+/// that has ended gives ESRCH.
 pub fn seize_all(tids: &[i32]) -> Vec<(i32, Result<Tracee>)> {
     seize_all_with(tids, OPTIONS)
 }
 
 /// [`seize_all`] with PTRACE_O_* options (give [`OPTIONS`] among them).
 pub fn seize_all_with(tids: &[i32], options: i32) -> Vec<(i32, Result<Tracee>)> {
-    let asked: Vec<_> = tids.iter().map(|&tid| (tid, Asked::seize(tid, options))).collect();
-    asked.into_iter().map(|(tid, asked)| (tid, asked.and_then(await_stop))).collect()
+    let pending: Vec<_> = tids.iter().map(|&tid| (tid, PendingStop::seize(tid, options))).collect();
+    pending.into_iter().map(|(tid, one)| (tid, one.and_then(PendingStop::wait))).collect()
 }
 
-fn seize(tid: i32, options: i32) -> Result<()> {
-    let seized = raw::number(raw::PTRACE_SEIZE, tid, 0, options as u64)
-        .map_err(|e| if is_dead(tid) { io::Error::from_raw_os_error(libc::ESRCH) } else { e })
-        .map_err(|e| Error::new("seize it", e).pid(tid as u32));
-    seized?;
-    raw::number(raw::PTRACE_INTERRUPT, tid, 0, 0)
-        .map_err(|e| Error::new("interrupt it", e).pid(tid as u32))
-        .map(drop)
+/// A thread that has ended and is still visible refuses with EPERM, which must not be taken for a lack of rights.
+fn ended(tid: i32, cause: io::Error) -> io::Error {
+    // Where its state cannot be read, the first error tells more.
+    let dead = floe_proc::is_dead(tid as u32).unwrap_or(false);
+    if dead { io::Error::from_raw_os_error(libc::ESRCH) } else { cause }
 }
 
-/// An exited thread that is still visible refuses with EPERM, which must not be taken for a lack of rights.
-fn is_dead(tid: i32) -> bool {
-    match std::fs::read_to_string(format!("/proc/{tid}/stat")) {
-        Ok(stat) => {
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X', 'x']))
-        }
-        Err(_) => true,
-    }
-}
-
-fn await_stop(mut asked: Asked) -> Result<Tracee> {
-    let mut pauses = Pauses::default();
-    while !asked.has_stopped()? {
-        if !pauses.pause(PATIENCE) {
-            return Err(Error::because("stop it", "it is in an uninterruptible wait")
-                .pid(asked.0.tid as u32));
-        }
-    }
-    Ok(asked.0)
-}
-
-/// Waits between two looks: shortly at first, since most threads stop at once.
+/// Pauses between polls: short ones at first, since most threads stop at once.
 #[derive(Debug)]
 pub struct Pauses {
     begin: Instant,
@@ -96,7 +101,7 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    /// Waits a moment; false when it has been longer than `patience` since the first look.
+    /// Pauses; false when more than `patience` has passed since this was made.
     pub fn pause(&mut self, patience: Duration) -> bool {
         self.count += 1;
         if self.count < 100 {

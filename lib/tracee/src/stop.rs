@@ -1,6 +1,6 @@
-//! What a wait status of a seized thread means.
+//! Wait statuses of a seized thread.
 
-/// Why a seized thread stands still, or that it is gone.
+/// Why a seized thread has stopped, or how it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// PTRACE_EVENT_STOP by our interrupt (or the first stop of a new child).
@@ -13,9 +13,9 @@ pub enum Stop {
     Syscall,
     /// A PTRACE_EVENT_* other than STOP.
     Event(i32),
-    /// Ended by itself.
+    /// Ended by exit(2), with its exit code.
     Exited(i32),
-    /// Ended by a signal.
+    /// Ended by this signal.
     Killed(i32),
 }
 

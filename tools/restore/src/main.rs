@@ -81,7 +81,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.new_pidns && !args.plan {
         return pidns::outside(args);
     }
-    let ready = args.as_init.map(floe_sys::owned);
+    let ready = args.as_init.map(floe_sys::take_inherited).transpose()?;
     if ready.is_some() {
         pidns::prepare()?;
     }

@@ -20,7 +20,8 @@ impl ForDescriptor for Terminal {}
 
 /// The number of our standard output or error that is a terminal.
 pub(crate) fn ours() -> Option<u32> {
-    [1, 2].into_iter().find(|number| floe_sys::borrowed(*number).is_terminal()).map(|n| n as u32)
+    let terminals = [(1, std::io::stdout().is_terminal()), (2, std::io::stderr().is_terminal())];
+    terminals.into_iter().find(|(_, is_terminal)| *is_terminal).map(|(number, _)| number)
 }
 
 /// Our terminal with a description of its own.

@@ -3,7 +3,7 @@
 use crate::{descriptor::terminal, factory::Factory, named, resource::ForFile};
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open as open_path};
+use nix::fcntl::{OFlag, open as open_path};
 use nix::sys::stat::Mode;
 use std::os::fd::OwnedFd;
 
@@ -11,12 +11,7 @@ use std::os::fd::OwnedFd;
 /// output and error; standard input carried the stream, so in the place of a terminal comes that of our standard output
 /// or error, and nothing else. `None` for other numbers.
 pub(crate) fn by_number(make: &Factory<'_>, id: FileId, number: u32) -> Result<Option<OwnedFd>> {
-    let take = |number: u32| {
-        let copy = FcntlArg::F_DUPFD_CLOEXEC(3);
-        let fd = fcntl(floe_sys::borrowed(number as i32), copy)
-            .map_err(|e| Error::new(format!("take over descriptor {number} of restore"), e))?;
-        Ok(Some(floe_sys::owned(fd)))
-    };
+    let take = |number: u32| floe_sys::duplicate_inherited(number as i32).map(Some);
     if make.inherit.contains(&number) || [1, 2].contains(&number) {
         return take(number);
     }

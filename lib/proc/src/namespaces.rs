@@ -1,0 +1,67 @@
+//! /proc/PID/ns (namespaces(7)).
+
+use crate::{
+    path, unable,
+    words::{ascii, decimal, split, unknown},
+};
+use floe_sys::Result;
+use std::{fs, io, os::unix::ffi::OsStrExt};
+
+/// The inode number of a namespace of a process: `mnt`, `pid_for_children`, … `None` where the process has left it at
+/// its end, or the kernel has no namespaces of this kind. Needs the right to trace it.
+pub fn namespace(pid: u32, name: &str) -> Result<Option<u64>> {
+    let file = format!("ns/{name}");
+    match fs::read_link(path(pid, &file)) {
+        Ok(link) => {
+            let inode = parse(link.as_os_str().as_bytes());
+            inode.map(Some).map_err(|e| unable(pid, &file, e))
+        }
+        Err(e) => {
+            let error = unable(pid, &file, e);
+            if error.errno() == Some(libc::ENOENT) { Ok(None) } else { Err(error) }
+        }
+    }
+}
+
+/// All namespaces of a process by ascending name.
+pub fn namespaces(pid: u32) -> Result<Vec<(String, u64)>> {
+    let fail = |e| unable(pid, "ns", e);
+    let mut all = Vec::new();
+    for entry in fs::read_dir(path(pid, "ns")).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name();
+        let name = ascii(name.as_bytes(), "a name").map_err(fail)?;
+        all.extend(namespace(pid, name)?.map(|inode| (name.to_owned(), inode)));
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// `mnt:[4026531841]`
+fn parse(link: &[u8]) -> io::Result<u64> {
+    const WHAT: &str = "a namespace";
+    let (_, inode) = split(link, b':', WHAT)?;
+    let inode = inode.strip_prefix(b"[").and_then(|inode| inode.strip_suffix(b"]"));
+    decimal(inode.ok_or_else(|| unknown(WHAT))?, WHAT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn links_are_read() {
+        assert_eq!(parse(b"pid_for_children:[4026531836]").unwrap(), 4_026_531_836);
+        assert!(["mnt", "mnt:4", "mnt:[]", "mnt:[x]"].iter().all(|l| parse(l.as_bytes()).is_err()));
+    }
+
+    #[test]
+    fn the_inode_is_that_of_the_file() {
+        let me = std::process::id();
+        let inode = fs::metadata("/proc/self/ns/mnt").unwrap().ino();
+        assert_eq!(namespace(me, "mnt").unwrap(), Some(inode));
+        assert!(namespaces(me).unwrap().contains(&("mnt".to_owned(), inode)));
+        assert_eq!(namespace(me, "unheard_of").unwrap(), None);
+        assert!(namespace(1 << 30, "mnt").unwrap_err().is_gone());
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading files of /proc whole, and those that hold one value.
+
+use crate::words;
+use floe_sys::{Error, Result};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// Most files of /proc fit: then one read(2) gets the text and one more finds its end.
+const USUAL: usize = 4096;
+
+/// The path `/proc/PID/NAME`.
+pub fn path(pid: u32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+/// The link of a descriptor, `/proc/PID/fd/FD`.
+pub fn fd_path(pid: u32, fd: u32) -> PathBuf {
+    path(pid, &format!("fd/{fd}"))
+}
+
+/// The link of a mapped file, `/proc/PID/map_files/START-END`. Opening it needs CAP_CHECKPOINT_RESTORE.
+pub fn map_file_path(pid: u32, start: u64, end: u64) -> PathBuf {
+    path(pid, &format!("map_files/{start:x}-{end:x}"))
+}
+
+/// The error "unable to read /proc/PID/NAME". A file that is missing because the process is gone counts as ESRCH; one
+/// that this kernel does not have stays ENOENT.
+pub fn unable(pid: u32, name: &str, cause: impl Into<io::Error>) -> Error {
+    let mut cause = cause.into();
+    if cause.kind() == io::ErrorKind::NotFound && !Path::new(&format!("/proc/{pid}")).exists() {
+        cause = io::Error::from_raw_os_error(libc::ESRCH);
+    }
+    Error::new(format!("read /proc/{pid}/{name}"), cause).pid(pid)
+}
+
+/// The whole of `/proc/PID/NAME`.
+pub fn read(pid: u32, name: &str) -> Result<Vec<u8>> {
+    whole(&path(pid, name)).map_err(|e| unable(pid, name, e))
+}
+
+/// The whole of a file of /proc that belongs to no process or to our own: `/proc/locks`, `/proc/self/fdinfo/3`.
+pub fn read_at(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    whole(path).map_err(|e| Error::new(format!("read {}", path.display()), e))
+}
+
+fn whole(path: &Path) -> io::Result<Vec<u8>> {
+    // Files of /proc have no size, so read_to_end would begin with pieces of 32 bytes.
+    let mut text = Vec::with_capacity(USUAL);
+    File::open(path)?.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// A file that holds one decimal number.
+pub fn number<T: FromStr>(pid: u32, name: &str) -> Result<T> {
+    words::decimal(&read(pid, name)?, "a number").map_err(|e| unable(pid, name, e))
+}
+
+/// The execution domain (personality(2)).
+pub fn personality(pid: u32) -> Result<u32> {
+    let fail = |e| unable(pid, "personality", e);
+    let value = words::hex(&read(pid, "personality")?, "a personality").map_err(fail)?;
+    u32::try_from(value).map_err(|_| fail(words::unknown("a personality")))
+}
+
+/// The adjustment of the out-of-memory score, -1000 to 1000.
+pub fn oom_score_adj(pid: u32) -> Result<i32> {
+    number(pid, "oom_score_adj")
+}
+
+/// The timer slack of a thread in nanoseconds. That of others needs CAP_SYS_NICE.
+pub fn timer_slack(tid: u32) -> Result<u64> {
+    number(tid, "timerslack_ns")
+}
+
+/// The name of a thread, at most 15 bytes of any value but NUL.
+pub fn comm(tid: u32) -> Result<Vec<u8>> {
+    let mut name = read(tid, "comm")?;
+    match name.pop() {
+        Some(b'\n') => Ok(name),
+        _ => Err(unable(tid, "comm", words::unknown("a name"))),
+    }
+}
+
+/// Where a link of /proc/PID leads (`exe`, `cwd`, `root`, `fd/3`), as the kernel shows it to us.
+pub fn link(pid: u32, name: &str) -> Result<Vec<u8>> {
+    let target = fs::read_link(path(pid, name)).map_err(|e| unable(pid, name, e))?;
+    Ok(target.into_os_string().into_vec())
+}
+
+/// The names in a directory that are numbers, ascending. Others are skipped: /proc has files beside its processes.
+pub fn numbers_in(dir: impl AsRef<Path>) -> Result<Vec<u32>> {
+    let dir = dir.as_ref();
+    numbers(dir).map_err(|e| Error::new(format!("read {}", dir.display()), e))
+}
+
+pub(crate) fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        all.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Above the largest pid_max there is.
+    const NOBODY: u32 = 1 << 30;
+
+    #[test]
+    fn a_missing_process_is_gone_and_a_missing_file_is_not() {
+        assert!(read(NOBODY, "stat").unwrap_err().is_gone());
+        let own = read(std::process::id(), "no such file").unwrap_err();
+        assert!(!own.is_gone() && own.errno() == Some(libc::ENOENT), "{own}");
+    }
+
+    #[test]
+    fn values_of_this_process_are_read() {
+        let me = std::process::id();
+        assert!((-1000..=1000).contains(&oom_score_adj(me).unwrap()));
+        personality(me).unwrap();
+        assert!(!comm(me).unwrap().is_empty());
+        assert!(numbers_in("/proc").unwrap().contains(&me));
+        assert!(link(me, "exe").unwrap().starts_with(b"/"));
+        assert!(number::<u32>(me, "comm").is_err(), "a name is no number");
+    }
+}

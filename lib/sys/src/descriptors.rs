@@ -1,0 +1,70 @@
+//! Numbers of descriptors as typed values.
+
+use crate::{Error, Result, check};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::{Mutex, PoisonError},
+};
+
+/// Descriptors below are standard input, output and error, which std owns.
+const FIRST: RawFd = 3;
+
+/// Takes what a system call has just made, or its error.
+pub(crate) fn made(result: i64) -> io::Result<OwnedFd> {
+    let fd = check(result)? as RawFd;
+    // SAFETY: callers pass the result of a call that makes a descriptor, which nobody else knows yet.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A duplicate, close-on-exec, of a descriptor that the caller of this program has left open for it, or of standard
+/// input, output or error. EBADF for all others, those that this program has opened itself included.
+pub fn duplicate_inherited(fd: RawFd) -> Result<OwnedFd> {
+    let fail = |e| Error::new(format!("duplicate the inherited descriptor {fd}"), e);
+    inherited(fd).map_err(fail)?;
+    // SAFETY: numbers only.
+    made(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST) }.into()).map_err(fail)
+}
+
+/// Takes a descriptor that the caller of this program has left open for it; it becomes close-on-exec. EBADF for all
+/// others: standard input, output and error, and those that were taken before.
+pub fn take_inherited(fd: RawFd) -> Result<OwnedFd> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let fail = |e| Error::new(format!("take the inherited descriptor {fd}"), e);
+    if fd < FIRST {
+        return Err(fail(io::Error::from_raw_os_error(libc::EBADF)));
+    }
+    inherited(fd).map_err(fail)?;
+    // SAFETY: numbers only.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into()).map_err(fail)?;
+    // SAFETY: it is open, came from our caller, and with the flag set it cannot be taken again.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What has passed execve(2) is not close-on-exec, and all that this program opens is.
+fn inherited(fd: RawFd) -> io::Result<()> {
+    // SAFETY: numbers only.
+    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFD) }.into())?;
+    let own = flags as i32 & libc::FD_CLOEXEC != 0;
+    if own { Err(io::Error::from_raw_os_error(libc::EBADF)) } else { Ok(()) }
+}
+
+/// A duplicate, close-on-exec, with the lowest free number from `lowest` on.
+pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<OwnedFd> {
+    // SAFETY: numbers only.
+    made(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) }.into())
+        .map_err(|e| Error::new(format!("duplicate a descriptor to {lowest} or above"), e))
+}
+
+/// Puts /dev/null in the place of standard input: the far end of a pipe sees the hang-up once all its duplicates are
+/// closed.
+pub fn close_stdin() -> Result<()> {
+    let fail = |e| Error::new("close standard input", e);
+    let null = File::open("/dev/null").map_err(fail)?;
+    // SAFETY: numbers only; std reads standard input by its number and keeps nothing that depends on the file.
+    check(unsafe { libc::dup2(null.as_fd().as_raw_fd(), libc::STDIN_FILENO) }.into())
+        .map_err(fail)
+        .map(drop)
+}
