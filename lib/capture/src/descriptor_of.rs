@@ -223,6 +223,12 @@ impl<'a> Descriptor<'a> {
         Ok(FileRef { path, outside, dev, ino, mnt_id, deleted: false })
     }
 
+    /// Kinds of the locks on it, as fdinfo names them: `lock: 1: FLOCK ADVISORY …`.
+    pub fn lock_kinds(&self) -> impl Iterator<Item = &str> {
+        let locks = self.info.lines().filter_map(|line| line.strip_prefix("lock:"));
+        locks.map(|lock| lock.split_whitespace().nth(1).unwrap_or("?"))
+    }
+
     /// Why no kind claims it.
     pub fn unknown(&self) -> Problem {
         let kind = self.stat.file_type();

@@ -60,6 +60,12 @@ pub(crate) trait OfFile: Record {
 
 /// A property of a descriptor or of its description, whatever that is. Without side effects, as [`OfFile`].
 pub(crate) trait OfDescriptor: Record {
+    /// Whether a line `lock:` of fdinfo, given by its kind (`FLOCK`, `LEASE` …), is of this property. One that none claims is
+    /// refused.
+    fn claims_lock(_: &str) -> bool {
+        false
+    }
+
     /// What there is of it; `first` says that no other descriptor of this description has been met before.
     fn take(seen: &Descriptor<'_>, file: FileId, first: bool) -> Result<Vec<Self>, Problem>;
 }
@@ -164,6 +170,13 @@ macro_rules! dispatch {
             file: FileId,
             first: bool,
         ) -> Result<Vec<AnyRecord>, Problem> {
+            for kind in seen.lock_kinds() {
+                let claimed = [$(<floe_records::$D as OfDescriptor>::claims_lock(kind)),*];
+                if !claimed.contains(&true) {
+                    let problem = format!("a lock of the kind {kind} on it cannot be captured");
+                    return Err(Problem::new("descriptor.lock", problem));
+                }
+            }
             let mut all = Vec::new();
             $(
                 let some = <floe_records::$D as OfDescriptor>::take(seen, file, first)?;

@@ -1,8 +1,11 @@
 //! Phases of the rebuilding of a process, and which resource has its turn in which.
 
 use crate::{Step, Subject};
-use floe_records::{Attached, FileId, Kind, Pid, Property, Record, Tree};
-use std::{collections::BTreeMap, fmt};
+use floe_records::{Attached, Epoll, FdNum, FileId, Kind, Pid, Property, Record, Resource, Tree};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// When a resource is applied. Those of [`Phase::BUILD`] come while a process is built, before its memory is filled, those of
 /// [`Phase::FINISH`] behind that; each list is in order.
@@ -12,6 +15,10 @@ pub enum Phase {
     Prepare,
     /// What restore itself takes on descriptions as soon as they are open, such as locks.
     Opened,
+    /// What can be opened only when all processes exist.
+    Late,
+    /// A stub takes a descriptor that came late from restore.
+    Fetch,
     /// Mappings, writable where pages will be filled in.
     Map,
     /// Numbers of the address space.
@@ -50,8 +57,14 @@ pub enum Phase {
 
 impl Phase {
     /// Before memory is filled.
-    pub const BUILD: [Phase; 5] =
-        [Phase::Map, Phase::Numbers, Phase::Directories, Phase::Watches, Phase::Settings];
+    pub const BUILD: [Phase; 6] = [
+        Phase::Map,
+        Phase::Numbers,
+        Phase::Directories,
+        Phase::Fetch,
+        Phase::Watches,
+        Phase::Settings,
+    ];
     /// Behind that.
     pub const FINISH: [Phase; 12] = [
         Phase::Executable,
@@ -74,6 +87,8 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Phase::Prepare => "prepare",
             Phase::Opened => "take",
+            Phase::Late => "open late",
+            Phase::Fetch => "fetch",
             Phase::Map => "map",
             Phase::Numbers => "set the numbers",
             Phase::Directories => "enter the directories",
@@ -120,6 +135,17 @@ macro_rules! phases {
             all
         }
 
+        /// What is opened when all processes exist.
+        pub(crate) fn late(tree: &Tree, steps: &mut Vec<Step>) {
+            $(
+                let phases: &[Phase] = &[$(Phase::$fp),*];
+                if phases.contains(&Phase::Late) {
+                    let rows = tree.all::<floe_records::$F>().iter();
+                    steps.extend(rows.map(|row| Step::Late(row.key(), Kind::$F)));
+                }
+            )*
+        }
+
         /// What is made before files are opened.
         pub(crate) fn prepare(tree: &Tree, steps: &mut Vec<Step>) {
             $(
@@ -143,6 +169,34 @@ fn of_files<T: Record<Key = FileId>>(tree: &Tree, phases: &[Phase], all: &mut On
     for row in rows {
         add(tree, Attached::Description(row.key()), T::KIND, phases, all);
     }
+    if phases.contains(&Phase::Late) && !rows.is_empty() {
+        fetch::<T>(tree, all);
+    }
+}
+
+/// Every process that has a file which came late takes it, also for the sake of an epoll instance alone.
+fn fetch<T: Record<Key = FileId>>(tree: &Tree, all: &mut OnFiles) {
+    let mut users: BTreeSet<(Pid, FileId)> = BTreeSet::new();
+    for p in tree.living() {
+        let late = tree.fds(p.pid).map(|fd| fd.file).filter(|file| tree.get::<T>(*file).is_some());
+        users.extend(late.map(|file| (p.pid, file)));
+    }
+    for epoll in tree.all::<Epoll>() {
+        let Some((pid, _)) = tree.holder(epoll.file) else { continue };
+        let watched = epoll.watches.iter().map(|watch| watch.file);
+        let late = watched.filter(|file| tree.get::<T>(*file).is_some());
+        users.extend(late.map(|file| (pid, file)));
+    }
+    let Some(kind) = Kind::of(T::KIND) else { return };
+    for (pid, file) in users {
+        let step = Step::Apply(Phase::Fetch, Subject::File(pid, FdNum(0), file), kind);
+        all.entry((pid, Phase::Fetch)).or_default().push(step);
+    }
+}
+
+/// Whether a phase concerns all processes at once, and none of them alone.
+fn is_common(phase: Phase) -> bool {
+    matches!(phase, Phase::Prepare | Phase::Late)
 }
 
 fn of_properties<T: Record + Property>(tree: &Tree, phases: &[Phase], all: &mut OnFiles) {
@@ -158,7 +212,7 @@ fn add(tree: &Tree, attached: Attached, kind: u16, phases: &[Phase], all: &mut O
         Attached::Descriptor(pid, fd) => tree.fd(pid, fd).map(|found| (pid, fd, found.file)),
     };
     let (Some((pid, fd, file)), Some(kind)) = (place, Kind::of(kind)) else { return };
-    for &phase in phases.iter().filter(|phase| **phase != Phase::Prepare) {
+    for &phase in phases.iter().filter(|phase| !is_common(**phase)) {
         let step = Step::Apply(phase, Subject::File(pid, fd, file), kind);
         all.entry((pid, phase)).or_default().push(step);
     }

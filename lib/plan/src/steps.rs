@@ -19,6 +19,8 @@ pub enum Step {
     Mapped(Pid),
     /// Make or open what a description is.
     Open(FileId, Kind),
+    /// Open what a description is, now that all processes exist.
+    Late(FileId, Kind),
     /// A stub with this pid; the root has no parent in the tree.
     Create(Pid, Option<Pid>),
     /// setsid(2).
@@ -87,6 +89,7 @@ impl fmt::Display for Step {
             Self::Program(pid) => write!(f, "open the executable of {pid}"),
             Self::Mapped(pid) => write!(f, "open what {pid} maps"),
             Self::Open(id, kind) => write!(f, "open file {id}: {}", kind.name()),
+            Self::Late(id, kind) => write!(f, "open file {id} late: {}", kind.name()),
             Self::Create(pid, None) => write!(f, "create {pid} as root"),
             Self::Create(pid, Some(parent)) => write!(f, "create {pid} in {parent}"),
             Self::Session(pid) => write!(f, "new session for {pid}"),
@@ -124,6 +127,7 @@ pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<Plan, Refusals> {
     let mut steps = open(tree, &mut on_files);
     family::create(tree, &mut steps, &mut no);
     family::groups(tree, &mut steps);
+    phase::late(tree, &mut steps);
     for p in tree.living() {
         build(tree, p.pid, &mut on_files, &mut steps);
     }

@@ -41,6 +41,8 @@ pub struct OpenFiles<'a> {
     files: BTreeMap<FileId, OwnedFd>,
     /// Outside files under the numbers that restore knows.
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
+    /// A handle of restore itself, by which stubs take what comes late.
+    restore: Option<OwnedFd>,
     exes: BTreeMap<Pid, OwnedFd>,
     maps: HashMap<(Pid, Bytes, bool), OwnedFd>,
     /// Nameless files that nobody may map for writing.
@@ -66,6 +68,7 @@ impl<'a> OpenFiles<'a> {
             make: Factory::new(tree, stands, &wishes.inherit, wishes.outside),
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
+            restore: None,
             exes: BTreeMap::new(),
             maps: HashMap::new(),
             readable: BTreeMap::new(),
@@ -75,6 +78,13 @@ impl<'a> OpenFiles<'a> {
             me.step(step, &mut no);
         }
         me.standard(&mut no);
+        if steps.iter().any(|step| matches!(step, Step::Late(..))) {
+            let own = floe_sys::pidfd_open(std::process::id() as i32);
+            match own.and_then(|own| high(me.base, own)) {
+                Ok(own) => me.restore = Some(own),
+                Err(e) => no.push(Finding::about("restore", "rebuild.open", e.to_string())),
+            }
+        }
         me.hold_back_executables();
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
     }
@@ -242,6 +252,18 @@ impl<'a> OpenFiles<'a> {
     /// First number above all of the target's.
     pub(crate) fn base(&self) -> u32 {
         self.base
+    }
+
+    /// Puts what came late in the place that was kept for it.
+    pub(crate) fn put_late(&self, id: FileId, fd: &OwnedFd) -> Result<()> {
+        let none = || Error::because("open a file late", "no place was kept for it");
+        let place = self.files.get(&id).ok_or_else(none)?;
+        floe_sys::replace_descriptor(place.as_fd(), fd.as_fd())
+    }
+
+    /// Number of the handle of restore itself.
+    pub(crate) fn restore(&self) -> Result<u32> {
+        number(self.restore.as_ref())
     }
 
     pub(crate) fn file(&self, id: FileId) -> Result<u32> {

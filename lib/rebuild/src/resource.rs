@@ -31,6 +31,11 @@ pub(crate) trait ForFile: Record<Key = FileId> {
     /// Makes or opens it, in restore.
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd>;
 
+    /// Opens it when all processes exist, for kinds with the phase `Late`; what [`ForFile::open`] gave only kept its place.
+    fn late(&self, _: &Tree) -> Result<OwnedFd> {
+        Err(Error::because("open it late", "its kind is opened with the others"))
+    }
+
     /// Makes what depends on each other, before any is opened.
     fn prepare(_: &mut Factory<'_>, _: &mut dyn FnMut(String, Error)) {}
 
@@ -126,6 +131,15 @@ macro_rules! dispatch {
                     let found = make.tree.get::<floe_records::$F>(open.id).ok_or_else(none)?;
                     found.open(open, make)
                 })*
+                _ => Err(none()),
+            }
+        }
+
+        /// Opens a description when all processes exist.
+        pub(crate) fn late(tree: &Tree, file: FileId, kind: Kind) -> Result<OwnedFd> {
+            let none = || Error::because("open it", "what it is does not stand in the stream");
+            match kind {
+                $(Kind::$F => tree.get::<floe_records::$F>(file).ok_or_else(none)?.late(tree),)*
                 _ => Err(none()),
             }
         }

@@ -52,12 +52,24 @@ impl<'a> Restore<'a> {
         let context = Context { tree: self.tree, files: self.files, stubs: &self.stubs };
         let mut script = Script::new(&self.stubs, tid);
         for step in steps {
-            if let Step::Apply(phase, subject, kind) = *step {
+            if let Step::Apply(Phase::Fetch, Subject::File(_, _, file), _) = *step {
+                self.fetch(file, &mut script)?;
+            } else if let Step::Apply(phase, subject, kind) = *step {
                 resource::apply(context, phase, subject, kind, &mut script)?;
                 script.breathe()?;
             }
         }
         script.run().map(drop)
+    }
+
+    /// Has a stub take a descriptor from restore, under the number that it has there.
+    fn fetch(&self, file: FileId, script: &mut Script<'_>) -> Result<()> {
+        let number = Arg::Val(u64::from(self.files.file(file)?));
+        let ours = Arg::Val(u64::from(self.files.restore()?));
+        let taken = script.call(libc::SYS_pidfd_getfd, [ours, number, Arg::Val(0)]);
+        script.call(libc::SYS_dup3, [taken.into(), number, Arg::Val(libc::O_CLOEXEC as u64)]);
+        script.call(libc::SYS_close, [taken.into()]);
+        Ok(())
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
@@ -73,6 +85,10 @@ impl<'a> Restore<'a> {
             }
             Step::Leader(group, by) => self.stubs.leader(group, by),
             Step::Dismiss(group, by) => self.stubs.dismiss(group, by),
+            Step::Late(file, kind) => {
+                let fd = resource::late(self.tree, file, kind)?;
+                self.files.put_late(file, &fd)
+            }
             Step::Table(pid) => self.table(pid),
             Step::Thread(pid, tid) => self.stubs.thread(pid, tid),
             Step::Leave(pid) => release::leave(self.tree, &self.stubs, pid),

@@ -58,6 +58,14 @@ pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<OwnedFd> {
         .map_err(|e| Error::new(format!("duplicate a descriptor to {lowest} or above"), e))
 }
 
+/// Makes the number of `place` name what `fd` names (dup3(2)); it stays close-on-exec.
+pub fn replace_descriptor(place: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: numbers only; both are open, and the owner of `place` goes on to own that number.
+    check(unsafe { libc::dup3(fd.as_raw_fd(), place.as_raw_fd(), libc::O_CLOEXEC) }.into())
+        .map(drop)
+        .map_err(|e| Error::new("replace a descriptor", e))
+}
+
 /// Puts /dev/null in the place of standard input: the far end of a pipe sees the hang-up once all its duplicates are
 /// closed.
 pub fn close_stdin() -> Result<()> {

@@ -17,7 +17,9 @@ mod socket;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use clone::spawn_stub;
-pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, take_inherited};
+pub use descriptors::{
+    close_stdin, duplicate_from, duplicate_inherited, replace_descriptor, take_inherited,
+};
 pub use error::{Error, Result};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, memfd_create, owner_ex, owner_signal, pipe_queued,

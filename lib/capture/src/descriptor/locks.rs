@@ -7,6 +7,10 @@ use crate::{
 use floe_records::{FdNum, FileId, Lock, LockKind, Locks, Pid};
 
 impl OfDescriptor for Locks {
+    fn claims_lock(kind: &str) -> bool {
+        matches!(kind, "FLOCK" | "POSIX" | "OFDLCK")
+    }
+
     /// Those of a description show on each of its descriptors.
     fn take(seen: &Descriptor<'_>, _: FileId, first: bool) -> Result<Vec<Self>, Problem> {
         let mut locks =
@@ -17,27 +21,26 @@ impl OfDescriptor for Locks {
     }
 }
 
-/// The locks that are held by way of a descriptor.
+/// The locks that are held by way of a descriptor; lines of other kinds belong to other properties.
 fn locks(info: &str) -> Result<Vec<Lock>, &'static str> {
-    info.lines().filter_map(|line| line.strip_prefix("lock:")).map(lock).collect()
+    info.lines().filter_map(|line| line.strip_prefix("lock:")).filter_map(lock).collect()
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 1234 00:2a:567 0 EOF`
-fn lock(line: &str) -> Result<Lock, &'static str> {
+fn lock(line: &str) -> Option<Result<Lock, &'static str>> {
+    let broken = "a lock on it has an unknown form";
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [_, kind, _, mode, _, _, start, last] = words[..] else {
-        return Err("a lock on it has an unknown form");
-    };
+    let [_, kind, _, mode, _, _, start, last] = words[..] else { return Some(Err(broken)) };
     let kind = match kind {
         "FLOCK" => LockKind::Flock,
         "POSIX" => LockKind::Posix,
         "OFDLCK" => LockKind::Ofd,
-        "LEASE" => return Err("a lease on it (F_SETLEASE) cannot be captured"),
-        _ => return Err("this kind of lock on it cannot be captured"),
+        _ => return None,
     };
-    let number = |text: &str| text.parse::<u64>().map_err(|_| "a lock on it has an unknown form");
-    let last = if last == "EOF" { None } else { Some(number(last)?) };
-    Ok(Lock { kind, exclusive: mode == "WRITE", start: number(start)?, last })
+    let (start, end) = (start.parse(), last.parse());
+    let last = if last == "EOF" { Ok(None) } else { end.map(Some) };
+    let (Ok(start), Ok(last)) = (start, last) else { return Some(Err(broken)) };
+    Some(Ok(Lock { kind, exclusive: mode == "WRITE", start, last }))
 }
 
 #[cfg(test)]
@@ -56,6 +59,7 @@ mod tests {
         ];
         assert_eq!(locks(info), Ok(want));
         assert_eq!(locks("pos:\t0\n"), Ok(Vec::new()));
-        assert!(locks("lock:\t1: LEASE  ACTIVE    READ  77 fe:00:1234 0 EOF\n").is_err());
+        assert_eq!(locks("lock:\t1: LEASE  ACTIVE    READ  77 fe:00:1234 0 EOF\n"), Ok(Vec::new()));
+        assert!(locks("lock:\t1: FLOCK  ADVISORY\n").is_err());
     }
 }
