@@ -95,7 +95,7 @@ fn single(make: &mut Maker, id: FileId, it: &UnixSocket, peer: &Bytes) -> Result
     }
     if let Some(bytes) = make.tree.queues.get(&it.ino).filter(|(_, bytes)| !bytes.is_empty()) {
         let from = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
-        connect_raw(from.as_fd(), &address(&it.name.0))?;
+        make.within(id, || connect_raw(from.as_fd(), &address(&it.name.0)))?;
         fill(&from, bytes)?;
     }
     if !peer.0.is_empty() {
