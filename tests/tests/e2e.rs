@@ -123,7 +123,23 @@ scenarios! {
     fault_restore,
     kill_stages,
     refusals,
+    scripts,
     sharing,
+}
+
+mod race {
+    #[test]
+    fn fanotify() {
+        super::scenario("race", &["fanotify"]);
+    }
+    #[test]
+    fn filter() {
+        super::known_fault("race", &["filter"]);
+    }
+    #[test]
+    fn fork() {
+        super::known_fault("race", &["fork"]);
+    }
 }
 
 macro_rules! resources {
@@ -263,8 +279,8 @@ fn stems(dir: &str) -> Vec<String> {
 fn every_script_and_fixture_is_a_test() {
     let with = |list: &[&'static str], more: &[&'static str]| [list, more].concat();
     for (dir, listed) in [
-        ("tests/e2e", with(NAMES, &["lib", "resource", "refused"])),
-        ("tests/fixtures", with(RESOURCES, &["fixture", "refused", "__pycache__"])),
+        ("tests/e2e", with(NAMES, &["lib", "race", "resource", "refused"])),
+        ("tests/fixtures", with(RESOURCES, &["fixture", "race", "refused", "__pycache__"])),
         ("tests/fixtures/refused", with(REFUSED, &["__pycache__"])),
     ] {
         for stem in stems(dir) {
