@@ -5,6 +5,9 @@
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
+# The tools are on PATH, beside this script, or where cargo builds them.
+here=$(dirname "$(readlink -f "$0")")
+PATH=$PATH:$here:${CARGO_TARGET_DIR:-$here/../target}/release
 
 usage() {
     echo "usage: checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--no-sync]" >&2

@@ -4,8 +4,9 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 [[ $(id -u) == 0 ]] || { echo "demo.sh: floe needs root: CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE" >&2; exit 5; }
 PATH=$("$here/build.sh"):$here:$PATH
-dir=$(mktemp -d)
-trap 'kill -9 "$pid" 2>/dev/null || true; rm -rf "$dir"' EXIT
+dir=$(mktemp -d) pid=''
+# The tree is a session of its own, before and after the restore.
+trap '[[ -z $pid ]] || pkill -KILL -s "$pid" || true; rm -rf "$dir"' EXIT
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 

@@ -3,6 +3,9 @@
 #
 #   restore.sh FILE [--detach] [--pidfile F] [--new-pidns] [--inherit FD] …
 set -uo pipefail
+# The tools are on PATH, beside this script, or where cargo builds them.
+here=$(dirname "$(readlink -f "$0")")
+PATH=$PATH:$here:${CARGO_TARGET_DIR:-$here/../target}/release
 case ${1-} in
     '' | -*) echo "usage: restore.sh FILE [OPTION …]" >&2; exit 2 ;;
 esac

@@ -23,7 +23,8 @@ start log python3 chain.py
 until_true 20 grep -q . log
 for round in 1 2; do
     checkpoint_kill "$pid" "image$round"
-    threads=$(imgpack --list "image$round" | grep -c ' Thread ') || true
+    threads=$(imgpack --json "image$round" | grep -c '"name":"Thread"') || true
+    [[ $threads == 4 ]] || fail "the image has $threads threads"
     restore_detached "image$round"
     grows log || { cat log | tail -3; fail "the chain stands still"; }
     [[ $(ls "/proc/$pid/task" | wc -l) == 4 ]] || fail "not four threads"

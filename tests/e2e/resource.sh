@@ -1,10 +1,12 @@
-# One fixture of tests/fixtures ($1): checkpointed twice, the second time from the restored one.
+# One fixture of tests/fixtures ($1): checkpointed twice, the second time from the restored one. It is restored in its own
+# directory, and in another one.
 ip link set lo up 2> /dev/null || true
 start log env PYTHONDONTWRITEBYTECODE=1 python3 "$FLOE_FIXTURES/$1.py"
 until_true 30 grep -Eq "ready|Error" log; grep -q ready log || fail "$(cat log)"
 for round in 1 2; do
     checkpoint_kill "$pid" "image$round"
-    restore_detached "image$round"
+    image=$PWD/image$round
+    if [[ $round == 1 ]]; then restore_detached "$image"; else (cd / && restore_detached "$image"); fi
     sleep 0.1
     [[ -e /proc/$pid ]] || fail "it died after restore $round: $(cat log)"
 done

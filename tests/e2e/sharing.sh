@@ -40,8 +40,11 @@ refused() { # HOW SENTENCE
     start log ./sharing "$1"
     until_true 10 grep -q ready log
     sleep 0.05
+    expect_exit 3 freeze --check "$pid"
+    mv stderr check
     expect_exit 3 freeze "$pid" -- true
     grep -q "$2" stderr || fail "$1: $(cat stderr)"
+    cmp -s stderr check || fail "$1: two answers: $(diff stderr check)"
     [[ $(awk '/^TracerPid/ { print $2 }' "/proc/$pid/status") == 0 ]] || fail "$1: still traced"
     end_group "$pid"
 }

@@ -21,8 +21,39 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("tracee", &["sys", "proc"]),
     ("parasite", &["sys", "tracee"]),
 ];
-/// Longest file, lines.
+/// Longest file, and longest function, lines.
 const LONGEST: usize = 500;
+const LONGEST_FUNCTION: usize = 70;
+/// Where text for people may be printed directly, besides `lib/toolkit` and tests.
+const PRINTS: [&str; 2] = ["lib/parasite/build.rs", "tools/freeze/src/cli.rs"];
+/// Types that no field of a record may have: texts of a foreign kernel are bytes, and sizes have one width everywhere.
+const UNPORTABLE: [&str; 3] = ["String", "usize", "isize"];
+/// The fields that have them all the same: texts that floe writes itself.
+const OWN_TEXTS: [&str; 6] = [
+    "begin.rs: arch",
+    "begin.rs: writer",
+    "refusal.rs: object",
+    "refusal.rs: problem",
+    "refusal.rs: hint",
+    "stage.rs: tool",
+];
+/// Words that the field has a better term for, and how often they still stand somewhere. Lower a number with each
+/// that goes; it never rises.
+const PRIVATE_WORDS: [(&str, usize); 13] = [
+    ("crew", 29),
+    ("undertaker", 10),
+    ("bury", 2),
+    ("widowed", 2),
+    ("wishes", 10),
+    ("come_home", 6),
+    ("guest", 31),
+    ("lender", 18),
+    ("whoever", 32),
+    ("so many", 10),
+    ("what of", 8),
+    ("is none", 14),
+    ("chase", 12),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent").to_path_buf()
@@ -40,12 +71,13 @@ fn crates(kind: &str) -> BTreeMap<String, PathBuf> {
     entries.map(|entry| named(entry.expect("an entry").path())).collect()
 }
 
-fn sources(dir: &Path, all: &mut Vec<PathBuf>) {
+/// Files below a directory whose names end like this.
+fn sources(dir: &Path, ending: &str, all: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.is_dir() && !path.ends_with("target") {
-            sources(&path, all);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            sources(&path, ending, all);
+        } else if path.extension().is_some_and(|own| own == ending) {
             all.push(path);
         }
     }
@@ -109,15 +141,25 @@ fn unsafe_code_stands_where_it_may() {
     }
 }
 
-#[test]
-fn files_are_short_and_whole() {
+/// The sources of all crates.
+fn all_sources() -> Vec<PathBuf> {
     let mut all = Vec::new();
     for dir in ["lib", "tools", "tests"] {
-        sources(&root().join(dir), &mut all);
+        sources(&root().join(dir), "rs", &mut all);
     }
     assert!(all.len() > 100, "the sources were not found");
+    all
+}
+
+/// A path as seen from the root of the repository.
+fn short(path: &Path) -> String {
+    path.strip_prefix(root()).expect("below the root").display().to_string()
+}
+
+#[test]
+fn files_are_short_and_whole() {
     let stubs = ["todo", "unimplemented"].map(|name| format!("{name}!("));
-    for path in all {
+    for path in all_sources() {
         let text = read(&path);
         assert!(
             text.lines().count() <= LONGEST,
@@ -127,5 +169,125 @@ fn files_are_short_and_whole() {
         assert!(stubs.iter().all(|stub| !text.contains(stub)), "{} has a stub", path.display());
         let first = text.lines().next().unwrap_or_default();
         assert!(first.starts_with("//!"), "{} does not say what it is", path.display());
+    }
+}
+
+/// The name of a function whose body begins in this line.
+fn function(line: &str) -> Option<&str> {
+    const BEFORE: [&str; 6] = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe"];
+    let (before, rest) = line.trim_start().split_once("fn ")?;
+    let before = before.split_whitespace();
+    let is_head = before
+        .into_iter()
+        .all(|word| BEFORE.contains(&word) || word == "extern" || word.starts_with('"'));
+    let ends = line.ends_with(';') || line.ends_with('}');
+    (is_head && !ends).then(|| rest.split(['(', '<']).next().unwrap_or_default())
+}
+
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+#[test]
+fn functions_are_short() {
+    let mut seen = 0;
+    for path in all_sources() {
+        let text = read(&path);
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some(name) = function(line) else { continue };
+            let close = format!("{}}}", " ".repeat(indentation(line)));
+            let length = lines[at..].iter().position(|line| *line == close).map(|last| last + 1);
+            // A declaration over several lines has no body.
+            let Some(length) = length else { continue };
+            seen += 1;
+            assert!(
+                length <= LONGEST_FUNCTION,
+                "{}: {name} is {length} lines long, and {LONGEST_FUNCTION} is the limit",
+                short(&path)
+            );
+        }
+    }
+    assert!(seen > 500, "functions are not recognized: {seen}");
+}
+
+#[test]
+fn text_for_people_goes_through_the_toolkit() {
+    let macros = ["print", "eprint", "println", "eprintln", "dbg"].map(|name| format!("{name}!("));
+    for path in all_sources() {
+        let name = short(&path);
+        let may = ["lib/toolkit/", "tests/"].iter().any(|dir| name.starts_with(dir));
+        if may || name.contains("/tests/") || PRINTS.contains(&name.as_str()) {
+            continue;
+        }
+        for line in read(&path).lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let uses = |name: &&String| line.contains(name.as_str());
+            assert!(!macros.iter().any(|name| uses(&name)), "{name} prints by itself: {line}");
+        }
+    }
+}
+
+#[test]
+fn records_have_portable_fields() {
+    let mut all = Vec::new();
+    sources(&root().join("lib/records/src"), "rs", &mut all);
+    let mut own = Vec::new();
+    for path in all {
+        let file = path.file_name().expect("a name").to_string_lossy().into_owned();
+        for line in read(&path).lines() {
+            let Some((name, kind)) =
+                line.trim().strip_prefix("pub ").and_then(|l| l.split_once(": "))
+            else {
+                continue;
+            };
+            let mut words = kind.split(|c: char| !c.is_alphanumeric());
+            // Functions and constants are no fields.
+            if !name.contains(['(', ' ']) && words.any(|word| UNPORTABLE.contains(&word)) {
+                own.push(format!("{file}: {name}"));
+            }
+        }
+    }
+    own.sort();
+    let mut known = OWN_TEXTS.to_vec();
+    known.sort_unstable();
+    assert_eq!(own, known, "fields of records");
+}
+
+#[test]
+fn private_words_become_fewer() {
+    let mut all = all_sources();
+    for (dir, ending) in [("doc", "md"), ("scripts", "sh"), ("tests", "sh")] {
+        sources(&root().join(dir), ending, &mut all);
+    }
+    all.extend(["README.md", "ARCHITECTURE.md", "FORMAT.md"].map(|file| root().join(file)));
+    all.retain(|path| !path.ends_with("tests/tests/tidy.rs"));
+    // One space between words, whatever stands there.
+    let plain = |text: String| {
+        let words = text.to_lowercase();
+        let words =
+            words.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        format!(" {} ", words.collect::<Vec<_>>().join("  "))
+    };
+    let texts: Vec<String> = all.iter().map(|path| plain(read(path))).collect();
+    for (words, most) in PRIVATE_WORDS {
+        let phrase = format!(" {} ", words.replace(' ', "  "));
+        let count: usize = texts.iter().map(|text| text.matches(&phrase).count()).sum();
+        assert!(count <= most, "\"{words}\" stands {count} times, {most} are the most");
+    }
+}
+
+#[test]
+fn the_oldest_compiler_is_the_same_everywhere() {
+    let manifest = read(&root().join("Cargo.toml"));
+    let version =
+        manifest.split("rust-version = \"").nth(1).and_then(|rest| rest.split('"').next());
+    let version = version.expect("Cargo.toml names the oldest compiler");
+    assert!(read(&root().join("README.md")).contains(&format!("Rust {version} or newer")));
+    // The lints, among them incompatible_msrv, and the version hold for a crate only where it says so.
+    let others = [("tests".to_owned(), root().join("tests"))];
+    for (name, dir) in crates("lib").into_iter().chain(crates("tools")).chain(others) {
+        let own = read(&dir.join("Cargo.toml"));
+        assert!(own.contains("rust-version.workspace = true"), "{name} has another compiler");
+        assert!(own.contains("[lints]\nworkspace = true"), "{name} has lints of its own");
     }
 }

@@ -13,6 +13,7 @@ mod mount;
 mod pagemap;
 mod pidfd;
 mod poll;
+mod signals;
 mod socket;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
@@ -39,6 +40,7 @@ pub use mount::{
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{namespace_owner, namespace_parent, pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use poll::poll;
+pub use signals::{default_action, is_ignored};
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
     socket_filter_len, socket_name, socket_option,

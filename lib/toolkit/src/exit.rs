@@ -50,7 +50,11 @@ impl std::error::Error for NotPermitted {}
 
 /// Runs a tool: says what went wrong and turns it into the exit code.
 pub fn main(tool: &str, body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
-    let Err(error) = body() else { return ExitCode::SUCCESS };
+    // With SIGCHLD ignored, which a parent may leave us with, no tool could wait for its children.
+    let ready = floe_sys::default_action(nix::sys::signal::Signal::SIGCHLD as i32);
+    let Err(error) = ready.map_err(Into::into).and_then(|()| body()) else {
+        return ExitCode::SUCCESS;
+    };
     let (code, text) = judge(&error);
     for line in text.lines() {
         eprintln!("{tool}: {line}");

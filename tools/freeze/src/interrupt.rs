@@ -10,11 +10,14 @@ use std::sync::{
     atomic::{AtomicI32, Ordering},
 };
 
+/// The signals that ask us to end.
+pub const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
 /// What the watcher does with a signal, besides noting it.
 const NOTE: i32 = 0;
 const END: i32 = -1;
 
-/// A thread that waits for the signals that ask us to end.
+/// A thread that waits for [`SIGNALS`].
 pub struct Interrupt {
     /// [`NOTE`], [`END`], or the pid of COMMAND.
     then: Arc<AtomicI32>,
@@ -22,9 +25,15 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Blocks the signals in this thread and those it starts, and watches for them.
+    /// Blocks the signals in this thread and those it starts, and watches for them. Those that were ignored when we were
+    /// started stay ignored.
     pub fn watch() -> Result<Self> {
-        let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        let mut set = SigSet::empty();
+        for signal in SIGNALS {
+            if !floe_sys::is_ignored(signal as i32)? {
+                set.add(signal);
+            }
+        }
         set.thread_block().context("unable to block signals")?;
         let this = Self { then: Arc::default(), caught: Arc::default() };
         let (then, caught) = (this.then.clone(), this.caught.clone());

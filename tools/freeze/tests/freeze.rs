@@ -193,14 +193,105 @@ fn the_target_survives_the_death_of_freeze() {
 }
 
 #[test]
-fn a_fork_storm_is_held_or_refused() {
+fn a_fork_storm_is_held_whole_or_refused() {
     let target = Target::start("bash", &["-c", "echo ready; while :; do /bin/true & done"]);
     let begin = Instant::now();
     let output = freeze(&[&target.pid()]);
-    let code = output.status.code();
-    assert!(matches!(code, Some(0 | 3)), "{code:?} {}", stderr(&output));
     assert!(begin.elapsed() < Duration::from_secs(5));
+    match output.status.code() {
+        Some(0) => {
+            let all = records(&output.stdout);
+            let end: Vec<TreeEnd> = of_kind(&all);
+            assert_eq!(end.len(), 1);
+            assert_eq!(of_kind::<Process>(&all).len(), end[0].processes as usize);
+            assert_eq!(of_kind::<Thread>(&all).len(), end[0].threads as usize);
+        }
+        Some(3) => {
+            let text = stderr(&output);
+            assert!(text.contains("it grew faster than it could be stopped"), "{text}");
+        }
+        code => panic!("{code:?} {}", stderr(&output)),
+    }
     assert_eq!(target.tracer(), "0");
+    // It goes on: page faults of its children are added up when it waits for them (proc_pid_stat(5)).
+    let faults = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", target.pid())).expect("it lives");
+        let fields = stat.rsplit_once(") ").expect("a name").1;
+        fields.split(' ').nth(8).expect("cminflt").parse::<u64>().expect("a number")
+    };
+    let before = faults();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while faults() == before {
+        assert!(Instant::now() < deadline, "it stands still");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// freeze as a parent starts it that ignores a signal.
+fn freeze_ignoring(signal: &str, args: &[&str]) -> Output {
+    let script = format!("trap '' {signal}; exec \"$@\"");
+    Command::new("sh").args(["-c", &script, "sh", FREEZE]).args(args).output().expect("sh starts")
+}
+
+#[test]
+fn the_command_hears_signals() {
+    let target = Target::start("sleep", &["50"]);
+    let pid = target.pid();
+    let output = freeze(&[&pid, "--", "grep", "SigBlk", "/proc/self/status"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "SigBlk:\t0000000000000000\n");
+    for signal in ["INT", "TERM", "HUP"] {
+        let output = freeze(&[&pid, "--", "sh", "-c", &format!("kill -{signal} $$; sleep 20")]);
+        assert!(matches!(output.status.code(), Some(129 | 130 | 143)), "{signal}: {output:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_the_stages_of_the_command() {
+    let target = Target::start("sleep", &["50"]);
+    for (signal, status) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
+        let mut holder = Command::new(FREEZE)
+            .args([&target.pid(), "--", "sh", "-c", "sleep 71 & echo $!; wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("freeze starts");
+        let mut stage = String::new();
+        let out = holder.stdout.as_mut().expect("a pipe");
+        BufReader::new(out).read_line(&mut stage).expect("the pid of a stage");
+        let mut kill = Command::new("kill");
+        kill.args([format!("-{signal}"), holder.id().to_string()]);
+        assert!(kill.status().expect("kill starts").success());
+        assert_eq!(holder.wait().expect("its status").code(), Some(status));
+        let stage = format!("/proc/{}", stage.trim());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while fs::read_to_string(format!("{stage}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "a stage runs on after SIG{signal}");
+            sleep(Duration::from_millis(10));
+        }
+        assert_eq!(target.tracer(), "0");
+    }
+}
+
+#[test]
+fn signals_that_the_parent_ignores_change_nothing() {
+    let target = Target::start("sleep", &["50"]);
+    let pid = target.pid();
+    let output = freeze_ignoring("CHLD", &[&pid, "--", "sh", "-c", "exit 7"]);
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    // As nohup(1) starts it.
+    let hangs_up = "kill -HUP $PPID; sleep 0.3; exit 5";
+    let output = freeze_ignoring("HUP", &[&pid, "--", "sh", "-c", hangs_up]);
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+}
+
+#[test]
+fn a_command_that_is_missing_is_named() {
+    let target = Target::start("sleep", &["50"]);
+    for more in [&[][..], &["--stream-fd", "7"]] {
+        let output = freeze(&[more, &[&target.pid(), "--", "/no/such/command"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("unable to run /no/such/command"), "{}", stderr(&output));
+        assert_eq!(target.tracer(), "0");
+    }
 }
 
 #[test]

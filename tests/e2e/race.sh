@@ -1,0 +1,37 @@
+# Something that cannot be captured appears at some moment while freeze looks at the target and stops it ($1: a fixture's
+# word, see tests/fixtures/race.py). Each checkpoint is either refused, or holds a tree without it; the target runs on.
+start log env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$FLOE_FIXTURES" python3 "$FLOE_FIXTURES/race.py" "$1"
+until_true 10 grep -q ready log
+# Runs as COMMAND, while the tree is held: what is there in spite of all looks?
+cat > held.sh <<'SCRIPT'
+imgpack -o image
+tree() { local child; echo "$1"; for child in $(cat "/proc/$1/task/"*/children); do tree "$child"; done; }
+for process in $(tree "$1"); do
+    grep -q '^Seccomp:[[:space:]]*0' "/proc/$process/status" || echo "process $process has a filter" >> lost
+    for fd in "/proc/$process/fd/"*; do
+        [[ $(readlink "$fd") != anon_inode:*fanotify* ]] || echo "process $process has $fd" >> lost
+    done
+    imgpack --json image | grep -q "\"pid\":$process,.*\"name\":\"Process\"" || echo "process $process is not in the image" >> lost
+done
+SCRIPT
+declare -A seen=([0]=0 [3]=0)
+for round in {1..40}; do
+    code=0
+    # Spread over the time that freeze takes until the tree stands still.
+    (sleep "0.$(printf %04d $((RANDOM % 250)))"; kill -USR2 "$pid") &
+    freeze "$pid" -- bash held.sh "$pid" 2> stderr || code=$?
+    wait $! || fail "the target is gone"
+    [[ $code == 0 || $code == 3 ]] || fail "round $round: exit $code: $(cat stderr)"
+    ((++seen[$code]))
+    for status in /proc/[0-9]*/status; do
+        tracer=$(awk '/^TracerPid/ { print $2 }' "$status" 2> /dev/null) || continue
+        [[ ${tracer:-0} == 0 ]] || fail "round $round: $status is still traced"
+    done
+    # It answers, and is as before.
+    lines=$(wc -l < log)
+    kill -USR1 "$pid"
+    until_true 10 bash -c "((\$(wc -l < log) > $lines))" || fail "round $round: it does not answer: $(cat log)"
+done
+echo "${seen[0]} captured, ${seen[3]} refused"
+[[ ! -e lost ]] || fail "captured, and lost: $(sort lost | uniq -c)"
+((seen[0] > 0 && seen[3] > 0)) || fail "no race: ${seen[0]} captured, ${seen[3]} refused"
