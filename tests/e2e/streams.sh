@@ -1,3 +1,4 @@
+# covers: External
 # Jobs that were started from a terminal, in a pipe, with redirections: what is outside of the tree is handed over.
 cat > job.py <<'SCRIPT'
 import os, pty, sys, time

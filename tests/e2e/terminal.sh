@@ -1,3 +1,4 @@
+# covers: Terminal
 # Jobs in the foreground of a terminal, under an interactive shell: they come back into the foreground of another one,
 # with its modes, and the keys that stop and interrupt them do so.
 cat > asks.py <<'SCRIPT'

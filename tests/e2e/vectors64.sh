@@ -1,3 +1,4 @@
+# covers: Thread
 # 64 threads whose vector registers hold known values that each thread checks itself.
 start log "$FLOE_TOOLS/fixture-vectors" 64
 until_true 20 grep -q ready log

@@ -95,37 +95,7 @@ fn known_fault(name: &str, args: &[&str]) {
     assert!(text.contains("FAIL: "), "{name} {args:?} fails in another way: {text}");
 }
 
-macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => {
-        $(#[test] fn $name() { scenario(stringify!($name), &[]); })*
-        const NAMES: &[&str] = &[$(stringify!($name)),*];
-    };
-}
-
-scenarios! {
-    bash_pipes,
-    damaged_image,
-    pipe_tree,
-    python_threads,
-    redis,
-    redis_loaded,
-    node_http,
-    vectors64,
-    overlay,
-    overlay_odd,
-    old_kernel,
-    new_pidns,
-    streams,
-    ten_times,
-    terminal,
-    pipeline_orders,
-    fault_freeze,
-    fault_restore,
-    kill_stages,
-    refusals,
-    scripts,
-    sharing,
-}
+include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 
 mod race {
     #[test]
@@ -142,116 +112,6 @@ mod race {
     }
 }
 
-macro_rules! resources {
-    ($($name:ident),* $(,)?) => {
-        mod resource {
-            $(#[test] fn $name() { super::scenario("resource", &[stringify!($name)]); })*
-        }
-        const RESOURCES: &[&str] = &[$(stringify!($name)),*];
-    };
-}
-
-resources! {
-    descriptors,
-    epoll,
-    eventfd,
-    family,
-    fifo,
-    identity,
-    inet,
-    locks,
-    memory,
-    names,
-    nameless,
-    order,
-    packets,
-    removed,
-    reserved,
-    signalfd,
-    signals,
-    timerfd,
-    timers,
-    unix,
-    unix_names,
-}
-
-macro_rules! refused {
-    ($($name:ident),* $(,)?; later: $($later:ident),* $(,)?) => {
-        mod refused {
-            $(#[test] fn $name() { super::scenario("refused", &[stringify!($name)]); })*
-            // Not refused yet, or only behind the stop.
-            mod later {
-                $(#[test] fn $later() { super::super::known_fault("refused", &[stringify!($later)]); })*
-            }
-        }
-        const REFUSED: &[&str] = &[$(stringify!($name),)* $(stringify!($later)),*];
-    };
-}
-
-refused! {
-    aio,
-    block_device,
-    bpf,
-    device,
-    device_mapping,
-    fanotify,
-    foreign_group,
-    hardlinked_mapping,
-    hugetlb,
-    io_uring,
-    io_uring_mapping,
-    lost_leader,
-    memfd_secret,
-    mounted_over_mapping,
-    mseal,
-    namespace_file,
-    namespace_ipc,
-    namespace_net,
-    namespace_pid,
-    namespace_time,
-    namespace_time_for_children,
-    namespace_user,
-    namespace_uts,
-    netlink,
-    packet,
-    perf_event,
-    pkey,
-    proc_directory,
-    proc_file,
-    program32,
-    ptmx,
-    raw,
-    seccomp,
-    sysv_shm,
-    tcp,
-    traced,
-    unaccepted,
-    unmapped_program,
-    uprobe,
-    userfaultfd,
-    userfaultfd_mapping,
-    zombie,
-    zombie_leader,
-    zombie_thread;
-    later:
-    empty_message,
-    epoll_closed,
-    fds_in_flight,
-    hardlinked,
-    message_queue,
-    mounted_over,
-    namespace_cgroup,
-    namespace_pid_for_children,
-    path_of_device,
-    path_of_fifo,
-    path_of_socket,
-    path_of_symlink,
-    removed_directory,
-    removed_root,
-    seccomp_thread,
-    traced_thread,
-}
-
 /// Scenarios see no kernel threads from their pid namespace.
 #[test]
 fn kernel_thread() {
@@ -265,26 +125,5 @@ fn kernel_thread() {
         assert_eq!(output.status.code(), Some(3));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("pid 2: the process: it is a kernel thread"), "{said}");
-    }
-}
-
-/// Names of the files of a directory, without what is behind the last dot.
-fn stems(dir: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(root().join(dir)).expect("the directory is there");
-    let stem = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
-    entries.filter_map(|entry| stem(entry.expect("an entry").path())).collect()
-}
-
-#[test]
-fn every_script_and_fixture_is_a_test() {
-    let with = |list: &[&'static str], more: &[&'static str]| [list, more].concat();
-    for (dir, listed) in [
-        ("tests/e2e", with(NAMES, &["lib", "race", "resource", "refused"])),
-        ("tests/fixtures", with(RESOURCES, &["fixture", "race", "refused", "__pycache__"])),
-        ("tests/fixtures/refused", with(REFUSED, &["__pycache__"])),
-    ] {
-        for stem in stems(dir) {
-            assert!(listed.contains(&stem.as_str()), "{dir}/{stem} is not listed");
-        }
     }
 }

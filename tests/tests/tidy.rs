@@ -29,12 +29,14 @@ const PRINTS: [&str; 2] = ["lib/parasite/build.rs", "tools/freeze/src/cli.rs"];
 /// Types that no field of a record may have: texts of a foreign kernel are bytes, and sizes have one width everywhere.
 const UNPORTABLE: [&str; 3] = ["String", "usize", "isize"];
 /// The fields that have them all the same: texts that floe writes itself.
-const OWN_TEXTS: [&str; 6] = [
+const OWN_TEXTS: [&str; 8] = [
     "begin.rs: arch",
     "begin.rs: writer",
-    "refusal.rs: object",
-    "refusal.rs: problem",
-    "refusal.rs: hint",
+    "finding.rs: object",
+    "finding.rs: problem",
+    "finding.rs: rule",
+    "losses.rs: tool",
+    "finding.rs: hint",
     "stage.rs: tool",
 ];
 /// Words that the field has a better term for, and how often they still stand somewhere. Lower a number with each
@@ -289,5 +291,39 @@ fn the_oldest_compiler_is_the_same_everywhere() {
         let own = read(&dir.join("Cargo.toml"));
         assert!(own.contains("rust-version.workspace = true"), "{name} has another compiler");
         assert!(own.contains("[lints]\nworkspace = true"), "{name} has lints of its own");
+    }
+}
+
+/// Kinds of the list that stand for a resource: those whose scope has parts in capture and rebuild.
+fn resources() -> Vec<floe_records::Kind> {
+    use floe_records::{Kind, Scope};
+    let is_resource = |kind: &Kind| !matches!(kind.scope(), Scope::frame | Scope::bulk);
+    Kind::ALL.iter().copied().filter(is_resource).collect()
+}
+
+#[test]
+fn every_resource_has_its_three_files_and_a_fixture() {
+    let mut covered = String::new();
+    for dir in ["tests/fixtures", "tests/e2e"] {
+        for entry in fs::read_dir(root().join(dir)).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                let text = read(&path);
+                let lines = text.lines().filter_map(|line| line.strip_prefix("# covers: "));
+                lines.for_each(|line| covered += &format!("{line} "));
+            }
+        }
+    }
+    let covered: Vec<&str> = covered.split_whitespace().collect();
+    for kind in resources() {
+        for part in ["records", "capture", "rebuild"] {
+            let file = format!("lib/{part}/src/{:?}/{}.rs", kind.scope(), kind.module());
+            assert!(root().join(&file).exists(), "{file} is missing");
+        }
+        assert!(covered.contains(&kind.name()), "no fixture says `# covers: {}`", kind.name());
+    }
+    for name in covered {
+        let known = floe_records::Kind::ALL.iter().any(|kind| kind.name() == name);
+        assert!(known, "a fixture covers {name}, which is no kind of the list");
     }
 }

@@ -151,7 +151,7 @@ impl Tree {
         self.all::<Begin>().first()
     }
 
-    /// What the user wishes for the whole.
+    /// Options of the whole.
     pub fn options(&self) -> Options {
         self.all::<Options>().first().cloned().unwrap_or_default()
     }

@@ -9,6 +9,7 @@ mod hangup;
 mod held;
 mod lend;
 mod progress;
+mod report;
 
 pub use ends::{Input, Output, file, hang_up, input, output, say};
 pub use exit::{Exit, NotPermitted, Usage, main};
@@ -17,3 +18,4 @@ pub use hangup::{wait as wait_for_hangup, wait_for_reader};
 pub use held::Held;
 pub use lend::Lender;
 pub use progress::{Progress, progress_lines};
+pub use report::warn;

@@ -14,7 +14,7 @@ const RUN: usize = 256 << 10;
 
 /// What has been seen of the tree so far.
 pub struct DumpFs {
-    /// Wishes of this stage, which count more than those in the stream.
+    /// An option of this stage, which counts more than the one in the stream.
     close_tcp: bool,
     options: Options,
     pids: Vec<Pid>,

@@ -100,7 +100,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     floe_rebuild::allow_many_files()?;
     foreign(&tree)?;
     for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost) {
-        eprintln!("restore: lost: {lost}");
+        floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
     let foreground = build(args, &tree, &plan, &mut reader, (bulk, lines.take()))?;

@@ -1,10 +1,10 @@
-//! What a user wishes for the whole: given once, to `freeze`, and obeyed by every later stage. An option of a stage itself
+//! Options of the whole: given once, to `freeze`, and obeyed by every later stage. An option of a stage itself
 //! overrides it there.
 
 use crate::Resource;
 use serde::{Deserialize, Serialize};
 
-/// Wishes for the whole.
+/// Options of the whole checkpoint and restore.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
