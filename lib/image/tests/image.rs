@@ -16,6 +16,12 @@ fn pipe(out: &mut Writer<Vec<u8>>) {
     out.bulk(b"hello").unwrap();
 }
 
+fn data(start: u64, len: u32) -> ObjectData {
+    let mut ranges = Ranges::default();
+    ranges.push(start, len).unwrap();
+    ObjectData { id: ObjectId { dev: 1, ino: 4 }, ranges }
+}
+
 fn stream_of(late: bool, runs: u64) -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
     out.record(&begin()).unwrap();
@@ -25,7 +31,7 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
     }
     out.record(&floe_records::Stage { tool: "dumpfs".into() }).unwrap();
     for n in 0..runs {
-        out.record(&Pages { pid: Pid(7), addr: Addr(n << 12), len: 100 }).unwrap();
+        out.record(&data(n << 12, 100)).unwrap();
         out.bulk(&[n as u8; 100]).unwrap();
     }
     if late {
@@ -54,11 +60,13 @@ fn check_image(image: &Image, bytes: &[u8]) {
     assert_eq!(image.metadata[3].bulk, [b"hello"]);
     assert_eq!(image.runs.len(), 3);
     for (n, run) in image.runs.iter().enumerate() {
-        let content = &bytes[run.offset as usize..][..run.len as usize];
+        let [bulk] = run.bulk[..] else { panic!("{run:?}") };
+        let content = &bytes[bulk.offset as usize..][..bulk.len as usize];
         assert_eq!(content, [n as u8; 100]);
-        run.check(content).unwrap();
-        assert!(run.check(&[9; 100]).is_err());
-        assert_eq!(run.record.decode::<Pages>().unwrap().addr, Addr((n as u64) << 12));
+        bulk.check(content).unwrap();
+        assert!(bulk.check(&[9; 100]).is_err());
+        let start = (n as u64) << 12;
+        assert_eq!(run.record.decode::<ObjectData>().unwrap(), data(start, 100));
     }
 }
 
@@ -93,7 +101,8 @@ fn unknown_records_and_records_without_bulk_pass() {
     out.raw(&floe_stream::RawRecord::from_parts(556, 9, &[0xf6])).unwrap();
     let stream = out.end().unwrap();
     let image = packed(&stream);
-    assert_eq!(open(&file(&image)).unwrap().unwrap().runs.len(), 4);
+    let runs = open(&file(&image)).unwrap().unwrap().runs;
+    assert_eq!(runs.iter().map(|run| run.bulk.len()).collect::<Vec<_>>(), [3, 0]);
     assert_eq!(unpacked(&image), stream);
 }
 
@@ -190,14 +199,14 @@ fn long_bulk_lies_at_page_boundaries() {
     out.record(&begin()).unwrap();
     out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
     for n in 0..3 {
-        out.record(&Pages { pid: Pid(7), addr: Addr(n << 20), len: 1 << 20 }).unwrap();
+        out.record(&data(n << 20, 1 << 20)).unwrap();
         out.bulk(&vec![n as u8 + 1; 1 << 20]).unwrap();
     }
     let stream = out.end().unwrap();
     let image = packed(&stream);
     let opened = open(&file(&image)).unwrap().unwrap();
     assert_eq!(opened.runs.len(), 3);
-    assert!(opened.runs.iter().all(|run| run.offset % 4096 == 0));
+    assert!(opened.runs.iter().all(|run| run.bulk[0].offset % 4096 == 0));
     assert_eq!(unpacked(&image), stream);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");

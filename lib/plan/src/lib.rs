@@ -1,6 +1,7 @@
 //! Records to steps: pure code that needs no root, no clock and no kernel.
 #![forbid(unsafe_code)]
 
+mod room;
 mod steps;
 mod tree;
 

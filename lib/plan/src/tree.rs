@@ -100,28 +100,6 @@ impl Tree {
             || self.threads.iter().any(|t| t.tid.0 == id)
     }
 
-    /// Whether pages belong where memory of the tree is, all of them. Where they do not, nobody knows what they would
-    /// overwrite.
-    pub fn has_room_for(&self, pages: &Pages) -> bool {
-        let Some(end) = pages.addr.0.checked_add(u64::from(pages.len)) else { return false };
-        let vmas = self.vmas.get(&pages.pid).map_or(&[][..], Vec::as_slice);
-        let behind = &vmas[vmas.partition_point(|vma| vma.end <= pages.addr)..];
-        let mut at = pages.addr.0;
-        for vma in behind.iter().take_while(|vma| vma.start.0 < end) {
-            if vma.start.0 > at || !vma.is_carried() {
-                return false;
-            }
-            at = vma.end.0;
-        }
-        at >= end
-    }
-
-    /// Whether content belongs into an object of the tree.
-    pub fn has_object_for(&self, data: &ObjectData) -> bool {
-        let end = data.offset.checked_add(u64::from(data.len));
-        self.objects.get(&data.id).zip(end).is_some_and(|(object, end)| end <= object.size)
-    }
-
     /// Everything that makes the metadata not whole.
     pub fn check(&self) -> Refusals {
         let mut no = Vec::new();
@@ -171,59 +149,5 @@ impl Tree {
             }
         }
         Refusals(no)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn vma(start: u64, end: u64, kind: VmaKind, shared: bool) -> Vma {
-        Vma {
-            start: Addr(start),
-            end: Addr(end),
-            prot: 3,
-            shared,
-            kind,
-            offset: 0,
-            file: None,
-            name: None,
-            flags: Vec::new().into(),
-            guards: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn pages_go_where_memory_is() {
-        let mut tree = Tree::default();
-        let vmas = vec![
-            vma(0x1000, 0x3000, VmaKind::Anon, false),
-            vma(0x3000, 0x5000, VmaKind::File, false),
-            vma(0x5000, 0x6000, VmaKind::File, true),
-            vma(0x8000, 0x9000, VmaKind::Vdso, false),
-        ];
-        tree.vmas.insert(Pid(7), vmas);
-        let fits =
-            |pid, addr, len| tree.has_room_for(&Pages { pid: Pid(pid), addr: Addr(addr), len });
-        assert!(fits(7, 0x1000, 0x2000) && fits(7, 0x2000, 0x3000) && fits(7, 0x4000, 0x1000));
-        assert!(!fits(1, 0x1000, 0x1000), "a stranger");
-        assert!(!fits(7, 0, 0x2000) && !fits(7, 0x6000, 0x1000), "nothing is there");
-        assert!(
-            !fits(7, 0x4000, 0x2000) && !fits(7, 0x8000, 0x1000),
-            "it is not the process's own"
-        );
-        assert!(!fits(7, u64::MAX - 0xfff, 0x2000), "beyond all");
-    }
-
-    #[test]
-    fn content_goes_into_its_object() {
-        let mut tree = Tree::default();
-        let id = ObjectId { dev: 1, ino: 2 };
-        let fits = |tree: &Tree, offset, len| tree.has_object_for(&ObjectData { id, offset, len });
-        assert!(!fits(&tree, 0, 1));
-        let kind = ObjectKind::SharedAnon;
-        tree.objects.insert(id, Object { id, kind, size: 5000, mode: 0, uid: 0, gid: 0 });
-        assert!(fits(&tree, 0, 5000) && fits(&tree, 4096, 904));
-        assert!(!fits(&tree, 4096, 905) && !fits(&tree, u64::MAX, 2));
     }
 }

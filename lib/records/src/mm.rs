@@ -119,16 +119,3 @@ pub struct MappedFile {
     pub build_id: Option<Bytes>,
 }
 record!(MappedFile, 41, 1);
-
-/// A run of private pages; bulk of exactly `len` bytes follows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pages {
-    /// Address space.
-    pub pid: Pid,
-    /// First address, page aligned.
-    pub addr: Addr,
-    /// Bytes, a multiple of the page size, at most 1 MiB.
-    pub len: u32,
-}
-record!(Pages, 100, 1);

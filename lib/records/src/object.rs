@@ -33,16 +33,3 @@ pub struct Object {
     pub gid: u32,
 }
 record!(Object, 42, 1);
-
-/// A run of an object's content; bulk of exactly `len` bytes follows. What is not sent is zero.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ObjectData {
-    /// The object.
-    pub id: ObjectId,
-    /// Bytes from the start of the file.
-    pub offset: u64,
-    /// Bytes, at most 1 MiB.
-    pub len: u32,
-}
-record!(ObjectData, 101, 1);

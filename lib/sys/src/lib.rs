@@ -29,7 +29,10 @@ pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
     set_limit,
 };
-pub use mem::{read_memory, read_memory_partial, write_memory};
+pub use mem::{
+    read_memory, read_memory_partial, read_memory_ranges, read_memory_ranges_partial, write_memory,
+    write_memory_ranges,
+};
 pub use own::{borrowed, owned};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};

@@ -1,19 +1,16 @@
 //! The stage: files and queues as metadata, contents of nameless files as bulk.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use floe_capture::{
     files::{Captured, SocketRules, capture, in_packets, mapped_files, queued, socket_queue},
-    memory::contents,
+    memory::{Gather, contents},
 };
 use floe_records::{
-    FileKind, ObjectData, ObjectId, OpenFile, Pid, Process, State, Vma, VmaKind, Vmas,
+    FileKind, MAX_CONTENT, ObjectData, ObjectId, OpenFile, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
-use std::{collections::BTreeSet, os::unix::fs::FileExt};
-
-/// Longest run of contents, bytes.
-const RUN: usize = 256 << 10;
+use std::collections::BTreeSet;
 
 /// What has been seen of the tree so far.
 pub struct DumpFs {
@@ -96,17 +93,17 @@ impl Stage for DumpFs {
     }
 
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
-        let mut buffer = vec![0; RUN];
+        let mut buffer = vec![0; MAX_CONTENT as usize];
         for (object, file) in self.captured.objects.values() {
-            for run in contents(file, object.size)? {
-                let mut offset = run.start;
-                while offset < run.end {
-                    let piece = &mut buffer[..(run.end - offset).min(RUN as u64) as usize];
-                    file.read_exact_at(piece, offset).context("unable to read a nameless file")?;
-                    out.record(&ObjectData { id: object.id, offset, len: piece.len() as u32 })?;
-                    out.bulk(piece)?;
-                    offset += piece.len() as u64;
+            let mut gather = Gather::new(file, contents(file, object.size)?);
+            loop {
+                let (ranges, _) = gather.fill(&mut buffer)?;
+                if ranges.is_empty() {
+                    break;
                 }
+                let len = ranges.bytes() as usize;
+                out.record(&ObjectData { id: object.id, ranges })?;
+                out.bulk(&buffer[..len])?;
             }
         }
         Ok(())

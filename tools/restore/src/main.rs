@@ -1,12 +1,14 @@
 //! See doc/restore.md.
 #![forbid(unsafe_code)]
 
+mod bulk;
 mod foreground;
 mod pidfile;
 mod pidns;
 mod read;
 
 use anyhow::Context;
+use bulk::Bulk;
 use clap::Parser;
 use floe_plan::{Step, Tree};
 use floe_rebuild::{Opened, Wishes, Work};
@@ -61,8 +63,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if ready.is_some() {
         pidns::prepare()?;
     }
-    let mut reader = floe_stream::Reader::new(floe_toolkit::input()?);
-    let (mut tree, bulk) = match read::metadata(&mut reader) {
+    let input = floe_toolkit::input()?;
+    let from_start = bulk::at_its_start(input.file());
+    let mut reader = floe_stream::Reader::new(input);
+    let (mut tree, first) = match read::metadata(&mut reader) {
         Ok(read) => read,
         Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
     };
@@ -73,6 +77,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             &steps.iter().map(|step| format!("{step}\n")).collect::<String>(),
         )?);
     }
+    let bulk = Bulk::find(&mut reader, &tree, first, from_start)?;
     if args.detach {
         // Init is its parent then, and restore's end none that it should die of.
         let root = tree.root().map(|root| root.pid);
@@ -125,10 +130,9 @@ fn build(
     steps: &[Step],
     hole: u64,
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    (mut bulk, mut lines): (Option<floe_stream::RawRecord>, Option<File>),
+    (bulk, mut lines): (Bulk, Option<File>),
 ) -> anyhow::Result<Option<Foreground>> {
-    let total = reader.get_mut().file().metadata().ok().filter(|about| about.is_file());
-    let total = total.map(|about| about.len());
+    let total = bulk.total(reader.get_mut().file());
     let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone() };
     let mut open = Opened::new(tree, &wishes)?;
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
@@ -140,7 +144,7 @@ fn build(
     for step in steps {
         if *step == Step::Fill {
             let mut progress = Progress::new("restore", total, lines.take())?;
-            read::bulk(reader, tree, &mut bulk, &work, &open, &mut progress)?;
+            bulk.fill(reader, tree, &work, &open, &mut progress)?;
             progress.finish();
             open.seal()?;
         }

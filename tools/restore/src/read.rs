@@ -1,12 +1,9 @@
-//! The stream as a tree, then its bulk into place.
+//! The stream as a tree.
 
 use anyhow::bail;
-use floe_crew::Crew;
 use floe_plan::Tree;
-use floe_rebuild::{Opened, Work};
 use floe_records::*;
 use floe_stream::{Item, RawRecord, Reader, Source};
-use floe_toolkit::Progress;
 
 const MAX: u64 = 1 << 20;
 
@@ -89,80 +86,8 @@ fn take(tree: &mut Tree, raw: &RawRecord) -> anyhow::Result<()> {
     Err(unknown(raw))
 }
 
-fn unknown(raw: &RawRecord) -> anyhow::Error {
+pub fn unknown(raw: &RawRecord) -> anyhow::Error {
     let problem = format!("restore does not know version {} of it", raw.version);
     let object = format!("record kind {}", raw.kind);
     Refusals(vec![Refusal { pid: None, object, problem, hint: String::new() }]).into()
-}
-
-/// Threads that put memory into place, and buffers between them and the reader.
-const FILLERS: usize = 2;
-const BUFFERS: usize = 6;
-
-/// Where a buffer goes.
-enum Place {
-    Memory(Pages),
-    Object(ObjectData),
-}
-
-/// Memory and contents, up to End.
-pub fn bulk<R: Source>(
-    reader: &mut Reader<R>,
-    tree: &Tree,
-    first: &mut Option<RawRecord>,
-    work: &Work<'_>,
-    open: &Opened<'_>,
-    progress: &mut Progress,
-) -> anyhow::Result<()> {
-    let Some(first) = first.take() else { return Ok(()) };
-    let put = |place, bytes: &[u8]| match place {
-        Place::Memory(pages) => Ok(work.pages(&pages, bytes)?),
-        Place::Object(data) => Ok(open.write_object(&data, bytes)?),
-    };
-    floe_crew::run(FILLERS, BUFFERS, MAX as usize, put, |crew| {
-        pass(reader, tree, first, crew, progress)
-    })
-}
-
-/// Reads it all in order; every record is checked against what the workers are told.
-fn pass<R: Source>(
-    reader: &mut Reader<R>,
-    tree: &Tree,
-    mut raw: RawRecord,
-    crew: &Crew<'_, Place>,
-    progress: &mut Progress,
-) -> anyhow::Result<()> {
-    loop {
-        let damaged = |problem: &str| floe_stream::Error::damaged(raw.at, problem);
-        let (place, promised, known) = if raw.is::<Pages>() {
-            let pages: Pages = raw.decode()?;
-            (Place::Memory(pages), pages.len, tree.has_room_for(&pages))
-        } else if raw.is::<ObjectData>() {
-            let data: ObjectData = raw.decode()?;
-            (Place::Object(data), data.len, tree.has_object_for(&data))
-        } else {
-            // That may be damage, which only the end tells.
-            while !matches!(reader.next()?, Item::End) {}
-            return Err(unknown(&raw));
-        };
-        // Its checksum comes only at the end: until then a record is no more than a stranger's word.
-        if !known {
-            return Err(damaged("bulk that belongs to nothing of the tree").into());
-        }
-        let Item::Bulk(len) = reader.next()? else {
-            return Err(damaged("a record without its bulk").into());
-        };
-        if len != u64::from(promised) || len > MAX {
-            return Err(damaged("bulk of another length than its record says").into());
-        }
-        let mut buffer = crew.buffer()?;
-        reader.read_bulk(&mut buffer[..len as usize])?;
-        crew.give(place, buffer, len as usize)?;
-        progress.add(len);
-        raw = match reader.next()? {
-            Item::End => return Ok(()),
-            Item::Record(raw) => raw,
-            Item::Bulk(_) => return Err(damaged("bulk behind bulk").into()),
-        };
-    }
 }

@@ -1,0 +1,115 @@
+//! Whether what comes behind the metadata belongs where it says: where it does not, nobody knows what it would overwrite.
+
+use crate::Tree;
+use floe_records::{ObjectData, Pages};
+
+impl Tree {
+    /// Whether all of these pages belong where memory of the tree is.
+    pub fn has_room_for(&self, pages: &Pages) -> bool {
+        let mut vmas = self.vmas.get(&pages.pid).map_or(&[][..], Vec::as_slice);
+        pages.ranges.as_slice().iter().all(|&(start, len)| {
+            // Ranges ascend as VMAs do: what lies before this one is behind us for good.
+            vmas = &vmas[vmas.partition_point(|vma| vma.end.0 <= start)..];
+            let (mut at, end) = (start, start + u64::from(len));
+            for vma in vmas.iter().take_while(|vma| vma.start.0 < end) {
+                if vma.start.0 > at || !vma.is_carried() {
+                    return false;
+                }
+                at = vma.end.0;
+            }
+            at >= end
+        })
+    }
+
+    /// Whether all of this content belongs into an object of the tree.
+    pub fn has_object_for(&self, data: &ObjectData) -> bool {
+        let end = data.ranges.as_slice().last().map_or(0, |(start, len)| start + u64::from(*len));
+        self.objects.get(&data.id).is_some_and(|object| end <= object.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use floe_records::*;
+
+    fn vma(start: u64, end: u64, kind: VmaKind, shared: bool) -> Vma {
+        Vma {
+            start: Addr(start),
+            end: Addr(end),
+            prot: 3,
+            shared,
+            kind,
+            offset: 0,
+            file: None,
+            name: None,
+            flags: Vec::new().into(),
+            guards: Vec::new(),
+        }
+    }
+
+    fn fits(tree: &Tree, pid: u32, list: &[(u64, u32)]) -> bool {
+        let mut ranges = Ranges::default();
+        list.iter().for_each(|(start, len)| ranges.push(*start, *len).expect("sane ranges"));
+        tree.has_room_for(&Pages { pid: Pid(pid), ranges })
+    }
+
+    #[test]
+    fn pages_go_where_memory_is() {
+        let mut tree = Tree::default();
+        let vmas = vec![
+            vma(0x1000, 0x3000, VmaKind::Anon, false),
+            vma(0x3000, 0x5000, VmaKind::File, false),
+            vma(0x5000, 0x6000, VmaKind::File, true),
+            vma(0x8000, 0x9000, VmaKind::Vdso, false),
+            vma(0xa000, 0xc000, VmaKind::Anon, false),
+        ];
+        tree.vmas.insert(Pid(7), vmas);
+        let one = |pid, start, len| fits(&tree, pid, &[(start, len)]);
+        assert!(one(7, 0x1000, 0x2000) && one(7, 0x2000, 0x3000) && one(7, 0x4000, 0x1000));
+        assert!(!one(1, 0x1000, 0x1000), "a stranger");
+        assert!(!one(7, 0, 0x2000) && !one(7, 0x6000, 0x1000), "nothing is there");
+        assert!(!one(7, 0x4000, 0x2000) && !one(7, 0x8000, 0x1000), "it is not the process's own");
+        assert!(!one(7, 0xb000, 0x2000), "beyond the last");
+        let page = 0x1000;
+        assert!(fits(&tree, 7, &[(0x1000, page), (0x3000, page), (0xa000, 0x2000)]));
+        assert!(!fits(&tree, 7, &[(0x1000, page), (0x9000, page), (0xa000, page)]), "a hole");
+        assert!(!fits(&tree, 7, &[(0x1000, page), (0xa000, page), (0xc000, page)]), "the last");
+    }
+
+    /// Each range of each record costs no more than a search: a hundred million steps would be felt.
+    #[test]
+    fn many_ranges_over_many_mappings() {
+        const COUNT: u64 = 100_000;
+        let mut tree = Tree::default();
+        let every = |n: u64| vma(n << 14, (n << 14) + 0x2000, VmaKind::Anon, false);
+        tree.vmas.insert(Pid(7), (1..=COUNT).map(every).collect());
+        let far = |n: u64| [(n << 14, 0x1000), ((COUNT - n) << 14, 0x2000)];
+        let begin = std::time::Instant::now();
+        assert!((1..COUNT / 2).all(|n| fits(&tree, 7, &far(n))));
+        assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+        let list: Vec<(u64, u32)> = (1..=256).map(|n| ((n * 300) << 14, 0x1000)).collect();
+        assert!(fits(&tree, 7, &list));
+        for bad in 0..list.len() {
+            let mut list = list.clone();
+            list[bad].0 += 0x2000;
+            assert!(!fits(&tree, 7, &list), "range {bad}");
+        }
+    }
+
+    #[test]
+    fn content_goes_into_its_object() {
+        let mut tree = Tree::default();
+        let id = ObjectId { dev: 1, ino: 2 };
+        let fits = |tree: &Tree, list: &[(u64, u32)]| {
+            let mut ranges = Ranges::default();
+            list.iter().for_each(|(start, len)| ranges.push(*start, *len).expect("sane ranges"));
+            tree.has_object_for(&ObjectData { id, ranges })
+        };
+        assert!(!fits(&tree, &[(0, 1)]));
+        let kind = ObjectKind::SharedAnon;
+        tree.objects.insert(id, Object { id, kind, size: 5000, mode: 0, uid: 0, gid: 0 });
+        assert!(fits(&tree, &[(0, 5000)]) && fits(&tree, &[(0, 10), (4096, 904)]));
+        assert!(!fits(&tree, &[(0, 10), (4096, 905)]) && !fits(&tree, &[(u64::MAX - 5, 2)]));
+    }
+}
