@@ -6,11 +6,14 @@ use floe_capture::{
     memory::{Gather, contents},
 };
 use floe_records::{
-    FileKind, MAX_CONTENT, ObjectData, ObjectId, OpenFile, Pid, Process, State, Vma, VmaKind, Vmas,
+    FileKind, ObjectData, ObjectId, OpenFile, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
 use std::collections::BTreeSet;
+
+/// Bytes of content that go into one record.
+const BUFFER: usize = 256 << 10;
 
 /// What has been seen of the tree so far.
 pub struct DumpFs {
@@ -93,7 +96,7 @@ impl Stage for DumpFs {
     }
 
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
-        let mut buffer = vec![0; MAX_CONTENT as usize];
+        let mut buffer = vec![0; BUFFER];
         for (object, file) in self.captured.objects.values() {
             let mut gather = Gather::new(file, contents(file, object.size)?);
             loop {

@@ -108,6 +108,9 @@ fn keep<const ALIGN: u64>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use floe_records::{ObjectData, ObjectId};
+    use floe_stream::RawRecord;
+    use proptest::prelude::*;
 
     /// A source in which each byte tells its place.
     struct Made<F>(F);
@@ -146,5 +149,57 @@ mod tests {
         let mut buffer = vec![0; 8 * PAGE];
         let (ranges, read) = gather.fill::<1>(&mut buffer).expect("fill");
         assert_eq!((ranges.as_slice(), read), (&[(P, 2 * PAGE as u32 + 10)][..], 3 * P + 10));
+    }
+
+    /// Memory of some pages, zero or not, with a short one at its end; and a run for each stretch that is to be carried.
+    fn memory(pages: &[(u8, bool)], tail: usize) -> (Vec<u8>, Vec<Range<u64>>) {
+        let mut bytes = Vec::new();
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        for (n, (byte, carried)) in pages.iter().enumerate() {
+            let len = if n + 1 == pages.len() { tail } else { PAGE };
+            let start = bytes.len() as u64;
+            bytes.resize(bytes.len() + len, 0);
+            // One byte of a page is enough to make it one that is sent.
+            bytes[start as usize + usize::from(*byte) % len] = *byte;
+            match runs.last_mut() {
+                _ if !carried => bytes[start as usize..].fill(0),
+                Some(last) if last.end == start => last.end += len as u64,
+                _ => runs.push(start..start + len as u64),
+            }
+        }
+        (bytes, runs)
+    }
+
+    proptest! {
+        /// What is gathered into records and put back from them is the same as before.
+        #[test]
+        fn sparse_memory_comes_back(
+            pages in prop::collection::vec((prop_oneof![Just(0u8), any::<u8>()], any::<bool>()), 1..200),
+            tail in 1..=PAGE,
+            room in 1usize..20,
+        ) {
+            let (bytes, runs) = memory(&pages, tail);
+            let total: u64 = runs.iter().map(|run| run.end - run.start).sum();
+            let mut gather = Gather::new(Made(|at| bytes[at as usize]), runs);
+            let (mut buffer, mut back, mut all) = (vec![0xee; room * PAGE], vec![0; bytes.len()], 0);
+            loop {
+                let (ranges, read) = gather.fill(&mut buffer).expect("fill");
+                all += read;
+                if ranges.is_empty() {
+                    break;
+                }
+                let data = ObjectData { id: ObjectId { dev: 1, ino: 2 }, ranges };
+                let data: ObjectData =
+                    RawRecord::encode(&data).expect("encode").decode().expect("decode");
+                let mut from = &buffer[..data.ranges.bytes() as usize];
+                for &(start, len) in data.ranges.as_slice() {
+                    let (part, rest) = from.split_at(len as usize);
+                    back[start as usize..][..len as usize].copy_from_slice(part);
+                    from = rest;
+                }
+            }
+            prop_assert_eq!(all, total);
+            prop_assert!(back == bytes);
+        }
     }
 }
