@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Meta, Result,
-    layout::{BULK_HEAD, END_LEN, Entry, INDEX_AT_LEN, entries, pad, parse_index_at},
+    layout::{BULK_HEAD, END_LEN, Entry, INDEX_AT_LEN, bulk_head, entries, pad, parse_index_at},
     pack::read_bulk,
 };
 use floe_records::FIRST_BULK_KIND;
@@ -44,11 +44,21 @@ pub struct Bulk {
     pub len: u64,
     /// XXH3-64 of the content.
     pub digest: u64,
+    /// XXH3-64 of what stands between the bulk string before this one and the content: records, that the index has as
+    /// well, and the head.
+    head: u64,
+    /// Where that begins.
+    head_at: u64,
 }
 
 impl Bulk {
-    /// Fills `content`, whose length is that of the bulk string, and fails when it is not what was written.
+    /// Fills `content`, whose length is that of the bulk string. Fails when that, or what stands before it, is not what was
+    /// written: whoever has read all bulk strings has verified every byte of the image.
     pub fn read(&self, file: &File, content: &mut [u8]) -> Result<()> {
+        let head = read_at(file, self.head_at, self.offset - self.head_at)?;
+        if xxh3_64(&head) != self.head {
+            return Err(Error::damaged(self.head_at, "a record is not that of the index"));
+        }
         match file.read_exact_at(content, self.offset) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(Error::damaged(self.offset, "the image ends within bulk"));
@@ -71,14 +81,14 @@ impl Bulk {
 pub fn open(file: &File) -> Result<Option<Image>> {
     let Some(index) = Index::find(file)? else { return Ok(None) };
     let (metadata, seal) = metadata(file)?;
-    let runs = index.runs(seal)?;
+    let runs = index.runs(file, seal)?;
     Ok(Some(Image { metadata, runs }))
 }
 
 /// The bulk part of an image in a regular file whose metadata has been read from its first byte on; `seal` is what
 /// [`Reader::seal_at`] said. `None`: there is no index, read on as a stream.
 pub fn runs(file: &File, seal: (u64, Tally)) -> Result<Option<Vec<Run>>> {
-    Index::find(file)?.map(|index| index.runs(seal)).transpose()
+    Index::find(file)?.map(|index| index.runs(file, seal)).transpose()
 }
 
 /// The end of an image.
@@ -105,8 +115,7 @@ impl Index {
         let Some(len) = tail_at.checked_sub(offset) else {
             return Err(Error::damaged(tail_at, "an index behind the end"));
         };
-        let mut bytes = Vec::new();
-        At { file, at: offset }.take(len).read_to_end(&mut bytes)?;
+        let bytes = read_at(file, offset, len)?;
         if xxh3_64(&bytes) != digest {
             return Err(Error::damaged(offset, "the checksum of the index does not match"));
         }
@@ -114,9 +123,13 @@ impl Index {
     }
 
     /// What it tells, which must be all that lies between the Seal and End.
-    fn runs(&self, (at, tally): (u64, Tally)) -> Result<Vec<Run>> {
-        let mut walk = Walk { tally, at };
+    fn runs(&self, file: &File, (at, tally): (u64, Tally)) -> Result<Vec<Run>> {
+        let mut walk = Walk { tally, at, head: Vec::new() };
         let runs = walk.index(&self.bytes, self.offset)?;
+        let last = walk.at - walk.head.len() as u64;
+        if read_at(file, last, walk.head.len() as u64)? != walk.head {
+            return Err(Error::damaged(last, "a record is not that of the index"));
+        }
         let (index_at, end) = self.tail.split_at(INDEX_AT_LEN);
         walk.tally.record(index_at);
         if walk.tally.item(END) != end {
@@ -162,17 +175,25 @@ fn metadata(file: &File) -> Result<(Vec<Meta>, (u64, Tally))> {
 struct Walk {
     tally: Tally,
     at: u64,
+    /// What must stand between the last bulk string and `at`.
+    head: Vec<u8>,
 }
 
 impl Walk {
     fn record(&mut self, record: &RawRecord) {
         self.tally.record(&record.bytes);
         self.at += record.bytes.len() as u64;
+        self.head.extend(&record.bytes);
     }
 
-    fn bulk(&mut self, len: u64, digest: u64) {
+    fn bulk(&mut self, offset: u64, len: u64, digest: u64) -> Bulk {
         self.tally.finish_bulk(len, digest);
-        self.at += BULK_HEAD + len;
+        self.head.extend(bulk_head(len));
+        let head_at = offset - self.head.len() as u64;
+        let head = xxh3_64(&self.head);
+        self.head.clear();
+        self.at = offset + len;
+        Bulk { offset, len, digest, head, head_at }
     }
 
     fn index(&mut self, mut index: &[u8], offset: u64) -> Result<Vec<Run>> {
@@ -215,12 +236,18 @@ impl Walk {
             if offset != self.at + BULK_HEAD || len > floe_stream::MAX_BULK {
                 return Err(Error::damaged(at, "the index does not fit the image"));
             }
-            self.bulk(len, digest);
-            bulk.push(Bulk { offset, len, digest });
+            bulk.push(self.bulk(offset, len, digest));
         }
         runs.push(Run { record, bulk });
         Ok(())
     }
+}
+
+/// Bytes of a file; fewer where it ends before. Memory grows with what is there.
+fn read_at(file: &File, at: u64, len: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    At { file, at }.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a file from a place of its own, so that the descriptor's offset stays.

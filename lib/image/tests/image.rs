@@ -1,5 +1,5 @@
 //! Images: a stream goes in and comes out again, damage of any kind is told, a file is whole or not there.
-use floe_image::{Error, Image, open, pack, pack_file, unpack, verify};
+use floe_image::{Bulk, Error, Image, open, pack, pack_file, unpack, verify};
 use floe_records::*;
 use floe_stream::{Item, Reader, Writer};
 use floe_tests::made::begin;
@@ -76,6 +76,12 @@ fn an_image_is_a_stream_with_an_index() {
     let image = open(&file(&bytes)).unwrap().unwrap();
     check_image(&image, &bytes);
     assert_eq!(verify(&file(&bytes)).unwrap().bulk, 305);
+    let opened = file(&bytes);
+    for bulk in open(&opened).unwrap().unwrap().runs.iter().flat_map(|run| &run.bulk) {
+        let mut content = vec![0; bulk.len as usize];
+        bulk.read(&opened, &mut content).unwrap();
+        assert_eq!(content, bytes[bulk.offset as usize..][..bulk.len as usize]);
+    }
     // Packing is stable, and what comes out packs to the same image.
     assert_eq!(packed(&unpacked(&bytes)), bytes);
     assert_eq!(packed(&bytes), bytes);
@@ -104,6 +110,11 @@ fn unknown_records_and_records_without_bulk_pass() {
     let runs = open(&file(&image)).unwrap().unwrap().runs;
     assert_eq!(runs.iter().map(|run| run.bulk.len()).collect::<Vec<_>>(), [3, 0]);
     assert_eq!(unpacked(&image), stream);
+    // No bulk string stands behind the last record, so it is compared at once.
+    let last = image.windows(5).position(|bytes| bytes == [0x19, 0x02, 0x2c, 9, 0xf6]).unwrap();
+    let mut changed = image.clone();
+    changed[last + 4] = 0xf5;
+    assert!(open(&file(&changed)).is_err());
 }
 
 #[test]
@@ -184,10 +195,14 @@ fn every_flipped_bit_is_told() {
         }
         file.write_all_at(&[flipped], at as u64).unwrap();
         assert!(verify(&file).is_err(), "bit {bit}");
-        // By its index an image is damaged, or says what it said before, or sends us to read it as a stream.
+        // By its index an image is damaged, or sends us to read it as a stream, or says what it said before: then
+        // the damage is told when its bulk is read.
         if let Ok(Some(image)) = open(&file) {
             assert_eq!(image.metadata, clean.metadata, "bit {bit}");
             assert_eq!(image.runs, clean.runs, "bit {bit}");
+            let bulk = image.runs.iter().flat_map(|run| &run.bulk);
+            let read = |bulk: &Bulk| bulk.read(&file, &mut vec![0; bulk.len as usize]);
+            assert!(bulk.map(read).any(|read| read.is_err()), "bit {bit}");
         }
         file.write_all_at(&[bytes[at]], at as u64).unwrap();
     }
