@@ -39,7 +39,8 @@ fn tests(dir: &Path, ending: &str, but: &[&str], scenario: &str, args: &str) -> 
         let fault = text.lines().any(|line| line.starts_with("# known fault: "));
         let how = if fault { "known_fault" } else { "scenario" };
         let (scenario, args) = (scenario.replace("{}", &name), args.replace("{}", &name));
-        code += &format!("#[test]\nfn {name}() {{\n    crate::{how}(\"{scenario}\", {args});\n}}\n");
+        code +=
+            &format!("#[test]\nfn {name}() {{\n    crate::{how}(\"{scenario}\", {args});\n}}\n");
     }
     code
 }

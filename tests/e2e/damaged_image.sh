@@ -15,20 +15,34 @@ for tenth in 1 2 3 4 5 6 7 8 9; do
     expect_exit 4 bash -c 'cat changed | restore --detach'
     [[ ! -e /proc/$pid ]] || fail "a process is left behind"
 done
-# A place for pages that is another one: its checksum comes only behind the pages.
+# A place for pages that is another one: its checksum comes only behind the pages. Records of pages lie before the pages
+# and once more in the index.
 python3 - << 'SCRIPT'
+import re
 image = open("image", "rb").read()
-at, places = 0, []
-while (at := image.find(b"daddr\x1b", at + 1)) >= 0: places.append(at + 6)
-for number, at in enumerate(places[:3] + places[-3:]):
-    # A page further on, far away, beyond all.
-    for what, byte, bit in (("near", 6, 16), ("far", 3, 1), ("beyond", 0, 128)):
-        with open(f"moved.{number}.{what}", "wb") as moved:
-            moved.write(image[:at + byte] + bytes([image[at + byte] ^ bit]) + image[at + byte + 1:])
+index_at = int.from_bytes(image[-50:-42], "big")
+places = [m.end() for m in re.finditer(rb"franges(?:[\x81-\x97]|\x98.|\x99..)\x82\x1b", image, re.S)]
+before, behind = [at for at in places if at < index_at], [at for at in places if at > index_at]
+assert before and len(before) == len(behind), (before, behind)
+for where, places in (("record", before), ("index", behind)):
+    for number, at in enumerate(places[:3] + places[-3:]):
+        # A page further on, far away, beyond all.
+        for what, byte, bit in (("near", 6, 16), ("far", 3, 1), ("beyond", 0, 128)):
+            with open(f"moved.{where}.{number}.{what}", "wb") as moved:
+                moved.write(image[:at + byte] + bytes([image[at + byte] ^ bit]) + image[at + byte + 1:])
+# The end: where the index is, its digest, End.
+for at in (-1, -20, -34, -40, -45, -57):
+    with open(f"moved.end.{at}", "wb") as moved:
+        moved.write(image[:at] + bytes([image[at] ^ 4]) + image[at:][1:])
 SCRIPT
 for moved in moved.*; do
     expect_exit 4 restore --detach < "$moved"
     expect_exit 4 bash -c 'cat "$0" | restore --detach' "$moved"
+done
+# A damaged index is told before anything is made.
+for moved in moved.index.*; do
+    strace -q -o trace -e trace=ptrace restore --detach < "$moved" 2> stderr && fail "$moved restores"
+    if grep -q '^ptrace' trace; then fail "$moved: a process was made"; fi
 done
 [[ ! -e /proc/$pid ]] || fail "a process is left behind"
 restore_detached image

@@ -28,6 +28,12 @@ end_group "$pid"
 imgpack --unpack staged | restore --detach
 grows log || fail "stands still after --unpack"
 
+# An image that begins within its file is read as a stream.
+end_group "$pid"
+{ echo before; cat staged; } > within
+{ read -r line; [[ $line == before ]]; restore --detach; } < within || fail "restore from within a file: exit $?"
+grows log || fail "stands still after a restore from within a file"
+
 python3 - > joined 2> joined.err <<'SCRIPT' &
 import os, socket, subprocess
 listener = socket.socket(socket.AF_UNIX)

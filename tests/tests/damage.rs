@@ -26,7 +26,10 @@ fn sample() -> Vec<u8> {
     let (packets, bytes) = (Vec::new(), Vec::new());
     out.record(&PipeData { id, capacity: 4096, len: 5, packets, bytes }).expect("write");
     out.bulk(b"bytes").expect("write");
-    out.record(&Pages { pid: Pid(4_194_303), addr: Addr(0x1000), len: 64 }).expect("write");
+    let mut ranges = Ranges::default();
+    ranges.push(0x1000, 0x1000).expect("a page");
+    out.record(&Pages { pid: Pid(4_194_303), ranges }).expect("write");
+    // Short, so that each byte of it can be changed in little time.
     out.bulk(&[5; 64]).expect("write");
     out.end().expect("write")
 }

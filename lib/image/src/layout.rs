@@ -46,6 +46,13 @@ pub(crate) fn pad(at: u64, record: usize, len: u64) -> Option<RawRecord> {
     Some(RawRecord::from_parts(PAD, 1, &body))
 }
 
+/// The head of a bulk string of an image.
+pub(crate) fn bulk_head(len: u64) -> [u8; BULK_HEAD as usize] {
+    let mut head = [0x5b; BULK_HEAD as usize];
+    head[1..].copy_from_slice(&len.to_be_bytes());
+    head
+}
+
 /// Index records for all entries.
 pub(crate) fn index(entries: &[Entry]) -> Result<Vec<RawRecord>> {
     let mut records = Vec::new();

@@ -12,6 +12,6 @@ mod view;
 
 pub use error::{Error, Result};
 pub use floe_records::kind_name as name;
-pub use open::{Image, Run, open, verify};
+pub use open::{Bulk, Image, Run, open, runs, verify};
 pub use pack::{Meta, Ready, pack, pack_file, unpack};
 pub use view::{Seen, json, walk};

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Meta, Result,
-    layout::{BULK_HEAD, END_LEN, Entry, INDEX_AT_LEN, entries, pad, parse_index_at},
+    layout::{BULK_HEAD, END_LEN, Entry, INDEX_AT_LEN, bulk_head, entries, pad, parse_index_at},
     pack::read_bulk,
 };
 use floe_records::FIRST_BULK_KIND;
@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Bytes of the record behind the index, and of End.
 const TAIL: usize = INDEX_AT_LEN + END_LEN;
 
-/// An image whose metadata and index are checked. Bulk is not: whoever reads a run compares its digest.
+/// An image whose metadata and index are checked. Bulk is not: whoever reads a bulk string compares its digest.
 #[derive(Debug)]
 pub struct Image {
     /// All records before the bulk part, in order.
@@ -26,21 +26,49 @@ pub struct Image {
     pub runs: Vec<Run>,
 }
 
-/// A record of the bulk part and where its bulk string lies.
+/// A record of the bulk part, and where its bulk strings lie.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Run {
     /// The record.
     pub record: RawRecord,
+    /// Its bulk strings, in order.
+    pub bulk: Vec<Bulk>,
+}
+
+/// A bulk string in an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bulk {
     /// Offset of the content in the file.
     pub offset: u64,
-    /// Bytes; 0 also for a record without bulk.
+    /// Bytes.
     pub len: u64,
     /// XXH3-64 of the content.
     pub digest: u64,
+    /// XXH3-64 of what stands between the bulk string before this one and the content: records, that the index has as
+    /// well, and the head.
+    head: u64,
+    /// Where that begins.
+    head_at: u64,
 }
 
-impl Run {
-    /// Fails when `content`, the whole run, is not what was written.
+impl Bulk {
+    /// Fills `content`, whose length is that of the bulk string. Fails when that, or what stands before it, is not what was
+    /// written: whoever has read all bulk strings has verified every byte of the image.
+    pub fn read(&self, file: &File, content: &mut [u8]) -> Result<()> {
+        let head = read_at(file, self.head_at, self.offset - self.head_at)?;
+        if xxh3_64(&head) != self.head {
+            return Err(Error::damaged(self.head_at, "a record is not that of the index"));
+        }
+        match file.read_exact_at(content, self.offset) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(Error::damaged(self.offset, "the image ends within bulk"));
+            }
+            done => done?,
+        }
+        self.check(content)
+    }
+
+    /// Fails when `content`, the whole bulk string, is not what was written.
     pub fn check(&self, content: &[u8]) -> Result<()> {
         if content.len() as u64 == self.len && xxh3_64(content) == self.digest {
             return Ok(());
@@ -51,33 +79,64 @@ impl Run {
 
 /// Opens an image in a regular file. `None`: there is no index, read it as a stream.
 pub fn open(file: &File) -> Result<Option<Image>> {
-    let about = file.metadata()?;
-    if !about.is_file() || about.len() < TAIL as u64 {
-        return Ok(None);
-    }
-    let tail_at = about.len() - TAIL as u64;
-    let mut tail = [0; TAIL];
-    file.read_exact_at(&mut tail, tail_at)?;
-    let (index_at, end) = tail.split_at(INDEX_AT_LEN);
-    let Some((index_offset, digest)) = parse_index_at(index_at) else {
-        return Ok(None);
-    };
-    let Some(len) = tail_at.checked_sub(index_offset) else {
-        return Err(Error::damaged(tail_at, "an index behind the end"));
-    };
-    let mut index = Vec::new();
-    At { file, at: index_offset }.take(len).read_to_end(&mut index)?;
-    if xxh3_64(&index) != digest {
-        return Err(Error::damaged(index_offset, "the checksum of the index does not match"));
-    }
-    let metadata = metadata(file)?;
-    let mut walk = Walk::behind(&metadata);
-    let runs = walk.index(&index, index_offset)?;
-    walk.tally.record(index_at);
-    if walk.tally.item(END) != end {
-        return Err(Error::damaged(tail_at, "the checksum of the image does not match"));
-    }
+    let Some(index) = Index::find(file)? else { return Ok(None) };
+    let (metadata, seal) = metadata(file)?;
+    let runs = index.runs(file, seal)?;
     Ok(Some(Image { metadata, runs }))
+}
+
+/// The bulk part of an image in a regular file whose metadata has been read from its first byte on; `seal` is what
+/// [`Reader::seal_at`] said. `None`: there is no index, read on as a stream.
+pub fn runs(file: &File, seal: (u64, Tally)) -> Result<Option<Vec<Run>>> {
+    Index::find(file)?.map(|index| index.runs(file, seal)).transpose()
+}
+
+/// The end of an image.
+struct Index {
+    bytes: Vec<u8>,
+    offset: u64,
+    tail: [u8; TAIL],
+    tail_at: u64,
+}
+
+impl Index {
+    /// Reads it and checks its digest.
+    fn find(file: &File) -> Result<Option<Self>> {
+        let about = file.metadata()?;
+        if !about.is_file() || about.len() < TAIL as u64 {
+            return Ok(None);
+        }
+        let tail_at = about.len() - TAIL as u64;
+        let mut tail = [0; TAIL];
+        file.read_exact_at(&mut tail, tail_at)?;
+        let Some((offset, digest)) = parse_index_at(&tail[..INDEX_AT_LEN]) else {
+            return Ok(None);
+        };
+        let Some(len) = tail_at.checked_sub(offset) else {
+            return Err(Error::damaged(tail_at, "an index behind the end"));
+        };
+        let bytes = read_at(file, offset, len)?;
+        if xxh3_64(&bytes) != digest {
+            return Err(Error::damaged(offset, "the checksum of the index does not match"));
+        }
+        Ok(Some(Self { bytes, offset, tail, tail_at }))
+    }
+
+    /// What it tells, which must be all that lies between the Seal and End.
+    fn runs(&self, file: &File, (at, tally): (u64, Tally)) -> Result<Vec<Run>> {
+        let mut walk = Walk { tally, at, head: Vec::new() };
+        let runs = walk.index(&self.bytes, self.offset)?;
+        let last = walk.at - walk.head.len() as u64;
+        if read_at(file, last, walk.head.len() as u64)? != walk.head {
+            return Err(Error::damaged(last, "a record is not that of the index"));
+        }
+        let (index_at, end) = self.tail.split_at(INDEX_AT_LEN);
+        walk.tally.record(index_at);
+        if walk.tally.item(END) != end {
+            return Err(Error::damaged(self.tail_at, "the checksum of the image does not match"));
+        }
+        Ok(runs)
+    }
 }
 
 /// Reads a whole image or stream from its start, and the index if there is one.
@@ -88,8 +147,8 @@ pub fn verify(file: &File) -> Result<Tally> {
     Ok(reader.tally())
 }
 
-/// All records before the bulk part, checked by the Seal.
-fn metadata(file: &File) -> Result<Vec<Meta>> {
+/// All records before the bulk part, checked by the Seal, and where that is.
+fn metadata(file: &File) -> Result<(Vec<Meta>, (u64, Tally))> {
     let mut reader = Reader::new(At { file, at: 0 });
     let mut metadata: Vec<Meta> = Vec::new();
     loop {
@@ -103,8 +162,11 @@ fn metadata(file: &File) -> Result<Vec<Meta>> {
                     last.bulk.push(bytes);
                 }
             }
-            _ if reader.sealed() => return Ok(metadata),
-            _ => return Err(Error::damaged(reader.offset(), "bulk before the Seal")),
+            _ => {
+                let problem = "bulk before the Seal";
+                let seal = reader.seal_at().ok_or(Error::damaged(reader.offset(), problem))?;
+                return Ok((metadata, seal));
+            }
         }
     }
 }
@@ -113,29 +175,25 @@ fn metadata(file: &File) -> Result<Vec<Meta>> {
 struct Walk {
     tally: Tally,
     at: u64,
+    /// What must stand between the last bulk string and `at`.
+    head: Vec<u8>,
 }
 
 impl Walk {
-    fn behind(metadata: &[Meta]) -> Self {
-        let mut walk = Self { tally: Tally::default(), at: 0 };
-        for meta in metadata {
-            walk.record(&meta.record);
-            for bulk in &meta.bulk {
-                walk.bulk(bulk.len() as u64, xxh3_64(bulk));
-            }
-        }
-        walk.at += END_LEN as u64;
-        walk
-    }
-
     fn record(&mut self, record: &RawRecord) {
         self.tally.record(&record.bytes);
         self.at += record.bytes.len() as u64;
+        self.head.extend(&record.bytes);
     }
 
-    fn bulk(&mut self, len: u64, digest: u64) {
+    fn bulk(&mut self, offset: u64, len: u64, digest: u64) -> Bulk {
         self.tally.finish_bulk(len, digest);
-        self.at += BULK_HEAD + len;
+        self.head.extend(bulk_head(len));
+        let head_at = offset - self.head.len() as u64;
+        let head = xxh3_64(&self.head);
+        self.head.clear();
+        self.at = offset + len;
+        Bulk { offset, len, digest, head, head_at }
     }
 
     fn index(&mut self, mut index: &[u8], offset: u64) -> Result<Vec<Run>> {
@@ -173,19 +231,23 @@ impl Walk {
         }
         record.at = self.at;
         self.record(&record);
+        let mut bulk = Vec::with_capacity(entry.1.len());
         for &(offset, len, digest) in &entry.1 {
             if offset != self.at + BULK_HEAD || len > floe_stream::MAX_BULK {
                 return Err(Error::damaged(at, "the index does not fit the image"));
             }
-            self.bulk(len, digest);
-            runs.push(Run { record: record.clone(), offset, len, digest });
+            bulk.push(self.bulk(offset, len, digest));
         }
-        if entry.1.is_empty() {
-            let (offset, digest) = (self.at, xxh3_64(&[]));
-            runs.push(Run { record, offset, len: 0, digest });
-        }
+        runs.push(Run { record, bulk });
         Ok(())
     }
+}
+
+/// Bytes of a file; fewer where it ends before. Memory grows with what is there.
+fn read_at(file: &File, at: u64, len: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    At { file, at }.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a file from a place of its own, so that the descriptor's offset stays.

@@ -1,5 +1,5 @@
 //! Images: a stream goes in and comes out again, damage of any kind is told, a file is whole or not there.
-use floe_image::{Error, Image, open, pack, pack_file, unpack, verify};
+use floe_image::{Bulk, Error, Image, open, pack, pack_file, unpack, verify};
 use floe_records::*;
 use floe_stream::{Item, Reader, Writer};
 use floe_tests::made::begin;
@@ -23,6 +23,12 @@ fn pipe(out: &mut Writer<Vec<u8>>) {
     out.bulk(b"hello").unwrap();
 }
 
+fn data(start: u64, len: u32) -> ObjectData {
+    let mut ranges = Ranges::default();
+    ranges.push(start, len).unwrap();
+    ObjectData { id: ObjectId { dev: 1, ino: 4 }, ranges }
+}
+
 fn stream_of(late: bool, runs: u64) -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
     out.record(&begin()).unwrap();
@@ -32,7 +38,7 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
     }
     out.record(&floe_records::Stage { tool: "dumpfs".into() }).unwrap();
     for n in 0..runs {
-        out.record(&Pages { pid: Pid(7), addr: Addr(n << 12), len: 100 }).unwrap();
+        out.record(&data(n << 12, 100)).unwrap();
         out.bulk(&[n as u8; 100]).unwrap();
     }
     if late {
@@ -61,11 +67,13 @@ fn check_image(image: &Image, bytes: &[u8]) {
     assert_eq!(image.metadata[3].bulk, [b"hello"]);
     assert_eq!(image.runs.len(), 3);
     for (n, run) in image.runs.iter().enumerate() {
-        let content = &bytes[run.offset as usize..][..run.len as usize];
+        let [bulk] = run.bulk[..] else { panic!("{run:?}") };
+        let content = &bytes[bulk.offset as usize..][..bulk.len as usize];
         assert_eq!(content, [n as u8; 100]);
-        run.check(content).unwrap();
-        assert!(run.check(&[9; 100]).is_err());
-        assert_eq!(run.record.decode::<Pages>().unwrap().addr, Addr((n as u64) << 12));
+        bulk.check(content).unwrap();
+        assert!(bulk.check(&[9; 100]).is_err());
+        let start = (n as u64) << 12;
+        assert_eq!(run.record.decode::<ObjectData>().unwrap(), data(start, 100));
     }
 }
 
@@ -75,6 +83,12 @@ fn an_image_is_a_stream_with_an_index() {
     let image = open(&file(&bytes)).unwrap().unwrap();
     check_image(&image, &bytes);
     assert_eq!(verify(&file(&bytes)).unwrap().bulk, 305);
+    let opened = file(&bytes);
+    for bulk in open(&opened).unwrap().unwrap().runs.iter().flat_map(|run| &run.bulk) {
+        let mut content = vec![0; bulk.len as usize];
+        bulk.read(&opened, &mut content).unwrap();
+        assert_eq!(content, bytes[bulk.offset as usize..][..bulk.len as usize]);
+    }
     // Packing is stable, and what comes out packs to the same image.
     assert_eq!(packed(&unpacked(&bytes)), bytes);
     assert_eq!(packed(&bytes), bytes);
@@ -100,8 +114,14 @@ fn unknown_records_and_records_without_bulk_pass() {
     out.raw(&floe_stream::RawRecord::from_parts(556, 9, &[0xf6])).unwrap();
     let stream = out.end().unwrap();
     let image = packed(&stream);
-    assert_eq!(open(&file(&image)).unwrap().unwrap().runs.len(), 4);
+    let runs = open(&file(&image)).unwrap().unwrap().runs;
+    assert_eq!(runs.iter().map(|run| run.bulk.len()).collect::<Vec<_>>(), [3, 0]);
     assert_eq!(unpacked(&image), stream);
+    // No bulk string stands behind the last record, so it is compared at once.
+    let last = image.windows(5).position(|bytes| bytes == [0x19, 0x02, 0x2c, 9, 0xf6]).unwrap();
+    let mut changed = image.clone();
+    changed[last + 4] = 0xf5;
+    assert!(open(&file(&changed)).is_err());
 }
 
 #[test]
@@ -182,10 +202,14 @@ fn every_flipped_bit_is_told() {
         }
         file.write_all_at(&[flipped], at as u64).unwrap();
         assert!(verify(&file).is_err(), "bit {bit}");
-        // By its index an image is damaged, or says what it said before, or sends us to read it as a stream.
+        // By its index an image is damaged, or sends us to read it as a stream, or says what it said before: then
+        // the damage is told when its bulk is read.
         if let Ok(Some(image)) = open(&file) {
             assert_eq!(image.metadata, clean.metadata, "bit {bit}");
             assert_eq!(image.runs, clean.runs, "bit {bit}");
+            let bulk = image.runs.iter().flat_map(|run| &run.bulk);
+            let read = |bulk: &Bulk| bulk.read(&file, &mut vec![0; bulk.len as usize]);
+            assert!(bulk.map(read).any(|read| read.is_err()), "bit {bit}");
         }
         file.write_all_at(&[bytes[at]], at as u64).unwrap();
     }
@@ -197,14 +221,14 @@ fn long_bulk_lies_at_page_boundaries() {
     out.record(&begin()).unwrap();
     out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
     for n in 0..3 {
-        out.record(&Pages { pid: Pid(7), addr: Addr(n << 20), len: 1 << 20 }).unwrap();
+        out.record(&data(n << 20, 1 << 20)).unwrap();
         out.bulk(&vec![n as u8 + 1; 1 << 20]).unwrap();
     }
     let stream = out.end().unwrap();
     let image = packed(&stream);
     let opened = open(&file(&image)).unwrap().unwrap();
     assert_eq!(opened.runs.len(), 3);
-    assert!(opened.runs.iter().all(|run| run.offset % 4096 == 0));
+    assert!(opened.runs.iter().all(|run| run.bulk[0].offset % 4096 == 0));
     assert_eq!(unpacked(&image), stream);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");

@@ -11,7 +11,7 @@ use crate::{
 use floe_plan::Step;
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::fcntl::OFlag;
+use nix::{fcntl::OFlag, sys::uio::pwrite};
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
@@ -213,19 +213,30 @@ impl<'a> OpenFiles<'a> {
         Ok(())
     }
 
-    /// Writes a run of an object's content.
-    pub fn write_object(&self, data: &ObjectData, bytes: &[u8]) -> Result<()> {
-        let gone = || Error::because("fill a nameless file", "it was not announced");
+    /// Writes ranges of an object's content; `bytes` are those of all, one behind the other.
+    pub fn write_object(&self, data: &ObjectData, mut bytes: &[u8]) -> Result<()> {
+        let doing = "fill a nameless file";
+        let gone = || Error::because(doing, "it was not announced");
         let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
         let fd =
             self.make.objects.get(&data.id).or_else(|| writers.get(&data.id)).ok_or_else(gone)?;
-        let done = nix::sys::uio::pwrite(fd.as_fd(), bytes, data.offset as i64)
-            .map_err(|e| Error::new("fill a nameless file", e))?;
-        if done == bytes.len() {
-            Ok(())
-        } else {
-            Err(Error::because("fill a nameless file", "short write"))
+        for &(mut offset, len) in data.ranges.as_slice() {
+            let short = || Error::because(doing, "its content is too short");
+            let (mut part, rest) = bytes.split_at_checked(len as usize).ok_or_else(short)?;
+            bytes = rest;
+            while !part.is_empty() {
+                match pwrite(fd.as_fd(), part, offset as i64) {
+                    Ok(0) => return Err(Error::because(doing, "nothing more can be written")),
+                    Ok(done) => {
+                        offset += done as u64;
+                        part = &part[done..];
+                    }
+                    Err(nix::Error::EINTR) => {}
+                    Err(e) => return Err(Error::new(doing, e)),
+                }
+            }
         }
+        Ok(())
     }
 
     /// Everything has been written: seals go on.

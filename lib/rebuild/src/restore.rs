@@ -130,7 +130,7 @@ impl<'a> Restore<'a> {
 
     /// Writes pages into place.
     pub fn pages(&self, pages: &Pages, bytes: &[u8]) -> Result<()> {
-        floe_sys::write_memory(pages.pid.0 as i32, pages.addr.0, bytes)
+        floe_sys::write_memory_ranges(pages.pid.0 as i32, pages.ranges.as_slice(), bytes)
     }
 }
 

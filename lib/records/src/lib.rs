@@ -11,6 +11,7 @@
 mod finding;
 mod inet;
 mod list;
+mod ranges;
 mod record;
 mod reference;
 mod socket;
@@ -19,6 +20,7 @@ mod types;
 
 pub use finding::*;
 pub use inet::*;
+pub use ranges::*;
 pub use record::*;
 pub use reference::*;
 pub use socket::*;

@@ -86,8 +86,8 @@ macro_rules! resources {
                 socket_queue: SocketQueue 52 1 [];
             }
             bulk {
-                pages: Pages 100 1 [];
-                object_data: ObjectData 101 1 [];
+                pages: Pages 100 2 [];
+                object_data: ObjectData 101 2 [];
             }
         }
     };

@@ -46,7 +46,7 @@ impl<T: Resource> Table<T> {
     }
 
     /// The rows whose keys lie in a range, by ascending key.
-    pub fn range(&self, range: impl RangeBounds<T::Key>) -> impl Iterator<Item = &T> {
+    pub fn range(&self, range: impl RangeBounds<T::Key>) -> impl DoubleEndedIterator<Item = &T> {
         self.index.range(range).map(|(_, at)| &self.rows[*at])
     }
 }

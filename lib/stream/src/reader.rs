@@ -39,7 +39,7 @@ pub struct Reader<R: Source> {
     start: usize,
     at: u64,
     tally: Tally,
-    sealed: bool,
+    sealed: Option<(u64, Tally)>,
     ended: bool,
     left: u64,
     bulk: u64,
@@ -56,7 +56,7 @@ impl<R: Source> Reader<R> {
             start: 0,
             at: 0,
             tally: Tally::default(),
-            sealed: false,
+            sealed: None,
             ended: false,
             left: 0,
             bulk: 0,
@@ -165,7 +165,12 @@ impl<R: Source> Reader<R> {
 
     /// Has the checksum of all metadata been verified?
     pub fn sealed(&self) -> bool {
-        self.sealed || self.ended
+        self.sealed.is_some() || self.ended
+    }
+
+    /// The offset behind the Seal, and what had been read by then.
+    pub fn seal_at(&self) -> Option<(u64, Tally)> {
+        self.sealed
     }
 
     /// Byte offset of what comes next.
@@ -324,7 +329,7 @@ impl<R: Source> Reader<R> {
         if record.bytes != self.tally.item(SEAL) {
             return Err(Error::damaged(record.at, "the checksum of the metadata does not match"));
         }
-        self.sealed = true;
+        self.sealed = Some((self.at, self.tally));
         Ok(())
     }
 

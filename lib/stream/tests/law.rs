@@ -8,10 +8,12 @@ fn sample() -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
     out.record(&begin()).unwrap();
     out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
-    out.record(&Pages { pid: Pid(7), addr: Addr(0x1000), len: 40 }).unwrap();
-    out.bulk(&[5; 40]).unwrap();
-    out.record(&Pages { pid: Pid(7), addr: Addr(0x9000), len: 0 }).unwrap();
+    let (id, mut ranges) = (ObjectId { dev: 1, ino: 7 }, Ranges::default());
+    out.record(&ObjectData { id, ranges: ranges.clone() }).unwrap();
     out.bulk(&[]).unwrap();
+    ranges.push(0x1000, 40).unwrap();
+    out.record(&ObjectData { id, ranges }).unwrap();
+    out.bulk(&[5; 40]).unwrap();
     out.end().unwrap()
 }
 

@@ -32,7 +32,10 @@ pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
     set_limit,
 };
-pub use mem::{read_memory, read_memory_partial, write_memory};
+pub use mem::{
+    read_memory, read_memory_partial, read_memory_ranges, read_memory_ranges_partial, write_memory,
+    write_memory_ranges,
+};
 pub use mount::{
     attach_mount, clone_mount, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
     fsopen, mount_message,

@@ -78,7 +78,7 @@ fn takes_copies(out: &Output) -> bool {
 mod tests {
     use super::*;
     use crate::Input;
-    use floe_records::{Addr, Pages, Pid};
+    use floe_records::{ObjectData, ObjectId, Ranges};
     use floe_stream::{Item, Reader, Writer};
     use floe_tests::made;
     use std::{io::pipe, os::fd::OwnedFd, thread, time::Duration};
@@ -108,8 +108,9 @@ mod tests {
                 fill(n, lender.buffer());
                 // Every third piece is not whole.
                 let len = if n % 3 == 0 { PIECE - 8 } else { PIECE };
-                let pages = Pages { pid: Pid(1), addr: Addr(n as u64), len: len as u32 };
-                out.record(&pages).unwrap();
+                let mut ranges = Ranges::default();
+                ranges.push(0, len as u32).unwrap();
+                out.record(&ObjectData { id: ObjectId { dev: 1, ino: n as u64 }, ranges }).unwrap();
                 lender.bulk(&mut out, 0..len).unwrap();
             }
             assert_eq!(lender.lends, Some(floe));

@@ -1,16 +1,20 @@
 //! The stage: files and queues as metadata, contents of nameless files as bulk.
 
-use anyhow::{Context, Result};
-use floe_capture::{files::Files, mapped_files, memory::contents};
+use anyhow::Result;
+use floe_capture::{
+    files::Files,
+    mapped_files,
+    memory::{Gather, contents},
+};
 use floe_records::{
     Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
-use std::{collections::BTreeSet, os::unix::fs::FileExt};
+use std::collections::BTreeSet;
 
-/// Longest run of contents, bytes.
-const RUN: usize = 256 << 10;
+/// Bytes of content that go into one record.
+const BUFFER: usize = 256 << 10;
 
 /// What has been seen of the tree so far.
 pub struct DumpFs {
@@ -75,17 +79,17 @@ impl Stage for DumpFs {
     }
 
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
-        let mut buffer = vec![0; RUN];
+        let mut buffer = vec![0; BUFFER];
         for (object, file) in self.files.objects().values() {
-            for run in contents(file, object.size)? {
-                let mut offset = run.start;
-                while offset < run.end {
-                    let piece = &mut buffer[..(run.end - offset).min(RUN as u64) as usize];
-                    file.read_exact_at(piece, offset).context("unable to read a nameless file")?;
-                    out.record(&ObjectData { id: object.id, offset, len: piece.len() as u32 })?;
-                    out.bulk(piece)?;
-                    offset += piece.len() as u64;
+            let mut gather = Gather::new(file, contents(file, object.size)?);
+            loop {
+                let (ranges, _) = gather.fill(&mut buffer)?;
+                if ranges.is_empty() {
+                    break;
                 }
+                let len = ranges.bytes() as usize;
+                out.record(&ObjectData { id: object.id, ranges })?;
+                out.bulk(&buffer[..len])?;
             }
         }
         Ok(())

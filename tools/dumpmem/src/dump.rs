@@ -1,23 +1,23 @@
 //! The stage: objects as metadata, pages and object contents as bulk.
 
-use anyhow::{Context, Result};
-use floe_capture::memory::{Found, Scanner, contents, describe};
+use anyhow::Result;
+use floe_capture::memory::{Gather, Scanner, Source, contents, describe};
 use floe_records::{
-    Addr, Finding, Object, ObjectData, ObjectId, Pages, Pid, Refusals, Vma, VmaKind, Vmas,
+    Finding, Object, ObjectData, ObjectId, Pages, Pid, Ranges, Record, Refusals, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Lender, Out, Progress, Stage};
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
-const PAGE: usize = 4096;
-static ZERO: [u8; PAGE] = [0; PAGE];
+const PAGE: u64 = 4096;
+/// Ranges of one call (IOV_MAX).
+const VECTORS: u64 = 1024;
 
 /// What has been seen of the tree so far.
 pub struct DumpMem {
-    vmas: Vec<(Pid, Vma)>,
+    vmas: BTreeMap<Pid, Vec<Vma>>,
     objects: BTreeMap<ObjectId, (Object, File)>,
     progress: Option<File>,
 }
@@ -25,54 +25,27 @@ pub struct DumpMem {
 impl DumpMem {
     /// `progress` takes JSON lines.
     pub fn new(progress: Option<File>) -> Self {
-        Self { vmas: Vec::new(), objects: BTreeMap::new(), progress }
+        Self { vmas: BTreeMap::new(), objects: BTreeMap::new(), progress }
     }
+}
 
-    fn pages(
-        &self,
-        out: &mut Out,
-        progress: &mut Progress,
-        runs: &[(Pid, Range<u64>)],
-    ) -> Result<()> {
-        let mut lender = Lender::default();
-        for (pid, run) in runs {
-            let mut at = run.start;
-            while at < run.end {
-                let piece = piece(lender.buffer(), run.end - at);
-                let len = piece.len() as u64;
-                floe_sys::read_memory(pid.0 as i32, at, piece)?;
-                for part in nonzero(piece) {
-                    let len = part.len() as u32;
-                    out.record(&Pages { pid: *pid, addr: Addr(at + part.start as u64), len })?;
-                    lender.bulk(out, part)?;
-                }
-                at += len;
-                progress.add(len);
-            }
+/// Writes records of ranges of a source, with their bytes.
+fn send<const ALIGN: u64, R: Record>(
+    out: &mut Out,
+    lender: &mut Lender,
+    progress: &mut Progress,
+    mut gather: Gather<impl Source>,
+    record: impl Fn(Ranges<ALIGN>) -> R,
+) -> Result<()> {
+    loop {
+        let (ranges, read) = gather.fill(lender.buffer())?;
+        progress.add(read);
+        if ranges.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn contents(&self, out: &mut Out, progress: &mut Progress) -> Result<()> {
-        let mut lender = Lender::default();
-        for (object, file) in self.objects.values() {
-            for run in contents(file, object.size)? {
-                let mut offset = run.start;
-                while offset < run.end {
-                    let piece = piece(lender.buffer(), run.end - offset);
-                    let len = piece.len() as u64;
-                    file.read_exact_at(piece, offset).context("unable to read a nameless file")?;
-                    for part in nonzero(piece) {
-                        let (offset, len) = (offset + part.start as u64, part.len() as u32);
-                        out.record(&ObjectData { id: object.id, offset, len })?;
-                        lender.bulk(out, part)?;
-                    }
-                    offset += len;
-                    progress.add(len);
-                }
-            }
-        }
-        Ok(())
+        let len = ranges.bytes() as usize;
+        out.record(&record(ranges))?;
+        lender.bulk(out, 0..len)?;
     }
 }
 
@@ -80,15 +53,14 @@ impl Stage for DumpMem {
     fn record(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
-            let wanted =
-                vmas.into_iter().filter(|vma| vma.is_carried() || vma.kind == VmaKind::Object);
-            self.vmas.extend(wanted.map(|vma| (pid, vma)));
+            self.vmas.entry(pid).or_default().extend(vmas);
         }
         Ok(())
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
-        for (pid, vma) in self.vmas.iter().filter(|(_, vma)| vma.kind == VmaKind::Object) {
+        let all = self.vmas.iter().flat_map(|(pid, vmas)| vmas.iter().map(|vma| (*pid, vma)));
+        for (pid, vma) in all.filter(|(_, vma)| vma.kind == VmaKind::Object) {
             let known = vma.file.as_ref().map(|file| ObjectId { dev: file.dev, ino: file.ino });
             if known.is_some_and(|id| self.objects.contains_key(&id)) {
                 continue;
@@ -104,84 +76,79 @@ impl Stage for DumpMem {
 
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
         let mut runs = Vec::new();
-        let mut scanner: Option<(Pid, Scanner)> = None;
-        for (pid, vma) in self.vmas.iter().filter(|(_, vma)| vma.is_carried()) {
-            if vma.kind == VmaKind::Detached && vma.guards.is_empty() {
-                runs.push((*pid, readable(*pid, vma)));
-                continue;
-            }
-            if scanner.as_ref().is_none_or(|(of, _)| of != pid) {
-                scanner = Some((*pid, Scanner::new(pid.0)?));
-            }
-            if let Some((_, scanner)) = &scanner {
-                let found = scanner.look(vma.start.0..vma.end.0)?;
-                guarded(*pid, vma, &found)?;
-                runs.extend(found.own.into_iter().map(|run| (*pid, run)));
-            }
+        for (pid, vmas) in &self.vmas {
+            runs.push((*pid, own(*pid, vmas)?));
         }
-        let private: u64 = runs.iter().map(|(_, run)| run.end - run.start).sum();
+        let private: u64 =
+            runs.iter().flat_map(|(_, runs)| runs).map(|run| run.end - run.start).sum();
         let shared: u64 = self.objects.values().map(|(object, _)| object.size).sum();
         let mut progress = Progress::new("dumpmem", Some(private + shared), self.progress.take())?;
-        self.contents(out, &mut progress)?;
-        self.pages(out, &mut progress, &runs)?;
+        let mut lender = Lender::default();
+        for (object, file) in self.objects.values() {
+            let gather = Gather::new(file, contents(file, object.size)?);
+            let record = |ranges| ObjectData { id: object.id, ranges };
+            send(out, &mut lender, &mut progress, gather, record)?;
+        }
+        for (pid, runs) in runs {
+            let record = |ranges| Pages { pid, ranges };
+            send(out, &mut lender, &mut progress, Gather::new(pid, runs), record)?;
+        }
         progress.finish();
         Ok(())
     }
 }
 
-/// Refuses guards that are not in the records: Linux 6.15 to 6.17 does not show in smaps where they may be.
-fn guarded(pid: Pid, vma: &Vma, found: &Found) -> Result<()> {
-    if vma.kind != VmaKind::Detached && found.guards.len() == vma.guards.len() {
-        return Ok(());
+/// Runs of pages that exist in no file, ascending.
+fn own(pid: Pid, vmas: &[Vma]) -> Result<Vec<Range<u64>>> {
+    // Everything of it travels, whether it is of its file or not.
+    let whole = |vma: &Vma| vma.kind == VmaKind::Detached && vma.guards.is_empty();
+    let scanned = |vma: &Vma| vma.is_carried() && !whole(vma);
+    let mut runs = Vec::new();
+    if vmas.iter().any(scanned) {
+        let found = Scanner::new(pid.0)?.look_at(vmas, scanned)?;
+        guarded(pid, vmas.iter().filter(|vma| scanned(vma)), &found.guards)?;
+        runs = found.own;
     }
-    let object = format!("{:x}-{:x}", vma.start.0, vma.end.0);
-    let problem = "it has guards (MADV_GUARD_INSTALL) that cannot be captured";
-    Err(Refusals(vec![Finding::of(pid, object, "mapping.guard", problem)]).into())
+    let whole = vmas.iter().filter(|vma| vma.is_carried() && whole(vma));
+    runs.extend(whole.map(|vma| readable(pid, vma)).filter(|run| !run.is_empty()));
+    runs.sort_by_key(|run| run.start);
+    Ok(runs)
 }
 
-/// As much of a buffer as is wanted.
-fn piece(buffer: &mut [u8], wanted: u64) -> &mut [u8] {
-    let len = wanted.min(buffer.len() as u64) as usize;
-    &mut buffer[..len]
+/// Refuses guards that are not in the records: Linux 6.15 to 6.17 does not show in smaps where they may be.
+fn guarded<'a>(pid: Pid, vmas: impl Iterator<Item = &'a Vma>, found: &[Range<u64>]) -> Result<()> {
+    let mut left = found;
+    let mut no = Vec::new();
+    for vma in vmas {
+        let count = left.iter().take_while(|guard| guard.start < vma.end.0).count();
+        left = &left[count..];
+        if vma.kind == VmaKind::Detached || count != vma.guards.len() {
+            let object = format!("{:x}-{:x}", vma.start.0, vma.end.0);
+            let problem = "it has guards (MADV_GUARD_INSTALL) that cannot be captured";
+            no.push(Finding::of(pid, object, "mapping.guard", problem));
+        }
+    }
+    if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
 }
 
 /// What of a mapping can be read: behind the end of its file there is nothing.
 fn readable(pid: Pid, vma: &Vma) -> Range<u64> {
-    let mut page = [0; PAGE];
     let mut end = vma.start.0;
-    while end < vma.end.0 && floe_sys::read_memory(pid.0 as i32, end, &mut page).is_ok() {
-        end += PAGE as u64;
+    while end < vma.end.0 {
+        // A byte of each page tells.
+        let pages = ((vma.end.0 - end) / PAGE).min(VECTORS);
+        let bytes: Vec<(u64, u32)> = (0..pages).map(|page| (end + page * PAGE, 1)).collect();
+        let mut into = vec![0; bytes.len()];
+        let pid = pid.0 as i32;
+        let done = floe_sys::read_memory_ranges_partial(pid, &bytes, &mut into).unwrap_or(0) as u64;
+        end += done * PAGE;
+        // Where this way is barred there may be another one.
+        if done < pages {
+            if floe_sys::read_memory(pid, end, &mut [0]).is_err() {
+                break;
+            }
+            end += PAGE;
+        }
     }
     vma.start.0..end
-}
-
-/// Page runs of `bytes` that are not all zero.
-fn nonzero(bytes: &[u8]) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (number, page) in bytes.chunks(PAGE).enumerate() {
-        if page == &ZERO[..page.len()] {
-            continue;
-        }
-        let start = number * PAGE;
-        match runs.last_mut() {
-            Some(last) if last.end == start => last.end += page.len(),
-            _ => runs.push(start..start + page.len()),
-        }
-    }
-    runs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zero_pages_cost_nothing() {
-        let mut bytes = vec![0; 5 * PAGE + 10];
-        assert!(nonzero(&bytes).is_empty());
-        bytes[PAGE] = 1;
-        bytes[2 * PAGE + 5] = 1;
-        bytes[5 * PAGE + 9] = 1;
-        assert_eq!(nonzero(&bytes), [PAGE..3 * PAGE, 5 * PAGE..5 * PAGE + 10]);
-    }
 }

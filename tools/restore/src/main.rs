@@ -1,12 +1,14 @@
 //! See doc/restore.md.
 #![forbid(unsafe_code)]
 
+mod bulk;
 mod foreground;
 mod pidfile;
 mod pidns;
 mod read;
 
 use anyhow::Context;
+use bulk::Bulk;
 use clap::Parser;
 use floe_plan::{Plan, Step};
 use floe_rebuild::{OpenFiles, Restore, Wishes};
@@ -85,8 +87,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if ready.is_some() {
         pidns::prepare()?;
     }
-    let mut reader = floe_stream::Reader::new(floe_toolkit::input()?);
-    let (tree, bulk) = match read::metadata(&mut reader) {
+    let input = floe_toolkit::input()?;
+    let from_start = bulk::at_its_start(input.file());
+    let mut reader = floe_stream::Reader::new(input);
+    let (tree, first) = match read::metadata(&mut reader) {
         Ok(read) => read,
         Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
     };
@@ -96,6 +100,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         let steps = plan.steps.iter().map(|step| format!("{step}\n"));
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
+    let bulk = Bulk::find(&mut reader, &tree, first, from_start)?;
     let tree = if args.detach { orphaned(tree)? } else { tree };
     floe_rebuild::allow_many_files()?;
     foreign(&tree)?;
@@ -157,10 +162,9 @@ fn build(
     tree: &Tree,
     plan: &Plan,
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    (mut bulk, mut lines): (Option<floe_stream::RawRecord>, Option<File>),
+    (bulk, mut lines): (Bulk, Option<File>),
 ) -> anyhow::Result<Option<Foreground>> {
-    let total = reader.get_mut().file().metadata().ok().filter(|about| about.is_file());
-    let total = total.map(|about| about.len());
+    let total = bulk.total(reader.get_mut().file());
     let outside = args.outside.map_or(tree.options().outside, Into::into);
     let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone(), outside };
     let mut open = OpenFiles::new(tree, &wishes, &plan.steps)?;
@@ -176,7 +180,7 @@ fn build(
     let release = release.unwrap_or(plan.steps.len());
     work.run(&plan.steps[..fill])?;
     let mut progress = Progress::new("restore", total, lines.take())?;
-    read::bulk(reader, tree, &mut bulk, &work, &open, &mut progress)?;
+    bulk.fill(reader, tree, &work, &open, &mut progress)?;
     progress.finish();
     open.seal()?;
     work.run(&plan.steps[fill..release])?;

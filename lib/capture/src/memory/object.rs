@@ -1,6 +1,6 @@
 //! Files without a name that a VMA maps: what they are and what they hold.
 
-use floe_records::{Object, ObjectId, ObjectKind, Vma};
+use floe_records::{Object, ObjectId, ObjectKind, PAGE_SIZE, Vma};
 use floe_sys::{Error, Result};
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
@@ -38,14 +38,14 @@ pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
     })
 }
 
-/// Ranges of a file that hold data (SEEK_DATA, SEEK_HOLE of lseek(2)), ascending.
+/// Pages of a file that hold data (SEEK_DATA, SEEK_HOLE of lseek(2)), ascending; the last ends with the file.
 pub fn contents(file: &File, size: u64) -> Result<Vec<Range<u64>>> {
     let seek = |from: u64, whence| match lseek(file, from as i64, whence) {
         Ok(at) => Ok(Some(at as u64)),
         Err(nix::Error::ENXIO) => Ok(None),
         Err(e) => Err(Error::new("look for data in a nameless file", e)),
     };
-    let mut runs = Vec::new();
+    let mut runs: Vec<Range<u64>> = Vec::new();
     let mut at = 0;
     while at < size {
         let Some(start) = seek(at, Whence::SeekData)? else { break };
@@ -53,7 +53,12 @@ pub fn contents(file: &File, size: u64) -> Result<Vec<Range<u64>>> {
         if end <= start {
             break;
         }
-        runs.push(start..end);
+        // Blocks of a file system may be smaller than pages.
+        let (start, end) = (start - start % PAGE_SIZE, end.next_multiple_of(PAGE_SIZE).min(size));
+        match runs.last_mut() {
+            Some(last) if start <= last.end => last.end = end,
+            _ => runs.push(start..end),
+        }
         at = end;
     }
     Ok(runs)

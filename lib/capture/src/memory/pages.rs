@@ -1,5 +1,6 @@
 //! Page runs of one address space.
 
+use floe_records::Vma;
 use floe_sys::{Error, PageQuery, PageRegion, Result, page_is, pagemap_scan};
 use std::fs::File;
 use std::ops::Range;
@@ -9,6 +10,11 @@ use std::os::unix::fs::FileExt;
 const PAGE: u64 = 4096;
 /// Bit 58 of a pagemap entry.
 const GUARD: u64 = 1 << 58;
+/// Regions that one call brings. With more than the kernel gathers at a time (512) a walk that comes to its end may say
+/// that it ended at an earlier place.
+const REGIONS: usize = 512;
+/// What a look may pass over for nothing rather than begin anew, bytes.
+const DETOUR: u64 = 1 << 20;
 /// Switches PAGEMAP_SCAN off, to exercise the older interface.
 const NO_SCAN: &str = "FLOE_NO_PAGEMAP_SCAN";
 
@@ -51,6 +57,53 @@ impl Scanner {
         found.map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))
     }
 
+    /// What there is in those of the VMAs that are wanted. `vmas` are all of the process's, ascending. Runs go on from
+    /// one VMA into the next where both or neither can be read; guards end with their VMA.
+    pub fn look_at(&self, vmas: &[Vma], wanted: impl Fn(&Vma) -> bool) -> Result<Found> {
+        let mut seen = Found::default();
+        for span in self.spans(vmas, &wanted) {
+            let found = self.look(span)?;
+            seen.own.extend(found.own);
+            seen.guards.extend(found.guards);
+        }
+        let mut clipped = Found::default();
+        let mut last = None;
+        clip(&seen.own, vmas.iter().filter(|vma| wanted(vma)), |vma, run| {
+            let can_be_read = Some(vma.prot & 1);
+            if last.replace(vma.prot & 1) == can_be_read {
+                push(&mut clipped.own, run);
+            } else {
+                clipped.own.push(run);
+            }
+        });
+        let wanted = vmas.iter().filter(|vma| wanted(vma));
+        clip(&seen.guards, wanted, |_, guard| clipped.guards.push(guard));
+        Ok(clipped)
+    }
+
+    /// Spans that hold all VMAs that are wanted, few of them: a look at each alone would cost a call for each. Holes
+    /// cost PAGEMAP_SCAN nothing, and /proc/PID/pagemap as much as memory.
+    fn spans(&self, vmas: &[Vma], wanted: impl Fn(&Vma) -> bool) -> Vec<Range<u64>> {
+        let mut spans: Vec<Range<u64>> = Vec::new();
+        let mut passed = 0;
+        for vma in vmas {
+            if !wanted(vma) {
+                passed += vma.end.0 - vma.start.0;
+                continue;
+            }
+            let last = spans.last_mut().filter(|last| {
+                let detour = if self.scan { passed } else { vma.start.0 - last.end };
+                detour <= DETOUR
+            });
+            match last {
+                Some(last) => last.end = vma.end.0,
+                None => spans.push(vma.start.0..vma.end.0),
+            }
+            passed = 0;
+        }
+        spans
+    }
+
     fn by_scan(&self, range: Range<u64>) -> std::io::Result<Found> {
         let query = PageQuery {
             // Neither of a file nor the zero page, and present or swapped. (A guard counts as swapped.)
@@ -59,7 +112,7 @@ impl Scanner {
             any: page_is::PRESENT | page_is::SWAPPED,
             report: self.guard,
         };
-        let mut regions = [PageRegion::default(); 512];
+        let mut regions = [PageRegion::default(); REGIONS];
         let mut found = Found::default();
         let mut at = range.start;
         while at < range.end {
@@ -78,7 +131,7 @@ impl Scanner {
     }
 
     fn by_pagemap(&self, range: Range<u64>) -> std::io::Result<Found> {
-        let mut entries = [0u8; 4096];
+        let mut entries = vec![0u8; 64 << 10];
         let mut found = Found::default();
         let mut at = range.start;
         while at < range.end {
@@ -108,6 +161,27 @@ fn own(entry: u64) -> bool {
     entry >> 62 != 0 && entry >> 61 & 1 == 0
 }
 
+/// Hands on what of the runs lies in the VMAs; both ascend.
+fn clip<'a>(
+    runs: &[Range<u64>],
+    vmas: impl Iterator<Item = &'a Vma>,
+    mut with: impl FnMut(&'a Vma, Range<u64>),
+) {
+    let mut next = 0;
+    for vma in vmas {
+        while let Some(run) = runs.get(next).filter(|run| run.start < vma.end.0) {
+            let part = run.start.max(vma.start.0)..run.end.min(vma.end.0);
+            if !part.is_empty() {
+                with(vma, part);
+            }
+            if run.end > vma.end.0 {
+                break;
+            }
+            next += 1;
+        }
+    }
+}
+
 fn push(runs: &mut Vec<Range<u64>>, next: Range<u64>) {
     match runs.last_mut() {
         Some(last) if last.end == next.start => last.end = next.end,
@@ -118,11 +192,63 @@ fn push(runs: &mut Vec<Range<u64>>, next: Range<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use floe_records::VmaKind;
 
     #[test]
     fn bits_tell_own_pages() {
         assert!(own(1 << 63) && own(1 << 62));
         assert!(!own(0) && !own(1 << 63 | 1 << 61));
+    }
+
+    fn vma(start: u64, end: u64, prot: u8, shared: bool) -> Vma {
+        Vma { prot, shared, kind: VmaKind::Anon, ..floe_tests::made::mapping(start, end, b"") }
+    }
+
+    #[test]
+    fn runs_are_clipped_to_their_mappings() {
+        let vmas = [vma(10, 20, 3, false), vma(20, 30, 1, false), vma(40, 50, 3, false)];
+        let mut parts = Vec::new();
+        clip(&[0..5, 8..12, 15..35, 38..45, 48..49, 60..70], vmas.iter(), |vma, part| {
+            parts.push((vma.start.0, part));
+        });
+        let want = [(10, 10..12), (10, 15..20), (20, 20..30), (40, 40..45), (40, 48..49)];
+        assert_eq!(parts, want);
+    }
+
+    #[test]
+    fn one_look_spans_many_mappings() {
+        let mut scanner = Scanner::new(std::process::id()).expect("own pagemap");
+        let vmas = [
+            vma(0x1000, 0x2000, 3, false),
+            vma(0x3000, 0x4000, 1, true),
+            vma(0x5000, 0x6000, 1, false),
+            vma(0x10_0000_0000, 0x10_0000_1000, 3, false),
+            vma(0x20_0000_0000, 0x30_0000_0000, 3, true),
+            vma(0x30_0000_0000, 0x30_0000_1000, 3, false),
+        ];
+        let spans = |scanner: &Scanner| scanner.spans(&vmas, |vma| !vma.shared);
+        let (far, last) = (0x10_0000_0000..0x10_0000_1000, 0x30_0000_0000..0x30_0000_1000);
+        scanner.scan = false;
+        assert_eq!(spans(&scanner), [0x1000..0x6000, far.clone(), last.clone()]);
+        scanner.scan = true;
+        assert_eq!(spans(&scanner), [0x1000..far.end, last]);
+    }
+
+    /// More runs than one call brings, and then some.
+    #[test]
+    fn many_runs_are_found_once() {
+        const PAGES: usize = 4000;
+        // Zeros come as memory that nothing has touched yet.
+        let mut held = vec![0u8; (2 * PAGES + 2) * 4096];
+        let start = (held.as_ptr() as u64).next_multiple_of(PAGE);
+        let first = (start - held.as_ptr() as u64) as usize;
+        (0..PAGES).for_each(|page| held[first + page * 8192] = 1);
+        let range = start..start + 2 * PAGES as u64 * PAGE;
+        let scanner = Scanner::new(std::process::id()).expect("own pagemap");
+        let found = scanner.look(range.clone()).expect("look");
+        assert_eq!(found, scanner.by_pagemap(range).expect("pagemap"));
+        assert!(found.own.is_sorted_by(|one, other| one.end < other.start), "{found:?}");
+        assert!(found.own.len() > PAGES / 2, "huge pages hide what is to be tested");
     }
 
     #[test]
@@ -131,11 +257,29 @@ mod tests {
         (0..64).step_by(3).for_each(|page| held[page * 4096 + 100] = 1);
         let start = (held.as_ptr() as u64).next_multiple_of(PAGE);
         let range = start..start + 60 * PAGE;
-        let scanner = Scanner::new(std::process::id()).expect("own pagemap");
+        let mut scanner = Scanner::new(std::process::id()).expect("own pagemap");
         let old = scanner.by_pagemap(range.clone()).expect("pagemap");
         assert!(!old.own.is_empty());
-        if scanner.scan {
+        let page =
+            |n: u64, prot, shared| vma(start + n * PAGE, start + (n + 1) * PAGE, prot, shared);
+        // Each second one can be read, each fifth is not wanted.
+        let vmas: Vec<Vma> = (0..60).map(|n| page(n, (n % 2) as u8, n % 5 == 0)).collect();
+        let has_scan = std::mem::replace(&mut scanner.scan, false);
+        let apart = scanner.look_at(&vmas, |vma| !vma.shared).expect("look");
+        let pages = |runs: &[Range<u64>]| {
+            runs.iter().flat_map(|run| run.clone().step_by(4096)).collect::<Vec<_>>()
+        };
+        let own: Vec<u64> = pages(&old.own);
+        let wanted = own
+            .into_iter()
+            .filter(|at| !((at - start) / PAGE).is_multiple_of(5))
+            .collect::<Vec<_>>();
+        assert_eq!(pages(&apart.own), wanted);
+        assert!(apart.own.iter().all(|run| run.end - run.start == PAGE), "{apart:?}");
+        if has_scan {
+            scanner.scan = true;
             assert_eq!(scanner.by_scan(range).expect("scan"), old);
+            assert_eq!(scanner.look_at(&vmas, |vma| !vma.shared).expect("look"), apart);
         }
     }
 }

@@ -1,23 +1,21 @@
 //! Pages of memory.
 
-use crate::{Addr, Pid, Resource};
+use crate::{Addr, PAGE_SIZE, Pid, Ranges, Resource};
 use serde::{Deserialize, Serialize};
 
-/// A run of private pages; bulk of exactly `len` bytes follows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// Private pages of one address space. A bulk string follows: the bytes of all ranges, one behind the other.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pages {
-    /// Address space.
+    /// Thread group.
     pub pid: Pid,
-    /// First address, page aligned.
-    pub addr: Addr,
-    /// Bytes, a multiple of the page size, at most 1 MiB.
-    pub len: u32,
+    /// Addresses.
+    pub ranges: Ranges<PAGE_SIZE>,
 }
 
 impl Resource for Pages {
     type Key = (Pid, Addr);
     fn key(&self) -> Self::Key {
-        (self.pid, self.addr)
+        (self.pid, Addr(self.ranges.as_slice().first().map_or(0, |first| first.0)))
     }
 }
