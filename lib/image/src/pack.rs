@@ -5,9 +5,9 @@ use crate::{
     layout::{BULK_HEAD, Entry, index, index_at, pad},
     temp::Temp,
 };
-use floe_crew::Crew;
 use floe_records::{Bytes, FIRST_BULK_KIND};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
+use floe_worker_pool::WorkerPool;
 use std::{
     fs::File,
     io::{self, Write},
@@ -87,13 +87,18 @@ pub fn pack_file<R: Source>(
         }
         Ok(())
     };
-    let (packer, mut metadata, late) =
-        floe_crew::run(WRITERS, BUFFERS, PIECE + ROOM, put, |crew: &Crew<'_, u64>| {
+    let (packer, mut metadata, late) = floe_worker_pool::run(
+        WRITERS,
+        BUFFERS,
+        PIECE + ROOM,
+        put,
+        |pool: &WorkerPool<'_, u64>| {
             first_pass(reader, Ahead::default(), &mut |packer, reader, len| {
                 tick(len);
-                packer.bulk_by(crew, reader, len)
+                packer.bulk_by(pool, reader, len)
             })
-        })?;
+        },
+    )?;
     if late.is_empty() {
         let (offset, rest) = packer.finish()?.take();
         file.write_all_at(&rest, offset)?;
@@ -331,7 +336,7 @@ impl Packer<Ahead> {
     /// A bulk string that others put into place, with what stands before it.
     fn bulk_by<R: Source>(
         &mut self,
-        crew: &Crew<'_, u64>,
+        pool: &WorkerPool<'_, u64>,
         reader: &mut Reader<R>,
         len: u64,
     ) -> Result<()> {
@@ -339,25 +344,25 @@ impl Packer<Ahead> {
         let (mut offset, before) = self.out.sink()?.take();
         let (long, short) = before.split_at(before.len() - before.len() % ROOM);
         for chunk in long.chunks(ROOM) {
-            let mut buffer = crew.buffer()?;
+            let mut buffer = pool.buffer()?;
             buffer[..ROOM].copy_from_slice(chunk);
-            crew.give(offset, buffer, ROOM)?;
+            pool.give(offset, buffer, ROOM)?;
             offset += ROOM as u64;
         }
         let mut used = short.len();
-        let mut buffer = crew.buffer()?;
+        let mut buffer = pool.buffer()?;
         buffer[..used].copy_from_slice(short);
         loop {
             let left = content + len - offset - used as u64;
             let piece = left.min(PIECE as u64) as usize;
             reader.read_bulk(&mut buffer[used..used + piece])?;
-            crew.give(offset, buffer, used + piece)?;
+            pool.give(offset, buffer, used + piece)?;
             offset += (used + piece) as u64;
             if left == piece as u64 {
                 break;
             }
             used = 0;
-            buffer = crew.buffer()?;
+            buffer = pool.buffer()?;
         }
         self.out.bulk_elsewhere(reader.bulk_digest());
         self.out.sink()?.offset = offset;

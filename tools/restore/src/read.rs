@@ -1,12 +1,12 @@
 //! The stream as a tree, then its bulk into place.
 
 use anyhow::bail;
-use floe_crew::Crew;
 use floe_plan::Tree;
 use floe_rebuild::{Opened, Work};
 use floe_records::*;
 use floe_stream::{Item, RawRecord, Reader, Source};
 use floe_toolkit::Progress;
+use floe_worker_pool::WorkerPool;
 
 const MAX: u64 = 1 << 20;
 
@@ -119,8 +119,8 @@ pub fn bulk<R: Source>(
         Place::Memory(pages) => Ok(work.pages(&pages, bytes)?),
         Place::Object(data) => Ok(open.write_object(&data, bytes)?),
     };
-    floe_crew::run(FILLERS, BUFFERS, MAX as usize, put, |crew| {
-        pass(reader, tree, first, crew, progress)
+    floe_worker_pool::run(FILLERS, BUFFERS, MAX as usize, put, |pool| {
+        pass(reader, tree, first, pool, progress)
     })
 }
 
@@ -129,7 +129,7 @@ fn pass<R: Source>(
     reader: &mut Reader<R>,
     tree: &Tree,
     mut raw: RawRecord,
-    crew: &Crew<'_, Place>,
+    pool: &WorkerPool<'_, Place>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     loop {
@@ -155,9 +155,9 @@ fn pass<R: Source>(
         if len != u64::from(promised) || len > MAX {
             return Err(damaged("bulk of another length than its record says").into());
         }
-        let mut buffer = crew.buffer()?;
+        let mut buffer = pool.buffer()?;
         reader.read_bulk(&mut buffer[..len as usize])?;
-        crew.give(place, buffer, len as usize)?;
+        pool.give(place, buffer, len as usize)?;
         progress.add(len);
         raw = match reader.next()? {
             Item::End => return Ok(()),
