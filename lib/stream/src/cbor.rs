@@ -136,9 +136,8 @@ mod tests {
 
     #[test]
     fn tokens_of_every_kind() {
-        let bytes = [
-            0x86, 0x18, 200, 0x20, 0x42, 1, 2, 0x61, b'x', 0xa1, 0xf6, 0xc1, 0xf5, 0xf9, 0x3c, 0,
-        ];
+        let bytes =
+            [0x86, 0x18, 200, 0x20, 0x42, 1, 2, 0x61, b'x', 0xa1, 0xf6, 0xc1, 0xf5, 0xf9, 0x3c, 0];
         let tokens: Vec<Token<'_>> = Tokens::new(&bytes).collect();
         let want = [
             Token::Array(6),
@@ -160,7 +159,8 @@ mod tests {
 
     #[test]
     fn halves() {
-        for (bits, number) in [(0x3c00, 1.0), (0xc000, -2.0), (1, 2f64.powi(-24)), (0x7bff, 65504.0)]
+        for (bits, number) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (1, 2f64.powi(-24)), (0x7bff, 65504.0)]
         {
             assert_eq!(half(bits), number);
         }

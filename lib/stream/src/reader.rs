@@ -1,9 +1,10 @@
 //! Reads a stream from a stranger: nothing is believed, and nothing is allocated that has not arrived.
 
-use crate::{
-    ABORT, Check, END, Error, INDEX, INDEX_AT, MAX_BULK, MAX_RECORD, PAD, RawRecord, Result, SEAL, Tally,
-};
 use crate::cbor::{argument_len, value};
+use crate::{
+    ABORT, Check, END, Error, INDEX, INDEX_AT, MAX_BULK, MAX_RECORD, PAD, RawRecord, Result, SEAL,
+    Tally,
+};
 use floe_records::{Begin, Record};
 use std::io::{self, Read};
 

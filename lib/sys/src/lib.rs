@@ -12,6 +12,7 @@ mod mem;
 mod own;
 mod pagemap;
 mod pidfd;
+mod private;
 mod socket;
 mod stat;
 
@@ -33,6 +34,7 @@ pub use mem::{read_memory, read_memory_partial, write_memory};
 pub use own::{borrowed, owned};
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub use private::PrivateMemory;
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
     socket_name, socket_option,

@@ -6,7 +6,7 @@ use floe_records::{
     Addr, Object, ObjectData, ObjectId, Pages, Pid, Refusal, Refusals, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
-use floe_toolkit::{Lender, Out, Progress, Stage};
+use floe_toolkit::{Out, Progress, Stage, ZeroCopyWriter};
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs::File;
 use std::ops::Range;
@@ -34,17 +34,17 @@ impl DumpMem {
         progress: &mut Progress,
         runs: &[(Pid, Range<u64>)],
     ) -> Result<()> {
-        let mut lender = Lender::default();
+        let mut writer = ZeroCopyWriter::new()?;
         for (pid, run) in runs {
             let mut at = run.start;
             while at < run.end {
-                let piece = piece(lender.buffer(), run.end - at);
+                let piece = piece(writer.buffer(), run.end - at);
                 let len = piece.len() as u64;
                 floe_sys::read_memory(pid.0 as i32, at, piece)?;
                 for part in nonzero(piece) {
                     let len = part.len() as u32;
                     out.record(&Pages { pid: *pid, addr: Addr(at + part.start as u64), len })?;
-                    lender.bulk(out, part)?;
+                    writer.bulk(out, part)?;
                 }
                 at += len;
                 progress.add(len);
@@ -54,18 +54,18 @@ impl DumpMem {
     }
 
     fn contents(&self, out: &mut Out, progress: &mut Progress) -> Result<()> {
-        let mut lender = Lender::default();
+        let mut writer = ZeroCopyWriter::new()?;
         for (object, file) in self.objects.values() {
             for run in contents(file, object.size)? {
                 let mut offset = run.start;
                 while offset < run.end {
-                    let piece = piece(lender.buffer(), run.end - offset);
+                    let piece = piece(writer.buffer(), run.end - offset);
                     let len = piece.len() as u64;
                     file.read_exact_at(piece, offset).context("unable to read a nameless file")?;
                     for part in nonzero(piece) {
                         let (offset, len) = (offset + part.start as u64, part.len() as u32);
                         out.record(&ObjectData { id: object.id, offset, len })?;
-                        lender.bulk(out, part)?;
+                        writer.bulk(out, part)?;
                     }
                     offset += len;
                     progress.add(len);
