@@ -68,6 +68,8 @@ macro_rules! scenarios {
 scenarios! {
     bash_pipes,
     damaged_image,
+    failed_stage,
+    image_file,
     pipe_tree,
     python_threads,
     redis,

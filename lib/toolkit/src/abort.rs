@@ -1,11 +1,15 @@
 //! A tool that fails leaves its exit code to the tools behind it, which then need no sentence of their own.
 
-use crate::{Output, ends::kind, hangup, wait_for_reader};
+use crate::{Output, ends::kind, hangup::is_read_within};
 use floe_stream::Writer;
 use nix::sys::stat::SFlag;
-use std::{io::Write, os::fd::AsFd};
+use std::{io::Write, os::fd::AsFd, time::Duration};
 
-/// Writes Abort with this exit code (1 to 255) to an output to which nothing or whole items have been written.
+/// How long the tool behind may take to start. Longer than for a tool that succeeds: no target waits for a failed one.
+const START: Duration = Duration::from_millis(500);
+
+/// Writes Abort with this exit code (1 to 255) to an output to which nothing or whole items have been written. Waits up to
+/// 500 ms for a reader that starts: a target is let go before.
 pub fn abort(out: &mut Output, code: u8) {
     abort_stream(&mut Writer::new(out), code);
 }
@@ -24,9 +28,7 @@ pub fn abort_stream<W: Write + AsFd>(out: &mut Writer<W>, code: u8) {
 fn is_read_by_floe(out: &impl AsFd) -> bool {
     let out = out.as_fd();
     match kind(out) {
-        Some(SFlag::S_IFIFO) => {
-            wait_for_reader(out).is_ok() && hangup::read_by_floe(out).unwrap_or(false)
-        }
+        Some(SFlag::S_IFIFO) => is_read_within(out, START).unwrap_or(false),
         Some(SFlag::S_IFSOCK) => true,
         _ => false,
     }

@@ -63,13 +63,18 @@ fn pipe(out: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// Those of flock(2) and poll(2).
 pub fn wait_for_reader(out: BorrowedFd<'_>) -> io::Result<()> {
+    is_read_within(out, START).map(drop)
+}
+
+/// Whether a floe tool reads `out`, or begins to within this time.
+pub fn is_read_within(out: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
     let begin = Instant::now();
-    while is_pipe(out) && begin.elapsed() < START && !read_by_floe(out)? {
-        if hung_up(out, PollFlags::empty(), Some(LOOK))? {
-            break;
+    while is_pipe(out) && !read_by_floe(out)? {
+        if begin.elapsed() >= limit || hung_up(out, PollFlags::empty(), Some(LOOK))? {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(is_pipe(out))
 }
 
 /// Whether a floe tool reads this pipe, by now.
