@@ -1,5 +1,6 @@
 //! Fixtures and end-to-end tests.
 
+pub mod kinds;
 pub mod made;
 
 use std::{
