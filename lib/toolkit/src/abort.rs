@@ -6,10 +6,10 @@ use nix::sys::stat::SFlag;
 use std::{io::Write, os::fd::AsFd, time::Duration};
 
 /// How long the tool behind may take to start. Longer than for a tool that succeeds: no target waits for a failed one.
-const START: Duration = Duration::from_millis(500);
+const START: Duration = Duration::from_millis(300);
 
 /// Writes Abort with this exit code (1 to 255) to an output to which nothing or whole items have been written. Waits up to
-/// 500 ms for a reader that starts: a target is let go before.
+/// 300 ms for a reader that starts: a target is let go before.
 pub fn abort(out: &mut Output, code: u8) {
     abort_stream(&mut Writer::new(out), code);
 }
