@@ -102,6 +102,10 @@ const MAX_GROWTH: u64 = 16;
 /// Whether the body can be decoded in a small multiple of its length. The weights are those of FORMAT.md: what a string,
 /// a list and a number cost in memory, allocator included. Keys of maps are names of fields, which take none.
 pub(crate) fn is_dense(body: &[u8]) -> bool {
+    weight(body) <= MAX_GROWTH * body.len() as u64
+}
+
+fn weight(body: &[u8]) -> u64 {
     let mut weight = 0u64;
     // Items that are left in each open array or map, and whether it is a map.
     let mut open: Vec<(u64, bool)> = Vec::new();
@@ -127,7 +131,7 @@ pub(crate) fn is_dense(body: &[u8]) -> bool {
             _ => {}
         }
     }
-    weight <= MAX_GROWTH * body.len() as u64
+    weight
 }
 
 #[cfg(test)]
@@ -166,6 +170,27 @@ mod tests {
         }
         assert_eq!(half(0xfc00), f64::NEG_INFINITY);
         assert!(half(0x7e00).is_nan());
+    }
+
+    #[test]
+    fn real_records_are_far_from_the_limit() {
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/v1-pipeline.floe");
+        let golden = std::fs::read(golden).unwrap();
+        let mut reader = crate::Reader::new(&golden[..]);
+        loop {
+            match reader.next().unwrap() {
+                crate::Item::Record(raw) => {
+                    let (weight, len) = (weight(raw.body_bytes()), raw.body_bytes().len() as u64);
+                    assert!(
+                        2 * weight <= MAX_GROWTH * len,
+                        "kind {}: {weight} for {len}",
+                        raw.kind
+                    );
+                }
+                crate::Item::Bulk(_) => {}
+                crate::Item::End => break,
+            }
+        }
     }
 
     #[test]
