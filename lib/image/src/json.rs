@@ -1,12 +1,12 @@
 //! Records as JSON text, written token by token: memory does not grow with the record.
 
 use crate::name;
-use base64::{engine::general_purpose::STANDARD, write::EncoderWriter};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use floe_stream::{RawRecord, Token, Tokens};
 use std::io::{self, Write};
 
-/// Bytes of a string that are converted at a time.
-const PIECE: usize = 4096;
+/// Bytes of a string that are converted at a time: a multiple of 3, so that base64 needs no padding in between.
+const PIECE: usize = 3 << 10;
 
 /// Writes `{"offset", "kind", "version", "name", "body"}` of a record at this offset. `name` is null for an unknown kind.
 ///
@@ -39,6 +39,9 @@ struct Start {
 impl Write for Start {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len().min(self.room - self.text.len());
+        if taken == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
         self.text.extend_from_slice(&bytes[..taken]);
         Ok(taken)
     }
@@ -165,10 +168,9 @@ fn bytes(content: &[u8], out: &mut impl Write) -> io::Result<()> {
         return escaped(content, out);
     }
     out.write_all(b"{\"base64\":\"")?;
-    let mut encoder = EncoderWriter::new(&mut *out, &STANDARD);
-    content.chunks(PIECE).try_for_each(|piece| encoder.write_all(piece))?;
-    encoder.finish()?;
-    drop(encoder);
+    for piece in content.chunks(PIECE) {
+        out.write_all(STANDARD.encode(piece).as_bytes())?;
+    }
     out.write_all(b"\"}")
 }
 
@@ -213,6 +215,22 @@ mod tests {
         ] {
             assert_eq!(shown(body), text, "{body:x?}");
             serde_json::from_str::<serde_json::Value>(&shown(body)).unwrap();
+        }
+    }
+
+    #[test]
+    fn long_bytes_are_shown_whole_and_cut() {
+        for len in [PIECE - 1, PIECE, PIECE + 1, 100_000] {
+            for byte in [b'x', 0xff] {
+                let body = [&[0x5a][..], &(len as u32).to_be_bytes(), &vec![byte; len]].concat();
+                let whole = shown(&body);
+                let content = whole.split('"').rfind(|part| part.len() > 2).unwrap();
+                let bytes =
+                    if byte == 0xff { STANDARD.decode(content).unwrap() } else { content.into() };
+                assert_eq!(bytes, vec![byte; len]);
+                let record = RawRecord::from_parts(77, 1, &body);
+                assert_eq!(summary(&record, 100), whole[..100]);
+            }
         }
     }
 
