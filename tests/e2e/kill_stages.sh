@@ -22,7 +22,7 @@ for victim in dumpfs aufsfix dumpmem imgpack; do
 done
 ((rounds > 200)) || fail "only $rounds records were hit"
 
-# Each by itself, at moments spread over its life: dumpmem lends its pages to such an imgpack.
+# Each by itself, at moments spread over its life: dumpmem writes its pages without a copy to such an imgpack.
 for victim in freeze dumpfs aufsfix dumpmem imgpack; do
     for ms in 1 2 3 5 8 12 20 40; do
         freeze "$pid" -- bash -o pipefail -c 'dumpfs | aufsfix | dumpmem | imgpack -o never; sleep 0.1' 2> /dev/null &
@@ -35,9 +35,9 @@ for victim in freeze dumpfs aufsfix dumpmem imgpack; do
 done
 [[ $(cat "/proc/$pid/maps") == "$maps" ]] || fail "the address space changed: $(diff <(echo "$maps") "/proc/$pid/maps")"
 awk '{ if ($1 != ++n) exit 1 }' log || fail "a number is lost or doubled"
-# What a killed imgpack could not remove, the next one for the same file does.
+# Not even SIGKILL leaves a part of an image.
+[[ -z $(find . -name '.*floe-*') ]] || fail "left behind: $(find . -name '.*floe-*')"
 checkpoint.sh "$pid" -o image --leave-running
-[[ -z $(find . -name '.image.floe-*') ]] || fail "left behind: $(find . -name '.image.floe-*')"
 
 # restore: killed at moments spread over its life it leaves no process behind, and works afterwards.
 checkpoint_kill "$pid" good

@@ -22,10 +22,18 @@ pub fn tool(name: &str) -> PathBuf {
 /// # Panics
 /// When it cannot be started.
 pub fn run(name: &str, args: &[&str], input: &[u8]) -> Output {
+    run_to(Stdio::piped(), name, args, input)
+}
+
+/// As [`run`], with another standard output.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run_to(stdout: Stdio, name: &str, args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(tool(name))
         .args(args)
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(stdout)
         .stderr(Stdio::piped())
         .spawn()
         .expect("the tool starts");

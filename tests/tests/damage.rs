@@ -1,8 +1,14 @@
 //! A stream that was cut or changed anywhere makes every tool say so, with exit code 4, and do nothing.
 
 use floe_records::*;
-use floe_stream::Writer;
-use floe_tests::{made, run, tool};
+use floe_stream::{Item, Reader, Writer};
+use floe_tests::{made, run, run_to, tool};
+use nix::sys::signal::{Signal, killpg};
+use std::{
+    collections::BTreeSet,
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+};
 
 /// A small stream of nobody: no pid of it exists.
 fn sample() -> Vec<u8> {
@@ -34,8 +40,9 @@ fn sample() -> Vec<u8> {
     out.end().expect("write")
 }
 
+/// The tool reports damage of its input. It writes to no pipe, of which it would look for the reader.
 fn told(name: &str, args: &[&str], input: &[u8], what: &str) {
-    let output = run(name, args, input);
+    let output = run_to(Stdio::null(), name, args, input);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{name}: {what}: {said}");
     assert!(said.starts_with(&format!("{name}: ")) && !said.contains("panicked"), "{said}");
@@ -102,6 +109,96 @@ fn imgpack() {
         let changed = dir.path().join("changed");
         told("imgpack", &["--verify", changed.to_str().expect("path")], b"", &format!("byte {at}"));
     }
+}
+
+/// Processes that are captured for real: a shell, a pipe, and what it runs.
+struct Living {
+    shell: Child,
+}
+
+impl Living {
+    fn start() -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap : USR1; sleep 1000 | sleep 1000; :"]).process_group(0);
+        let streams = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let living = Self { shell: streams.spawn().expect("sh starts") };
+        let task = format!("/proc/{0}/task/{0}/children", living.shell.id());
+        let children = || std::fs::read_to_string(&task).expect("children").split(' ').count();
+        while children() < 3 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        // The shell becomes `sleep` a moment later.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        living
+    }
+
+    /// What these tools make of it.
+    fn stream(&self, tools: &str) -> Vec<u8> {
+        let bin = tool("freeze");
+        let path = format!("{}:/usr/bin:/bin", bin.parent().expect("a directory").display());
+        let command = format!("set -o pipefail; freeze {} {tools}", self.shell.id());
+        let output =
+            Command::new("bash").args(["-c", &command]).env("PATH", path).output().expect("bash");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command} (as root?): {said}");
+        output.stdout
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        let _ = killpg(nix::unistd::Pid::from_raw(self.shell.id() as i32), Signal::SIGKILL);
+        let _ = self.shell.wait();
+    }
+}
+
+/// Start and kind of every item up to the first record of bulk, and where that is.
+fn metadata(stream: &[u8]) -> (Vec<(usize, u16)>, usize) {
+    let mut reader = Reader::new(stream);
+    let mut items = Vec::new();
+    loop {
+        match reader.next().expect("a whole stream") {
+            Item::Record(raw) if raw.kind >= FIRST_BULK_KIND => return (items, raw.at as usize),
+            Item::Record(raw) => items.push((raw.at as usize, raw.kind)),
+            Item::Bulk(_) => {}
+            Item::End => return (items, stream.len()),
+        }
+    }
+}
+
+/// Each record of a real tree is damaged at several places and cut, and every tool that decodes it says so.
+#[test]
+fn real_records() {
+    let living = Living::start();
+    let tree = living.stream("");
+    let files = living.stream("| dumpfs | aufsfix");
+    let whole = living.stream("| dumpfs | aufsfix | dumpmem");
+    let mut kinds = BTreeSet::new();
+    for (name, stream) in [
+        ("dumpfs", &tree),
+        ("aufsfix", &files),
+        ("dumpmem", &files),
+        ("restore", &whole),
+        ("imgpack", &whole),
+    ] {
+        let (items, end) = metadata(stream);
+        kinds.extend(items.iter().map(|(_, kind)| *kind));
+        let ends = items.iter().skip(1).map(|(at, _)| *at).chain([end]);
+        for ((start, kind), end) in items.iter().zip(ends) {
+            // The kind, the version, the start of the body, and places all over it.
+            let places =
+                (0..6).map(|n| start + n).chain((1..8).map(|n| start + (end - start) * n / 8));
+            for (n, at) in places.enumerate() {
+                let mut bytes = stream.clone();
+                bytes[at] ^= 1 << (n % 8);
+                told(name, &[], &bytes, &format!("kind {kind}, byte {at} changed"));
+            }
+            told(name, &[], &stream[..*start], &format!("cut before kind {kind}"));
+            told(name, &[], &stream[..(start + end) / 2], &format!("cut in kind {kind}"));
+        }
+    }
+    let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 30, 31, 41, 49, 50, 51];
+    assert!(expected.iter().all(|kind| kinds.contains(kind)), "only kinds {kinds:?}");
 }
 
 /// A reader takes 64 KiB at a time: End may be the last of that, and the file go on.

@@ -11,7 +11,7 @@ const UNSAFE: [&str; 3] = ["sys", "tracee", "parasite"];
 /// Who may know whom, for those that must not know much.
 const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("records", &[]),
-    ("crew", &[]),
+    ("worker_pool", &[]),
     ("elf", &[]),
     ("sys", &[]),
     ("unions", &[]),

@@ -41,8 +41,8 @@ impl From<io::Error> for Error {
     }
 }
 
-impl From<floe_crew::Stopped> for Error {
-    fn from(error: floe_crew::Stopped) -> Self {
+impl From<floe_worker_pool::Stopped> for Error {
+    fn from(error: floe_worker_pool::Stopped) -> Self {
         io::Error::other(error).into()
     }
 }

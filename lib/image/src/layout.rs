@@ -1,6 +1,6 @@
 //! Where things lie in an image: fillers, index entries, and the tail of fixed length.
 
-use crate::{Error, Result};
+use crate::Result;
 use floe_records::Bytes;
 use floe_stream::{INDEX, INDEX_AT, PAD, RawRecord};
 use serde::{Deserialize, Serialize};
@@ -78,8 +78,7 @@ pub(crate) fn index(entries: &[Entry]) -> Result<Vec<RawRecord>> {
 
 /// Entries of one index record.
 pub(crate) fn entries(record: &RawRecord) -> Result<Vec<Entry>> {
-    ciborium::from_reader(record.body_bytes())
-        .map_err(|_| Error::damaged(record.at, "an index that cannot be read"))
+    Ok(record.body("the index")?)
 }
 
 /// Where the index starts, and XXH3-64 of all its bytes.

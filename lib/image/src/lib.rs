@@ -1,17 +1,19 @@
 //! The image file: a stream in canonical order whose bulk lies at page boundaries, with an index at the end.
-//! Whoever reads it in one go reads a stream; whoever can seek finds each run of bulk. FORMAT.md says it in
-//! full.
+//! A reader that cannot seek reads a stream; one that can finds each bulk string by the index. FORMAT.md specifies it.
 #![forbid(unsafe_code)]
 
 mod error;
+mod json;
 mod layout;
 mod open;
 mod pack;
+mod place;
 mod temp;
 mod view;
 
 pub use error::{Error, Result};
 pub use floe_records::kind_name as name;
+pub use json::{summary, write_json};
 pub use open::{Bulk, Image, Run, open, runs, verify};
 pub use pack::{Meta, Ready, pack, pack_file, unpack};
-pub use view::{Seen, json, walk};
+pub use view::{Seen, walk};

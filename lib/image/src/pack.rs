@@ -3,16 +3,17 @@
 use crate::{
     Error, Result,
     layout::{BULK_HEAD, Entry, index, index_at, pad},
+    place::Place,
     temp::Temp,
 };
-use floe_crew::Crew;
 use floe_records::{Bytes, FIRST_BULK_KIND};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
+use floe_worker_pool::WorkerPool;
 use std::{
     fs::File,
     io::{self, Write},
     os::{fd::AsFd, unix::fs::FileExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -33,12 +34,16 @@ pub struct Meta {
     pub bulk: Vec<Vec<u8>>,
 }
 
-/// Writes the stream as an image to `out`, which cannot seek; `tick` hears of bulk bytes.
+/// Writes the stream as an image to `out`, which cannot seek, all but End; `tick` gets the numbers of bulk bytes.
+///
+/// # Errors
+/// Those of both streams. What has been written to `out` is whole items unless `out` itself has failed or the input ends
+/// within bulk.
 pub fn pack<R: Source, W: Write>(
     reader: &mut Reader<R>,
-    out: W,
+    out: &mut Writer<W>,
     tick: &mut dyn FnMut(u64),
-) -> Result<W> {
+) -> Result<()> {
     let (packer, _, late) = first_pass(reader, out, &mut |packer, reader, len| {
         packer.bulk(len, |piece, _| {
             tick(piece.len() as u64);
@@ -55,14 +60,14 @@ pub fn pack<R: Source, W: Write>(
 /// An image that is whole and has no name yet; dropped, it is gone.
 pub struct Ready {
     temp: Temp,
-    target: PathBuf,
+    place: Place,
     sync: bool,
 }
 
 impl Ready {
     /// Gives it its name.
     pub fn commit(self) -> Result<()> {
-        self.temp.commit(&self.target, self.sync)
+        self.temp.commit(&self.place, self.sync)
     }
 }
 
@@ -74,10 +79,9 @@ pub fn pack_file<R: Source>(
     sync: bool,
     tick: &mut dyn FnMut(u64),
 ) -> Result<Ready> {
-    // A symbolic link stays one: the file that it leads to is written.
-    let led = || target.read_link().ok().map(|to| target.with_file_name("").join(to));
-    let target = &target.canonicalize().ok().or_else(led).unwrap_or_else(|| target.to_owned());
-    let temp = Temp::new(target, "")?;
+    let place = Place::resolve(target)?;
+    let temp = Temp::new(&place)?;
+    let mut ahead = Writer::new(Ahead::default());
     let file = temp.file();
     let put = |offset, bytes: &[u8]| {
         file.write_all_at(bytes, offset)?;
@@ -87,38 +91,48 @@ pub fn pack_file<R: Source>(
         }
         Ok(())
     };
-    let (packer, mut metadata, late) =
-        floe_crew::run(WRITERS, BUFFERS, PIECE + ROOM, put, |crew: &Crew<'_, u64>| {
-            first_pass(reader, Ahead::default(), &mut |packer, reader, len| {
+    let (packer, mut metadata, late) = floe_worker_pool::run(
+        WRITERS,
+        BUFFERS,
+        PIECE + ROOM,
+        put,
+        |pool: &WorkerPool<'_, u64>| {
+            first_pass(reader, &mut ahead, &mut |packer, reader, len| {
                 tick(len);
-                packer.bulk_by(crew, reader, len)
+                packer.bulk_by(pool, reader, len)
             })
-        })?;
+        },
+    )?;
     if late.is_empty() {
-        let (offset, rest) = packer.finish()?.take();
+        packer.finish()?;
+        let (offset, rest) = ahead.end()?.take();
         file.write_all_at(&rest, offset)?;
-        return Ok(Ready { temp, target: target.to_owned(), sync });
+        return Ok(Ready { temp, place, sync });
     }
     // A stage wrote metadata behind bulk: the order is put right by a second pass.
     metadata.extend(late);
     let entries = packer.entries;
-    let second = Temp::new(target, "-2")?;
-    let mut packer = Packer::new(second.file(), &mut metadata)?;
+    let second = Temp::new(&place)?;
+    let mut out = Writer::new(second.file());
+    let mut packer = Packer::new(&mut out, &mut metadata)?;
     for entry in &entries {
         packer.copy(temp.file(), entry)?;
     }
     packer.finish()?;
+    out.end()?;
     drop(temp);
-    Ok(Ready { temp: second, target: target.to_owned(), sync })
+    Ok(Ready { temp: second, place, sync })
 }
 
-/// Writes what an image or a stream holds as a plain stream.
+/// Writes what an image or a stream holds as a plain stream, all but End.
+///
+/// # Errors
+/// As [`pack`].
 pub fn unpack<R: Source, W: Write>(
     reader: &mut Reader<R>,
-    out: W,
+    out: &mut Writer<W>,
     tick: &mut dyn FnMut(u64),
-) -> Result<W> {
-    let mut out = Writer::new(out);
+) -> Result<()> {
     let mut buffer = vec![0; PIECE];
     loop {
         match reader.next()? {
@@ -131,20 +145,20 @@ pub fn unpack<R: Source, W: Write>(
                     Ok(out.bulk_part(piece)?)
                 })?;
             }
-            Item::End => return Ok(out.end()?),
+            Item::End => return Ok(()),
         }
     }
 }
 
 /// Passes a bulk string of so many bytes on.
-type PassOn<'a, R, W> = dyn FnMut(&mut Packer<W>, &mut Reader<R>, u64) -> Result<()> + 'a;
+type PassOn<'a, R, W> = dyn FnMut(&mut Packer<'_, W>, &mut Reader<R>, u64) -> Result<()> + 'a;
 
 /// Everything but the index: the image so far, its metadata, and the metadata that came too late.
-fn first_pass<R: Source, W: Write>(
+fn first_pass<'a, R: Source, W: Write>(
     reader: &mut Reader<R>,
-    out: W,
+    out: &'a mut Writer<W>,
     bulk: &mut PassOn<'_, R, W>,
-) -> Result<(Packer<W>, Vec<Meta>, Vec<Meta>)> {
+) -> Result<(Packer<'a, W>, Vec<Meta>, Vec<Meta>)> {
     let (mut metadata, mut late) = (Vec::<Meta>::new(), Vec::<Meta>::new());
     let (mut packer, mut out) = (None, Some(out));
     let mut in_bulk = false;
@@ -238,19 +252,18 @@ impl Write for Ahead {
 }
 
 /// The bulk part of an image while it is written.
-struct Packer<W: Write> {
-    out: Writer<W>,
+struct Packer<'a, W: Write> {
+    out: &'a mut Writer<W>,
     entries: Vec<Entry>,
     /// Held back until it is known whether bulk follows, which a filler goes before.
     pending: Option<RawRecord>,
     buffer: Vec<u8>,
 }
 
-impl<W: Write> Packer<W> {
+impl<'a, W: Write> Packer<'a, W> {
     /// Writes all metadata in ascending kind, and the Seal.
-    fn new(out: W, metadata: &mut [Meta]) -> Result<Self> {
+    fn new(out: &'a mut Writer<W>, metadata: &mut [Meta]) -> Result<Self> {
         metadata.sort_by_key(|meta| meta.record.kind);
-        let mut out = Writer::new(out);
         for meta in metadata {
             out.raw(&meta.record)?;
             for bulk in &meta.bulk {
@@ -314,7 +327,7 @@ impl<W: Write> Packer<W> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<W> {
+    fn finish(mut self) -> Result<()> {
         self.settle()?;
         let offset = self.out.offset();
         let mut digest = Xxh3::new();
@@ -323,15 +336,15 @@ impl<W: Write> Packer<W> {
             self.out.raw(&record)?;
         }
         self.out.raw(&index_at(offset, digest.digest()))?;
-        Ok(self.out.end()?)
+        Ok(())
     }
 }
 
-impl Packer<Ahead> {
+impl Packer<'_, Ahead> {
     /// A bulk string that others put into place, with what stands before it.
     fn bulk_by<R: Source>(
         &mut self,
-        crew: &Crew<'_, u64>,
+        pool: &WorkerPool<'_, u64>,
         reader: &mut Reader<R>,
         len: u64,
     ) -> Result<()> {
@@ -339,25 +352,25 @@ impl Packer<Ahead> {
         let (mut offset, before) = self.out.sink()?.take();
         let (long, short) = before.split_at(before.len() - before.len() % ROOM);
         for chunk in long.chunks(ROOM) {
-            let mut buffer = crew.buffer()?;
+            let mut buffer = pool.buffer()?;
             buffer[..ROOM].copy_from_slice(chunk);
-            crew.give(offset, buffer, ROOM)?;
+            pool.give(offset, buffer, ROOM)?;
             offset += ROOM as u64;
         }
         let mut used = short.len();
-        let mut buffer = crew.buffer()?;
+        let mut buffer = pool.buffer()?;
         buffer[..used].copy_from_slice(short);
         loop {
             let left = content + len - offset - used as u64;
             let piece = left.min(PIECE as u64) as usize;
             reader.read_bulk(&mut buffer[used..used + piece])?;
-            crew.give(offset, buffer, used + piece)?;
+            pool.give(offset, buffer, used + piece)?;
             offset += (used + piece) as u64;
             if left == piece as u64 {
                 break;
             }
             used = 0;
-            buffer = crew.buffer()?;
+            buffer = pool.buffer()?;
         }
         self.out.bulk_elsewhere(reader.bulk_digest());
         self.out.sink()?.offset = offset;

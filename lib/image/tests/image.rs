@@ -48,11 +48,15 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
 }
 
 fn packed(stream: &[u8]) -> Vec<u8> {
-    pack(&mut Reader::new(stream), Vec::new(), &mut |_| ()).unwrap()
+    let mut out = Writer::new(Vec::new());
+    pack(&mut Reader::new(stream), &mut out, &mut |_| ()).unwrap();
+    out.end().unwrap()
 }
 
 fn unpacked(image: &[u8]) -> Vec<u8> {
-    unpack(&mut Reader::new(image), Vec::new(), &mut |_| ()).unwrap()
+    let mut out = Writer::new(Vec::new());
+    unpack(&mut Reader::new(image), &mut out, &mut |_| ()).unwrap();
+    out.end().unwrap()
 }
 
 fn file(bytes: &[u8]) -> File {
@@ -129,7 +133,8 @@ fn metadata_behind_bulk_is_put_right() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.floe");
     let late = stream(true);
-    assert!(pack(&mut Reader::new(&late[..]), Vec::new(), &mut |_| ()).is_err());
+    let mut out = Writer::new(Vec::new());
+    assert!(pack(&mut Reader::new(&late[..]), &mut out, &mut |_| ()).is_err());
     pack_file(&mut Reader::new(&late[..]), &path, false, &mut |_| ()).unwrap().commit().unwrap();
     let bytes = std::fs::read(&path).unwrap();
     check_image(&open(&File::open(&path).unwrap()).unwrap().unwrap(), &bytes);
@@ -147,8 +152,6 @@ fn a_torn_stream_leaves_no_file_and_the_old_image_stays() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.floe");
     std::fs::write(&path, "old").unwrap();
-    // What a killed run has left goes away; no pid is that great.
-    std::fs::write(directory.path().join(".a.floe.floe-99999999"), "stale").unwrap();
     let stream = stream(false);
     for cut in (0..stream.len()).step_by(7) {
         let Err(error) = pack_file(&mut Reader::new(&stream[..cut]), &path, false, &mut |_| ())

@@ -15,6 +15,8 @@ pub enum Error {
         /// What is wrong there.
         problem: String,
     },
+    /// The tool that wrote the stream has failed, has said why, and has left this exit code instead of End.
+    Aborted(u8),
     /// The kernel failed to read or write.
     Io(io::Error),
 }
@@ -36,6 +38,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged { at, problem } => write!(f, "damaged stream at byte {at}: {problem}"),
+            Self::Aborted(code) => {
+                write!(f, "the tool that wrote the stream has failed with exit code {code}")
+            }
             Self::Io(cause) => write!(f, "unable to transfer the stream: {cause}"),
         }
     }
@@ -45,7 +50,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(cause) => Some(cause),
-            Self::Damaged { .. } => None,
+            Self::Damaged { .. } | Self::Aborted(_) => None,
         }
     }
 }

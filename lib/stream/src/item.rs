@@ -43,6 +43,13 @@ impl RawRecord {
         Self { kind, version, bytes, body: start, at: 0 }
     }
 
+    /// What a failed tool writes instead of End.
+    pub(crate) fn abort(code: u8) -> Self {
+        let mut body = Vec::new();
+        head(&mut body, code.into());
+        Self::from_parts(crate::ABORT, 1, &body)
+    }
+
     /// The record at the start of `bytes`, for those that stand in an index; `at` is their offset.
     pub fn parse(bytes: &[u8], at: u64) -> Result<Self> {
         let mut record = crate::Reader::new(bytes).record_item()?;
@@ -55,7 +62,11 @@ impl RawRecord {
         self.kind == T::KIND
     }
 
-    /// The record, if it is of this kind and version.
+    /// The record, if it is of this kind and version, and of a body that takes no more memory than a small multiple of
+    /// its length (FORMAT.md).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], exit code 4.
     pub fn decode<T: Record>(&self) -> Result<T> {
         if (self.kind, self.version) != (T::KIND, T::VERSION) {
             let problem = format!("kind {} version {} is not {}", self.kind, self.version, T::NAME);
@@ -69,7 +80,15 @@ impl RawRecord {
         &self.bytes[self.body..]
     }
 
-    pub(crate) fn body<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
+    /// Decodes the body alone; `name` is for the error.
+    ///
+    /// # Errors
+    /// As [`RawRecord::decode`].
+    pub fn body<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
+        if !crate::cbor::is_dense(self.body_bytes()) {
+            let problem = format!("{name}: too many items for its length");
+            return Err(Error::damaged(self.at, problem));
+        }
         let mut rest = self.body_bytes();
         let value = ciborium::from_reader(&mut rest)
             .map_err(|e| Error::damaged(self.at, format!("{name}: {e}")))?;

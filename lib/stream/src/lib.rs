@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod any;
+mod cbor;
 mod check;
 mod error;
 mod item;
 mod reader;
 mod writer;
 
+pub use cbor::{Token, Tokens};
 pub use check::{Check, Tally};
 pub use error::{Error, Result};
 pub use item::RawRecord;
@@ -23,6 +25,8 @@ pub const PAD: u16 = 98;
 pub const INDEX: u16 = 900;
 /// Kind of the record right before an image's End that says where the index is.
 pub const INDEX_AT: u16 = 901;
+/// Kind of the record that a failed tool writes instead of End: `[998, 1, code]`, with its exit code, 1 to 255.
+pub const ABORT: u16 = 998;
 /// Kind of the last record.
 pub const END: u16 = 999;
 /// Longest record, bytes.

@@ -1,7 +1,9 @@
 //! Reads a stream from a stranger: nothing is believed, and nothing is allocated that has not arrived.
 
+use crate::cbor::{argument_len, value};
 use crate::{
-    Check, END, Error, INDEX, INDEX_AT, MAX_BULK, MAX_RECORD, PAD, RawRecord, Result, SEAL, Tally,
+    ABORT, Check, END, Error, INDEX, INDEX_AT, MAX_BULK, MAX_RECORD, PAD, RawRecord, Result, SEAL,
+    Tally,
 };
 use floe_records::{Begin, Record};
 use std::io::{self, Read};
@@ -21,6 +23,11 @@ pub enum Item {
 pub trait Source: Read {
     /// Whether a byte has arrived that has not been read; asked behind End, without waiting for one.
     fn has_more(&mut self) -> io::Result<bool>;
+
+    /// Whether it comes from a file: who reads it now has not seen what its writer said.
+    fn is_stored(&self) -> bool {
+        false
+    }
 }
 
 impl Source for &[u8] {
@@ -29,6 +36,8 @@ impl Source for &[u8] {
     }
 }
 
+/// From this length on a record gives back what its buffer has grown too much, bytes.
+const SHRINK: usize = 64 << 10;
 /// Deepest nesting of a record.
 const MAX_DEPTH: usize = 32;
 
@@ -41,6 +50,7 @@ pub struct Reader<R: Source> {
     tally: Tally,
     sealed: Option<(u64, Tally)>,
     ended: bool,
+    aborted: Option<u8>,
     left: u64,
     bulk: u64,
     check: Check,
@@ -58,6 +68,7 @@ impl<R: Source> Reader<R> {
             tally: Tally::default(),
             sealed: None,
             ended: false,
+            aborted: None,
             left: 0,
             bulk: 0,
             check: Check::default(),
@@ -67,9 +78,15 @@ impl<R: Source> Reader<R> {
 
     #[allow(clippy::should_implement_trait, reason = "a lending read, not an iterator")]
     /// The next item; an announced bulk that was not read is skipped.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] where the writer has left its exit code instead of End; again with each further call.
     pub fn next(&mut self) -> Result<Item> {
         self.skip_bulk()?;
         loop {
+            if let Some(code) = self.aborted {
+                return Err(Error::Aborted(code));
+            }
             if self.ended {
                 return Err(Error::damaged(self.at, "read behind End"));
             }
@@ -81,6 +98,7 @@ impl<R: Source> Reader<R> {
             match record.kind {
                 SEAL => self.seal(&record)?,
                 END => return self.end(&record),
+                ABORT => self.abort(&record)?,
                 kind => {
                     if (kind == Begin::KIND) != (self.tally.records == 0) {
                         return Err(Error::damaged(
@@ -105,7 +123,7 @@ impl<R: Source> Reader<R> {
         while !self.sealed() {
             match self.next() {
                 Ok(_) => {}
-                Err(Error::Io(_)) => return None,
+                Err(Error::Io(_) | Error::Aborted(_)) => return None,
                 Err(damage) => return Some(damage),
             }
         }
@@ -215,6 +233,9 @@ impl<R: Source> Reader<R> {
         let version = self.small(&mut bytes)?;
         let body = bytes.len();
         self.walk(&mut bytes)?;
+        if bytes.len() > SHRINK {
+            bytes.shrink_to_fit();
+        }
         Ok(RawRecord { kind, version, bytes, body, at })
     }
 
@@ -265,17 +286,9 @@ impl<R: Source> Reader<R> {
         let start = bytes.len();
         self.copy(bytes, 1)?;
         let first = bytes[start];
-        let more = match first & 31 {
-            small @ 0..=23 => return Ok((first >> 5, Some(u64::from(small)))),
-            24 => 1,
-            25 => 2,
-            26 => 4,
-            27 => 8,
-            _ => return Ok((first >> 5, None)),
-        };
+        let Some(more) = argument_len(first) else { return Ok((first >> 5, None)) };
         self.copy(bytes, more)?;
-        let value = bytes[start + 1..].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        Ok((first >> 5, Some(value)))
+        Ok((first >> 5, Some(value(first, &bytes[start + 1..]))))
     }
 
     fn copy(&mut self, bytes: &mut Vec<u8>, len: u64) -> Result<()> {
@@ -310,7 +323,11 @@ impl<R: Source> Reader<R> {
             match self.input.read(&mut self.buffer) {
                 Ok(0) => {
                     self.buffer.clear();
-                    return Err(Error::damaged(self.at, "the stream ends before End"));
+                    let problem = match self.at {
+                        0 => "the input is empty: what should write the stream has failed",
+                        _ => "the stream ends before End",
+                    };
+                    return Err(Error::damaged(self.at, problem));
                 }
                 Ok(n) => {
                     self.buffer.truncate(n);
@@ -330,6 +347,19 @@ impl<R: Source> Reader<R> {
             return Err(Error::damaged(record.at, "the checksum of the metadata does not match"));
         }
         self.sealed = Some((self.at, self.tally));
+        Ok(())
+    }
+
+    /// An Abort that may be believed is what the next turn of the loop returns.
+    fn abort(&mut self, record: &RawRecord) -> Result<()> {
+        let code = record.bytes.last().copied().unwrap_or(0);
+        if code == 0 || record.bytes != RawRecord::abort(code).bytes {
+            return Err(Error::damaged(record.at, "an Abort without an exit code"));
+        }
+        if self.input.is_stored() {
+            return Err(Error::damaged(record.at, Error::Aborted(code).to_string()));
+        }
+        self.aborted = Some(code);
         Ok(())
     }
 

@@ -124,6 +124,20 @@ impl<W: Write> Writer<W> {
         self.out.into_inner().map_err(|e| Error::Io(e.into_error()))
     }
 
+    /// Writes Abort instead of End and flushes: whoever reads the stream fails with this exit code (1 to 255) as well, and
+    /// need not say why. Nothing can be written behind it.
+    ///
+    /// # Errors
+    /// Also where an earlier write has failed or a bulk string is not whole: a reader could not tell the Abort from it.
+    pub fn abort(&mut self, code: u8) -> Result<()> {
+        if self.left > 0 || code == 0 {
+            return Err(io::Error::other("an Abort inside of bulk, or of a success").into());
+        }
+        let written = self.put(&RawRecord::abort(code).bytes).and_then(|()| self.flush());
+        self.failed = true;
+        written
+    }
+
     /// Hands everything written so far to the kernel.
     pub fn flush(&mut self) -> Result<()> {
         let flushed = self.out.flush();

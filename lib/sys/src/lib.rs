@@ -13,6 +13,7 @@ mod mount;
 mod pagemap;
 mod pidfd;
 mod poll;
+mod private;
 mod signals;
 mod socket;
 
@@ -43,6 +44,7 @@ pub use mount::{
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use pidfd::{namespace_owner, namespace_parent, pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use poll::poll;
+pub use private::PrivateMemory;
 pub use signals::{default_action, is_ignored};
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,

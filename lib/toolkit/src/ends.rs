@@ -2,18 +2,24 @@
 
 use crate::Usage;
 use floe_stream::Source;
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    fs::{FileType, FlockOperation, flock, fstat},
-    io::ioctl_fionread,
-    pipe::fcntl_setpipe_size,
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{SigSet, Signal},
+        stat::{SFlag, fstat},
+    },
 };
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read, Seek, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
+
+/// What a pipe is grown to, bytes: the most that an unprivileged process may have by default (pipe(7)).
+const PIPE: usize = 1 << 20;
+/// Bytes that every pipe holds.
+const SMALLEST_PIPE: usize = 64 << 10;
 
 /// Standard input, from which a stream comes.
 pub struct Input(File);
@@ -21,7 +27,7 @@ pub struct Input(File);
 /// Standard output, to which a stream goes.
 pub struct Output(File);
 
-/// Standard input; a terminal is refused. Tells the writer that a floe tool listens.
+/// Standard input; a terminal is refused. On a pipe a shared lock tells the writer that a floe tool reads.
 pub fn input() -> anyhow::Result<Input> {
     if io::stdin().is_terminal() {
         return Err(Usage("no stream on standard input, which is a terminal".into()).into());
@@ -29,12 +35,12 @@ pub fn input() -> anyhow::Result<Input> {
     let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     if is_pipe(file.as_fd()) {
         grow(file.as_fd());
-        flock(&file, FlockOperation::LockShared).map_err(io::Error::from)?;
+        floe_sys::flock_shared(file.as_fd())?;
     }
     Ok(Input(file))
 }
 
-/// Says something to people on standard output, where no stream goes.
+/// Prints text for people on standard output, where no stream goes.
 pub fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -53,16 +59,24 @@ pub fn output() -> anyhow::Result<Output> {
         return Err(Usage(text.into()).into());
     }
     let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    if is_pipe(file.as_fd()) {
-        grow(file.as_fd());
+    match kind(file.as_fd()) {
+        Some(SFlag::S_IFIFO) => grow(file.as_fd()),
+        Some(SFlag::S_IFREG) => report_file_size_limit()?,
+        _ => {}
     }
     Ok(Output(file))
 }
 
-/// Closes standard input for good: the writer behind it sees the hang-up once every [`Input`] is dropped.
+/// Has a write beyond RLIMIT_FSIZE fail with EFBIG, which is reported, instead of the silent end by SIGXFSZ. The signal
+/// stays blocked in threads and programs that are started later.
+pub fn report_file_size_limit() -> io::Result<()> {
+    Ok(SigSet::from(Signal::SIGXFSZ).thread_block()?)
+}
+
+/// Closes standard input for good: its writer gets the hang-up (POLLHUP) once every [`Input`] is dropped.
 pub fn hang_up() -> io::Result<()> {
     let null = File::open("/dev/null")?;
-    Ok(rustix::stdio::dup2_stdin(null)?)
+    Ok(nix::unistd::dup2_stdin(null)?)
 }
 
 impl Input {
@@ -80,9 +94,9 @@ impl Output {
 }
 
 impl Output {
-    /// Puts pages into the pipe without a copy; says how many bytes it took.
-    pub(crate) fn lend(&self, bytes: &[u8]) -> io::Result<usize> {
-        patient(self.0.as_fd(), PollFlags::OUT, || floe_sys::vmsplice(self.0.as_fd(), bytes))
+    /// Puts references to the pages of `bytes` into the pipe; gives the number of bytes it took.
+    pub(crate) fn vmsplice(&self, bytes: &[u8]) -> io::Result<usize> {
+        blocking(self.0.as_fd(), PollFlags::POLLOUT, || floe_sys::vmsplice(self.0.as_fd(), bytes))
     }
 }
 
@@ -100,27 +114,30 @@ impl From<OwnedFd> for Input {
 
 impl Read for Input {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        patient(self.0.as_fd(), PollFlags::IN, || (&self.0).read(to))
+        blocking(self.0.as_fd(), PollFlags::POLLIN, || (&self.0).read(to))
     }
 }
 
 impl Source for Input {
     fn has_more(&mut self) -> io::Result<bool> {
         match kind(self.0.as_fd()) {
-            Some(FileType::RegularFile) => {
-                let at = rustix::fs::tell(&self.0)?;
-                Ok(at < self.0.metadata()?.len())
+            Some(SFlag::S_IFREG) => Ok((&self.0).stream_position()? < self.0.metadata()?.len()),
+            // On a pipe later data may belong to another program: it is not waited for.
+            Some(SFlag::S_IFIFO | SFlag::S_IFSOCK) => {
+                Ok(floe_sys::pipe_queued(self.0.as_fd())? > 0)
             }
-            // What comes later over a pipe is nobody's to wait for.
-            Some(FileType::Fifo | FileType::Socket) => Ok(ioctl_fionread(&self.0)? > 0),
             _ => Ok(false),
         }
+    }
+
+    fn is_stored(&self) -> bool {
+        kind(self.0.as_fd()) == Some(SFlag::S_IFREG)
     }
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        patient(self.0.as_fd(), PollFlags::OUT, || (&self.0).write(bytes))
+        blocking(self.0.as_fd(), PollFlags::POLLOUT, || (&self.0).write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -140,8 +157,8 @@ impl AsFd for Output {
     }
 }
 
-/// A shell or ssh may have left the descriptor non-blocking: wait as if it were not.
-fn patient(
+/// Blocks where the descriptor does not, as a shell or ssh may have left it, and repeats after a signal.
+fn blocking(
     fd: BorrowedFd<'_>,
     event: PollFlags,
     mut work: impl FnMut() -> io::Result<usize>,
@@ -149,8 +166,8 @@ fn patient(
     loop {
         match work() {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                match poll(&mut [PollFd::from_borrowed_fd(fd, event)], None) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                match poll(&mut [PollFd::new(fd, event)], PollTimeout::NONE) {
+                    Ok(_) | Err(nix::Error::EINTR) => {}
                     Err(e) => return Err(e.into()),
                 }
             }
@@ -161,17 +178,18 @@ fn patient(
 }
 
 pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> bool {
-    kind(fd) == Some(FileType::Fifo)
+    kind(fd) == Some(SFlag::S_IFIFO)
 }
 
-pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<FileType> {
-    fstat(fd).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
+/// The type of file (`S_IFMT` of `st_mode`); `None` where fstat(2) fails.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<SFlag> {
+    fstat(fd).ok().map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT)
 }
 
-/// Makes a pipe as large as the kernel allows, at most 1 MiB. A small pipe works as well.
+/// Makes a pipe as large as the kernel allows, up to [`PIPE`]. A small pipe works as well.
 fn grow(fd: BorrowedFd<'_>) {
-    let mut size = 1 << 20;
-    while size > 64 << 10 && fcntl_setpipe_size(fd, size).is_err() {
+    let mut size = PIPE;
+    while size > SMALLEST_PIPE && floe_sys::set_pipe_size(fd, size).is_err() {
         size /= 2;
     }
 }

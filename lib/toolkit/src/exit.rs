@@ -62,6 +62,12 @@ pub fn main(tool: &str, body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// The exit code of a tool that fails with this error (FORMAT.md and the manuals), never 0.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    // A wrapped command that has succeeded is no error, but an Abort of 0 would be none either.
+    judge(error).0.max(FAILED)
+}
+
 /// The exit code of an error, and its sentence, a line for each refusal.
 fn judge(error: &anyhow::Error) -> (u8, String) {
     for cause in error.chain() {
@@ -74,8 +80,11 @@ fn judge(error: &anyhow::Error) -> (u8, String) {
         if cause.is::<Usage>() {
             return (USAGE, sentence(error));
         }
-        if let Some(floe_stream::Error::Damaged { .. }) = cause.downcast_ref() {
-            return (DAMAGED, sentence(error));
+        match cause.downcast_ref() {
+            Some(floe_stream::Error::Damaged { .. }) => return (DAMAGED, sentence(error)),
+            // The tool that failed has reported it.
+            Some(floe_stream::Error::Aborted(code)) => return (*code, String::new()),
+            Some(floe_stream::Error::Io(_)) | None => {}
         }
         if cause.is::<NotPermitted>() {
             return (NOT_PERMITTED, sentence(error));
@@ -159,6 +168,8 @@ mod tests {
         assert_eq!(missing(u64::MAX), None);
         assert_eq!(code(floe_stream::Error::Io(io::Error::from_raw_os_error(32))), 1);
         assert_eq!(judge(&Exit(7).into()), (7, String::new()));
+        let aborted = anyhow::Error::from(floe_stream::Error::Aborted(3)).context("unable to read");
+        assert_eq!(judge(&aborted), (3, String::new()));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A stage of the pipe: reads a stream, adds its part, passes the rest on byte for byte.
 
-use crate::{Held, Input, Output, input, output, wait_for_hangup, wait_for_reader};
+use crate::{
+    Held, Input, Output, abort_stream, exit_code, input, output, wait_for_hangup, wait_for_reader,
+};
 use anyhow::Context;
 use floe_records::{Begin, TreeEnd};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
@@ -51,19 +53,36 @@ pub trait Stage {
     }
 }
 
-/// Runs `stage` between standard input and standard output, and stays until the reader has hung up.
+/// Runs `stage` between standard input and standard output until the reader has closed its end. Where it fails the tools
+/// behind it get its exit code.
+///
+/// # Errors
+/// Those of the stream, and those of `stage` unless damage of the stream explains them.
 pub fn filter(tool: &str, stage: &mut impl Stage) -> anyhow::Result<()> {
     // Output first: what cannot be written is not read.
     let out = output()?;
-    // Whoever writes to us may begin when all behind us are ready.
+    // A tool in front of this one may begin when all behind it are ready.
     wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
-    let mut reader = Reader::new(input()?);
-    let passed = pass(tool, stage, &mut reader, Writer::new(out));
-    let out = passed.map_err(|error| explained(error, &mut reader))?;
+    let mut out = Writer::new(out);
+    let mut reader = match input() {
+        Ok(input) => Reader::new(input),
+        Err(error) => return Err(aborted(error, &mut out)),
+    };
+    if let Err(error) = pass(tool, stage, &mut reader, &mut out) {
+        let error = explained(error, &mut reader);
+        return Err(aborted(error, &mut out));
+    }
+    let out = out.end()?;
     wait_for_hangup(out.as_fd()).context("unable to wait for the reader")?;
-    // The hang-up travels up the pipe: the input stays open until here.
+    // Only now: the tool in front waits for it.
     drop(reader);
     Ok(())
+}
+
+/// Hands the exit code of an error on.
+fn aborted(error: anyhow::Error, out: &mut Out) -> anyhow::Error {
+    abort_stream(out, exit_code(&error));
+    error
 }
 
 /// The failure, unless damage of the stream explains it.
@@ -79,8 +98,8 @@ fn pass(
     tool: &str,
     stage: &mut impl Stage,
     reader: &mut Reader<Input>,
-    mut out: Out,
-) -> anyhow::Result<Output> {
+    out: &mut Out,
+) -> anyhow::Result<()> {
     let mut held = None;
     let mut complete = false;
     let mut keep = true;
@@ -96,7 +115,7 @@ fn pass(
                 let raw = stage.rewrite(raw)?;
                 keep = raw.is_some();
                 if complete {
-                    stage.ahead(&mut out)?;
+                    stage.ahead(out)?;
                 }
                 if let Some(raw) = raw {
                     out.raw(&raw)?;
@@ -106,11 +125,11 @@ fn pass(
                     if stage.leaves_mark() {
                         out.record(&floe_records::Stage { tool: tool.to_owned() })?;
                     }
-                    stage.metadata(&mut out)?;
+                    stage.metadata(out)?;
                 }
             }
             Item::Bulk(_) if !keep => reader.skip_bulk()?,
-            Item::Bulk(len) => copy(reader, &mut out, len, &mut buffer)?,
+            Item::Bulk(len) => copy(reader, out, len, &mut buffer)?,
             Item::End => break,
         }
     }
@@ -118,11 +137,11 @@ fn pass(
         let problem = "no TreeEnd: freeze has not finished its part".to_owned();
         return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
     }
-    stage.bulk(&mut out)?;
+    stage.bulk(out)?;
     if let Some(held) = held.filter(|_| stage.needs_target()) {
         held.check()?;
     }
-    Ok(out.end()?)
+    Ok(())
 }
 
 fn copy(

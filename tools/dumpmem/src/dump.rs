@@ -6,7 +6,7 @@ use floe_records::{
     Finding, Object, ObjectData, ObjectId, Pages, Pid, Ranges, Record, Refusals, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
-use floe_toolkit::{Lender, Out, Progress, Stage};
+use floe_toolkit::{Out, Progress, Stage, ZeroCopyWriter};
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs::File;
 use std::ops::Range;
@@ -32,20 +32,20 @@ impl DumpMem {
 /// Writes records of ranges of a source, with their bytes.
 fn send<const ALIGN: u64, R: Record>(
     out: &mut Out,
-    lender: &mut Lender,
+    writer: &mut ZeroCopyWriter,
     progress: &mut Progress,
     mut gather: Gather<impl Source>,
     record: impl Fn(Ranges<ALIGN>) -> R,
 ) -> Result<()> {
     loop {
-        let (ranges, read) = gather.fill(lender.buffer())?;
+        let (ranges, read) = gather.fill(writer.buffer())?;
         progress.add(read);
         if ranges.is_empty() {
             return Ok(());
         }
         let len = ranges.bytes() as usize;
         out.record(&record(ranges))?;
-        lender.bulk(out, 0..len)?;
+        writer.bulk(out, 0..len)?;
     }
 }
 
@@ -83,15 +83,15 @@ impl Stage for DumpMem {
             runs.iter().flat_map(|(_, runs)| runs).map(|run| run.end - run.start).sum();
         let shared: u64 = self.objects.values().map(|(object, _)| object.size).sum();
         let mut progress = Progress::new("dumpmem", Some(private + shared), self.progress.take())?;
-        let mut lender = Lender::default();
+        let mut writer = ZeroCopyWriter::new()?;
         for (object, file) in self.objects.values() {
             let gather = Gather::new(file, contents(file, object.size)?);
             let record = |ranges| ObjectData { id: object.id, ranges };
-            send(out, &mut lender, &mut progress, gather, record)?;
+            send(out, &mut writer, &mut progress, gather, record)?;
         }
         for (pid, runs) in runs {
             let record = |ranges| Pages { pid, ranges };
-            send(out, &mut lender, &mut progress, Gather::new(pid, runs), record)?;
+            send(out, &mut writer, &mut progress, Gather::new(pid, runs), record)?;
         }
         progress.finish();
         Ok(())

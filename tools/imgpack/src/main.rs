@@ -5,8 +5,11 @@ mod show;
 
 use anyhow::Context;
 use clap::Parser;
-use floe_stream::Reader;
-use floe_toolkit::{Input, Progress, Usage, hang_up, input, output, wait_for_hangup};
+use floe_stream::{Reader, Writer};
+use floe_toolkit::{
+    Input, Output, Progress, Usage, abort_stream, exit_code, hang_up, input, output,
+    wait_for_hangup,
+};
 use std::{
     fs::File,
     os::fd::AsFd,
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let lines = floe_toolkit::progress_lines(args.progress_fd)?;
+    floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
     let file = args.file.as_deref().filter(|path| *path != Path::new("-"));
     if args.verify {
         verify(file)
@@ -70,7 +74,7 @@ fn pack(args: &Args, lines: Option<File>) -> anyhow::Result<()> {
     // Where the image cannot go is found out before anything is read.
     let out = match target {
         Some(_) => None,
-        None => Some(output()?),
+        None => Some(Writer::new(output()?)),
     };
     let mut progress = Progress::new("imgpack", None, lines)?;
     let mut reader = Reader::new(input()?);
@@ -78,15 +82,14 @@ fn pack(args: &Args, lines: Option<File>) -> anyhow::Result<()> {
     match (target, out) {
         (Some(path), _) => {
             let ready = floe_image::pack_file(&mut reader, path, !args.no_sync, &mut tick)?;
-            // The stream is whole: who sends it, and the target if nothing else holds it, need not wait for the
-            // disk.
+            // The stream is whole: its writer, and the target if nothing else holds it, need not wait for the disk.
             drop(reader);
             hang_up().context("unable to close standard input")?;
             ready.commit()?;
         }
-        (None, Some(out)) => {
-            let out = floe_image::pack(&mut reader, out, &mut tick)?;
-            wait_for_hangup(out.as_fd()).context("unable to wait for the reader")?;
+        (None, Some(mut out)) => {
+            let packed = floe_image::pack(&mut reader, &mut out, &mut tick);
+            end(packed, out)?;
         }
         (None, None) => return Err(Usage("no place for the image: give -o FILE".into()).into()),
     }
@@ -95,14 +98,24 @@ fn pack(args: &Args, lines: Option<File>) -> anyhow::Result<()> {
 }
 
 fn unpack(lines: Option<File>, file: Option<&Path>) -> anyhow::Result<()> {
-    let out = output()?;
+    let mut out = Writer::new(output()?);
     let total = file.and_then(|path| path.metadata().ok()).map(|about| about.len());
     let mut progress = Progress::new("imgpack", total, lines)?;
     let mut reader = Reader::new(source(file)?);
-    let out = floe_image::unpack(&mut reader, out, &mut |bytes| progress.add(bytes))?;
+    let unpacked = floe_image::unpack(&mut reader, &mut out, &mut |bytes| progress.add(bytes));
+    end(unpacked, out)?;
     progress.finish();
-    wait_for_hangup(out.as_fd()).context("unable to wait for the reader")?;
     Ok(())
+}
+
+/// Ends a stream with End when the work has succeeded, with the exit code for the reader otherwise.
+fn end(worked: floe_image::Result<()>, mut out: Writer<Output>) -> anyhow::Result<()> {
+    if let Err(error) = worked {
+        let error = error.into();
+        abort_stream(&mut out, exit_code(&error));
+        return Err(error);
+    }
+    wait_for_hangup(out.end()?.as_fd()).context("unable to wait for the reader")
 }
 
 fn verify(file: Option<&Path>) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! A stream or image for people.
 
-use floe_image::{Seen, name, walk};
+use floe_image::{Seen, name, summary, walk, write_json};
 use floe_stream::{Reader, Source};
 use std::io::{self, BufWriter, Write};
 
@@ -14,9 +14,8 @@ pub fn list<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<()> {
         match seen {
             Seen::Record(record) => {
                 let name = name(record.kind).unwrap_or("?");
-                let body = floe_image::json(record)["body"].to_string();
-                let summary: String = body.chars().take(SUMMARY).collect();
                 let (kind, size) = (record.kind, record.bytes.len());
+                let summary = summary(record, SUMMARY);
                 writeln!(out, "{at:>12} {kind:>4} {name:<14} {size:>9} {summary}")?;
             }
             Seen::Bulk(len) => writeln!(out, "{at:>12}    - {:<14} {len:>9}", "bulk")?,
@@ -30,15 +29,11 @@ pub fn list<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<()> {
 pub fn json<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     walk(reader, |at, seen| -> anyhow::Result<()> {
-        let line = match seen {
-            Seen::Record(record) => {
-                let mut line = floe_image::json(record);
-                line["offset"] = at.into();
-                line
-            }
-            Seen::Bulk(len) => serde_json::json!({ "offset": at, "bulk": len }),
-        };
-        Ok(writeln!(out, "{line}")?)
+        match seen {
+            Seen::Record(record) => write_json(record, at, &mut out)?,
+            Seen::Bulk(len) => write!(out, "{{\"offset\":{at},\"bulk\":{len}}}")?,
+        }
+        Ok(out.write_all(b"\n")?)
     })?;
     Ok(out.flush()?)
 }

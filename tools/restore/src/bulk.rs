@@ -6,12 +6,12 @@
 
 use crate::read::unknown;
 use anyhow::Result;
-use floe_crew::Crew;
 use floe_plan::{has_object_for, has_room_for};
 use floe_rebuild::{OpenFiles, Restore};
 use floe_records::{MAX_CONTENT, ObjectData, Pages, Tree};
 use floe_stream::{Item, RawRecord, Reader, Source};
 use floe_toolkit::{Input, Progress};
+use floe_worker_pool::WorkerPool;
 use std::{
     fs::File,
     io::Seek,
@@ -147,8 +147,8 @@ impl Bulk {
             Self::InOrder(None) => Ok(()),
             Self::InOrder(Some(first)) => {
                 let put = |place: Place, bytes: &[u8]| place.put(bytes, work, open);
-                floe_crew::run(FILLERS, BUFFERS, MAX_CONTENT as usize, put, |crew| {
-                    pass(reader, tree, first.clone(), crew, progress)
+                floe_worker_pool::run(FILLERS, BUFFERS, MAX_CONTENT as usize, put, |pool| {
+                    pass(reader, tree, first.clone(), pool, progress)
                 })
             }
             Self::Indexed(parts) => {
@@ -213,7 +213,7 @@ fn pass<R: Source>(
     reader: &mut Reader<R>,
     tree: &Tree,
     mut raw: RawRecord,
-    crew: &Crew<'_, Place>,
+    pool: &WorkerPool<'_, Place>,
     progress: &mut Progress,
 ) -> Result<()> {
     loop {
@@ -229,9 +229,9 @@ fn pass<R: Source>(
         if len != place.bytes() {
             return Err(damaged(&raw, "bulk of another length than its record says"));
         }
-        let mut buffer = crew.buffer()?;
+        let mut buffer = pool.buffer()?;
         reader.read_bulk(&mut buffer[..len as usize])?;
-        crew.give(place, buffer, len as usize)?;
+        pool.give(place, buffer, len as usize)?;
         progress.add(len);
         raw = match reader.next()? {
             Item::End => return Ok(()),

@@ -1,4 +1,4 @@
-//! The law of the stream: any record goes out and comes back, and damage of any kind is told.
+//! Any record goes out and comes back, and damage of any kind is reported.
 use floe_records::*;
 use floe_stream::{Error, Item, Reader, Writer};
 use floe_tests::made::begin;
@@ -56,6 +56,71 @@ fn a_byte_behind_end_is_told() {
     let mut bytes = sample();
     bytes.push(0);
     assert!(matches!(drain(&bytes), Err(Error::Damaged { .. })));
+}
+
+fn aborted(code: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut out = Writer::new(&mut bytes);
+    out.record(&begin()).unwrap();
+    out.abort(code).unwrap();
+    assert!(out.record(&begin()).is_err(), "nothing stands behind an Abort");
+    drop(out);
+    bytes
+}
+
+#[test]
+fn an_abort_hands_its_code_on() {
+    for code in [1, 3, 23, 24, 255] {
+        assert!(matches!(drain(&aborted(code)), Err(Error::Aborted(it)) if it == code));
+    }
+    // It may be all that a tool writes.
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).abort(5).unwrap();
+    assert_eq!(bytes, [0x83, 0x19, 3, 0xe6, 1, 5]);
+    assert!(matches!(drain(&bytes), Err(Error::Aborted(5))));
+}
+
+#[test]
+fn an_abort_is_not_made_by_accident() {
+    let mut out = Writer::new(Vec::new());
+    out.record(&begin()).unwrap();
+    assert!(out.abort(0).is_err(), "success is no Abort");
+    out.bulk_head(10).unwrap();
+    assert!(out.abort(1).is_err(), "it would be content");
+    // One bit of End's kind is all that tells it from an Abort.
+    let mut end = sample();
+    let at = end.len() - 30;
+    assert_eq!(end[at], 0xe7);
+    end[at] = 0xe6;
+    assert!(matches!(drain(&end), Err(Error::Damaged { .. })));
+    for body in [&[0][..], &[0x18, 3], &[0x19, 0, 3], &[0x19, 1, 0], &[0x20], &[0xf6]] {
+        let bytes = [&[0x83, 0x19, 3, 0xe6, 1][..], body].concat();
+        assert!(matches!(drain(&bytes), Err(Error::Damaged { .. })), "{body:x?}");
+    }
+}
+
+/// A file is read later, by somebody who has not seen why its writer failed.
+#[test]
+fn an_abort_in_a_file_is_damage() {
+    struct Stored<'a>(&'a [u8]);
+    impl std::io::Read for Stored<'_> {
+        fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(to)
+        }
+    }
+    impl floe_stream::Source for Stored<'_> {
+        fn has_more(&mut self) -> std::io::Result<bool> {
+            Ok(!self.0.is_empty())
+        }
+        fn is_stored(&self) -> bool {
+            true
+        }
+    }
+    let bytes = aborted(3);
+    let mut reader = Reader::new(Stored(&bytes));
+    reader.next().unwrap();
+    let error = reader.next().unwrap_err();
+    assert!(matches!(&error, Error::Damaged { .. }) && error.to_string().contains("exit code 3"));
 }
 
 #[test]

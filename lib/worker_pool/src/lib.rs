@@ -1,5 +1,7 @@
-//! One thread brings bytes in order, others put them away in any order, and memory stays bounded: what is on its
-//! way is in a fixed number of buffers.
+//! A bounded producer and consumer pool: one thread reads in order, workers process in any order.
+//!
+//! All data is in a fixed number of buffers of fixed size, so memory does not grow when the workers are slower than
+//! the producer.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -12,7 +14,7 @@ use std::{
     thread,
 };
 
-/// A worker has failed; its error is what [`run`] returns.
+/// A worker has failed; [`run`] returns the worker's error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped;
 
@@ -24,15 +26,18 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// The leader's view of the workers. `T` says what to do with a buffer.
-pub struct Crew<'a, T> {
+/// The producer's handle of the pool. `T` tells a worker what to do with a buffer.
+pub struct WorkerPool<'a, T> {
     jobs: SyncSender<(T, Vec<u8>, usize)>,
     idle: Receiver<Vec<u8>>,
     stopped: &'a AtomicBool,
 }
 
-impl<T> Crew<'_, T> {
-    /// A buffer to fill; waits until one is free.
+impl<T> WorkerPool<'_, T> {
+    /// A buffer to fill; blocks until one is free. Its content is that of an earlier job.
+    ///
+    /// # Errors
+    /// [`Stopped`] when a worker has failed.
     pub fn buffer(&self) -> Result<Vec<u8>, Stopped> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(Stopped);
@@ -40,36 +45,42 @@ impl<T> Crew<'_, T> {
         self.idle.recv().map_err(|_| Stopped)
     }
 
-    /// Hands the first `len` bytes of a buffer to whoever is free.
+    /// Queues a job with the first `len` bytes of a buffer from [`WorkerPool::buffer`].
+    ///
+    /// # Errors
+    /// [`Stopped`] when no worker is left.
     pub fn give(&self, job: T, buffer: Vec<u8>, len: usize) -> Result<(), Stopped> {
         self.jobs.send((job, buffer, len)).map_err(|_| Stopped)
     }
 }
 
-/// Runs `lead` with `workers` threads that each do `job` with what they are given, `buffers` buffers of `size`
-/// bytes between them. Returns when all that was given is done; the first failure of a worker counts most.
-/// Without threads (EAGAIN of clone(2)) nothing is begun.
+/// Runs `produce` in this thread, and `work` in `workers` threads on what it gives, with `buffers` buffers of `size`
+/// bytes. Returns when all jobs are done.
+///
+/// # Errors
+/// The first error of a worker, else that of `produce`. If a thread cannot be started (EAGAIN of clone(2)) `produce`
+/// does not run.
 pub fn run<T: Send, E: Send + From<Stopped> + From<io::Error>, R>(
     workers: usize,
     buffers: usize,
     size: usize,
-    job: impl Fn(T, &[u8]) -> Result<(), E> + Sync,
-    lead: impl FnOnce(&Crew<'_, T>) -> Result<R, E>,
+    work: impl Fn(T, &[u8]) -> Result<(), E> + Sync,
+    produce: impl FnOnce(&WorkerPool<'_, T>) -> Result<R, E>,
 ) -> Result<R, E> {
-    let (jobs, todo) = sync_channel::<(T, Vec<u8>, usize)>(buffers);
+    let (jobs, queue) = sync_channel::<(T, Vec<u8>, usize)>(buffers);
     let (done, idle) = sync_channel(buffers);
     for _ in 0..buffers {
-        // The channel holds them all, so this never waits.
+        // The channel has room for all of them, so this does not block.
         let _ = done.send(vec![0; size]);
     }
-    let (todo, failure, stopped) = (Mutex::new(todo), Mutex::new(None), AtomicBool::new(false));
-    let work = |done: SyncSender<Vec<u8>>| {
+    let (queue, failure, stopped) = (Mutex::new(queue), Mutex::new(None), AtomicBool::new(false));
+    let worker = |done: SyncSender<Vec<u8>>| {
         loop {
-            let next = lock(&todo).recv();
-            let Ok((task, buffer, len)) = next else { break };
-            // After a failure the rest is only taken, so that nobody waits for ever.
+            let next = lock(&queue).recv();
+            let Ok((job, buffer, len)) = next else { break };
+            // After a failure jobs are discarded, so that the producer does not block for ever.
             if !stopped.load(Ordering::Relaxed)
-                && let Err(error) = job(task, &buffer[..len])
+                && let Err(error) = work(job, &buffer[..len])
             {
                 lock(&failure).get_or_insert(error);
                 stopped.store(true, Ordering::Relaxed);
@@ -77,17 +88,17 @@ pub fn run<T: Send, E: Send + From<Stopped> + From<io::Error>, R>(
             let _ = done.send(buffer);
         }
     };
-    let led = thread::scope(|scope| {
+    let produced = thread::scope(|scope| {
         for _ in 0..workers {
             let done = done.clone();
-            thread::Builder::new().spawn_scoped(scope, || work(done))?;
+            thread::Builder::new().spawn_scoped(scope, || worker(done))?;
         }
         drop(done);
-        // The crew is dropped at the end of this, which sends the workers home.
-        lead(&Crew { jobs, idle, stopped: &stopped })
+        // Dropping the pool closes the queue, which ends the workers.
+        produce(&WorkerPool { jobs, idle, stopped: &stopped })
     });
     let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failure.map_or(led, Err)
+    failure.map_or(produced, Err)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,17 +127,17 @@ mod tests {
         }
     }
 
-    fn bring(crew: &Crew<'_, u64>) -> Result<u64, Error> {
+    fn produce(pool: &WorkerPool<'_, u64>) -> Result<u64, Error> {
         for n in 0..1000 {
-            let mut buffer = crew.buffer()?;
+            let mut buffer = pool.buffer()?;
             buffer[0] = n as u8;
-            crew.give(n, buffer, 1)?;
+            pool.give(n, buffer, 1)?;
         }
         Ok(1000)
     }
 
     #[test]
-    fn everything_is_done_once() {
+    fn every_job_is_done_once() {
         let sum = Mutex::new((0, 0));
         let job = |n: u64, bytes: &[u8]| {
             assert_eq!(bytes, &[n as u8]);
@@ -134,19 +145,19 @@ mod tests {
             *sum = (sum.0 + 1, sum.1 + n);
             Ok(())
         };
-        assert_eq!(run(3, 4, 16, job, bring), Ok(1000));
+        assert_eq!(run(3, 4, 16, job, produce), Ok(1000));
         assert_eq!(sum.into_inner().expect("sum"), (1000, 499_500));
     }
 
     #[test]
-    fn a_failure_stops_the_leader() {
+    fn a_failure_stops_the_producer() {
         let job = |n: u64, _: &[u8]| if n == 500 { Err(Error::Bad(n)) } else { Ok(()) };
-        assert_eq!(run(2, 3, 16, job, bring), Err(Error::Bad(500)));
+        assert_eq!(run(2, 3, 16, job, produce), Err(Error::Bad(500)));
     }
 
     #[test]
-    fn the_leaders_failure_is_told() {
-        let lead = |_: &Crew<'_, u64>| Err::<(), _>(Error::Bad(7));
-        assert_eq!(run(2, 3, 16, |_, _| Ok(()), lead), Err(Error::Bad(7)));
+    fn an_error_of_the_producer_is_returned() {
+        let produce = |_: &WorkerPool<'_, u64>| Err::<(), _>(Error::Bad(7));
+        assert_eq!(run(2, 3, 16, |_, _| Ok(()), produce), Err(Error::Bad(7)));
     }
 }
