@@ -2,6 +2,7 @@
 //! `lib/parasite`.
 mod anon;
 mod clone;
+mod cpu;
 mod descriptors;
 mod error;
 mod fcntl;
@@ -17,6 +18,7 @@ mod socket;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use clone::spawn_stub;
+pub use cpu::extended_state;
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, take_inherited};
 pub use error::{Error, Result};
 pub use fcntl::{

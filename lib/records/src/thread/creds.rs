@@ -1,6 +1,6 @@
 //! Credentials of a thread (credentials(7), capabilities(7)).
 
-use crate::{Link, Pid, Resource, Tid, ensure};
+use crate::{Pid, Resource, Tid, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Who a thread is.
@@ -29,10 +29,6 @@ impl Resource for Creds {
     type Key = Tid;
     fn key(&self) -> Self::Key {
         self.tid
-    }
-
-    fn links(&self, visit: &mut dyn FnMut(Link)) {
-        visit(Link::Thread(self.pid, self.tid));
     }
 
     fn check(&self) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! Scheduling of a thread (sched(7)).
 
-use crate::{Bytes, Link, Pid, Resource, Tid, ensure};
+use crate::{Bytes, Pid, Resource, Tid, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Scheduling policy and affinity.
@@ -23,10 +23,6 @@ impl Resource for Sched {
     type Key = Tid;
     fn key(&self) -> Self::Key {
         self.tid
-    }
-
-    fn links(&self, visit: &mut dyn FnMut(Link)) {
-        visit(Link::Thread(self.pid, self.tid));
     }
 
     fn check(&self) -> Result<(), String> {

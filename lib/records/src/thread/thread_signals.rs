@@ -1,6 +1,6 @@
 //! Signal mask, queue and alternate stack of a thread.
 
-use crate::{Addr, Bytes, Link, Pid, Resource, Tid, USER_END, ensure, sane};
+use crate::{Addr, Bytes, Pid, Resource, Tid, USER_END, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// Signals of a thread.
@@ -23,10 +23,6 @@ impl Resource for ThreadSignals {
     type Key = Tid;
     fn key(&self) -> Self::Key {
         self.tid
-    }
-
-    fn links(&self, visit: &mut dyn FnMut(Link)) {
-        visit(Link::Thread(self.pid, self.tid));
     }
 
     fn check(&self) -> Result<(), String> {
