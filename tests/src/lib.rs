@@ -1,6 +1,7 @@
 //! Fixtures and end-to-end tests.
 
 pub mod made;
+pub mod tree;
 
 use std::{
     io::Write,

@@ -1,93 +1,199 @@
-//! Whether the metadata is whole: input from a stranger, of which every reference is checked.
+//! Whether the metadata is whole: input from a stranger, of which nothing is believed.
+//!
+//! What a record must be in itself it says itself ([`Resource::check`]), and what else it names too ([`Resource::links`]).
+//! Here it is all asked, and that is checked which concerns several records. Each check takes time and memory in
+//! proportion to what was sent, and none goes deeper the deeper the input is.
 
+mod files;
+mod ids;
+mod memory;
+mod sockets;
+mod stream;
+
+use crate::{Extent, Machine};
 use floe_records::*;
 use std::collections::BTreeSet;
 
-/// Everything that makes the metadata not whole.
-pub(crate) fn check(tree: &Tree) -> Refusals {
-    let mut no = Vec::new();
-    stream(tree, &mut no);
-    let mut seen = BTreeSet::new();
-    for (at, p) in tree.all::<Process>().iter().enumerate() {
-        if at > 0 && !seen.contains(&p.ppid) {
-            no.push(Finding::of(p.pid, "process", "plan.parent", "its parent is not in the tree"));
-        }
-        seen.insert(p.pid);
-        if !matches!(p.state, State::Zombie(_)) {
-            living(tree, p, &mut no);
-        }
-    }
-    for t in tree.all::<Thread>() {
-        if t.regs.0.len() != 216 || !seen.contains(&t.pid) {
-            let problem = "its registers or its process are missing";
-            no.push(Finding::of(t.pid, "thread", "plan.thread", problem));
-        }
-    }
-    for open in tree.all::<OpenFile>() {
-        let known = Kind::of(open.kind).is_some_and(|kind| kind.scope() == Scope::file);
-        if !known || !has_kind(tree, open) {
-            let object = tree.describe(open.id);
-            no.push(Finding::about(object, "plan.file", "what it is does not stand in the stream"));
-        }
-    }
-    Refusals(no)
+/// Findings that are told one by one.
+const MOST: usize = 100;
+
+/// What stands in the way, up to a bound: a stranger's stream must not make us say more than it does.
+#[derive(Default)]
+pub(crate) struct Found {
+    all: Vec<Finding>,
+    more: usize,
 }
 
-fn stream(tree: &Tree, no: &mut Vec<Finding>) {
-    let mut refuse =
-        |problem: String| no.push(Finding::about("the stream", "plan.stream", problem));
-    for tool in ["dumpfs", "dumpmem"] {
-        if tree.get::<Stage>(tool).is_none() {
-            refuse(format!("it has not been through {tool}"));
-        }
+impl Found {
+    /// Notes one.
+    pub fn add(&mut self, finding: impl FnOnce() -> Finding) {
+        if self.all.len() < MOST { self.all.push(finding()) } else { self.more += 1 }
     }
-    let counts = (tree.all::<Process>().len() as u32, tree.all::<Thread>().len() as u32);
-    let end = tree.all::<TreeEnd>().first();
-    if end.map(|end| (end.processes, end.threads)) != Some(counts) {
-        refuse("its tree is not whole".into());
-    }
-    if let Some(begin) = tree.begin() {
-        if begin.format != FORMAT {
-            refuse(format!("it has format {}, and this is format {FORMAT}", begin.format));
+
+    /// All of them as a refusal, where there are any.
+    pub fn refusals(mut self) -> Result<(), Refusals> {
+        if self.more > 0 {
+            let problem = format!("{} more such faults", self.more);
+            self.all.push(Finding::about("the stream", "plan.more", problem));
         }
-        if begin.arch != "x86_64" {
-            refuse(format!("it comes from {}, and this is x86_64", begin.arch));
-        }
-        if begin.page_size != 4096 {
-            refuse(format!("its pages have {} bytes, and those here 4096", begin.page_size));
-        }
-        if tree.root().is_some_and(|root| root.pid != begin.root) {
-            refuse("its first process is not its root".into());
-        }
+        if self.all.is_empty() { Ok(()) } else { Err(Refusals(self.all)) }
     }
 }
 
-fn living(tree: &Tree, p: &Process, no: &mut Vec<Finding>) {
-    let mut refuse = |object: String, problem: &str| {
-        no.push(Finding::of(p.pid, object, "plan.process", problem));
+/// Notes everything that makes the metadata not whole.
+pub(crate) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut Found) {
+    stream::check(tree, machine, extent, found);
+    ids::check(tree, machine, found);
+    records(tree, extent, found);
+    memory::check(tree, found);
+    if extent == Extent::Whole {
+        files::check(tree, machine, found);
+        sockets::check(tree, found);
+    }
+}
+
+/// What a record belongs to.
+enum Belongs {
+    /// Nothing but the stream.
+    Stream,
+    /// A process that lives.
+    Process(Pid),
+    /// A thread of it.
+    Thread(Pid, Tid),
+    /// A description of this kind.
+    File(FileId, u16),
+    /// A descriptor, or the description behind it.
+    On(Attached),
+}
+
+impl Belongs {
+    fn pid(&self) -> Option<Pid> {
+        match self {
+            Belongs::Process(pid) | Belongs::Thread(pid, _) => Some(*pid),
+            Belongs::On(Attached::Descriptor(pid, _)) => Some(*pid),
+            _ => None,
+        }
+    }
+
+    fn exists(&self, tree: &Tree) -> bool {
+        match *self {
+            Belongs::Stream => true,
+            Belongs::Process(pid) => lives(tree, pid),
+            Belongs::Thread(pid, tid) => lives(tree, pid) && is_thread(tree, pid, tid),
+            Belongs::File(id, kind) => {
+                tree.get::<OpenFile>(id).is_some_and(|open| open.kind == kind)
+            }
+            Belongs::On(Attached::Description(id)) => tree.get::<OpenFile>(id).is_some(),
+            Belongs::On(Attached::Descriptor(pid, fd)) => tree.fd(pid, fd).is_some(),
+        }
+    }
+}
+
+fn lives(tree: &Tree, pid: Pid) -> bool {
+    tree.get::<Process>(pid).is_some_and(|p| !matches!(p.state, State::Zombie(_)))
+}
+
+fn is_thread(tree: &Tree, pid: Pid, tid: Tid) -> bool {
+    tree.get::<Thread>(tid).is_some_and(|thread| thread.pid == pid)
+}
+
+/// What is wrong with something that a record names.
+fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
+    let (there, what) = match link {
+        Link::Process(pid) => (lives(tree, pid), format!("process {pid}")),
+        Link::Thread(pid, tid) => (is_thread(tree, pid, tid), format!("thread {tid} of {pid}")),
+        Link::File(id) => (tree.get::<OpenFile>(id).is_some(), format!("open file {id}")),
+        Link::Object(id) => {
+            let there = extent == Extent::Frozen || tree.get::<Object>(id).is_some();
+            (there, format!("the file {}:{} without a name", id.dev, id.ino))
+        }
+        Link::Namespace(id, kind) => {
+            let there = tree.get::<Namespace>(id).is_some_and(|space| space.kind == kind);
+            (there, format!("{} namespace {id}", kind.name()))
+        }
     };
-    let leader = tree.get::<Thread>(Tid(p.pid.0)).is_some_and(|leader| leader.pid == p.pid);
-    if tree.get::<Mm>(p.pid).is_none() || !leader {
-        refuse("process".into(), "its address space or its leader is missing");
-    }
-    for fd in tree.fds(p.pid) {
-        if tree.get::<OpenFile>(fd.file).is_none() {
-            refuse(format!("fd {}", fd.fd), "names a file that is not in the stream");
+    (!there).then(|| format!("it names {what}, which the stream does not have"))
+}
+
+/// All records of a kind, one by one.
+fn each<T: Record>(tree: &Tree, extent: Extent, owner: impl Fn(&T) -> Belongs, found: &mut Found) {
+    let module = Kind::of(T::KIND).map_or("record", Kind::module);
+    for row in tree.all::<T>() {
+        let owner = owner(row);
+        let finding = |rule: &str, problem: String| {
+            let object = match owner {
+                Belongs::File(id, _) | Belongs::On(Attached::Description(id)) => tree.describe(id),
+                Belongs::On(Attached::Descriptor(_, fd)) => format!("fd {fd}"),
+                Belongs::Thread(pid, tid) if tid.0 != pid.0 => {
+                    format!("{} of thread {tid}", T::NAME)
+                }
+                _ => T::NAME.to_owned(),
+            };
+            Finding { pid: owner.pid(), ..Finding::about(object, rule, problem) }
+        };
+        if !owner.exists(tree) {
+            let problem = format!("a record of kind {} is of nothing in the tree", T::NAME);
+            found.add(|| finding("plan.orphan", problem));
         }
+        if let Err(problem) = row.check() {
+            found.add(|| finding(&format!("plan.{module}"), problem));
+        }
+        row.links(&mut |link| {
+            if let Some(problem) = missing(tree, extent, link) {
+                found.add(|| finding("plan.reference", problem));
+            }
+        });
     }
 }
 
-macro_rules! kinds {
+/// Every living process has a record of each kind of its scope.
+fn all_have<T: Record>(tree: &Tree, pid: impl Fn(&T) -> Pid, found: &mut Found) {
+    let have: BTreeSet<Pid> = tree.all::<T>().iter().map(pid).collect();
+    for p in tree.living().filter(|p| !have.contains(&p.pid)) {
+        let problem = format!("its record {} is missing", T::NAME);
+        found.add(|| Finding::of(p.pid, "process", "plan.missing", problem));
+    }
+}
+
+/// Every thread has one.
+fn all_threads_have<T: Record<Key = Tid>>(tree: &Tree, found: &mut Found) {
+    for t in tree.all::<Thread>().iter().filter(|t| tree.get::<T>(t.tid).is_none()) {
+        let problem = format!("its record {} is missing", T::NAME);
+        found.add(|| Finding::of(t.pid, format!("thread {}", t.tid), "plan.missing", problem));
+    }
+}
+
+macro_rules! scopes {
     (
-        frame $frame:tt
-        namespace $namespace:tt
-        process $process:tt
-        thread $thread:tt
+        frame { $($r:ident: $R:ident $rk:literal $rv:literal $rp:tt;)* }
+        namespace { $($n:ident: $N:ident $nk:literal $nv:literal $np:tt;)* }
+        process { $($p:ident: $P:ident $pk:literal $pv:literal $pp:tt;)* }
+        thread { $($t:ident: $T:ident $tk:literal $tv:literal $tp:tt;)* }
         file { $($f:ident: $F:ident $fk:literal $fv:literal $fp:tt;)* }
-        descriptor $descriptor:tt
-        object $object:tt
+        descriptor { $($d:ident: $D:ident $dk:literal $dv:literal $dp:tt;)* }
+        object { $($o:ident: $O:ident $ok:literal $ov:literal $op:tt;)* }
         bulk $bulk:tt
     ) => {
+        fn records(tree: &Tree, extent: Extent, found: &mut Found) {
+            $(each::<$R>(tree, extent, |_| Belongs::Stream, found);)*
+            $(each::<$N>(tree, extent, |_| Belongs::Stream, found);)*
+            $(
+                let owner = |row: &$P| match Kind::$P {
+                    Kind::Process => Belongs::Stream,
+                    _ => Belongs::Process(row.pid),
+                };
+                each::<$P>(tree, extent, owner, found);
+                all_have::<$P>(tree, |row| row.pid, found);
+            )*
+            $(
+                each::<$T>(tree, extent, |row| Belongs::Thread(row.pid, row.tid), found);
+                all_threads_have::<$T>(tree, found);
+            )*
+            $(each::<$F>(tree, extent, |row| Belongs::File(row.file, $fk), found);)*
+            $(each::<$D>(tree, extent, |row| Belongs::On(row.attached()), found);)*
+            $(each::<$O>(tree, extent, |_| Belongs::Stream, found);)*
+        }
+
         /// Whether the record of what it is stands in the stream.
         fn has_kind(tree: &Tree, open: &OpenFile) -> bool {
             match open.kind {
@@ -97,4 +203,4 @@ macro_rules! kinds {
         }
     };
 }
-resources!(kinds);
+resources!(scopes);

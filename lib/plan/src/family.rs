@@ -2,7 +2,7 @@
 //!
 //! A child that belongs to the session which its parent was born in comes before the parent makes one of its own.
 
-use crate::Step;
+use crate::{Step, check::Found};
 use floe_records::{Finding, Pid, Process, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,17 @@ enum Work<'a> {
 }
 
 /// Steps that make all processes of a tree.
-pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, no: &mut Vec<Finding>) {
+pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) {
     let births = births(tree);
     let birth = |p: &Process| births.get(&p.pid).copied().flatten();
+    // That of restore takes the place of the session that the root was born in.
+    let outer = tree
+        .root()
+        .filter(|root| birth(root).is_some_and(|sid| tree.get::<Process>(sid).is_some()));
+    if let Some(root) = outer {
+        let problem = "it is in a session of a process that is not above it";
+        found.add(|| Finding::of(root.pid, "session", "plan.session", problem));
+    }
     let mut stack: Vec<Work<'_>> =
         tree.root().map(|root| Work::Create(root, None)).into_iter().collect();
     while let Some(work) = stack.pop() {
@@ -34,7 +42,7 @@ pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, no: &mut Vec<Finding>) 
             if birth(child) != Some(born) {
                 let object = format!("session {}", child.sid);
                 let problem = "its parent has never been in it";
-                no.push(Finding::of(child.pid, object, "plan.session", problem));
+                found.add(|| Finding::of(child.pid, object, "plan.session", problem));
             }
         }
         // The last one that is pushed is the first to be worked on.
@@ -62,18 +70,30 @@ fn births(tree: &Tree) -> BTreeMap<Pid, Option<Pid>> {
     births
 }
 
-/// Steps that put all processes into their groups.
-pub(crate) fn groups(tree: &Tree, steps: &mut Vec<Step>) {
+/// Steps that put all processes into their groups, by the rules of setpgid(2): a process that gives a group its name makes
+/// it, also where it is in another one by now; then the others join; those that are elsewhere by now go last.
+pub(crate) fn groups(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) {
     let leaders = tree.lost_leaders();
     let lost: BTreeSet<Pid> = leaders.iter().map(|(group, _)| *group).collect();
+    let all = tree.all::<Process>();
+    let named: BTreeSet<Pid> = all.iter().map(|p| p.pgid).collect();
+    let moved = |p: &&Process| p.pgid != p.pid && named.contains(&p.pid);
+    // The group of the root outside: what is in no other one has been born in that of restore.
+    let is_here = |group: Pid| lost.contains(&group) || tree.get::<Process>(group).is_some();
     steps.extend(leaders.iter().map(|(group, by)| Step::Leader(*group, *by)));
-    for own in [true, false] {
-        let some = tree.all::<Process>().iter().filter(|p| p.sid != p.pid);
-        for p in some.filter(|p| (p.pgid == p.pid) == own) {
-            if own || lost.contains(&p.pgid) || tree.get::<Process>(p.pgid).is_some() {
-                steps.push(Step::Group(p.pid, p.pgid));
-            }
+    let makers = all.iter().filter(|p| p.sid != p.pid && named.contains(&p.pid));
+    steps.extend(makers.map(|p| Step::Group(p.pid, p.pid)));
+    let staying = all.iter().filter(|p| p.pgid != p.pid && !moved(p));
+    let joined: BTreeSet<Pid> = staying.clone().map(|p| p.pgid).collect();
+    let staying = staying.filter(|p| is_here(p.pgid));
+    steps.extend(staying.map(|p| Step::Group(p.pid, p.pgid)));
+    for p in all.iter().filter(moved) {
+        if !joined.contains(&p.pid) || !is_here(p.pgid) {
+            let problem = "its members cannot be brought there again: they have changed places";
+            let object = format!("process group {}", p.pid);
+            found.add(|| Finding::of(p.pid, object, "plan.group", problem));
         }
+        steps.push(Step::Group(p.pid, p.pgid));
     }
     steps.extend(leaders.iter().map(|(group, by)| Step::Dismiss(*group, *by)));
 }

@@ -6,13 +6,17 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod descriptors;
 mod family;
 mod hole;
+mod machine;
 mod phase;
 mod room;
 mod steps;
 
+pub use descriptors::base;
 pub use hole::HOLE;
+pub use machine::{Extent, Machine};
 pub use phase::Phase;
 pub use room::{has_object_for, has_room_for};
-pub use steps::{Plan, Step, Subject, plan};
+pub use steps::{Plan, Step, Subject, allow, plan};

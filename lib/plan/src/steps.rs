@@ -1,19 +1,25 @@
 //! The order of the work, all of it.
 
-use crate::{Phase, check::check, family, hole, phase};
+use crate::{
+    Extent, Machine, Phase,
+    check::{Found, check},
+    family, hole, phase,
+};
 use floe_records::*;
 use std::fmt;
 
-/// One step of a restore.
+/// One step of a restore. What restore does for itself (its pid file, its progress) is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Find the directories that paths of the tree start from.
+    /// Compare the union mounts of the tree with those that are here, and mount what is missing where that is wished.
+    Unions,
+    /// Find what takes the place of all namespaces, and the directories that paths of the tree start from.
     Places,
     /// Make all objects of a kind.
     Make(Kind),
     /// Make all files of a kind whose making depends on each other.
     Prepare(Kind),
-    /// Open the executable of a process.
+    /// Open the executable of a process; one that was removed is a file without a name, opened for reading twice.
     Program(Pid),
     /// Open what a process maps.
     Mapped(Pid),
@@ -22,6 +28,13 @@ pub enum Step {
     /// Open what a description is, now that all processes exist.
     Late(FileId, Kind),
     /// A stub with this pid; the root has no parent in the tree.
+    /// Take what stands for outside files under numbers that restore knows: 0 to 2, and those of `--inherit`.
+    Outside,
+    /// Keep the writing ends of removed executables apart: all else that restore has open goes to every process by fork, and
+    /// a program cannot run from what is open for writing.
+    Writers,
+    /// A stub with this pid. The root has no parent in the tree: it is made by restore, loses all that it has mapped but the
+    /// vdso, which is parked in the hole, and sets every signal to its default; the others are forked from it.
     Create(Pid, Option<Pid>),
     /// setsid(2).
     Session(Pid),
@@ -31,20 +44,34 @@ pub enum Step {
     Group(Pid, Pid),
     /// That leader is not needed any more.
     Dismiss(Pid, Pid),
-    /// Put the descriptors on their numbers.
+    /// Close what is below the numbers that restore keeps, put the descriptors on theirs, and close what restore keeps but an
+    /// executable that comes late.
     Table(Pid),
     /// Start a thread.
     Thread(Pid, Tid),
     /// Apply a resource.
     Apply(Phase, Subject, Kind),
-    /// Read pages and contents into place.
+    /// Read pages and contents into place, as they come.
     Fill,
-    /// Put seals on files without a name.
+    /// Close what was open for writing only to be filled, and put seals on files without a name.
     Seal,
-    /// Registers back, and the stub gone.
+    /// Registers back, and the hole unmapped: no call can be made in it any more.
     Leave(Pid),
+    /// Lend the terminal of restore to this process group, and set its modes. Only where restore waits for the tree and is in
+    /// the foreground itself.
+    Lend(Pid),
+    /// Signal masks of all threads.
+    Masks,
+    /// Have a stub end as its process did, as soon as it runs.
+    Die(Pid),
+    /// Have a process stop, as soon as it runs.
+    Stop(Pid),
+    /// A guardian takes over: it kills all processes if restore ends before all run.
+    Guard,
     /// Let all run.
     Release,
+    /// Dismiss the guardian; nothing is undone any more.
+    Dismissal,
 }
 
 /// What a resource is applied to.
@@ -81,7 +108,8 @@ impl fmt::Display for Subject {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Places => write!(f, "find the directories of all processes"),
+            Self::Unions => write!(f, "compare the union mounts"),
+            Self::Places => write!(f, "find the namespaces and directories of all processes"),
             Self::Make(kind) => write!(f, "make every {}", kind.name()),
             Self::Prepare(kind) => {
                 write!(f, "make every {} in the order of their relations", kind.name())
@@ -90,6 +118,8 @@ impl fmt::Display for Step {
             Self::Mapped(pid) => write!(f, "open what {pid} maps"),
             Self::Open(id, kind) => write!(f, "open file {id}: {}", kind.name()),
             Self::Late(id, kind) => write!(f, "open file {id} late: {}", kind.name()),
+            Self::Outside => write!(f, "take what stands for outside files"),
+            Self::Writers => write!(f, "keep the writing ends of removed executables apart"),
             Self::Create(pid, None) => write!(f, "create {pid} as root"),
             Self::Create(pid, Some(parent)) => write!(f, "create {pid} in {parent}"),
             Self::Session(pid) => write!(f, "new session for {pid}"),
@@ -102,7 +132,13 @@ impl fmt::Display for Step {
             Self::Fill => write!(f, "fill memory"),
             Self::Seal => write!(f, "seal nameless files"),
             Self::Leave(pid) => write!(f, "registers of {pid}"),
+            Self::Lend(group) => write!(f, "lend the terminal to process group {group}"),
+            Self::Masks => write!(f, "signal masks of all threads"),
+            Self::Die(pid) => write!(f, "have {pid} end as it did"),
+            Self::Stop(pid) => write!(f, "have {pid} stop"),
+            Self::Guard => write!(f, "set a guardian over all"),
             Self::Release => write!(f, "release all"),
+            Self::Dismissal => write!(f, "dismiss the guardian"),
         }
     }
 }
@@ -112,21 +148,36 @@ impl fmt::Display for Step {
 pub struct Plan {
     /// The whole order.
     pub steps: Vec<Step>,
-    /// Address of a hole that is free in every process and in the ranges that were given.
+    /// Address of a hole that is free in every process and in restore.
     pub hole: u64,
 }
 
-/// Plans a restore; `taken` are ranges of addresses that the hole must not be in.
-pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<Plan, Refusals> {
-    let no = check(tree);
-    if !no.0.is_empty() {
-        return Err(no);
-    }
-    let mut no = Vec::new();
+/// Plans a restore on a machine. `tree` is input from a stranger: it gives either a plan of which every step has what it
+/// needs, or every reason why there is none.
+///
+/// # Errors
+/// What stands in the way.
+pub fn plan(tree: &Tree, machine: &Machine) -> Result<Plan, Refusals> {
+    attempt(tree, machine, Extent::Whole)
+}
+
+/// Whether metadata could be restored on a machine like this one, before anything is done that cannot be undone.
+///
+/// # Errors
+/// What stands in the way.
+pub fn allow(tree: &Tree, machine: &Machine, extent: Extent) -> Result<(), Refusals> {
+    attempt(tree, machine, extent).map(drop)
+}
+
+fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refusals> {
+    let mut found = Found::default();
+    check(tree, machine, extent, &mut found);
+    // What else there is would follow from it.
+    std::mem::take(&mut found).refusals()?;
     let mut on_files = phase::on_files(tree);
     let mut steps = open(tree, &mut on_files);
-    family::create(tree, &mut steps, &mut no);
-    family::groups(tree, &mut steps);
+    family::create(tree, &mut steps, &mut found);
+    family::groups(tree, &mut steps, &mut found);
     phase::late(tree, &mut steps);
     for p in tree.living() {
         build(tree, p.pid, &mut on_files, &mut steps);
@@ -137,19 +188,22 @@ pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<Plan, Refusals> {
             phase::steps_of(tree, p.pid, phase, &mut on_files, &mut steps);
         }
     }
-    steps.extend(tree.living().map(|p| Step::Leave(p.pid)));
-    steps.push(Step::Release);
-    let Some(hole) = hole::find(tree, taken) else {
+    release(tree, &mut steps);
+    let hole = hole::find(tree, &machine.taken);
+    if hole.is_none() {
         let problem = "no range of addresses is free in all of them";
-        no.push(Finding::about("the processes", "plan.hole", problem));
-        return Err(Refusals(no));
-    };
-    if no.is_empty() { Ok(Plan { steps, hole }) } else { Err(Refusals(no)) }
+        found.add(|| Finding::about("the processes", "plan.hole", problem));
+    }
+    found.refusals()?;
+    Ok(Plan { steps, hole: hole.unwrap_or_default() })
 }
 
 /// What restore itself opens and makes before the first process.
 fn open(tree: &Tree, on_files: &mut phase::OnFiles) -> Vec<Step> {
-    let mut steps = vec![Step::Places];
+    let some = |there: bool, step: Step| there.then_some(step);
+    let mut steps: Vec<Step> =
+        some(!tree.all::<Union>().is_empty(), Step::Unions).into_iter().collect();
+    steps.push(Step::Places);
     phase::prepare(tree, &mut steps);
     for p in tree.living() {
         steps.extend([Step::Program(p.pid), Step::Mapped(p.pid)]);
@@ -159,7 +213,31 @@ fn open(tree: &Tree, on_files: &mut phase::OnFiles) -> Vec<Step> {
     for p in tree.living() {
         phase::steps_of(tree, p.pid, Phase::Opened, on_files, &mut steps);
     }
+    steps.extend(some(!tree.all::<External>().is_empty(), Step::Outside));
+    steps.extend(some(tree.all::<Mm>().iter().any(|mm| mm.exe.deleted), Step::Writers));
     steps
+}
+
+/// The end: from the registers of the first to the last one that runs.
+fn release(tree: &Tree, steps: &mut Vec<Step>) {
+    steps.extend(tree.living().map(|p| Step::Leave(p.pid)));
+    steps.extend(foreground(tree).map(Step::Lend));
+    steps.push(Step::Masks);
+    steps.extend(tree.all::<Process>().iter().filter_map(|p| match p.state {
+        State::Zombie(_) => Some(Step::Die(p.pid)),
+        State::Stopped(_) => Some(Step::Stop(p.pid)),
+        State::Alive => None,
+    }));
+    steps.extend([Step::Guard, Step::Release, Step::Dismissal]);
+}
+
+/// The process group that had the terminal of the tree.
+fn foreground(tree: &Tree) -> Option<Pid> {
+    let root = tree.root()?;
+    // Whoever leads a session has lost its terminal.
+    let has_one = root.tty_nr != 0 && root.sid != root.pid;
+    let front = tree.all::<Process>().iter().map(|p| p.pgid);
+    front.into_iter().find(|group| has_one && group.0 as i32 == root.tty_pgrp)
 }
 
 /// A process up to its memory.

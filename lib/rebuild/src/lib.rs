@@ -7,6 +7,7 @@
 
 mod factory;
 mod inet;
+mod machine;
 mod maps;
 mod named;
 mod open;
@@ -20,7 +21,8 @@ mod stubs;
 mod unions;
 
 pub use descriptor::terminal::Modes;
-pub use maps::{own_ranges, own_vdso_hash};
+pub use machine::machine;
+pub use maps::own_vdso_hash;
 pub use open::{OpenFiles, Wishes};
 pub use process::limits::{allow_many_files, too_high};
 pub use restore::Restore;

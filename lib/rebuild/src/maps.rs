@@ -19,7 +19,7 @@ pub(crate) fn ranges(pid: &str) -> Result<Vec<Range>> {
 }
 
 /// What restore itself has mapped.
-pub fn own_ranges() -> Result<Vec<(u64, u64)>> {
+pub(crate) fn own_ranges() -> Result<Vec<(u64, u64)>> {
     Ok(ranges("self")?.into_iter().map(|(start, end, _)| (start, end)).collect())
 }
 

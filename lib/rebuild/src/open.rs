@@ -63,7 +63,7 @@ impl<'a> OpenFiles<'a> {
             return Err(Refusals(no));
         }
         let mut me = Self {
-            base: base(tree),
+            base: floe_plan::base(tree),
             tree,
             make: Factory::new(tree, stands, &wishes.inherit, wishes.outside),
             files: BTreeMap::new(),
@@ -77,7 +77,6 @@ impl<'a> OpenFiles<'a> {
         for step in steps.iter().filter(|step| is_of_restore(step)) {
             me.step(step, &mut no);
         }
-        me.standard(&mut no);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
             match own.and_then(|own| high(me.base, own)) {
@@ -85,7 +84,6 @@ impl<'a> OpenFiles<'a> {
                 Err(e) => no.push(Finding::about("restore", "rebuild.open", e.to_string())),
             }
         }
-        me.hold_back_executables();
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
     }
 
@@ -127,6 +125,8 @@ impl<'a> OpenFiles<'a> {
                     refuse(Some(pid), format!("fd {fd}"), e);
                 }
             }
+            Step::Outside => self.standard(no),
+            Step::Writers => self.hold_back_executables(),
             _ => {}
         }
     }
@@ -314,14 +314,6 @@ impl<'a> OpenFiles<'a> {
 /// The object that an executable without a name is.
 fn removed_exe(exe: &FileRef) -> Option<ObjectId> {
     exe.deleted.then_some(ObjectId { dev: exe.dev, ino: exe.ino })
-}
-
-/// Above every number that a process has or an epoll instance remembers.
-fn base(tree: &Tree) -> u32 {
-    let watched = tree.all::<Epoll>().iter().flat_map(|epoll| &epoll.watches);
-    let processes = tree.all::<Process>().iter();
-    let numbers = processes.flat_map(|p| tree.fds(p.pid)).map(|fd| fd.fd.0);
-    numbers.chain(watched.map(|watch| watch.fd.0)).max().map_or(64, |most| (most + 1).max(64))
 }
 
 /// What is known of a mapped file: of this process, or of another one that sees it under the same name.

@@ -5,25 +5,31 @@ use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
 use floe_tracee::{Regs, RemoteCall, find_syscall_insn};
 
-/// Lets everything run.
-pub(crate) fn release(tree: &Tree, stubs: &mut Stubs) -> Result<()> {
+/// Signal masks of all threads.
+pub(crate) fn masks(tree: &Tree, stubs: &Stubs) -> Result<()> {
     for s in tree.all::<ThreadSignals>() {
         if let Some(tracee) = stubs.tasks.get(&(s.tid.0 as i32)) {
             tracee.set_sigmask(s.mask)?;
         }
     }
-    for p in tree.all::<Process>() {
-        let pid = nix::unistd::Pid::from_raw(p.pid.0 as i32);
-        match p.state {
-            State::Zombie(status) => die(stubs, p.pid, status)?,
-            State::Stopped(_) => nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP)
-                .map_err(|e| Error::new("stop it", e).pid(p.pid.0))?,
-            State::Alive => {}
-        }
-    }
+    Ok(())
+}
+
+/// Has a process stop as soon as it runs.
+pub(crate) fn stop(pid: Pid) -> Result<()> {
+    let target = nix::unistd::Pid::from_raw(pid.0 as i32);
+    nix::sys::signal::kill(target, nix::sys::signal::Signal::SIGSTOP)
+        .map_err(|e| Error::new("stop it", e).pid(pid.0))
+}
+
+/// From the first to the last one that is let go, a guardian takes the place of our tracing.
+pub(crate) fn guardian(tree: &Tree) -> Result<Guardian> {
     let pids: Vec<i32> = tree.all::<Process>().iter().map(|p| p.pid.0 as i32).collect();
-    // From the first to the last one that is let go, a guardian takes the place of our tracing.
-    let guardian = Guardian::over(&pids)?;
+    Guardian::over(&pids)
+}
+
+/// Lets everything run.
+pub(crate) fn release(stubs: &mut Stubs) -> Result<()> {
     for (_, tracee) in std::mem::take(&mut stubs.tasks) {
         match tracee.detach() {
             // Who runs already may have ended others.
@@ -31,8 +37,6 @@ pub(crate) fn release(tree: &Tree, stubs: &mut Stubs) -> Result<()> {
             done => done?,
         }
     }
-    guardian.dismiss()?;
-    stubs.released = true;
     Ok(())
 }
 
@@ -71,7 +75,11 @@ fn foreign_insn(stubs: &Stubs, pid: Pid) -> Result<u64> {
     Ok(insn)
 }
 
-fn die(stubs: &Stubs, pid: Pid, status: u32) -> Result<()> {
+/// Has a stub end as its process did, as soon as it runs.
+pub(crate) fn die(tree: &Tree, stubs: &Stubs, pid: Pid) -> Result<()> {
+    let Some(State::Zombie(status)) = tree.get::<Process>(pid).map(|p| p.state) else {
+        return Ok(());
+    };
     let Some(tracee) = stubs.tasks.get(&(pid.0 as i32)) else { return Ok(()) };
     let mut regs = tracee.regs()?;
     regs.set_rip(stubs.hole).set_orig_rax(u64::MAX).set_rax(libc::SYS_exit_group as u64);

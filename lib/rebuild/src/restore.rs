@@ -10,19 +10,21 @@ use crate::{
 use floe_parasite::{Arg, Batch, Runner};
 use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
-use floe_sys::{Error, Result};
+use floe_sys::{Error, Guardian, Result};
 
 /// A restore under way. Dropped before the release, it kills what it made.
 pub struct Restore<'a> {
     tree: &'a Tree,
     files: &'a OpenFiles<'a>,
+    /// Over all processes while they are let go. Where that fails it kills them before the stubs are waited for.
+    guardian: Option<Guardian>,
     stubs: Stubs,
 }
 
 impl<'a> Restore<'a> {
     /// Begins; nothing is made yet. `hole` is that of the plan.
     pub fn new(tree: &'a Tree, files: &'a OpenFiles<'a>, hole: u64) -> Self {
-        Self { tree, files, stubs: Stubs::new(hole) }
+        Self { tree, files, stubs: Stubs::new(hole), guardian: None }
     }
 
     /// Does some steps in order; those that concern one thread are done at once.
@@ -92,16 +94,32 @@ impl<'a> Restore<'a> {
             Step::Table(pid) => self.table(pid),
             Step::Thread(pid, tid) => self.stubs.thread(pid, tid),
             Step::Leave(pid) => release::leave(self.tree, &self.stubs, pid),
-            Step::Release => release::release(self.tree, &mut self.stubs),
+            Step::Masks => release::masks(self.tree, &self.stubs),
+            Step::Die(pid) => release::die(self.tree, &self.stubs, pid),
+            Step::Stop(pid) => release::stop(pid),
+            Step::Guard => {
+                self.guardian = Some(release::guardian(self.tree)?);
+                Ok(())
+            }
+            Step::Release => release::release(&mut self.stubs),
+            Step::Dismissal => {
+                self.guardian.take().map_or(Ok(()), Guardian::dismiss)?;
+                self.stubs.released = true;
+                Ok(())
+            }
             // Done by restore itself, before or in between.
-            Step::Places
+            Step::Unions
+            | Step::Places
             | Step::Make(_)
             | Step::Prepare(_)
             | Step::Program(_)
             | Step::Mapped(_)
             | Step::Open(..)
+            | Step::Outside
+            | Step::Writers
             | Step::Fill
-            | Step::Seal => Ok(()),
+            | Step::Seal
+            | Step::Lend(_) => Ok(()),
             Step::Apply(..) => Err(Error::because("do a step", "it concerns a thread")),
         }
     }
@@ -144,6 +162,8 @@ pub(crate) fn is_of_restore(step: &Step) -> bool {
             | Step::Program(_)
             | Step::Mapped(_)
             | Step::Open(..)
+            | Step::Outside
+            | Step::Writers
             | Step::Apply(Phase::Opened, Subject::File(..), _)
     )
 }

@@ -1,6 +1,6 @@
 //! Sockets of IPv4 and IPv6 (tcp(7), udp(7)).
 
-use crate::{Bytes, SocketOption};
+use crate::{Bytes, SocketOption, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// An IPv4 or IPv6 socket.
@@ -19,4 +19,24 @@ pub struct InetSocket {
     pub backlog: Option<u32>,
     /// Socket options.
     pub options: Vec<SocketOption>,
+}
+
+impl InetSocket {
+    /// See [`Resource::check`](crate::Resource::check).
+    pub(crate) fn check(&self) -> Result<(), String> {
+        // Bytes of `struct sockaddr_in` and `struct sockaddr_in6`.
+        let len = match self.family {
+            2 => 16,
+            10 => 28,
+            _ => return Err("it is of an unknown family".to_owned()),
+        };
+        let known = |address: &Bytes| {
+            let family = address.0.first_chunk().copied().map(u16::from_ne_bytes);
+            address.0.is_empty()
+                || address.0.len() == len && family.map(u32::from) == Some(self.family)
+        };
+        ensure(known(&self.name) && known(&self.peer), "an address of it is none of its family")?;
+        ensure(self.backlog.is_none() || !self.name.0.is_empty(), "it listens and has no address")?;
+        sane::options(&self.options)
+    }
 }

@@ -1,6 +1,6 @@
 //! Records as types: what all of them have, and the one enum over them that the list yields.
 
-use crate::{FdNum, FileId, Pid, Reference, Table, Tree};
+use crate::{FdNum, FileId, Link, Pid, Reference, Table, Tree};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 
@@ -17,6 +17,20 @@ pub trait Resource: Clone + fmt::Debug + Serialize + DeserializeOwned {
         let _ = visit;
     }
 
+    /// Shows what else in the stream it names and cannot be without.
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        let _ = visit;
+    }
+
+    /// Whether it can be, whatever else the stream says. The kind of its scope (a process, a description) is looked up by
+    /// `lib/plan`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Bytes of bulk that follow it although it is metadata, such as the contents of a pipe.
     fn content_len(&self) -> u64 {
         0
@@ -29,7 +43,7 @@ pub trait Resource: Clone + fmt::Debug + Serialize + DeserializeOwned {
 }
 
 /// What a property of a descriptor is attached to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Attached {
     /// An open file description; the first descriptor that names it stands for it.
     Description(FileId),

@@ -112,6 +112,8 @@ struct Relations {
     children: BTreeMap<Pid, Vec<Pid>>,
     threads: BTreeMap<Pid, Vec<Tid>>,
     holders: BTreeMap<FileId, (Pid, FdNum)>,
+    /// Row of the first property of a kind that something has.
+    properties: BTreeMap<(u16, Attached), usize>,
     groups: BTreeSet<u32>,
 }
 
@@ -175,8 +177,7 @@ impl Tree {
 
     /// One descriptor of a process.
     pub fn fd(&self, pid: Pid, fd: FdNum) -> Option<&Fd> {
-        let mut before = FdTable::table(self).range((pid, FdNum(0))..=(pid, fd));
-        let some = before.by_ref().last()?;
+        let some = FdTable::table(self).range((pid, FdNum(0))..=(pid, fd)).next_back()?;
         some.fds.binary_search_by_key(&fd, |fd| fd.fd).ok().map(|at| &some.fds[at])
     }
 
@@ -196,6 +197,7 @@ impl Tree {
                 found.groups.insert(t.tid.0);
                 found.threads.entry(t.pid).or_default().push(t.tid);
             }
+            properties(self, &mut found.properties);
             found
         })
     }
@@ -235,12 +237,12 @@ impl Tree {
         }
     }
 
-    /// Process groups whose leader has ended, and a member of each. The group of the root may be one that lives on
-    /// outside; it gets that of restore.
+    /// Process groups whose leader has ended, and the first member of each, which may have ended as well. The group of the
+    /// root may be one that lives on outside; it gets that of restore.
     pub fn lost_leaders(&self) -> Vec<(Pid, Pid)> {
         let outside = self.root().map(|root| root.pgid);
         let mut lost = BTreeMap::new();
-        for p in self.living() {
+        for p in self.all::<Process>() {
             if self.get::<Process>(p.pgid).is_none() && Some(p.pgid) != outside {
                 lost.entry(p.pgid).or_insert(p.pid);
             }
@@ -250,11 +252,10 @@ impl Tree {
 
     /// The property of a kind that a descriptor, or the description behind it, has.
     pub fn attached<T: Record + Property>(&self, pid: Pid, fd: FdNum, file: FileId) -> Option<&T> {
-        let same = |row: &&T| match row.attached() {
-            Attached::Description(id) => id == file,
-            Attached::Descriptor(of, number) => (of, number) == (pid, fd),
-        };
-        self.all::<T>().iter().find(same)
+        let found = &self.relations().properties;
+        let either = [Attached::Description(file), Attached::Descriptor(pid, fd)];
+        let row = either.iter().filter_map(|on| found.get(&(T::KIND, *on))).min()?;
+        self.all::<T>().get(*row)
     }
 
     /// Where the paths of a process start: its mount namespace, and its root in it.
@@ -263,6 +264,29 @@ impl Tree {
         Some(Place { mount, root: self.get::<Fs>(pid)?.root.path.clone() })
     }
 }
+
+macro_rules! descriptors {
+    (
+        frame $frame:tt
+        namespace $namespace:tt
+        process $process:tt
+        thread $thread:tt
+        file $file:tt
+        descriptor { $($module:ident: $type:ident $kind:literal $version:literal $phases:tt;)* }
+        object $object:tt
+        bulk $bulk:tt
+    ) => {
+        /// Finds every property of a descriptor or description.
+        fn properties(tree: &Tree, found: &mut BTreeMap<(u16, Attached), usize>) {
+            $(
+                for (at, row) in tree.all::<$type>().iter().enumerate() {
+                    found.entry(($kind, row.attached())).or_insert(at);
+                }
+            )*
+        }
+    };
+}
+resources!(descriptors);
 
 /// What gives a path its meaning.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -2,6 +2,7 @@
 //! `lib/parasite`.
 mod anon;
 mod clone;
+mod cpu;
 mod descriptors;
 mod error;
 mod fcntl;
@@ -19,6 +20,7 @@ mod socket;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use clone::spawn_stub;
+pub use cpu::extended_state;
 pub use descriptors::{
     close_stdin, duplicate_from, duplicate_inherited, replace_descriptor, take_inherited,
 };

@@ -23,15 +23,12 @@ pub struct Foreground {
 }
 
 impl Foreground {
-    /// Lends our terminal to the process group that had its own. `None` where the tree was in no foreground, or we are
-    /// in none.
-    pub fn lend(tree: &Tree, open_files: &OpenFiles<'_>) -> anyhow::Result<Option<Self>> {
-        let Some(root) = tree.root() else { return Ok(None) };
-        let front = tree.all::<Process>().iter().find(|p| p.pgid.0 as i32 == root.tty_pgrp);
-        // Whoever leads a session has lost its terminal.
-        let Some(front) = front.filter(|_| root.tty_nr != 0 && root.sid != root.pid) else {
-            return Ok(None);
-        };
+    /// Lends our terminal to the process group that had its own. `None` where we are in no foreground.
+    pub fn lend(
+        tree: &Tree,
+        open_files: &OpenFiles<'_>,
+        group: floe_records::Pid,
+    ) -> anyhow::Result<Option<Self>> {
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let Ok(terminal) = open("/dev/tty", flags, Mode::empty()) else { return Ok(None) };
         let own = getpgrp();
@@ -39,8 +36,9 @@ impl Foreground {
             return Ok(None);
         }
         // The group of a shell outside has become ours.
-        let inside = tree.get::<Process>(front.pgid).is_some();
-        let group = if inside { Pid::from_raw(front.pgid.0 as i32) } else { own };
+        let lost = tree.lost_leaders().iter().any(|(lost, _)| *lost == group);
+        let inside = lost || tree.get::<Process>(group).is_some();
+        let group = if inside { Pid::from_raw(group.0 as i32) } else { own };
         SigSet::from(Signal::SIGTTOU).thread_block()?;
         let lent = Self { terminal, own, group, modes: open_files.modes()? };
         tcsetpgrp(&lent.terminal, group)?;

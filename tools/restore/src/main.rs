@@ -95,7 +95,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
     };
     anyhow::ensure!(reader.sealed(), "the metadata has no checksum");
-    let plan = floe_plan::plan(&tree, &floe_rebuild::own_ranges()?)?;
+    let plan = floe_plan::plan(&tree, &floe_rebuild::machine()?)?;
     if args.plan {
         let steps = plan.steps.iter().map(|step| format!("{step}\n"));
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
@@ -174,20 +174,22 @@ fn build(
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
     let mut work = Restore::new(tree, &open, plan.hole);
     let mut foreground = None;
-    let is = |step: &Step, at: &Step| step == at;
-    let fill = plan.steps.iter().position(|step| is(step, &Step::Fill)).unwrap_or(plan.steps.len());
-    let release = plan.steps.iter().position(|step| is(step, &Step::Release));
-    let release = release.unwrap_or(plan.steps.len());
-    work.run(&plan.steps[..fill])?;
+    let steps = &plan.steps;
+    let fill = steps.iter().position(|step| *step == Step::Fill).unwrap_or(steps.len());
+    let lend = steps.iter().position(|step| matches!(step, Step::Lend(_))).unwrap_or(steps.len());
+    work.run(&steps[..fill])?;
     let mut progress = Progress::new("restore", total, lines.take())?;
     bulk.fill(reader, tree, &work, &open, &mut progress)?;
     progress.finish();
     open.seal()?;
-    work.run(&plan.steps[fill..release])?;
-    if !args.detach && args.as_init.is_none() {
-        foreground = Foreground::lend(tree, &open)?;
+    work.run(&steps[fill..lend])?;
+    if let Some(Step::Lend(group)) = steps.get(lend)
+        && !args.detach
+        && args.as_init.is_none()
+    {
+        foreground = Foreground::lend(tree, &open, *group)?;
     }
-    work.run(&plan.steps[release..])?;
+    work.run(&steps[lend..])?;
     drop(work);
     foreground.iter().for_each(Foreground::greet);
     open.keep();

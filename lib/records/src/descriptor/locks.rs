@@ -1,6 +1,6 @@
 //! File locks (flock(2), fcntl_locking(2)).
 
-use crate::{Attached, FdNum, Pid, Property, Resource};
+use crate::{Attached, FdNum, Pid, Property, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Locks that are held by way of a descriptor.
@@ -44,6 +44,14 @@ impl Resource for Locks {
     type Key = (Pid, FdNum);
     fn key(&self) -> Self::Key {
         (self.pid, self.fd)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let ordered = |lock: &Lock| {
+            lock.start <= i64::MAX as u64
+                && lock.last.is_none_or(|last| (lock.start..=i64::MAX as u64).contains(&last))
+        };
+        ensure(self.locks.iter().all(ordered), "a lock ends before it starts, or behind every file")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who gets SIGIO (fcntl(2), F_SETOWN_EX and F_SETSIG).
 
-use crate::{Attached, FileId, Property, Resource};
+use crate::{Attached, FileId, Property, Resource, SIGNALS, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Owner of an open file description.
@@ -21,6 +21,11 @@ impl Resource for Owner {
     type Key = FileId;
     fn key(&self) -> FileId {
         self.file
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure((0..=2).contains(&self.kind), "its owner is of an unknown kind")?;
+        ensure((0..=SIGNALS as i32).contains(&self.signal), "it has a signal that there is not")
     }
 }
 

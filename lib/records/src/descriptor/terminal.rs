@@ -1,6 +1,6 @@
 //! Terminals (termios(3)). They belong to the world outside of the tree; their modes are the program's.
 
-use crate::{Attached, Bytes, FileId, Property, Resource};
+use crate::{Attached, Bytes, FileId, Property, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// How a terminal was set that an open file description of the tree names.
@@ -19,6 +19,10 @@ impl Resource for Terminal {
     type Key = FileId;
     fn key(&self) -> Self::Key {
         self.file
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.characters.0.len() <= 64, "it has too many control characters")
     }
 }
 

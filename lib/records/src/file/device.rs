@@ -1,6 +1,6 @@
 //! A character device without a state, such as /dev/null.
 
-use crate::{FileId, FileRef, Pid, Reference, Resource};
+use crate::{FileId, FileRef, Link, Pid, Reference, Resource};
 use serde::{Deserialize, Serialize};
 
 /// A character device without a state, such as /dev/null.
@@ -25,5 +25,13 @@ impl Resource for Device {
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
         visit(Reference::File(self.pid, "open file", &mut self.name));
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(self.pid));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.name.check()
     }
 }

@@ -1,6 +1,6 @@
 //! A directory with a name.
 
-use crate::{FileId, FileRef, Pid, Reference, Resource};
+use crate::{FileId, FileRef, Link, Pid, Reference, Resource};
 use serde::{Deserialize, Serialize};
 
 /// A directory with a name.
@@ -23,5 +23,13 @@ impl Resource for Directory {
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
         visit(Reference::File(self.pid, "open file", &mut self.name));
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(self.pid));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.name.check()
     }
 }

@@ -1,6 +1,6 @@
 //! What an epoll instance watches (epoll(7)).
 
-use crate::{FdNum, FileId, Resource};
+use crate::{FdNum, FileId, Link, Resource, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// One watch of an epoll instance.
@@ -31,5 +31,17 @@ impl Resource for Epoll {
     type Key = FileId;
     fn key(&self) -> FileId {
         self.file
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        self.watches.iter().for_each(|watch| visit(Link::File(watch.file)));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut keys: Vec<_> = self.watches.iter().map(|watch| (watch.fd, watch.file)).collect();
+        keys.sort_unstable();
+        ensure(sane::ascending(keys.into_iter()), "it watches a file twice under one number")?;
+        let own = self.watches.iter().any(|watch| watch.file == self.file);
+        ensure(!own, "it watches itself")
     }
 }

@@ -1,6 +1,6 @@
 //! An eventfd (eventfd(2)).
 
-use crate::{FileId, Resource};
+use crate::{FileId, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// An eventfd (eventfd(2)).
@@ -19,5 +19,9 @@ impl Resource for Eventfd {
     type Key = FileId;
     fn key(&self) -> FileId {
         self.file
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.count < u64::MAX, "its counter is higher than it can be")
     }
 }

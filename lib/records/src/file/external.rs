@@ -1,6 +1,6 @@
 //! What belongs to the world outside of the tree.
 
-use crate::{Bytes, FileId, Resource};
+use crate::{Bytes, FileId, Resource, sane};
 use serde::{Deserialize, Serialize};
 
 /// Belongs to the world outside of the tree: a terminal, or a pipe or socket whose other end is elsewhere. Restore takes
@@ -18,5 +18,9 @@ impl Resource for External {
     type Key = FileId;
     fn key(&self) -> FileId {
         self.file
+    }
+
+    fn check(&self) -> Result<(), String> {
+        sane::text(&self.what)
     }
 }

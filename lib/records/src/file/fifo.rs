@@ -1,6 +1,6 @@
 //! Named pipes (fifo(7)).
 
-use crate::{FileId, FileRef, Pid, Reference, Resource};
+use crate::{FileId, FileRef, Link, Pid, Reference, Resource};
 use serde::{Deserialize, Serialize};
 
 /// A named pipe (fifo(7)); contents in [`PipeData`](crate::PipeData) when nobody outside holds it.
@@ -23,5 +23,13 @@ impl Resource for Fifo {
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
         visit(Reference::File(self.pid, "open file", &mut self.name));
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(self.pid));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.name.check()
     }
 }

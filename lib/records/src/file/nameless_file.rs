@@ -1,6 +1,6 @@
 //! Descriptions of files without a name.
 
-use crate::{FileId, ObjectId, Resource};
+use crate::{FileId, Link, ObjectId, Resource};
 use serde::{Deserialize, Serialize};
 
 /// A memfd or removed file; see [`Object`](crate::Object).
@@ -17,5 +17,9 @@ impl Resource for NamelessFile {
     type Key = FileId;
     fn key(&self) -> FileId {
         self.file
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Object(self.object));
     }
 }

@@ -18,4 +18,8 @@ impl Resource for TcpSocket {
     fn key(&self) -> FileId {
         self.file
     }
+
+    fn check(&self) -> Result<(), String> {
+        self.socket.check()
+    }
 }

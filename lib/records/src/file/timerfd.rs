@@ -1,6 +1,6 @@
 //! Timers behind descriptors (timerfd_create(2)).
 
-use crate::{FileId, Resource};
+use crate::{FileId, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// State of a timerfd.
@@ -27,5 +27,11 @@ impl Resource for Timerfd {
     type Key = FileId;
     fn key(&self) -> FileId {
         self.file
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure([0, 1, 7, 8, 9].contains(&self.clock), "it has a clock that no timerfd has")?;
+        ensure(self.settime_flags <= 3, "it has unknown flags")?;
+        ensure(self.date_ns.is_none() || self.left_ns != 0, "it has a date and is not armed")
     }
 }

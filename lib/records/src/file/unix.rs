@@ -1,6 +1,6 @@
 //! UNIX sockets (unix(7)).
 
-use crate::{Bytes, FileId, Pid, Reference, Resource, SocketOption};
+use crate::{Bytes, FileId, Link, Pid, Reference, Resource, SocketOption, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// A UNIX socket.
@@ -40,5 +40,26 @@ impl Resource for UnixSocket {
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
         visit(Reference::Socket(self.pid, &mut self.name));
         visit(Reference::Socket(self.pid, &mut self.peer_name));
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(self.pid));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure([1, 2, 5].contains(&self.sock_type), "it is of an unknown type")?;
+        // 108 bytes, and a NUL that getsockname(2) may add.
+        let short = self.name.0.len() <= 109 && self.peer_name.0.len() <= 109;
+        ensure(short, "an address of it is too long")?;
+        let one = self.peer.is_none() || self.peer_name.0.is_empty();
+        ensure(one, "it is connected twice")?;
+        ensure(self.backlog.is_none() || self.sock_type != 2, "datagram sockets do not listen")?;
+        ensure(self.backlog.is_none() || self.peer.is_none(), "it listens and is connected")?;
+        ensure(self.shutdown <= 3, "it is shut down in an unknown way")?;
+        ensure(
+            self.node.is_none_or(|node| node.2 <= 0o7777),
+            "its file has impossible permissions",
+        )?;
+        sane::options(&self.options)
     }
 }

@@ -1,6 +1,6 @@
 //! Descriptor tables.
 
-use crate::{FdNum, FileId, Pid, Resource};
+use crate::{FdNum, FileId, Link, Pid, Resource, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// Descriptors of a process.
@@ -29,5 +29,14 @@ impl Resource for FdTable {
     type Key = (Pid, FdNum);
     fn key(&self) -> Self::Key {
         (self.pid, self.fds.first().map_or(FdNum(0), |first| first.fd))
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(self.pid));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let numbers = self.fds.iter().map(|fd| fd.fd);
+        ensure(sane::ascending(numbers), "its descriptors are not in ascending order")
     }
 }

@@ -1,6 +1,6 @@
 //! Files behind mappings.
 
-use crate::{Bytes, FileRef, Pid, Reference, Resource};
+use crate::{Bytes, FileRef, Link, Pid, Reference, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The file behind a mapping, as it must be found again at restore.
@@ -28,5 +28,17 @@ impl Resource for MappedFile {
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
         visit(Reference::Mapped(self));
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(self.pid));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(
+            self.build_id.as_ref().is_none_or(|id| id.0.len() <= 256),
+            "its build id is too long",
+        )?;
+        self.file.check()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Sharing is kept: two descriptors that came from dup(2) or fork(2) name one [`FileId`].
 
-use crate::{FileId, Pid, Resource};
+use crate::{FileId, Link, Pid, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// An open file description.
@@ -37,5 +37,13 @@ impl Resource for OpenFile {
     type Key = FileId;
     fn key(&self) -> FileId {
         self.id
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(self.pid));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.pos <= i64::MAX as u64, "its offset lies behind every file")
     }
 }

@@ -1,6 +1,6 @@
 //! Union mounts that the tree uses, so that restore can compare them and build them again.
 
-use crate::{Bytes, Resource};
+use crate::{Bytes, Resource, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// A mount of AUFS or overlayfs.
@@ -27,5 +27,16 @@ impl Resource for Union {
     type Key = Bytes;
     fn key(&self) -> Self::Key {
         self.point.clone()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let known = [&b"aufs"[..], b"overlay"].contains(&self.fs_type.0.as_slice());
+        ensure(known, "it is of an unknown type of file system")?;
+        sane::path(&self.point)?;
+        for text in [&self.source, &self.flags, &self.root] {
+            sane::text(text)?;
+        }
+        self.branches.iter().try_for_each(|(path, _)| sane::text(path))?;
+        ensure(!self.options.0.contains(&0), "its options have a zero byte")
     }
 }

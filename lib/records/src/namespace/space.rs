@@ -1,6 +1,6 @@
 //! Namespaces (namespaces(7)).
 
-use crate::{NsId, Resource};
+use crate::{NsId, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Kinds of namespaces.
@@ -65,5 +65,9 @@ impl Resource for Namespace {
     type Key = NsId;
     fn key(&self) -> NsId {
         self.id
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.id.0 != 0, "it has no number")
     }
 }

@@ -1,7 +1,7 @@
 //! Files without a name: shared anonymous memory, memfds, deleted files. Their content travels with the
 //! tree. `dumpmem` writes those that a VMA maps, `dumpfs` those that only descriptors hold.
 
-use crate::{Bytes, ObjectId, Resource};
+use crate::{Bytes, ObjectId, Resource, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// How the file is made again.
@@ -37,5 +37,17 @@ impl Resource for Object {
     type Key = ObjectId;
     fn key(&self) -> ObjectId {
         self.id
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.size <= i64::MAX as u64, "it is larger than any file")?;
+        ensure(self.mode <= 0o7777, "it has impossible permissions")?;
+        match &self.kind {
+            ObjectKind::SharedAnon => Ok(()),
+            ObjectKind::Memfd(name, _) => {
+                ensure(name.0.len() <= 249 && !name.0.contains(&0), "its name is none of a memfd")
+            }
+            ObjectKind::Deleted(path) => sane::text(path),
+        }
     }
 }

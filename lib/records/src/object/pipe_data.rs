@@ -1,7 +1,10 @@
 //! Pipes and named pipes (pipe(7), fifo(7)).
 
-use crate::{ObjectId, Resource};
+use crate::{ObjectId, Resource, ensure};
 use serde::{Deserialize, Serialize};
+
+/// Longest packet (PIPE_BUF), bytes.
+const PACKET: u32 = 4096;
 
 /// Contents of a pipe; bulk of exactly `len` bytes follows when `len` is not 0.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -32,5 +35,16 @@ impl Resource for PipeData {
 
     fn content(&mut self) -> Option<&mut Vec<u8>> {
         Some(&mut self.bytes)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.len <= self.capacity, "more is queued in it than fits")?;
+        let sum: u64 = self.packets.iter().map(|len| u64::from(*len)).sum();
+        let packets = self.packets.is_empty() || sum == u64::from(self.len);
+        ensure(packets, "its packets are not what is queued in it")?;
+        let one = |len: &u32| (1..=PACKET).contains(len);
+        ensure(self.packets.iter().all(one), "a packet has a length that none has")?;
+        let whole = self.bytes.is_empty() || self.bytes.len() as u64 == self.content_len();
+        ensure(whole, "its content has another length")
     }
 }

@@ -1,6 +1,6 @@
 //! What is queued in a UNIX socket.
 
-use crate::Resource;
+use crate::{Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Queued data of one socket, oldest first; bulk of all messages together follows when their sum is not 0.
@@ -28,5 +28,11 @@ impl Resource for SocketQueue {
 
     fn content(&mut self) -> Option<&mut Vec<u8>> {
         Some(&mut self.bytes)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(!self.messages.contains(&0), "an empty message is queued in it")?;
+        let whole = self.bytes.is_empty() || self.bytes.len() as u64 == self.content_len();
+        ensure(whole, "its content has another length")
     }
 }

@@ -1,6 +1,6 @@
 //! Where a process stands in the file system.
 
-use crate::{FileRef, Pid, Reference, Resource};
+use crate::{FileRef, Pid, Reference, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Working directory, root and umask.
@@ -28,5 +28,11 @@ impl Resource for Fs {
             visit(Reference::File(self.pid, "cwd", &mut self.cwd));
         }
         visit(Reference::Root(self.pid, &mut self.root));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.umask <= 0o777, "its umask has unknown bits")?;
+        self.cwd.check()?;
+        self.root.check()
     }
 }

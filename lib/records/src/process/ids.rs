@@ -1,6 +1,6 @@
 //! A process of the tree: its ids and relations.
 
-use crate::{Pid, Resource};
+use crate::{Pid, Resource, SIGNALS, ensure};
 use serde::{Deserialize, Serialize};
 
 /// What a process was doing when it was stopped.
@@ -42,5 +42,17 @@ impl Resource for Process {
     type Key = Pid;
     fn key(&self) -> Self::Key {
         self.pid
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.exit_signal <= SIGNALS, "it ends with a signal that there is not")?;
+        match self.state {
+            State::Stopped(signal) => ensure(
+                (1..=SIGNALS).contains(&signal),
+                "it was stopped by a signal that there is not",
+            ),
+            State::Zombie(status) => ensure(status <= 0xffff, "its status is none of wait(2)"),
+            State::Alive => Ok(()),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Resource limits (getrlimit(2)).
 
-use crate::{Pid, Resource};
+use crate::{Pid, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Limits of a process.
@@ -17,5 +17,11 @@ impl Resource for Limits {
     type Key = Pid;
     fn key(&self) -> Self::Key {
         self.pid
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.limits.len() == 16, "there are 16 limits")?;
+        let ordered = self.limits.iter().all(|(soft, hard)| soft <= hard);
+        ensure(ordered, "a soft limit is above its hard one")
     }
 }

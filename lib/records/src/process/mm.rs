@@ -1,6 +1,6 @@
 //! The numbers of an address space.
 
-use crate::{Addr, Bytes, FileRef, Pid, Reference, Resource};
+use crate::{Addr, Bytes, FileRef, Link, ObjectId, Pid, Reference, Resource, USER_END, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Numbers of an address space, as prctl(2) PR_SET_MM_MAP takes them.
@@ -40,5 +40,28 @@ impl Resource for Mm {
         if !self.exe.deleted {
             visit(Reference::File(self.pid, "exe", &mut self.exe));
         }
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        if self.exe.deleted {
+            visit(Link::Object(ObjectId { dev: self.exe.dev, ino: self.exe.ino }));
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.exe.check()?;
+        // Pairs of addresses of 8 bytes; the kernel keeps some twenty (AT_VECTOR_SIZE).
+        let whole = self.auxv.0.len().is_multiple_of(8) && self.auxv.0.len() <= 1024;
+        ensure(whole, "its auxiliary vector is none")?;
+        // As prctl(2) wants them.
+        ensure(self.code.0 < self.code.1, "its code ends before it starts")?;
+        let pairs = [self.data, self.brk, self.args, self.env];
+        ensure(
+            pairs.iter().all(|(start, end)| start <= end),
+            "a range of it ends before it starts",
+        )?;
+        let all = pairs.iter().chain([&self.code]).flat_map(|(start, end)| [*start, *end]);
+        let user = all.chain([self.stack]).all(|at| at.0 < USER_END);
+        ensure(user, "a range of it lies outside of user space")
     }
 }

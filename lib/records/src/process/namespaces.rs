@@ -1,6 +1,6 @@
 //! The namespaces that a process is a member of (namespaces(7)).
 
-use crate::{NsId, Pid, Resource};
+use crate::{Link, NsId, NsKind, Pid, Resource};
 use serde::{Deserialize, Serialize};
 
 /// A namespace of each kind; each has a [`Namespace`](crate::Namespace) record of its own.
@@ -44,5 +44,14 @@ impl Resource for Namespaces {
     type Key = Pid;
     fn key(&self) -> Pid {
         self.pid
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        for (name, id) in self.all() {
+            let of_kind =
+                |kind: &&NsKind| name.strip_suffix("_for_children").unwrap_or(name) == kind.name();
+            let kind = NsKind::ALL.iter().find(of_kind);
+            kind.iter().for_each(|kind| visit(Link::Namespace(id, **kind)));
+        }
     }
 }

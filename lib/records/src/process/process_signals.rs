@@ -1,6 +1,6 @@
 //! Signal dispositions, and the queue of a process.
 
-use crate::{Addr, Bytes, Pid, Resource};
+use crate::{Addr, Bytes, Pid, Resource, SIGNALS, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// Signals of a process.
@@ -35,5 +35,13 @@ impl Resource for ProcessSignals {
     type Key = Pid;
     fn key(&self) -> Self::Key {
         self.pid
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let may = |signal: u32| (1..=SIGNALS).contains(&signal) && ![9, 19].contains(&signal);
+        ensure(self.actions.iter().all(|a| may(a.signal)), "it handles a signal that nobody can")?;
+        let numbers = self.actions.iter().map(|action| action.signal);
+        ensure(sane::ascending(numbers), "its dispositions are not in ascending order")?;
+        sane::queue(&self.queued)
     }
 }

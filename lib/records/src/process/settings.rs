@@ -1,6 +1,6 @@
 //! Single settings of a process (prctl(2), personality(2), proc_pid_oom_score_adj(5)).
 
-use crate::{Pid, Resource};
+use crate::{Pid, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Settings of a process.
@@ -25,5 +25,10 @@ impl Resource for Settings {
     type Key = Pid;
     fn key(&self) -> Pid {
         self.pid
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.dumpable <= 2, "it has an unknown kind of dumpable")?;
+        ensure((-1000..=1000).contains(&self.oom_score_adj), "its oom_score_adj is out of range")
     }
 }

@@ -1,6 +1,6 @@
 //! Timers of setitimer(2) and timer_create(2).
 
-use crate::{Addr, Pid, Resource, Tid};
+use crate::{Addr, Pid, Resource, SIGNALS, Tid, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// Timers of a process.
@@ -43,5 +43,24 @@ impl Resource for Timers {
     type Key = Pid;
     fn key(&self) -> Self::Key {
         self.pid
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let ids = self.posix.iter().map(|timer| timer.id);
+        ensure(sane::ascending(ids), "its timers are not in ascending order")?;
+        let low = self.posix.last().is_none_or(|timer| timer.id <= i32::MAX as u32);
+        ensure(low, "a timer has an id that none has")?;
+        self.posix.iter().try_for_each(PosixTimer::check)
+    }
+}
+
+impl PosixTimer {
+    fn check(&self) -> Result<(), String> {
+        ensure([0, 1, 2, 4].contains(&self.notify), "a timer notifies in an unknown way")?;
+        let thread = self.notify == 4;
+        ensure(thread == self.tid.is_some(), "a timer notifies a thread and names none")?;
+        let signals = self.notify != 1;
+        let known = (1..=SIGNALS).contains(&self.signal);
+        ensure(!signals || known, "a timer sends a signal that there is not")
     }
 }

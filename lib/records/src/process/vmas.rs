@@ -1,6 +1,8 @@
 //! VMAs (/proc/PID/smaps).
 
-use crate::{Addr, Bytes, FileRef, Pid, Reference, Resource};
+use crate::{
+    Addr, Bytes, FileRef, Link, ObjectId, Pid, Reference, Resource, USER_END, ensure, sane,
+};
 use serde::{Deserialize, Serialize};
 
 /// VMAs of one address space, ascending; long lists come as several records.
@@ -77,6 +79,48 @@ impl Vma {
     }
 }
 
+/// The vsyscall page, which alone lies above user space.
+const VSYSCALL: (u64, u64) = (0xffff_ffff_ff60_0000, 0xffff_ffff_ff60_1000);
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+
+impl Vma {
+    fn check(&self) -> Result<(), String> {
+        let (start, end) = (self.start.0, self.end.0);
+        ensure(start < end, "a mapping ends before it starts")?;
+        let user = match self.kind {
+            VmaKind::Vsyscall => (start, end) == VSYSCALL,
+            _ => end <= USER_END,
+        };
+        ensure(user, "a mapping lies outside of user space")?;
+        let aligned = [start, end, self.offset].iter().all(|at| at.is_multiple_of(PAGE));
+        ensure(aligned, "a mapping does not lie on the borders of pages")?;
+        let last = self.offset.checked_add(end - start);
+        ensure(
+            last.is_some_and(|last| last <= i64::MAX as u64),
+            "a mapping ends behind every file",
+        )?;
+        ensure(self.prot <= 7, "a mapping has an unknown protection")?;
+        let two = self.flags.0.len().is_multiple_of(2) && self.flags.0.len() <= 128;
+        ensure(two, "the flags of a mapping are none")?;
+        let wants = matches!(self.kind, VmaKind::File | VmaKind::Object);
+        ensure(
+            wants == self.file.is_some(),
+            "a mapping of a file names none, or another one does",
+        )?;
+        let private = wants || !self.shared;
+        ensure(private, "a mapping is shared with nobody")?;
+        self.file.as_ref().map_or(Ok(()), crate::FileRef::check)?;
+        self.name.as_ref().map_or(Ok(()), sane::text)?;
+        let inside = |(from, to): &(Addr, Addr)| start <= from.0 && from < to && to.0 <= end;
+        let aligned = |(from, to): &(Addr, Addr)| (from.0 | to.0).is_multiple_of(PAGE);
+        ensure(self.guards.iter().all(inside), "a guard lies outside of its mapping")?;
+        ensure(self.guards.iter().all(aligned), "a guard does not lie on the borders of pages")?;
+        let behind = self.guards.windows(2).all(|two| two[0].1 <= two[1].0);
+        ensure(behind, "the guards of a mapping overlap or are not in ascending order")
+    }
+}
+
 impl Resource for Vmas {
     type Key = (Pid, Addr);
     fn key(&self) -> Self::Key {
@@ -85,5 +129,20 @@ impl Resource for Vmas {
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
         self.vmas.iter_mut().for_each(|vma| visit(Reference::Mapping(self.pid, vma)));
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        let objects = self.vmas.iter().filter(|vma| vma.kind == VmaKind::Object);
+        for file in objects.filter_map(|vma| vma.file.as_ref()) {
+            visit(Link::Object(ObjectId { dev: file.dev, ino: file.ino }));
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let one =
+            |vma: &Vma| vma.check().map_err(|e| format!("{:x}-{:x}: {e}", vma.start.0, vma.end.0));
+        self.vmas.iter().try_for_each(one)?;
+        let behind = self.vmas.windows(2).all(|two| two[0].end <= two[1].start);
+        ensure(behind, "its mappings overlap or are not in ascending order")
     }
 }

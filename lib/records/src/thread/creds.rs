@@ -1,6 +1,6 @@
 //! Credentials of a thread (credentials(7), capabilities(7)).
 
-use crate::{Pid, Resource, Tid};
+use crate::{Pid, Resource, Tid, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Who a thread is.
@@ -29,5 +29,10 @@ impl Resource for Creds {
     type Key = Tid;
     fn key(&self) -> Self::Key {
         self.tid
+    }
+
+    fn check(&self) -> Result<(), String> {
+        // NGROUPS_MAX.
+        ensure(self.groups.len() <= 65_536, "it has more groups than it can")
     }
 }

@@ -1,6 +1,6 @@
 //! A thread: registers, and what it has registered with the kernel.
 
-use crate::{Addr, Bytes, Pid, Resource, Tid};
+use crate::{Addr, Bytes, Pid, Resource, SIGNALS, Tid, USER_END, ensure};
 use serde::{Deserialize, Serialize};
 
 /// A thread. The leader (tid equal to pid) comes first.
@@ -44,5 +44,15 @@ impl Resource for Thread {
     type Key = Tid;
     fn key(&self) -> Self::Key {
         self.tid
+    }
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.comm.0.len() <= 15, "its name is too long")?;
+        ensure(!self.comm.0.contains(&0), "its name has a zero byte")?;
+        ensure(self.regs.0.len() == 216, "its registers are not whole")?;
+        ensure(self.pdeath_signal <= SIGNALS, "it waits for a signal that there is not")?;
+        let user = |addr: Addr| addr.0 < USER_END;
+        let rseq = self.rseq.is_none_or(|rseq| user(rseq.addr) && rseq.len <= 4096);
+        ensure(rseq && user(self.robust_list.0), "it has registered memory outside of user space")
     }
 }

@@ -1,0 +1,98 @@
+//! Descriptors and what they lead to.
+
+use super::{Found, has_kind};
+use crate::{Machine, descriptors};
+use floe_records::*;
+use std::collections::BTreeMap;
+
+/// Longest chain of epoll instances that watch each other (EP_MAX_NESTS of fs/eventpoll.c, and the first one).
+const NESTED: u32 = 5;
+
+pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
+    let mut most = 0;
+    for p in tree.living() {
+        let mut last = None;
+        for fd in tree.fds(p.pid) {
+            let mut refuse = |problem: &str| {
+                let object = format!("fd {}", fd.fd);
+                found.add(|| Finding::of(p.pid, object, "plan.descriptor", problem));
+            };
+            if last >= Some(fd.fd) {
+                refuse("its number is not above those before it");
+            }
+            if tree.get::<OpenFile>(fd.file).is_none() {
+                refuse("names a file that is not in the stream");
+            }
+            last = Some(fd.fd);
+        }
+        most = most.max(last.map_or(0, |fd| fd.0));
+    }
+    room(tree, machine, most, found);
+    for open in tree.all::<OpenFile>() {
+        let mut refuse = |problem: &str| {
+            found.add(|| Finding::about(tree.describe(open.id), "plan.file", problem))
+        };
+        if !has_kind(tree, open) {
+            refuse("what it is does not stand in the stream");
+        }
+        if tree.holder(open.id).is_none() {
+            refuse("no process has it");
+        }
+    }
+    epoll(tree, found);
+}
+
+/// Restore keeps all files of the tree above its highest number until each is in its place.
+fn room(tree: &Tree, machine: &Machine, most: u32, found: &mut Found) {
+    let (needed, have) = (descriptors::needed(tree), machine.descriptors);
+    if needed > u64::from(have) {
+        let problem =
+            format!("the highest one is {most}, restore needs {needed} in all and may have {have}");
+        let finding = Finding::about("descriptors", "plan.descriptors", problem);
+        found.add(|| finding.hint("raise the hard limit of open files (RLIMIT_NOFILE) of restore"));
+    }
+}
+
+/// What can be watched is, and no chain is longer than the kernel lets it be. From those that watch none upwards.
+fn epoll(tree: &Tree, found: &mut Found) {
+    let all = tree.all::<Epoll>();
+    let mut watched_by: BTreeMap<FileId, Vec<&Epoll>> = BTreeMap::new();
+    let mut left: BTreeMap<FileId, usize> = BTreeMap::new();
+    for epoll in all {
+        let mut inner = 0;
+        for watch in &epoll.watches {
+            let kind = tree.get::<OpenFile>(watch.file).and_then(|open| Kind::of(open.kind));
+            if matches!(kind, Some(Kind::Regular | Kind::Directory | Kind::NamelessFile)) {
+                let problem = format!("it watches {}, which cannot be", tree.describe(watch.file));
+                found.add(|| Finding::about(tree.describe(epoll.file), "plan.epoll", problem));
+            }
+            if tree.get::<Epoll>(watch.file).is_some() {
+                watched_by.entry(watch.file).or_default().push(epoll);
+                inner += 1;
+            }
+        }
+        left.insert(epoll.file, inner);
+    }
+    let mut ready: Vec<FileId> = left.iter().filter(|(_, n)| **n == 0).map(|(id, _)| *id).collect();
+    let mut depths: BTreeMap<FileId, u32> = ready.iter().map(|id| (*id, 1)).collect();
+    while let Some(id) = ready.pop() {
+        let depth = depths.get(&id).copied().unwrap_or(1);
+        for outer in watched_by.get(&id).into_iter().flatten() {
+            let deeper = depths.entry(outer.file).or_default();
+            *deeper = (*deeper).max(depth + 1);
+            if let Some(count) = left.get_mut(&outer.file) {
+                *count -= 1;
+                if *count == 0 {
+                    ready.push(outer.file);
+                }
+            }
+        }
+    }
+    for epoll in all {
+        let circle = left.get(&epoll.file).is_some_and(|count| *count > 0);
+        if circle || depths.get(&epoll.file).is_some_and(|depth| *depth > NESTED) {
+            let problem = "epoll instances watch each other in a circle, or too deep";
+            found.add(|| Finding::about(tree.describe(epoll.file), "plan.epoll", problem));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What a restore finds on its machine. The caller looks it up; this crate asks nobody.
+
+/// The machine, and what restore has there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Machine {
+    /// Ranges of addresses that the hole must not be in: those of restore itself.
+    pub taken: Vec<(u64, u64)>,
+    /// XCR0: components of the extended state that threads can have.
+    pub xfeatures: u64,
+    /// Bytes of an NT_X86_XSTATE block. The kernel takes no other.
+    pub xstate_len: usize,
+    /// First number that is no process id any more (/proc/sys/kernel/pid_max).
+    pub pid_max: u32,
+    /// First number that no descriptor of restore can have: its hard RLIMIT_NOFILE.
+    pub descriptors: u32,
+}
+
+/// How much of the metadata is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// What `freeze` writes: no descriptors and no objects yet.
+    Frozen,
+    /// All of it.
+    Whole,
+}

@@ -1,0 +1,84 @@
+//! What records check of themselves. Metadata is input from a stranger: nothing of it is believed.
+
+use crate::{Bytes, NsId, NsKind, ObjectId, Pid, SocketOption, Tid};
+use crate::{FileId, FileRef};
+
+/// Longest path with its NUL, as the kernel takes it (PATH_MAX).
+pub const PATH_MAX: usize = 4096;
+/// Bytes of a `siginfo_t`.
+pub const SIGINFO: usize = 128;
+/// Highest signal number.
+pub const SIGNALS: u32 = 64;
+/// First address behind user space: TASK_SIZE of x86_64 with four levels of page tables.
+pub const USER_END: u64 = 0x7fff_ffff_f000;
+
+/// Something else in the stream that a record names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Link {
+    /// A process that lives.
+    Process(Pid),
+    /// A thread, which must be of this process.
+    Thread(Pid, Tid),
+    /// An open file description.
+    File(FileId),
+    /// A file without a name.
+    Object(ObjectId),
+    /// A namespace, which must be of this kind.
+    Namespace(NsId, NsKind),
+}
+
+/// Says what is wrong where a condition does not hold.
+///
+/// # Errors
+/// The problem, where it does not.
+pub fn ensure(holds: bool, problem: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem.to_owned()) }
+}
+
+/// A path from a root.
+pub(crate) fn path(path: &Bytes) -> Result<(), String> {
+    ensure(path.0.first() == Some(&b'/'), "a path in it is not absolute")?;
+    text(path)
+}
+
+/// What the kernel takes as a string.
+pub(crate) fn text(text: &Bytes) -> Result<(), String> {
+    ensure(text.0.len() < PATH_MAX, "a path or name in it is too long")?;
+    ensure(!text.0.contains(&0), "a path or name in it has a zero byte")
+}
+
+/// Each greater than the one before.
+pub(crate) fn ascending<T: PartialOrd>(mut all: impl Iterator<Item = T>) -> bool {
+    let Some(mut last) = all.next() else { return true };
+    all.all(|next| {
+        let up = last < next;
+        last = next;
+        up
+    })
+}
+
+/// Queued signals.
+pub(crate) fn queue(queued: &[Bytes]) -> Result<(), String> {
+    let number = |info: &Bytes| info.0.first_chunk().copied().map(i32::from_ne_bytes);
+    let whole = |info: &Bytes| {
+        info.0.len() == SIGINFO && number(info).is_some_and(|n| (1..=SIGNALS as i32).contains(&n))
+    };
+    ensure(queued.iter().all(whole), "a queued signal is none")
+}
+
+/// Socket options: few, small, each once.
+pub(crate) fn options(options: &[SocketOption]) -> Result<(), String> {
+    ensure(options.len() <= 256, "it has too many socket options")?;
+    let small = |option: &SocketOption| (1..=256).contains(&option.value.0.len());
+    ensure(options.iter().all(small), "a socket option has a value of an impossible length")?;
+    let mut names: Vec<_> = options.iter().map(|option| (option.level, option.name)).collect();
+    names.sort_unstable();
+    ensure(ascending(names.into_iter()), "it has a socket option twice")
+}
+
+impl FileRef {
+    /// See [`Resource::check`](crate::Resource::check).
+    pub(crate) fn check(&self) -> Result<(), String> {
+        path(&self.path)
+    }
+}

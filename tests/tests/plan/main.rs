@@ -1,0 +1,8 @@
+//! The plan of a restore: its whole order, what it refuses, and what it costs.
+
+mod golden;
+mod grow;
+mod model;
+mod property;
+mod refused;
+mod scale;

@@ -1,0 +1,365 @@
+//! What a plan refuses, one by one: a fault in a tree that is otherwise whole, and the rule that finds it.
+
+use floe_plan::{Extent, Machine, allow, plan};
+use floe_records::*;
+use floe_tests::{
+    made,
+    tree::{Builder, machine},
+};
+
+/// Two processes with threads, files of most kinds, and mappings.
+fn whole() -> Builder {
+    let mut tree = Builder::new(100);
+    let pid = Pid(100);
+    tree.process(200, 100, |p| p.pgid = Pid(200));
+    tree.process(300, 200, |p| (p.pgid, p.state) = (Pid(200), State::Zombie(0)));
+    tree.thread(100, 101);
+    let event = tree.file(2, |file| Eventfd { file, count: 0, semaphore: false });
+    let (name, size) = (made::file(b"/data"), 10);
+    let data = tree.file(2, |file| Regular { file, pid, name, size });
+    let watches = vec![EpollWatch { fd: FdNum(9), file: event, events: 1, data: 0 }];
+    let epoll = tree.file(2, |file| Epoll { file, watches });
+    for (fd, file) in [event, data, epoll].into_iter().enumerate() {
+        tree.fd(100, fd as u32, file);
+        tree.fd(200, fd as u32 + 5, file);
+    }
+    let lock = Lock { kind: LockKind::Posix, exclusive: true, start: 5, last: Some(9) };
+    tree.add(Locks { pid, fd: FdNum(1), locks: vec![lock] });
+    tree.add(Owner { file: event, kind: 1, id: 100, signal: 0 });
+    tree
+}
+
+fn rules(tree: &Tree, machine: &Machine) -> Vec<String> {
+    match plan(tree, machine) {
+        Ok(_) => Vec::new(),
+        Err(no) => no.0.into_iter().map(|finding| finding.rule).collect(),
+    }
+}
+
+fn refuses(what: &str, tree: &Tree, rule: &str) {
+    let found = rules(tree, &machine());
+    assert!(found.iter().any(|found| found == rule), "{what}: {rule} is not among {found:?}");
+}
+
+/// The same tree without the records of a kind, but those that are kept.
+fn without<T: Record>(tree: &Tree, keep: impl Fn(&T) -> bool) -> Tree {
+    let kept: Vec<T> = tree.all::<T>().iter().filter(|row| keep(row)).cloned().collect();
+    let mut new = Tree::default();
+    let all = whole().records().into_iter().filter(|record| record.kind().number() != T::KIND);
+    all.for_each(|record| new.insert(record).expect("once"));
+    kept.into_iter().for_each(|row| new.insert(row.any()).expect("once"));
+    new
+}
+
+#[test]
+fn it_is_whole_otherwise() {
+    assert_eq!(rules(&whole().tree(), &machine()), Vec::<String>::new());
+}
+
+macro_rules! refused {
+    ($($what:ident: $rule:literal $type:ident |$row:ident| $change:expr;)*) => {
+        /// A field of a record that it cannot have.
+        #[test]
+        fn fields() {
+            $(
+                let changed = whole().tree().map(|$row: &mut $type| $change);
+                // Another key may be taken, which is told when the tree is read.
+                if let Ok(tree) = changed {
+                    refuses(stringify!($what), &tree, $rule);
+                }
+            )*
+        }
+    };
+}
+refused! {
+    format: "plan.stream" Begin |r| r.format = 99;
+    arch: "plan.stream" Begin |r| r.arch = "riscv64".into();
+    page_size: "plan.stream" Begin |r| r.page_size = 16384;
+    xfeatures: "plan.stream" Begin |r| r.xfeatures = 0xe7;
+    root: "plan.stream" Begin |r| r.root = Pid(200);
+    counts: "plan.stream" TreeEnd |r| r.threads = 9;
+    stage: "plan.stream" Stage |r| r.tool.push('x');
+    orphan: "plan.parent" Process |r| if r.pid.0 == 200 { r.ppid = Pid(7) };
+    own_parent: "plan.parent" Process |r| if r.pid.0 == 200 { r.ppid = Pid(200) };
+    later_parent: "plan.parent" Process |r| if r.pid.0 == 200 { r.ppid = Pid(300) };
+    dead_parent: "plan.parent" Process |r| if r.pid.0 == 200 { r.state = State::Zombie(0) };
+    circle: "plan.parent" Process |r| if r.pid.0 == 100 { r.ppid = Pid(200) };
+    dead_root: "plan.root" Process |r| if r.pid.0 == 100 { r.state = State::Zombie(0) };
+    zombie_has_memory: "plan.orphan" Process |r| if r.pid.0 == 200 { r.state = State::Zombie(0) };
+    zombie_lives: "plan.missing" Process |r| if r.pid.0 == 300 { r.state = State::Alive };
+    leads_session_only: "plan.session" Process |r| if r.pid.0 == 200 { r.sid = Pid(200); r.pgid = Pid(100) };
+    group_in_two: "plan.group" Process |r| if r.pid.0 == 300 { r.sid = Pid(300) };
+    group_of_a_thread: "plan.group" Process |r| if r.pid.0 == 200 { r.pgid = Pid(101) };
+    group_too_high: "plan.group" Process |r| if r.pid.0 == 200 { r.pgid = Pid(1 << 22) };
+    group_zero: "plan.group" Process |r| if r.pid.0 == 200 { r.pgid = Pid(0) };
+    strange_session: "plan.session" Process |r| if r.pid.0 == 300 { r.sid = Pid(77); r.pgid = Pid(77) };
+    exit_signal: "plan.ids" Process |r| r.exit_signal = 65;
+    stop_signal: "plan.ids" Process |r| if r.pid.0 == 200 { r.state = State::Stopped(65) };
+    wait_status: "plan.ids" Process |r| if r.pid.0 == 300 { r.state = State::Zombie(1 << 16) };
+    thread_of_none: "plan.orphan" Thread |r| if r.tid.0 == 101 { r.pid = Pid(9) };
+    thread_of_another: "plan.pid" Thread |r| if r.tid.0 == 200 { r.pid = Pid(100) };
+    comm: "plan.registers" Thread |r| r.comm = "sixteen letters.".into();
+    regs: "plan.registers" Thread |r| r.regs.0.truncate(215);
+    rseq: "plan.registers" Thread |r| r.rseq = Some(Rseq { addr: Addr(1 << 63), len: 32, signature: 0 });
+    xstate_short: "plan.xstate" Thread |r| r.xstate.0.truncate(831);
+    xstate_long: "plan.xstate" Thread |r| r.xstate.0.extend([0; 64]);
+    xstate_unknown: "plan.xstate" Thread |r| r.xstate.0[513] = 1;
+    xstate_compact: "plan.xstate" Thread |r| r.xstate.0[527] = 0x80;
+    mxcsr: "plan.xstate" Thread |r| r.xstate.0[27] = 1;
+    altstack: "plan.thread_signals" ThreadSignals |r| r.altstack = (Addr(0x1000), 4, 8192);
+    altstack_small: "plan.thread_signals" ThreadSignals |r| r.altstack = (Addr(0x1000), 0, 100);
+    siginfo: "plan.thread_signals" ThreadSignals |r| r.queued = vec![vec![1; 127].into()];
+    signal_none: "plan.process_signals" ProcessSignals |r| r.queued = vec![vec![0; 128].into()];
+    sched: "plan.sched" Sched |r| r.attr.0.truncate(40);
+    sched_size: "plan.sched" Sched |r| r.attr.0[0] = 200;
+    no_cpu: "plan.sched" Sched |r| r.affinity.0[0] = 0;
+    creds_of_another: "plan.orphan" Creds |r| if r.tid.0 == 101 { r.pid = Pid(200) };
+    limits: "plan.limits" Limits |r| r.limits.truncate(15);
+    limit_order: "plan.limits" Limits |r| r.limits[3] = (9, 8);
+    fs: "plan.fs" Fs |r| r.cwd.path = "relative".into();
+    long_path: "plan.fs" Fs |r| r.cwd.path = vec![b'/'; 4096].into();
+    nul: "plan.regular" Regular |r| r.name.path = b"/a\0b"[..].into();
+    umask: "plan.fs" Fs |r| r.umask = 0o1000;
+    dumpable: "plan.settings" Settings |r| r.dumpable = 3;
+    auxv: "plan.mm" Mm |r| r.auxv = vec![0; 2000].into();
+    code: "plan.mm" Mm |r| r.code = (Addr(5), Addr(5));
+    high_stack: "plan.mm" Mm |r| r.stack = Addr(1 << 47);
+    gone_program: "plan.reference" Mm |r| r.exe.deleted = true;
+    unknown_namespace: "plan.reference" Namespaces |r| r.net = NsId(5);
+    other_namespace: "plan.reference" Namespaces |r| std::mem::swap(&mut r.net, &mut r.ipc);
+    vma_backwards: "plan.vmas" Vmas |r| r.vmas[1].end = Addr(0x50_0000);
+    vma_order: "plan.vmas" Vmas |r| r.vmas[1].start = Addr(0x40_0000);
+    vma_aligned: "plan.vmas" Vmas |r| r.vmas[1].end = Addr(0x60_1001);
+    vma_kernel: "plan.vmas" Vmas |r| r.vmas[1].end = Addr(0xffff_8000_0000_0000);
+    vsyscall: "plan.vmas" Vmas |r| r.vmas[1].kind = VmaKind::Vsyscall;
+    vma_file: "plan.vmas" Vmas |r| r.vmas[0].file = None;
+    vma_anon_file: "plan.vmas" Vmas |r| r.vmas[0].kind = VmaKind::Anon;
+    vma_offset: "plan.vmas" Vmas |r| r.vmas[0].offset = u64::MAX - 4095;
+    vma_object: "plan.reference" Vmas |r| r.vmas[0].kind = VmaKind::Object;
+    vma_prot: "plan.vmas" Vmas |r| r.vmas[0].prot = 8;
+    guard_outside: "plan.vmas" Vmas |r| r.vmas[1].guards = vec![(Addr(0x60_0000), Addr(0x60_2000))];
+    guard_odd: "plan.vmas" Vmas |r| r.vmas[1].guards = vec![(Addr(0x60_0000), Addr(0x60_0800))];
+    fd_order: "plan.fd_table" FdTable |r| r.fds.swap(1, 2);
+    fd_twice: "plan.fd_table" FdTable |r| r.fds[2].fd = r.fds[1].fd;
+    fd_file: "plan.descriptor" FdTable |r| r.fds[1].file = FileId(99);
+    fd_high: "plan.descriptors" FdTable |r| r.fds[2].fd = FdNum(u32::MAX);
+    kind: "plan.orphan" OpenFile |r| if r.id.0 == 0 { r.kind = 67 };
+    no_kind: "plan.file" OpenFile |r| if r.id.0 == 0 { r.kind = 50 };
+    holder: "plan.reference" OpenFile |r| r.pid = Pid(9);
+    offset: "plan.open_file" OpenFile |r| r.pos = 1 << 63;
+    watch_of_none: "plan.reference" Epoll |r| r.watches[0].file = FileId(99);
+    watch_twice: "plan.epoll" Epoll |r| r.watches.push(r.watches[0]);
+    watch_itself: "plan.epoll" Epoll |r| r.watches[0].file = r.file;
+    watch_regular: "plan.epoll" Epoll |r| r.watches[0].file = FileId(1);
+    counter: "plan.eventfd" Eventfd |r| r.count = u64::MAX;
+    lock_order: "plan.locks" Locks |r| r.locks[0].start = 10;
+    lock_of_none: "plan.orphan" Locks |r| r.fd = FdNum(77);
+    owner_kind: "plan.owner" Owner |r| r.kind = 3;
+    owner_of_none: "plan.orphan" Owner |r| r.file = FileId(99);
+}
+
+#[test]
+fn every_record_of_a_living_process_and_thread_is_missed() {
+    let tree = whole().tree();
+    let kept = |pid: Pid| pid.0 != 200;
+    refuses("mm", &without::<Mm>(&tree, |r| kept(r.pid)), "plan.missing");
+    refuses("vmas", &without::<Vmas>(&tree, |r| kept(r.pid)), "plan.missing");
+    refuses("fs", &without::<Fs>(&tree, |r| kept(r.pid)), "plan.missing");
+    refuses("limits", &without::<Limits>(&tree, |r| kept(r.pid)), "plan.missing");
+    refuses("timers", &without::<Timers>(&tree, |r| kept(r.pid)), "plan.missing");
+    refuses("namespaces", &without::<Namespaces>(&tree, |r| kept(r.pid)), "plan.missing");
+    refuses("creds", &without::<Creds>(&tree, |r| r.tid.0 != 101), "plan.missing");
+    refuses("sched", &without::<Sched>(&tree, |r| r.tid.0 != 101), "plan.missing");
+    refuses("table", &without::<FdTable>(&tree, |_| false), "plan.file");
+    refuses("kind", &without::<Eventfd>(&tree, |_| false), "plan.file");
+    refuses("open file", &without::<OpenFile>(&tree, |r| r.id.0 != 0), "plan.descriptor");
+    refuses("leader", &without::<Thread>(&tree, |r| r.tid.0 != 200), "plan.missing");
+    refuses("begin", &without::<Begin>(&tree, |_| false), "plan.stream");
+    refuses("nothing", &Tree::default(), "plan.stream");
+}
+
+#[test]
+fn relations_between_records() {
+    let with = |change: &dyn Fn(&mut Builder)| {
+        let mut tree = whole();
+        change(&mut tree);
+        tree.tree()
+    };
+    let tree = with(&|tree| tree.thread(200, 300));
+    refuses("a thread with the id of a process", &tree, "plan.pid");
+    let posix = vec![PosixTimer {
+        id: 0,
+        clock: 1,
+        notify: 4,
+        signal: 40,
+        value: Addr(0),
+        tid: Some(Tid(101)),
+        interval_ns: 0,
+        left_ns: 0,
+        overrun: 0,
+    }];
+    let timers = |posix| Timers { pid: Pid(200), itimers: [(0, 0); 3], posix };
+    let tree = with(&|tree| tree.add(timers(posix.clone())));
+    refuses("a timer for a thread of another process", &tree, "plan.timers");
+    let tree = with(&|tree| tree.add(timers([&posix[..], &posix].concat())));
+    refuses("two timers of one id", &tree, "plan.timers");
+    let second = made::mapping(0x40_0000, 0x40_1000, b"/bin/other");
+    let first = made::mapping(0x30_0000, 0x40_1000, b"/bin/other");
+    let tree = with(&|tree| {
+        tree.vmas(200, vec![first.clone()]);
+        tree.add(Vmas { pid: Pid(200), vmas: vec![second.clone()] });
+    });
+    refuses("mappings of two records overlap", &tree, "plan.vmas");
+    let tree = with(&|tree| {
+        let orphan = tree.file(2, |file| Eventfd { file, count: 0, semaphore: false });
+        assert!(orphan.0 > 0);
+    });
+    refuses("a file that nobody has", &tree, "plan.file");
+    let other = |file| Timerfd {
+        file,
+        clock: 1,
+        settime_flags: 0,
+        ticks: 0,
+        left_ns: 0,
+        date_ns: None,
+        interval_ns: 0,
+    };
+    let tree = with(&|tree| tree.add(other(FileId(0))));
+    refuses("a file that is two things", &tree, "plan.orphan");
+    let tree = with(&|tree| tree.add(other(FileId(9))));
+    refuses("a kind of no file", &tree, "plan.orphan");
+    let tree = with(&|tree| tree.add(FdTable { pid: Pid(300), fds: Vec::new() }));
+    refuses("descriptors of a zombie", &tree, "plan.reference");
+    let pipe = |packets: &[u32], len, capacity| PipeData {
+        id: ObjectId { dev: 1, ino: 1 },
+        capacity,
+        len,
+        packets: packets.to_vec(),
+        bytes: Vec::new(),
+    };
+    for (packets, len, capacity) in [(&[1, 2][..], 4, 9), (&[0, 4], 4, 9), (&[], 10, 9)] {
+        let tree = with(&|tree| tree.add(pipe(packets, len, capacity)));
+        refuses("a pipe that does not add up", &tree, "plan.pipe_data");
+    }
+    let union = |fs_type: &str| Union {
+        point: "/u".into(),
+        fs_type: fs_type.into(),
+        source: "none".into(),
+        flags: "rw".into(),
+        root: "/".into(),
+        branches: Vec::new(),
+        options: "rw".into(),
+    };
+    let tree = with(&|tree| tree.add(union("ext4")));
+    refuses("no union", &tree, "plan.union");
+    assert_eq!(rules(&with(&|tree| tree.add(union("aufs"))), &machine()), Vec::<String>::new());
+}
+
+/// A chain of epoll instances; with `circle` the last one watches the first.
+fn chain(length: u32, circle: bool) -> Tree {
+    let mut tree = Builder::new(100);
+    for at in 0..length {
+        let below = if at > 0 { Some(at - 1) } else { circle.then_some(length - 1) };
+        let watch = |file| EpollWatch { fd: FdNum(9), file: FileId(file), events: 1, data: 0 };
+        let watches = below.map(watch).into_iter().collect();
+        let file = tree.file(2, |file| Epoll { file, watches });
+        tree.fd(100, at, file);
+    }
+    tree.tree()
+}
+
+/// As the kernel of this machine has it.
+#[test]
+fn epoll_instances_watch_each_other_so_deep() {
+    assert_eq!(rules(&chain(5, false), &machine()), Vec::<String>::new());
+    refuses("six", &chain(6, false), "plan.epoll");
+    refuses("a hundred thousand", &chain(100_000, false), "plan.epoll");
+    refuses("a circle", &chain(3, true), "plan.epoll");
+    let open: Vec<_> = (0..6)
+        .map(|_| nix::sys::epoll::Epoll::new(nix::sys::epoll::EpollCreateFlags::empty()))
+        .collect::<Result<_, _>>()
+        .expect("epoll instances");
+    let add = |outer: usize, inner: usize| {
+        let event = nix::sys::epoll::EpollEvent::new(nix::sys::epoll::EpollFlags::EPOLLIN, 0);
+        open[outer].add(&open[inner].0, event)
+    };
+    assert!((1..5).all(|at| add(at, at - 1).is_ok()), "five are allowed");
+    assert_eq!(add(5, 4), Err(nix::Error::ELOOP), "and no sixth");
+}
+
+#[test]
+fn sockets_have_their_peers() {
+    let socket = |ino, peer, sock_type| {
+        move |file| UnixSocket {
+            file,
+            pid: Pid(100),
+            ino,
+            sock_type,
+            name: Bytes::default(),
+            peer,
+            peer_name: Bytes::default(),
+            node: None,
+            backlog: None,
+            shutdown: 0,
+            options: Vec::new(),
+        }
+    };
+    let pair = |a: (u64, Option<u64>, u32), b: (u64, Option<u64>, u32)| {
+        let mut tree = Builder::new(100);
+        for (fd, (ino, peer, sock_type)) in [a, b].into_iter().enumerate() {
+            let file = tree.file(2, socket(ino, peer, sock_type));
+            tree.fd(100, fd as u32, file);
+        }
+        tree.tree()
+    };
+    let good = pair((5, Some(6), 1), (6, Some(5), 1));
+    assert_eq!(rules(&good, &machine()), Vec::<String>::new());
+    refuses("no peer", &pair((5, Some(7), 1), (6, None, 1)), "plan.unix");
+    refuses("one way", &pair((5, Some(6), 1), (6, None, 1)), "plan.unix");
+    refuses("one inode", &pair((5, None, 1), (5, None, 1)), "plan.unix");
+    refuses("two types", &pair((5, Some(6), 1), (6, Some(5), 5)), "plan.unix");
+    refuses("an unknown type", &pair((5, None, 3), (6, None, 1)), "plan.unix");
+}
+
+/// What restore itself needs.
+#[test]
+fn a_machine_must_have_room() {
+    let tree = whole().tree();
+    let small = Machine { descriptors: 64, ..machine() };
+    assert_eq!(rules(&tree, &small), ["plan.descriptors"]);
+    let high =
+        tree.clone().map(|table: &mut FdTable| table.fds[2].fd = FdNum(4000)).expect("a key");
+    let narrow = Machine { descriptors: 4096, ..machine() };
+    assert_eq!(rules(&high, &narrow), Vec::<String>::new());
+    let narrow = Machine { descriptors: 4001, ..machine() };
+    assert_eq!(rules(&high, &narrow), ["plan.descriptors"]);
+    let ids = Machine { pid_max: 300, ..machine() };
+    assert_eq!(rules(&tree, &ids), ["plan.pid"]);
+    let full = Machine { taken: vec![(0, 0x7fff_ffff_0000)], ..machine() };
+    assert_eq!(rules(&tree, &full), ["plan.hole"]);
+}
+
+/// What `freeze` has can be asked before there is more.
+#[test]
+fn a_part_is_allowed_or_refused() {
+    let all = whole().records();
+    let end = all.iter().position(|record| record.kind() == Kind::TreeEnd).expect("an end");
+    let mut tree = Tree::default();
+    all[..=end].iter().for_each(|record| tree.insert(record.clone()).expect("once"));
+    assert_eq!(allow(&tree, &machine(), Extent::Frozen), Ok(()));
+    assert!(allow(&tree, &machine(), Extent::Whole).is_err(), "it has not been through dumpfs");
+    let tree = tree.map(|fs: &mut Fs| fs.umask = 0o1000).expect("a key");
+    assert!(allow(&tree, &machine(), Extent::Frozen).is_err());
+}
+
+/// A stranger's stream makes nobody say more than a bounded number of things.
+#[test]
+fn refusals_are_bounded() {
+    let mut tree = Builder::new(100);
+    for pid in 101..3000 {
+        tree.process(pid, 7, |p| p.exit_signal = 99);
+    }
+    let no = plan(&tree.tree(), &machine()).expect_err("a refusal");
+    assert_eq!(no.0.len(), 101);
+    assert!(no.0[100].problem.contains("5698 more"), "{}", no.0[100]);
+}
