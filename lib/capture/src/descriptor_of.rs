@@ -1,10 +1,11 @@
 //! A descriptor of a process as it is looked at, and why one cannot be had.
 
 use crate::{
-    Error, Result, fdinfo,
+    Error, Result,
     path::{self, below_root},
     socket,
 };
+use floe_proc::Fdinfo;
 use floe_records::{Bytes, FileRef, Finding, Options, Pid};
 use floe_sys::pidfd_getfd;
 use std::{
@@ -12,10 +13,7 @@ use std::{
     fs::{self, Metadata},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{
-            ffi::OsStringExt,
-            fs::{FileTypeExt, MetadataExt},
-        },
+        unix::fs::{FileTypeExt, MetadataExt},
     },
 };
 
@@ -71,7 +69,7 @@ pub(crate) struct Descriptor<'a> {
     pub link: Vec<u8>,
     pub stat: Metadata,
     /// /proc/PID/fdinfo.
-    pub info: String,
+    pub info: Fdinfo,
     /// F_GETFL.
     pub flags: u32,
     pub cloexec: bool,
@@ -112,13 +110,12 @@ impl<'a> Descriptor<'a> {
         root: &'a [u8],
         context: Context<'a>,
     ) -> Result<Self> {
-        let path = format!("/proc/{pid}/fd/{fd}");
-        let fail = |e| floe_sys::Error::new(format!("read {path}"), e).pid(pid);
-        let link = fs::read_link(&path).map_err(fail)?.into_os_string().into_vec();
-        let stat = fs::metadata(&path).map_err(fail)?;
-        let info = fdinfo::read(pid, fd)?;
-        let all = fdinfo::octal(&info, "flags:").map_err(fail)?;
-        let pos = fdinfo::decimal(&info, "pos:").map_err(fail)?;
+        let name = format!("fd/{fd}");
+        let link = floe_proc::link(pid, &name)?;
+        let stat = fs::metadata(floe_proc::fd_path(pid, fd))
+            .map_err(|e| floe_proc::unable(pid, &name, e))?;
+        let info = Fdinfo::of(pid, fd)?;
+        let (all, pos) = (info.flags, info.pos as u64);
         Ok(Self {
             pid,
             fd,
@@ -218,7 +215,7 @@ impl<'a> Descriptor<'a> {
         if !path::leads_to(self.pid, &name.full, dev, ino) {
             return Err(refuse("its path leads to another file by now"));
         }
-        let mnt_id = fdinfo::field(&self.info, "mnt_id:").and_then(|text| text.parse().ok());
+        let mnt_id = Some(self.info.mnt_id);
         let (path, outside) = (Bytes(name.path.clone()), name.outside);
         Ok(FileRef { path, outside, dev, ino, mnt_id, deleted: false })
     }

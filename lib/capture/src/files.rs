@@ -13,7 +13,7 @@ use floe_records::{
     AnyRecord, Fd, FdNum, FdTable, FileId, Findings, Object, ObjectId, OpenFile, Options, Pid,
     Record,
 };
-use floe_sys::{Error, kcmp_file, pidfd_open};
+use floe_sys::{kcmp_file, pidfd_open};
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
@@ -207,25 +207,17 @@ fn belongs(property: &AnyRecord, id: FileId) -> bool {
 }
 
 fn is_gone(pid: u32, fd: u32) -> bool {
-    std::fs::symlink_metadata(format!("/proc/{pid}/fd/{fd}")).is_err()
-        || crate::subject::is_dead(pid)
+    std::fs::symlink_metadata(floe_proc::fd_path(pid, fd)).is_err()
 }
 
 fn has_changed(seen: &Descriptor<'_>) -> bool {
-    let link = std::fs::read_link(format!("/proc/{}/fd/{}", seen.pid, seen.fd));
-    !link.is_ok_and(|link| link.as_os_str().as_encoded_bytes() == seen.link)
+    let link = floe_proc::link(seen.pid, &format!("fd/{}", seen.fd));
+    !link.is_ok_and(|link| link == seen.link)
 }
 
 /// Numbers of the descriptors of a process.
-pub(crate) fn numbers(pid: u32) -> Result<BTreeSet<u32>> {
-    let path = format!("/proc/{pid}/fd");
-    let fail = |e| Error::new(format!("list {path}"), e).pid(pid);
-    let mut fds = BTreeSet::new();
-    for entry in std::fs::read_dir(&path).map_err(fail)? {
-        let name = entry.map_err(fail)?.file_name();
-        fds.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
-    }
-    Ok(fds)
+fn numbers(pid: u32) -> Result<Vec<u32>> {
+    Ok(floe_proc::numbers_in(floe_proc::path(pid, "fd")).map_err(|e| e.pid(pid))?)
 }
 
 /// The id of the description if it is known, else where it belongs: in the order of kcmp(2), because thousands of eventfds

@@ -1,10 +1,11 @@
 //! The VMAs of an address space from /proc/PID/smaps, and which of them cannot be captured.
 
-use crate::{Result, memory::Scanner, path as paths, proc};
+use crate::{Result, memory::Scanner, path as paths};
+use floe_proc::{Mapping, SmapsEntry};
 use floe_records::{Addr, FileRef, Finding, Pid, Vma, VmaKind};
 use std::{
-    io,
     os::unix::fs::{FileTypeExt, MetadataExt},
+    path::Path,
 };
 
 /// VMAs and what stands in their way.
@@ -18,86 +19,49 @@ pub struct Layout {
 
 /// Reads the layout of a process.
 pub fn layout(pid: u32) -> Result<Layout> {
-    let text = proc::read(pid, "smaps")?;
     let root = paths::root_path(pid)?;
     let mut layout = Layout::default();
-    let (mut head, mut key, mut resident) = (None::<Vma>, false, 0);
-    let broken = || proc::unable(pid, "smaps", io::Error::other("unknown form"));
-    for line in text.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
-        if let Some(flags) = line.strip_prefix(b"VmFlags:") {
-            let mut vma = head.take().ok_or_else(broken)?;
-            vma.flags = flags.iter().copied().filter(|b| *b != b' ').collect::<Vec<_>>().into();
-            lock_on_fault(&mut vma, resident);
-            if vma.has(b"gu") {
-                let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
-                vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
-            }
-            classify(pid, &root, vma, std::mem::take(&mut key), &mut layout);
-        } else if let Some(size) = line.strip_prefix(b"Rss:") {
-            resident = kibibytes(size).ok_or_else(broken)?;
-        } else if let Some(number) = line.strip_prefix(b"ProtectionKey:") {
-            key = number.trim_ascii() != b"0";
-        } else if line.first().is_some_and(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
-            head = Some(parse(line).ok_or_else(broken)?);
+    for SmapsEntry { mapping, mut flags, rss, protection_key } in floe_proc::smaps(pid)? {
+        lock_on_fault(&mut flags, &mapping, rss);
+        let (path, mut vma) = vma(mapping, flags);
+        if vma.has(b"gu") {
+            let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
+            vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
         }
+        classify(pid, &root, path, vma, protection_key != 0, &mut layout);
     }
     Ok(layout)
 }
 
-/// A size in smaps (`  132 kB`), in KiB.
-fn kibibytes(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.trim().strip_suffix("kB")?.trim_end().parse().ok()
-}
-
 /// Older kernels do not show `lf` (MLOCK_ONFAULT of mlock2(2)). Locked memory that is not all there can be had by no
 /// other lock.
-fn lock_on_fault(vma: &mut Vma, resident: u64) {
-    if vma.has(b"lo") && !vma.has(b"lf") && resident < (vma.end.0 - vma.start.0) >> 10 {
-        vma.flags.0.extend(b"lf");
+fn lock_on_fault(flags: &mut Vec<u8>, mapping: &Mapping, resident: u64) {
+    let has = |flags: &[u8], flag| flags.as_chunks::<2>().0.contains(flag);
+    if has(flags, b"lo") && !has(flags, b"lf") && resident < mapping.size() {
+        flags.extend(b"lf");
     }
 }
 
-/// The heading of a VMA; its path is put into `name` for the moment.
-fn parse(line: &[u8]) -> Option<Vma> {
-    let mut rest = line;
-    let mut word = || {
-        rest = rest.trim_ascii_start();
-        let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
-        let (word, tail) = rest.split_at(end);
-        rest = tail;
-        std::str::from_utf8(word).ok()
-    };
-    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
-    let (start, end) = word()?.split_once('-')?;
-    let perms = word()?.as_bytes();
-    let (offset, (major, minor), ino) = (word()?, word()?.split_once(':')?, word()?);
-    let ino = ino.parse().ok()?;
-    let dev = libc::makedev(hex(major)? as u32, hex(minor)? as u32);
-    let path = floe_unions::newlines(rest.trim_ascii_start());
-    let bit = |at: usize, letter: u8, bit: u8| if perms.get(at) == Some(&letter) { bit } else { 0 };
-    Some(Vma {
-        start: Addr(hex(start)?),
-        end: Addr(hex(end)?),
-        prot: bit(0, b'r', 1) | bit(1, b'w', 2) | bit(2, b'x', 4),
-        shared: perms.get(3) == Some(&b's'),
+/// A VMA whose kind is not known yet, and its path.
+fn vma(mapping: Mapping, flags: Vec<u8>) -> (Vec<u8>, Vma) {
+    let Mapping { start, end, prot, shared, offset, dev, ino, name } = mapping;
+    let path = name.clone().into();
+    let vma = Vma {
+        start: Addr(start),
+        end: Addr(end),
+        prot: prot as u8,
+        shared,
         kind: VmaKind::Anon,
-        offset: hex(offset)?,
-        file: Some(FileRef {
-            path: path.clone().into(),
-            outside: false,
-            dev,
-            ino,
-            mnt_id: None,
-            deleted: false,
-        }),
-        name: (!path.is_empty()).then(|| path.into()),
-        flags: Vec::new().into(),
+        offset,
+        file: Some(FileRef { path, outside: false, dev, ino, mnt_id: None, deleted: false }),
+        name: None,
+        flags: flags.into(),
         guards: Vec::new(),
-    })
+    };
+    (name, vma)
 }
 
-fn classify(pid: u32, root: &[u8], mut vma: Vma, key: bool, layout: &mut Layout) {
-    let path = vma.name.take().map_or_else(Vec::new, |n| n.0);
+fn classify(pid: u32, root: &[u8], path: Vec<u8>, mut vma: Vma, key: bool, layout: &mut Layout) {
     let file = vma.file.take();
     let problem = key.then_some("memory with a protection key (pkeys(7)) cannot be captured");
     let problem = problem.or_else(|| blocked_flags(&vma.flags.0)).or_else(|| blocked_path(&path));
@@ -146,7 +110,7 @@ fn file_vma(
     file: &FileRef,
     vma: &mut Vma,
 ) -> Option<&'static str> {
-    let link = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
+    let link = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
     // Behind the link is the inode that stat(2) knows; maps shows what lies below an overlay.
     let meta = std::fs::metadata(&link).ok();
     if let Some(kind) = meta.as_ref().map(std::fs::Metadata::file_type)
@@ -174,7 +138,7 @@ fn file_vma(
 
 /// Whether the inode behind a mapping may well be another one than its path leads to: of files of a union, or of a
 /// branch of AUFS. What becomes of them is the business of `aufsfix`.
-fn may_be_of_a_union(link: &str) -> bool {
+fn may_be_of_a_union(link: &Path) -> bool {
     let kinds = [nix::sys::statfs::OVERLAYFS_SUPER_MAGIC, AUFS_SUPER_MAGIC];
     let has_aufs = || {
         let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();

@@ -1,11 +1,11 @@
 //! References to files, as a process sees them.
 
-use crate::proc;
+use floe_proc::Fdinfo;
 use floe_records::FileRef;
 use floe_sys::Result;
 use std::{
     fs::{self, OpenOptions},
-    os::fd::AsRawFd,
+    os::fd::AsFd,
     os::unix::{ffi::OsStrExt, ffi::OsStringExt, fs::MetadataExt, fs::OpenOptionsExt},
     path::PathBuf,
 };
@@ -14,25 +14,20 @@ const DELETED: &[u8] = b" (deleted)";
 
 /// Where the root of the process lies.
 pub(crate) fn root_path(pid: u32) -> Result<Vec<u8>> {
-    let path = fs::read_link(proc::path(pid, "root")).map_err(|e| proc::unable(pid, "root", e))?;
-    Ok(path.into_os_string().into_vec())
+    floe_proc::link(pid, "root")
 }
 
 /// The file behind a link of /proc/PID: `exe`, `cwd`, `root`.
 pub(crate) fn link(pid: u32, name: &str) -> Result<FileRef> {
-    let link = proc::path(pid, name);
-    let fail = |e| proc::unable(pid, name, e);
-    let path = fs::read_link(&link).map_err(fail)?.into_os_string().into_vec();
+    let path = floe_proc::link(pid, name)?;
+    let fail = |e| floe_proc::unable(pid, name, e);
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
-        .open(&link)
+        .open(floe_proc::path(pid, name))
         .map_err(fail)?;
     let meta = file.metadata().map_err(fail)?;
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()));
-    let mnt_id = info
-        .ok()
-        .and_then(|text| text.lines().find_map(|l| l.strip_prefix("mnt_id:")?.trim().parse().ok()));
+    let mnt_id = Some(Fdinfo::of_own(file.as_fd())?.mnt_id);
     let (path, deleted) = without_suffix(pid, path, meta.dev(), meta.ino());
     let (path, outside) = below_root(path, &root_path(pid)?);
     Ok(FileRef { path: path.into(), outside, dev: meta.dev(), ino: meta.ino(), mnt_id, deleted })

@@ -53,7 +53,7 @@ fn run_all(
     session: &mut RemoteSession,
     batches: &[Batch],
 ) -> floe_sys::Result<Vec<Replies>> {
-    let caught = process.status.hex("SigCgt");
+    let caught = process.status.hex("SigCgt")?;
     let (scratch, layout) = (session.scratch(), session.extra().map(PayloadLayout::at));
     layout.map(|layout| layout.fill(process.pid as i32)).transpose()?;
     let mut replies = vec![runner(session.leader(), scratch, layout, caught).run(&batches[0])?];

@@ -4,7 +4,7 @@
 //! thread cannot be stopped while it waits: the parent in vfork(2), for a child that uses its memory until it calls
 //! execve(2) or ends. Such a child is let go again until its parent stands.
 
-use crate::{Error, Result, look, proc, rule::state, subject, tree::release};
+use crate::{Error, Result, look, rule::state, subject, tree::release};
 use floe_records::{Finding, Pid};
 use floe_sys::{Shared, kcmp_shared};
 use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, recover};
@@ -44,12 +44,15 @@ impl Chase {
     fn run(&mut self, root: u32) -> Result<Vec<u32>> {
         let begin = Instant::now();
         loop {
-            let pids = look::tree(root);
-            let new: Vec<u32> = pids
-                .iter()
-                .flat_map(|&pid| proc::tids(pid))
-                .filter(|tid| self.is_new(*tid))
-                .collect();
+            let pids = look::tree(root)?;
+            let mut new = Vec::new();
+            for &pid in &pids {
+                for tid in subject::tids(pid)? {
+                    if self.is_new(tid)? {
+                        new.push(tid);
+                    }
+                }
+            }
             if new.is_empty() && self.asked.is_empty() {
                 return Ok(pids);
             }
@@ -62,17 +65,18 @@ impl Chase {
         }
     }
 
-    fn is_new(&self, tid: u32) -> bool {
-        !self.seized.contains_key(&tid) && !self.asked.contains_key(&tid) && !subject::is_dead(tid)
+    fn is_new(&self, tid: u32) -> Result<bool> {
+        let known = self.seized.contains_key(&tid) || self.asked.contains_key(&tid);
+        Ok(!known && !floe_proc::is_dead(tid)?)
     }
 
     fn ask(&mut self, tids: &[u32]) -> Result<()> {
         for &tid in tids {
             let seized = PendingStop::seize(tid as i32, OPTIONS);
             if seized.as_ref().is_err_and(|e| e.errno() == Some(libc::EPERM))
-                && let Some(tracer) = tracer(tid)
+                && let Some(tracer) = tracer(tid)?
             {
-                return Err(Error::refuse(state::traced(tid, &tracer.to_string())));
+                return Err(Error::refuse(state::traced(tid, tracer)));
             }
             if let Some(asked) = unless_gone(seized)? {
                 self.asked.insert(tid, asked);
@@ -137,9 +141,10 @@ impl Chase {
 }
 
 /// Who traces a thread, where that is not ourselves.
-fn tracer(tid: u32) -> Option<u32> {
-    let tracer: u32 = proc::Status::of(tid).ok()?.get("TracerPid").parse().ok()?;
-    (tracer != 0 && tracer != std::process::id()).then_some(tracer)
+fn tracer(tid: u32) -> Result<Option<u32>> {
+    let status = subject::unless_gone(floe_proc::Status::of(tid).map(Some))?;
+    let tracer = status.map(|status| status.tracer()).transpose()?.flatten();
+    Ok(tracer.filter(|tracer| *tracer != std::process::id()))
 }
 
 /// `None` for a thread that has ended.

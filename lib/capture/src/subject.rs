@@ -3,8 +3,8 @@
 use crate::{
     Result,
     layout::{self, Layout},
-    proc::{self, Stat, Status},
 };
+use floe_proc::{Stat, Status};
 use floe_records::{Addr, Vma, VmaKind};
 use floe_sys::Error;
 use floe_tracee::Tracee;
@@ -60,12 +60,27 @@ impl<'a> Thread<'a> {
     }
 }
 
-/// Whether a process or thread has ended, or is gone.
-pub(crate) fn is_dead(pid: u32) -> bool {
-    Stat::of(pid).map_or(true, |stat| stat.is_dead())
+/// What a read of /proc gave, or the default (nothing, no threads) for a task that has ended meanwhile.
+pub(crate) fn unless_gone<T: Default>(read: floe_sys::Result<T>) -> floe_sys::Result<T> {
+    match read {
+        Err(error) if error.is_gone() => Ok(T::default()),
+        other => other,
+    }
+}
+
+/// The threads of a process, ascending; none when it is gone.
+pub(crate) fn tids(pid: u32) -> floe_sys::Result<Vec<u32>> {
+    unless_gone(floe_proc::tids(pid))
 }
 
 /// The threads of a process but for its leader.
-pub(crate) fn others(pid: u32) -> impl Iterator<Item = u32> {
-    proc::tids(pid).into_iter().filter(move |tid| *tid != pid)
+pub(crate) fn others(pid: u32) -> floe_sys::Result<Vec<u32>> {
+    let mut all = tids(pid)?;
+    all.retain(|tid| *tid != pid);
+    Ok(all)
+}
+
+/// What /proc/PID/stat says; `None` when it is gone.
+pub(crate) fn stat(pid: u32) -> floe_sys::Result<Option<Stat>> {
+    unless_gone(Stat::of(pid).map(Some))
 }

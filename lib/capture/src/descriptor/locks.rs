@@ -1,9 +1,10 @@
-//! File locks, by the `lock:` lines of /proc/PID/fdinfo/FD (fs/locks.c, lock_get_status).
+//! File locks, by the `lock:` lines of /proc/PID/fdinfo/FD.
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
     resource::OfDescriptor,
 };
+use floe_proc::{Access, Fdinfo};
 use floe_records::{FdNum, FileId, Lock, LockKind, Locks, Pid};
 
 impl OfDescriptor for Locks {
@@ -18,44 +19,50 @@ impl OfDescriptor for Locks {
 }
 
 /// The locks that are held by way of a descriptor.
-fn locks(info: &str) -> Result<Vec<Lock>, &'static str> {
-    info.lines().filter_map(|line| line.strip_prefix("lock:")).map(lock).collect()
+fn locks(info: &Fdinfo) -> Result<Vec<Lock>, &'static str> {
+    let all = info.locks().map_err(|_| "a lock on it has an unknown form")?;
+    all.into_iter().map(lock).collect()
 }
 
-/// `1: FLOCK  ADVISORY  WRITE 1234 00:2a:567 0 EOF`
-fn lock(line: &str) -> Result<Lock, &'static str> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [_, kind, _, mode, _, _, start, last] = words[..] else {
-        return Err("a lock on it has an unknown form");
-    };
-    let kind = match kind {
-        "FLOCK" => LockKind::Flock,
-        "POSIX" => LockKind::Posix,
-        "OFDLCK" => LockKind::Ofd,
-        "LEASE" => return Err("a lease on it (F_SETLEASE) cannot be captured"),
+fn lock(lock: floe_proc::Lock) -> Result<Lock, &'static str> {
+    let kind = match lock.kind {
+        floe_proc::LockKind::Flock => LockKind::Flock,
+        floe_proc::LockKind::Posix => LockKind::Posix,
+        floe_proc::LockKind::Ofd => LockKind::Ofd,
+        floe_proc::LockKind::Lease(_) => {
+            return Err("a lease on it (F_SETLEASE) cannot be captured");
+        }
         _ => return Err("this kind of lock on it cannot be captured"),
     };
-    let number = |text: &str| text.parse::<u64>().map_err(|_| "a lock on it has an unknown form");
-    let last = if last == "EOF" { None } else { Some(number(last)?) };
-    Ok(Lock { kind, exclusive: mode == "WRITE", start: number(start)?, last })
+    let exclusive = lock.access == Access::Write;
+    Ok(Lock { kind, exclusive, start: lock.start, last: lock.last })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn info(lines: &str) -> Fdinfo {
+        let text = format!("pos:\t0\nflags:\t0100002\nmnt_id:\t1\nino:\t2\n{lines}");
+        Fdinfo::parse(text.into_bytes()).unwrap()
+    }
+
     #[test]
-    fn every_kind_is_read() {
-        let info = "pos:\t0\nflags:\t0100002\nlock:\t1: FLOCK  ADVISORY  WRITE 77 fe:00:1234 0 EOF\n\
-            lock:\t2: POSIX  ADVISORY  READ  77 fe:00:1234 10 19\nlock:\t3: OFDLCK ADVISORY  WRITE -1 fe:00:1234 5 EOF\n";
+    fn every_kind_is_taken_or_refused() {
+        let text = "lock:\t1: FLOCK  ADVISORY  WRITE 77 fe:00:1234 0 EOF\n\
+            lock:\t2: POSIX  ADVISORY  READ  77 fe:00:1234 10 19\n\
+            lock:\t3: OFDLCK ADVISORY  WRITE -1 fe:00:1234 5 EOF\n";
         let lock = |kind, exclusive, start, last| Lock { kind, exclusive, start, last };
         let want = vec![
             lock(LockKind::Flock, true, 0, None),
             lock(LockKind::Posix, false, 10, Some(19)),
             lock(LockKind::Ofd, true, 5, None),
         ];
-        assert_eq!(locks(info), Ok(want));
-        assert_eq!(locks("pos:\t0\n"), Ok(Vec::new()));
-        assert!(locks("lock:\t1: LEASE  ACTIVE    READ  77 fe:00:1234 0 EOF\n").is_err());
+        assert_eq!(locks(&info(text)), Ok(want));
+        assert_eq!(locks(&info("")), Ok(Vec::new()));
+        for refused in ["LEASE  ACTIVE    READ ", "ACCESS ADVISORY  READ ", "POSIX READ"] {
+            let line = format!("lock:\t1: {refused} 77 fe:00:1234 0 EOF\n");
+            assert!(locks(&info(&line)).is_err(), "{line}");
+        }
     }
 }

@@ -24,7 +24,7 @@ impl OfFile for Pipe {
 
     /// A pipe of which one end is held outside of the tree, and not inside, is the outside's.
     fn relate(files: &mut Files, _: &mut Findings) -> Result<()> {
-        let own = own_pipes(files);
+        let own = own_pipes(files)?;
         let foreign: Vec<(FileId, u64)> = (files.of::<Pipe>())
             .filter_map(|(open, what)| {
                 let pipe = pipe_of(what).filter(|pipe| !own.contains(pipe))?;
@@ -49,7 +49,7 @@ pub(crate) fn pipe_of(what: &AnyRecord) -> Option<ObjectId> {
 }
 
 /// The pipes whose contents are the tree's.
-pub(crate) fn own_pipes(files: &Files) -> BTreeSet<ObjectId> {
+pub(crate) fn own_pipes(files: &Files) -> Result<BTreeSet<ObjectId>> {
     let mut ends: BTreeMap<ObjectId, (bool, bool, bool)> = BTreeMap::new();
     for (open, what) in &files.all {
         if let Some(pipe) = pipe_of(what) {
@@ -62,16 +62,16 @@ pub(crate) fn own_pipes(files: &Files) -> BTreeSet<ObjectId> {
     // Every process that knows the name of a pipe may have opened it, so nothing but a look tells.
     let open = ends.iter().filter(|(_, (reads, writes, fifo))| *fifo || !(*reads && *writes));
     let open: BTreeSet<ObjectId> = open.map(|(pipe, _)| *pipe).collect();
-    let foreign = if open.is_empty() { open } else { held_outside(&open, &files.pids) };
-    ends.into_keys().filter(|pipe| !foreign.contains(pipe)).collect()
+    let foreign = if open.is_empty() { open } else { held_outside(&open, &files.pids)? };
+    Ok(ends.into_keys().filter(|pipe| !foreign.contains(pipe)).collect())
 }
 
-fn held_outside(pipes: &BTreeSet<ObjectId>, pids: &[Pid]) -> BTreeSet<ObjectId> {
+fn held_outside(pipes: &BTreeSet<ObjectId>, pids: &[Pid]) -> Result<BTreeSet<ObjectId>> {
     let inside: BTreeSet<u32> = pids.iter().map(|pid| pid.0).collect();
     let mut held = BTreeSet::new();
     let own = std::process::id();
     // We ourselves hold duplicates.
-    let others = crate::proc::numbers_in("/proc").into_iter();
+    let others = floe_proc::numbers_in("/proc")?.into_iter();
     for pid in others.filter(|pid| !inside.contains(pid) && *pid != own) {
         // A process that ends meanwhile holds nothing.
         for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
@@ -82,5 +82,5 @@ fn held_outside(pipes: &BTreeSet<ObjectId>, pids: &[Pid]) -> BTreeSet<ObjectId> 
             }
         }
     }
-    held
+    Ok(held)
 }

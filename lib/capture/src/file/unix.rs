@@ -4,7 +4,6 @@ use crate::{
     Result,
     descriptor_of::{Descriptor, Problem},
     files::Files,
-    proc,
     resource::OfFile,
     socket::options,
 };
@@ -127,7 +126,7 @@ fn node(pid: u32, name: &[u8]) -> Option<(u32, u32, u32)> {
         [b'/', path @ ..] => ("root", path),
         path => ("cwd", path),
     };
-    let meta = std::fs::metadata(proc::path(pid, base).join(OsStr::from_bytes(path))).ok()?;
+    let meta = std::fs::metadata(floe_proc::path(pid, base).join(OsStr::from_bytes(path))).ok()?;
     Some((meta.uid(), meta.gid(), meta.mode() & 0o7777))
 }
 

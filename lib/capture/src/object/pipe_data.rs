@@ -24,7 +24,7 @@ const PACKET: u32 = 4096;
 
 impl OfObject for PipeData {
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
-        let own = own_pipes(files);
+        let own = own_pipes(files)?;
         let mut ends: BTreeMap<ObjectId, (Option<OwnedFd>, BorrowedFd<'_>)> = BTreeMap::new();
         let mut packets = std::collections::BTreeSet::new();
         for (open, what) in &files.all {

@@ -1,6 +1,6 @@
 //! Working directory, root, umask.
 
-use crate::{Result, path, proc, resource::OfProcess, subject::Process};
+use crate::{Result, path, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Replies};
 use floe_records::{Finding, Findings, Fs, Pid};
 
@@ -25,8 +25,7 @@ impl OfProcess for Fs {
 
     fn take(process: &Process<'_>, (): (), _: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
-        let umask = u32::from_str_radix(process.status.get("Umask"), 8)
-            .map_err(|e| proc::unable(pid, "status", std::io::Error::other(e)))?;
+        let umask = process.status.umask()?;
         let mut root = path::link(pid, "root")?;
         root.path = path::root_path(pid)?.into();
         Ok(vec![Fs { pid: Pid(pid), cwd: path::link(pid, "cwd")?, root, umask }])

@@ -1,7 +1,8 @@
 //! The namespaces of a process.
 
-use crate::{Result, proc, resource::OfProcess, subject::Process};
+use crate::{Result, resource::OfProcess, subject::{Process, unless_gone}};
 use floe_parasite::{Batch, Replies};
+use floe_proc::namespace;
 use floe_records::{Finding, Findings, Namespaces, NsId, Pid};
 use std::io;
 
@@ -15,8 +16,8 @@ impl OfProcess for Namespaces {
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         for name in OWN {
             // A process that is just ending has none any more.
-            let theirs = inode(process.pid, name);
-            if theirs.is_some() && theirs != inode(std::process::id(), name) {
+            let theirs = unless_gone(namespace(process.pid, name))?;
+            if theirs.is_some() && theirs != namespace(std::process::id(), name)? {
                 let object = format!("{name} namespace");
                 let finding = Finding::of(
                     Pid(process.pid),
@@ -37,9 +38,8 @@ impl OfProcess for Namespaces {
     fn take(process: &Process<'_>, (): (), _: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
         let ns = |name: &str| -> Result<NsId> {
-            let none =
-                || proc::unable(pid, &format!("ns/{name}"), io::Error::other("unknown form"));
-            Ok(NsId(inode(pid, name).ok_or_else(none)?))
+            let none = || floe_proc::unable(pid, &format!("ns/{name}"), io::ErrorKind::NotFound);
+            Ok(NsId(namespace(pid, name)?.ok_or_else(none)?))
         };
         Ok(vec![Namespaces {
             pid: Pid(pid),
@@ -55,10 +55,4 @@ impl OfProcess for Namespaces {
             uts: ns("uts")?,
         }])
     }
-}
-
-/// Inode number of a namespace of a process or thread.
-pub(crate) fn inode(pid: u32, name: &str) -> Option<u64> {
-    let link = std::fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?;
-    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }

@@ -1,7 +1,7 @@
 //! A thread: registers, and what it has registered with the kernel.
 
 use crate::{
-    Result, proc,
+    Result,
     process::settings::{prctl_out, words},
     resource::OfThread,
     subject,
@@ -16,7 +16,7 @@ impl OfThread for Thread {
     type Asked = [Slot; 2];
 
     fn look(thread: &subject::Thread<'_>, out: &mut Findings) -> Result<()> {
-        if !matches!(thread.status.get("Seccomp"), "0" | "") {
+        if !matches!(thread.status.line("Seccomp"), None | Some(b"0")) {
             let object = match thread.tid == thread.pid {
                 true => "seccomp".to_owned(),
                 false => format!("seccomp of thread {}", thread.tid),
@@ -33,15 +33,13 @@ impl OfThread for Thread {
 
     fn take(thread: &subject::Thread<'_>, asked: Self::Asked, replies: &Replies) -> Result<Self> {
         let (tid, tracee) = (thread.tid, thread.tracee()?);
-        let mut comm = proc::read(tid, "comm")?;
-        comm.pop_if(|last| *last == b'\n');
         let (head, len) = floe_sys::robust_list(tid as i32)?;
         let rseq = tracee.rseq()?;
         let [clear_child_tid, pdeath_signal] = asked.map(|slot| words::<1>(replies, slot)[0]);
         Ok(Thread {
             pid: Pid(thread.pid),
             tid: Tid(tid),
-            comm: comm.into(),
+            comm: floe_proc::comm(tid)?.into(),
             regs: tracee.regs()?.to_bytes().to_vec().into(),
             xstate: tracee.xstate()?.into(),
             robust_list: (Addr(head), len),

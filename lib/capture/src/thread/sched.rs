@@ -1,6 +1,6 @@
 //! Scheduling of a thread.
 
-use crate::{Result, proc, resource::OfThread, subject::Thread};
+use crate::{Result, resource::OfThread, subject::Thread};
 use floe_parasite::{Batch, Replies};
 use floe_records::{Pid, Sched, Tid};
 use floe_sys::SchedAttr;
@@ -17,7 +17,7 @@ impl OfThread for Sched {
             tid: Tid(tid),
             attr: bytes(&floe_sys::sched_attr(tid as i32)?).into(),
             affinity: floe_sys::affinity(tid as i32)?.into(),
-            timerslack_ns: proc::number(tid, "timerslack_ns", None)?,
+            timerslack_ns: floe_proc::timer_slack(tid)?,
         })
     }
 }
