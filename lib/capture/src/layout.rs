@@ -1,9 +1,10 @@
 //! The VMAs of an address space from /proc/PID/smaps, and which of them cannot be captured.
 
-use crate::{Result, memory::Scanner, path as paths};
+use crate::{Result, memory::Scanner, path::Root};
 use floe_proc::{Mapping, SmapsEntry};
 use floe_records::{Addr, FileRef, Finding, Pid, Vma, VmaKind};
 use std::{
+    collections::HashMap,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::Path,
 };
@@ -19,7 +20,7 @@ pub struct Layout {
 
 /// Reads the layout of a process.
 pub fn layout(pid: u32) -> Result<Layout> {
-    let root = paths::root_path(pid)?;
+    let mut files = Files { pid, root: Root::of(pid)?, known: HashMap::new() };
     let mut layout = Layout::default();
     for SmapsEntry { mapping, mut flags, rss, protection_key } in floe_proc::smaps(pid)? {
         lock_on_fault(&mut flags, &mapping, rss);
@@ -28,7 +29,14 @@ pub fn layout(pid: u32) -> Result<Layout> {
             let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
             vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
         }
-        classify(pid, &root, path, vma, protection_key != 0, &mut layout);
+        let problem = problem(&mut files, &path, &mut vma, protection_key != 0);
+        if let Some(problem) = problem {
+            let name = String::from_utf8_lossy(&path);
+            let range = format!("{:x}-{:x} {name}", vma.start.0, vma.end.0).trim_end().to_owned();
+            let finding = Finding::of(Pid(pid), range, "mapping", problem);
+            layout.refusals.push(finding.hint("have the program unmap it first"));
+        }
+        layout.vmas.push(vma);
     }
     Ok(layout)
 }
@@ -61,79 +69,102 @@ fn vma(mapping: Mapping, flags: Vec<u8>) -> (Vec<u8>, Vma) {
     (name, vma)
 }
 
-fn classify(pid: u32, root: &[u8], path: Vec<u8>, mut vma: Vma, key: bool, layout: &mut Layout) {
+/// Completes a VMA; gives why it cannot be captured.
+fn problem(files: &mut Files, path: &[u8], vma: &mut Vma, key: bool) -> Option<&'static str> {
     let file = vma.file.take();
-    let problem = key.then_some("memory with a protection key (pkeys(7)) cannot be captured");
-    let problem = problem.or_else(|| blocked_flags(&vma.flags.0)).or_else(|| blocked_path(&path));
-    let problem = problem.or_else(|| {
-        let (inner, bracketed) = match path.strip_prefix(b"[").and_then(|p| p.strip_suffix(b"]")) {
-            Some(inner) => (inner, true),
-            None => (&path[..], false),
-        };
-        if bracketed {
-            vma.name = Some(inner.into());
+    if key {
+        return Some("memory with a protection key (pkeys(7)) cannot be captured");
+    }
+    let blocked = blocked_flags(&vma.flags.0).or_else(|| blocked_path(path));
+    if blocked.is_some() {
+        return blocked;
+    }
+    let inner = path.strip_prefix(b"[").and_then(|path| path.strip_suffix(b"]"));
+    vma.name = inner.map(Into::into);
+    match inner {
+        Some(b"vdso") => vma.kind = VmaKind::Vdso,
+        Some(b"vsyscall") => vma.kind = VmaKind::Vsyscall,
+        Some(b"uprobes") => return Some("a uprobe is set in it"),
+        Some(inner) if inner.starts_with(b"vvar") => vma.kind = VmaKind::Vvar,
+        None if !path.is_empty() => return files.file_vma(path, &file?, vma),
+        // Named shared anonymous memory is a file without a name as well.
+        _ if vma.shared => {
+            vma.kind = VmaKind::Object;
+            vma.file = file.map(|f| FileRef { path: b"/dev/zero"[..].into(), deleted: true, ..f });
         }
-        match inner {
-            b"vdso" if bracketed => vma.kind = VmaKind::Vdso,
-            b"vsyscall" if bracketed => vma.kind = VmaKind::Vsyscall,
-            b"uprobes" if bracketed => return Some("a uprobe is set in it"),
-            _ if bracketed && inner.starts_with(b"vvar") => vma.kind = VmaKind::Vvar,
-            // Named shared anonymous memory is a file without a name as well.
-            _ if path.is_empty() || bracketed => {
-                if vma.shared {
-                    vma.kind = VmaKind::Object;
-                    vma.file =
-                        file.map(|f| FileRef { path: b"/dev/zero"[..].into(), deleted: true, ..f });
-                }
+        _ => {}
+    }
+    None
+}
+
+/// Mapped files of a process. Most are mapped by several VMAs.
+struct Files {
+    pid: u32,
+    root: Root,
+    known: HashMap<(u64, u64, Vec<u8>), Known>,
+}
+
+/// What there is of a mapped file, whoever maps it.
+#[derive(Clone)]
+enum Known {
+    /// Not of a kind that can be captured.
+    Blocked(&'static str),
+    /// Its path leads to another file.
+    Hidden,
+    /// A file, and how many names it has.
+    File(FileRef, u64),
+}
+
+impl Files {
+    /// Fills in kind and file of a VMA with a path.
+    fn file_vma(&mut self, path: &[u8], file: &FileRef, vma: &mut Vma) -> Option<&'static str> {
+        let key = (file.dev, file.ino, path.to_vec());
+        let known = match self.known.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let known = self.look(path, file, vma);
+                self.known.insert(key, known.clone());
+                known
             }
-            _ => {
-                let file = file.as_ref()?;
-                return file_vma(pid, root, path.clone(), file, &mut vma);
+        };
+        match known {
+            Known::Blocked(problem) => return Some(problem),
+            Known::Hidden => {
+                vma.kind = VmaKind::Detached;
+                return vma.shared.then_some("its path leads to another file by now");
+            }
+            Known::File(file, links) => {
+                if file.deleted && vma.shared && links > 0 {
+                    return Some("it was removed, and has another name, which is not known");
+                }
+                vma.kind = if file.deleted { VmaKind::Object } else { VmaKind::File };
+                vma.file = Some(file);
             }
         }
         None
-    });
-    if let Some(problem) = problem {
-        let name = String::from_utf8_lossy(&path);
-        let range = format!("{:x}-{:x} {name}", vma.start.0, vma.end.0).trim_end().to_owned();
-        let finding = Finding::of(Pid(pid), range, "mapping", problem);
-        layout.refusals.push(finding.hint("have the program unmap it first"));
     }
-    layout.vmas.push(vma);
-}
 
-/// Fills in kind and file of a VMA with a path.
-fn file_vma(
-    pid: u32,
-    root: &[u8],
-    path: Vec<u8>,
-    file: &FileRef,
-    vma: &mut Vma,
-) -> Option<&'static str> {
-    let link = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
-    // Behind the link is the inode that stat(2) knows; maps shows what lies below an overlay.
-    let meta = std::fs::metadata(&link).ok();
-    if let Some(kind) = meta.as_ref().map(std::fs::Metadata::file_type)
-        && (kind.is_char_device() || kind.is_block_device())
-        && path != b"/dev/zero"
-    {
-        return Some("mappings of devices cannot be captured");
+    fn look(&self, path: &[u8], file: &FileRef, vma: &Vma) -> Known {
+        let link = floe_proc::map_file_path(self.pid, vma.start.0, vma.end.0);
+        // Behind the link is the inode that stat(2) knows; maps shows what lies below an overlay.
+        let meta = std::fs::metadata(&link).ok();
+        if let Some(kind) = meta.as_ref().map(std::fs::Metadata::file_type)
+            && (kind.is_char_device() || kind.is_block_device())
+            && path != b"/dev/zero"
+        {
+            return Known::Blocked("mappings of devices cannot be captured");
+        }
+        let links = meta.as_ref().map_or(0, MetadataExt::nlink);
+        let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
+        let (path, deleted) = self.root.without_suffix(path.to_vec(), dev, ino);
+        // Something may have been mounted over it since.
+        if !deleted && !self.root.leads_to(&path, dev, ino) && !may_be_of_a_union(&link) {
+            return Known::Hidden;
+        }
+        let (path, outside) = self.root.below(path);
+        let path = path.into();
+        Known::File(FileRef { path, outside, dev, ino, mnt_id: None, deleted }, links)
     }
-    let links = meta.as_ref().map_or(0, MetadataExt::nlink);
-    let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
-    let (path, deleted) = paths::without_suffix(pid, path, dev, ino);
-    if deleted && vma.shared && links > 0 {
-        return Some("it was removed, and has another name, which is not known");
-    }
-    if !deleted && !paths::leads_to(pid, &path, dev, ino) && !may_be_of_a_union(&link) {
-        // Something was mounted over it since.
-        vma.kind = VmaKind::Detached;
-        return vma.shared.then_some("its path leads to another file by now");
-    }
-    let (path, outside) = paths::below_root(path, root);
-    vma.kind = if deleted { VmaKind::Object } else { VmaKind::File };
-    vma.file = Some(FileRef { path: path.into(), outside, dev, ino, mnt_id: None, deleted });
-    None
 }
 
 /// Whether the inode behind a mapping may well be another one than its path leads to: of files of a union, or of a

@@ -18,6 +18,7 @@ mod question;
 mod resource;
 mod rule;
 mod seize;
+mod sock_diag;
 mod socket;
 mod subject;
 pub mod tree;

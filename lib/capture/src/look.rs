@@ -6,7 +6,7 @@
 
 use crate::{
     Error, Result,
-    files::Files,
+    files::{Files, Purpose},
     resource,
     rule::{sessions, sharing, state},
     subject::{self, Process, Thread},
@@ -74,7 +74,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             still.push(Pid(pid));
         }
     }
-    if let Err(error) = Files::describe(&still, options, false, &mut found)
+    if let Err(error) = Files::describe(&still, options, Purpose::Preview, &mut found)
         && !any_is_ending(&still, root)?
     {
         return Err(error);
@@ -96,7 +96,7 @@ pub(crate) fn held(
         one(process, &mut found)?;
     }
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
-    let files = Files::describe(&living, options, true, &mut found)?;
+    let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok(found)

@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod descriptors;
 mod fdinfo;
 mod limits;
 mod locks;
@@ -26,6 +27,7 @@ mod tasks;
 mod timers;
 mod words;
 
+pub use descriptors::Descriptors;
 pub use fdinfo::Fdinfo;
 pub use limits::{LIMITS, limits};
 pub use locks::{Access, LeaseState, Lock, LockKind, system_locks};

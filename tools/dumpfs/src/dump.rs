@@ -1,7 +1,11 @@
 //! The stage: files and queues as metadata, contents of nameless files as bulk.
 
 use anyhow::{Context, Result};
-use floe_capture::{files::Files, mapped_files, memory::contents};
+use floe_capture::{
+    files::{Files, Purpose},
+    mapped_files,
+    memory::contents,
+};
 use floe_records::{
     Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind, Vmas,
 };
@@ -52,7 +56,7 @@ impl Stage for DumpFs {
             out.record(&file)?;
         }
         let mut found = Findings::default();
-        self.files = Files::describe(&self.pids, &self.options, true, &mut found)?;
+        self.files = Files::describe(&self.pids, &self.options, Purpose::Take, &mut found)?;
         let objects = self.files.collect(&mut found)?;
         found.refusals()?;
         // What is mapped as well is the business of dumpmem.

@@ -21,8 +21,8 @@ impl OfFile for Eventfd {
         let count = seen.info.hex("eventfd-count").map_err(fail)?;
         let semaphore = match seen.info.line("eventfd-semaphore") {
             Some(shown) => shown == b"1",
-            // Found out when it stands still.
-            None if !seen.context.held => false,
+            // No refusal depends on it.
+            None if !seen.context.taking => false,
             None => counts_down(seen.duplicate()?, count).map_err(fail)?,
         };
         Ok(Eventfd { file, count, semaphore })

@@ -17,9 +17,13 @@ impl OfFile for Timerfd {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        timerfd_count(seen.duplicate()?)?;
-        let info = Fdinfo::of(seen.pid, seen.fd)?;
-        timerfd(file, &info).ok_or_else(|| Problem::new("file.timerfd", "it has an unknown form"))
+        let timer = if seen.context.taking {
+            timerfd_count(seen.duplicate()?)?;
+            timerfd(file, &Fdinfo::of(seen.pid, seen.fd)?)
+        } else {
+            timerfd(file, &seen.info)
+        };
+        timer.ok_or_else(|| Problem::new("file.timerfd", "it has an unknown form"))
     }
 }
 

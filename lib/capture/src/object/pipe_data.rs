@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    file::pipe::{own_pipes, pipe_of},
+    file::pipe::pipe_of,
     files::Files,
     resource::OfObject,
 };
@@ -24,11 +24,10 @@ const PACKET: u32 = 4096;
 
 impl OfObject for PipeData {
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
-        let own = own_pipes(files)?;
         let mut ends: BTreeMap<ObjectId, (Option<OwnedFd>, BorrowedFd<'_>)> = BTreeMap::new();
         let mut packets = std::collections::BTreeSet::new();
         for (open, what) in &files.all {
-            let Some(pipe) = pipe_of(what).filter(|pipe| own.contains(pipe)) else { continue };
+            let Some(pipe) = pipe_of(what).filter(|pipe| files.own_pipes.contains(pipe)) else { continue };
             if open.writes() && open.flags & libc::O_DIRECT as u32 != 0 {
                 packets.insert(pipe);
             }
