@@ -29,6 +29,10 @@ impl<'a> Restore<'a> {
     pub fn run(&mut self, steps: &[Step]) -> Result<()> {
         let mut rest = steps;
         while let Some(step) = rest.first() {
+            if is_of_restore(step) {
+                rest = &rest[1..];
+                continue;
+            }
             let Step::Apply(_, subject, _) = step else {
                 self.step(step)?;
                 rest = &rest[1..];
@@ -37,7 +41,7 @@ impl<'a> Restore<'a> {
             let tid = subject.tid();
             let same =
                 |step: &&Step| matches!(step, Step::Apply(_, subject, _) if subject.tid() == tid);
-            let some = rest.iter().take_while(same).count();
+            let some = rest.iter().take_while(same).take_while(|step| !is_of_restore(step)).count();
             self.apply(tid, &rest[..some])?;
             rest = &rest[some..];
         }
