@@ -18,9 +18,30 @@ pub struct Layout {
     pub refusals: Vec<Finding>,
 }
 
+impl Layout {
+    /// The mappings, with the names of those that the kernel has made alone.
+    pub(crate) fn mappings(&self) -> Vec<Mapping> {
+        let mapping = |vma: &Vma| Mapping {
+            start: vma.start.0,
+            end: vma.end.0,
+            prot: i32::from(vma.prot),
+            shared: vma.shared,
+            offset: vma.offset,
+            dev: 0,
+            ino: 0,
+            name: match vma.kind {
+                VmaKind::Vdso => b"[vdso]".to_vec(),
+                VmaKind::Vsyscall => b"[vsyscall]".to_vec(),
+                _ => Vec::new(),
+            },
+        };
+        self.vmas.iter().map(mapping).collect()
+    }
+}
+
 /// Reads the layout of a process.
-pub fn layout(pid: u32) -> Result<Layout> {
-    let mut files = Files { pid, root: Root::of(pid)?, known: HashMap::new() };
+pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
+    let mut files = Files { pid, root, known: HashMap::new() };
     let mut layout = Layout::default();
     for SmapsEntry { mapping, mut flags, rss, protection_key } in floe_proc::smaps(pid)? {
         lock_on_fault(&mut flags, &mapping, rss);
@@ -70,7 +91,7 @@ fn vma(mapping: Mapping, flags: Vec<u8>) -> (Vec<u8>, Vma) {
 }
 
 /// Completes a VMA; gives why it cannot be captured.
-fn problem(files: &mut Files, path: &[u8], vma: &mut Vma, key: bool) -> Option<&'static str> {
+fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma, key: bool) -> Option<&'static str> {
     let file = vma.file.take();
     if key {
         return Some("memory with a protection key (pkeys(7)) cannot be captured");
@@ -98,9 +119,9 @@ fn problem(files: &mut Files, path: &[u8], vma: &mut Vma, key: bool) -> Option<&
 }
 
 /// Mapped files of a process. Most are mapped by several VMAs.
-struct Files {
+struct Files<'a> {
     pid: u32,
-    root: Root,
+    root: &'a Root,
     known: HashMap<(u64, u64, Vec<u8>), Known>,
 }
 
@@ -115,7 +136,7 @@ enum Known {
     File(FileRef, u64),
 }
 
-impl Files {
+impl Files<'_> {
     /// Fills in kind and file of a VMA with a path.
     fn file_vma(&mut self, path: &[u8], file: &FileRef, vma: &mut Vma) -> Option<&'static str> {
         let key = (file.dev, file.ino, path.to_vec());

@@ -9,7 +9,7 @@ use crate::{
     files::{Files, Purpose},
     resource,
     rule::{sessions, sharing, state},
-    subject::{self, Process, Thread},
+    subject::{self, Process},
     tree::Held,
 };
 use floe_proc::Status;
@@ -104,17 +104,11 @@ pub(crate) fn held(
 
 /// Looks at one process, but for its descriptors.
 fn one(process: &Process<'_>, out: &mut Findings) -> Result<()> {
-    let pid = process.pid;
     state::tracer(process, out)?;
-    state::dead_threads(pid, out)?;
-    sharing::threads(pid, out)?;
-    for tid in subject::tids(pid)? {
-        match Thread::read(pid, tid, None) {
-            Ok(thread) => resource::look_at_thread(&thread, out)?,
-            // It has just ended.
-            Err(_) if floe_proc::is_dead(tid)? => {}
-            Err(error) => return Err(error),
-        }
+    state::dead_threads(process, out)?;
+    sharing::threads(process, out)?;
+    for thread in &process.tasks {
+        resource::look_at_thread(thread, out)?;
     }
     resource::look_at_process(process, out)
 }

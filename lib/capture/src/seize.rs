@@ -10,7 +10,7 @@ use floe_sys::{Shared, kcmp_shared};
 use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, recover};
 use std::{
     cmp::Ordering,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,8 @@ const ROUND: Duration = Duration::from_millis(20);
 struct Chase {
     seized: BTreeMap<u32, Tracee>,
     asked: BTreeMap<u32, PendingStop>,
+    /// Those that had ended when they were met.
+    ended: BTreeSet<u32>,
 }
 
 /// Stops every thread of every process below and including `root`. Gives the processes, parents first, and the
@@ -67,7 +69,9 @@ impl Chase {
 
     fn is_new(&self, tid: u32) -> Result<bool> {
         let known = self.seized.contains_key(&tid) || self.asked.contains_key(&tid);
-        Ok(!known && !floe_proc::is_dead(tid)?)
+        // Its id may be another thread's by now. (Of the others, seizing them tells.)
+        let dead = !known && self.ended.contains(&tid) && floe_proc::is_dead(tid)?;
+        Ok(!known && !dead)
     }
 
     fn ask(&mut self, tids: &[u32]) -> Result<()> {
@@ -78,8 +82,9 @@ impl Chase {
             {
                 return Err(Error::refuse(state::traced(tid, tracer)));
             }
-            if let Some(asked) = unless_gone(seized)? {
-                self.asked.insert(tid, asked);
+            match unless_gone(seized)? {
+                Some(asked) => drop(self.asked.insert(tid, asked)),
+                None => drop(self.ended.insert(tid)),
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Working directory, root, umask.
 
-use crate::{Result, path::{self, Root}, resource::OfProcess, subject::Process};
+use crate::{Result, path, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Replies};
 use floe_records::{Finding, Findings, Fs, Pid};
 
@@ -9,12 +9,11 @@ impl OfProcess for Fs {
 
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let pid = Pid(process.pid);
-        let root = Root::of(process.pid)?;
-        if path::of_a_process(&root.link("cwd")?.path.0) {
+        if path::of_a_process(&process.cwd.path.0) {
             let problem = "it is that of a process in /proc";
             out.refuse(Finding::of(pid, "working directory", "fs.cwd", problem));
         }
-        if root.link("root")?.deleted {
+        if process.root.link("root")?.deleted {
             out.refuse(Finding::of(pid, "root", "fs.root", "it was removed"));
         }
         Ok(())
@@ -27,9 +26,8 @@ impl OfProcess for Fs {
     fn take(process: &Process<'_>, (): (), _: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
         let umask = process.status.umask()?;
-        let own = Root::of(pid)?;
-        let mut root = own.link("root")?;
-        root.path = own.path().into();
-        Ok(vec![Fs { pid: Pid(pid), cwd: own.link("cwd")?, root, umask }])
+        let mut root = process.root.link("root")?;
+        root.path = process.root.path().into();
+        Ok(vec![Fs { pid: Pid(pid), cwd: process.cwd.clone(), root, umask }])
     }
 }

@@ -1,6 +1,6 @@
 //! The numbers of an address space.
 
-use crate::{Result, path::Root, resource::OfProcess, subject::Process};
+use crate::{Result, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Call, Replies};
 use floe_records::{Addr, FileRef, Finding, Findings, Mm, Pid};
 use floe_sys::Error;
@@ -17,7 +17,7 @@ impl OfProcess for Mm {
             let problem = "32-bit programs cannot be captured";
             out.refuse(Finding::of(pid, "the program", "mm.bits", problem));
         }
-        let exe = Root::of(process.pid)?.link("exe")?;
+        let exe = &process.exe;
         let same = |file: &FileRef| file.deleted && (file.dev, file.ino) == (exe.dev, exe.ino);
         let mut mapped = process.layout.vmas.iter().filter_map(|vma| vma.file.as_ref());
         if exe.deleted && !mapped.any(same) {
@@ -37,7 +37,7 @@ impl OfProcess for Mm {
         let mm = process.stat.mm.ok_or_else(none)?;
         Ok(vec![Mm {
             pid: Pid(pid),
-            exe: Root::of(pid)?.link("exe")?,
+            exe: process.exe.clone(),
             code: (Addr(mm.start_code), Addr(mm.end_code)),
             data: (Addr(mm.start_data), Addr(mm.end_data)),
             brk: (Addr(mm.start_brk), Addr(replies.value(brk)?)),

@@ -13,9 +13,9 @@ pub(crate) struct Asked {
     thp: Call,
 }
 
-/// A prctl whose answer is written to memory.
+/// A prctl whose answer is written to memory: a number, or a name of at most 16 bytes.
 pub(crate) fn prctl_out(batch: &mut Batch, option: i32) -> Slot {
-    let slot = batch.zeroed(8);
+    let slot = batch.zeroed(16);
     batch.call(libc::SYS_prctl, [option.into(), slot.into(), 0.into(), 0.into(), 0.into()]);
     slot
 }

@@ -3,9 +3,9 @@
 
 use crate::{
     Result,
-    subject::{self, stat, unless_gone},
+    subject::{Process, stat, unless_gone},
 };
-use floe_proc::{is_dead, namespace};
+use floe_proc::{is_dead, namespaces_of};
 use floe_records::{Finding, Findings, Pid};
 use floe_sys::{Shared, kcmp_shared};
 use std::cmp::Ordering;
@@ -85,28 +85,25 @@ fn place(sorted: &[u32], pid: u32, kind: Shared) -> Result<Option<Result<usize, 
 }
 
 /// Looks at the threads of a process.
-pub(crate) fn threads(pid: u32, out: &mut Findings) -> Result<()> {
-    let others = subject::others(pid)?;
-    if others.is_empty() {
-        return Ok(());
-    }
-    let leader = all(pid)?;
+pub(crate) fn threads(process: &Process<'_>, out: &mut Findings) -> Result<()> {
+    let pid = process.pid;
+    let others = process.tasks.iter().map(|thread| thread.tid).filter(|tid| *tid != pid);
     for tid in others {
-        let own = |kind| {
-            kcmp_shared(pid as i32, tid as i32, kind).is_ok_and(|order| order != Ordering::Equal)
+        let own = |kind: &(Shared, &str)| {
+            let order = kcmp_shared(pid as i32, tid as i32, kind.0);
+            order.is_ok_and(|order| order != Ordering::Equal)
         };
         let kinds = [(Shared::Files, KINDS[1].1), (Shared::Fs, KINDS[2].1)];
-        let mut left: Vec<String> = kinds
-            .into_iter()
-            .filter(|(kind, _)| own(*kind))
-            .map(|(_, what)| what.to_owned())
-            .collect();
-        let theirs = all(tid)?;
-        let differs = |at: &usize| theirs[*at] != leader[*at];
-        let differing: Vec<usize> = (0..NAMESPACES.len()).filter(differs).collect();
+        let mut left: Vec<String> =
+            kinds.iter().filter(|kind| own(kind)).map(|(_, what)| (*what).to_owned()).collect();
+        let theirs = unless_gone(namespaces_of(tid, NAMESPACES).map(Some))?;
+        let leaders = NAMESPACES.map(|name| process.namespace(name));
+        let theirs = theirs.unwrap_or(leaders);
+        let differing = NAMESPACES.iter().zip(theirs.iter().zip(&leaders));
+        let differing: Vec<_> = differing.filter(|(_, (theirs, own))| theirs != own).collect();
         // One that is just ending has no namespaces any more.
         if !differing.is_empty() && !is_dead(tid)? {
-            left.extend(differing.iter().map(|at| format!("{} namespace", NAMESPACES[*at])));
+            left.extend(differing.iter().map(|(name, _)| format!("{name} namespace")));
         }
         for what in left {
             let problem = format!("thread {tid} has one of its own");
@@ -114,14 +111,4 @@ pub(crate) fn threads(pid: u32, out: &mut Findings) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Those namespaces of a task.
-fn all(tid: u32) -> Result<[Option<u64>; NAMESPACES.len()]> {
-    let mut all = [None; NAMESPACES.len()];
-    for (inode, name) in all.iter_mut().zip(NAMESPACES) {
-        // A namespace that has no init yet cannot be read.
-        *inode = unless_gone(namespace(tid, name))?;
-    }
-    Ok(all)
 }

@@ -3,7 +3,7 @@
 use crate::{Result, subject};
 use floe_proc::Stat;
 use floe_records::{Finding, Findings, Pid};
-use std::{thread::sleep, time::Duration};
+use std::{collections::BTreeSet, thread::sleep, time::Duration};
 
 /// Looks at the root of a tree, which must be a process that lives, and none of our own ancestors.
 pub(crate) fn root(pid: u32, out: &mut Findings) -> Result<()> {
@@ -42,11 +42,18 @@ pub(crate) fn traced(pid: u32, tracer: u32) -> Finding {
 }
 
 /// Looks for threads that have ended and stay zombies. A thread that is just ending is gone a moment later.
-pub(crate) fn dead_threads(pid: u32, out: &mut Findings) -> Result<()> {
+pub(crate) fn dead_threads(process: &subject::Process<'_>, out: &mut Findings) -> Result<()> {
+    let pid = process.pid;
+    let mut living = BTreeSet::new();
+    for thread in &process.tasks {
+        if !thread.status.is_dead()? {
+            living.insert(thread.tid);
+        }
+    }
     let dead =
         |tid| Ok::<_, floe_sys::Error>(subject::stat(tid)?.is_some_and(|stat| stat.state == b'Z'));
     for tid in subject::others(pid)? {
-        if !dead(tid)? {
+        if living.contains(&tid) || !dead(tid)? {
             continue;
         }
         sleep(Duration::from_millis(1));

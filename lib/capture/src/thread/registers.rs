@@ -12,8 +12,8 @@ use floe_records::{Addr, Finding, Findings, Pid, Rseq, Thread, Tid};
 const PR_GET_TID_ADDRESS: i32 = 40;
 
 impl OfThread for Thread {
-    /// PR_GET_TID_ADDRESS and PR_GET_PDEATHSIG.
-    type Asked = [Slot; 2];
+    /// PR_GET_TID_ADDRESS, PR_GET_PDEATHSIG, PR_GET_NAME.
+    type Asked = [Slot; 3];
 
     fn look(thread: &subject::Thread<'_>, out: &mut Findings) -> Result<()> {
         if !matches!(thread.status.line("Seccomp"), None | Some(b"0")) {
@@ -28,18 +28,20 @@ impl OfThread for Thread {
     }
 
     fn ask(_: &subject::Thread<'_>, batch: &mut Batch) -> Self::Asked {
-        [PR_GET_TID_ADDRESS, libc::PR_GET_PDEATHSIG].map(|option| prctl_out(batch, option))
+        [PR_GET_TID_ADDRESS, libc::PR_GET_PDEATHSIG, libc::PR_GET_NAME]
+            .map(|option| prctl_out(batch, option))
     }
 
     fn take(thread: &subject::Thread<'_>, asked: Self::Asked, replies: &Replies) -> Result<Self> {
         let (tid, tracee) = (thread.tid, thread.tracee()?);
         let (head, len) = floe_sys::robust_list(tid as i32)?;
         let rseq = tracee.rseq()?;
-        let [clear_child_tid, pdeath_signal] = asked.map(|slot| words::<1>(replies, slot)[0]);
+        let [clear_child_tid, pdeath_signal, _] = asked.map(|slot| words::<1>(replies, slot)[0]);
+        let name = replies.bytes(asked[2]).split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(Thread {
             pid: Pid(thread.pid),
             tid: Tid(tid),
-            comm: floe_proc::comm(tid)?.into(),
+            comm: name.into(),
             regs: tracee.regs()?.to_bytes().to_vec().into(),
             xstate: tracee.xstate()?.into(),
             robust_list: (Addr(head), len),
