@@ -24,6 +24,8 @@ const ROUND: Duration = Duration::from_millis(20);
 struct Chase {
     seized: BTreeMap<u32, Tracee>,
     asked: BTreeMap<u32, PendingStop>,
+    /// The process of each thread that was met.
+    pids: BTreeMap<u32, u32>,
     /// Those that had ended when they were met.
     ended: BTreeSet<u32>,
 }
@@ -51,6 +53,7 @@ impl Chase {
             for &pid in &pids {
                 for tid in subject::tids(pid)? {
                     if self.is_new(tid)? {
+                        self.pids.insert(tid, pid);
                         new.push(tid);
                     }
                 }
@@ -63,7 +66,7 @@ impl Chase {
             }
             self.ask(&new)?;
             self.wait()?;
-            self.let_borrowers_go();
+            self.let_borrowers_go()?;
         }
     }
 
@@ -116,17 +119,30 @@ impl Chase {
         Ok(recovered.map(drop)?)
     }
 
-    /// Lets those go whose memory a thread waits for.
-    fn let_borrowers_go(&mut self) {
-        for &waiting in self.asked.keys() {
-            let borrows = |tid: u32| {
-                let shared = |what| kcmp_shared(waiting as i32, tid as i32, what).ok();
-                // Threads of one process share the signal actions too.
-                shared(Shared::Vm) == Some(Ordering::Equal)
-                    && shared(Shared::Sighand).is_some_and(|order| order != Ordering::Equal)
-            };
-            release(self.seized.extract_if(.., |tid, _| borrows(*tid)).map(|(_, tracee)| tracee));
+    /// Lets those processes go whose memory a thread of another one waits for.
+    fn let_borrowers_go(&mut self) -> Result<()> {
+        let mut waiting = BTreeSet::new();
+        for &tid in self.asked.keys() {
+            // Others are only slow.
+            if subject::stat(tid)?.is_some_and(|stat| stat.state == b'D') {
+                waiting.extend(self.pids.get(&tid));
+            }
         }
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let seized: BTreeSet<u32> =
+            self.seized.keys().filter_map(|tid| self.pids.get(tid)).copied().collect();
+        let shared = |one: u32, other: u32, what| {
+            kcmp_shared(one as i32, other as i32, what).is_ok_and(|order| order == Ordering::Equal)
+        };
+        let borrows = |pid: &u32| waiting.iter().any(|w| w != pid && shared(*w, *pid, Shared::Vm));
+        let borrowers: BTreeSet<u32> = seized.into_iter().filter(borrows).collect();
+        let of_a_borrower =
+            |tid: &u32| self.pids.get(tid).is_some_and(|pid| borrowers.contains(pid));
+        let released = self.seized.extract_if(.., |tid, _| of_a_borrower(tid));
+        release(released.map(|(_, tracee)| tracee));
+        Ok(())
     }
 
     fn too_late(&self, root: u32) -> Error {

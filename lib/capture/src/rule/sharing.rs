@@ -43,9 +43,15 @@ fn among(pids: &[u32], outside: &[u32], out: &mut Findings) -> Result<()> {
             inside.push(pid);
         }
     }
+    let mut memory_is_shared = false;
     for (kind, what) in KINDS {
+        // Signal actions are shared only by those that share memory too (CLONE_SIGHAND of clone(2)).
+        if kind == Shared::Sighand && !memory_is_shared {
+            continue;
+        }
         let mut sorted: Vec<u32> = Vec::with_capacity(inside.len());
         let mut share = |pid, with| {
+            memory_is_shared |= kind == Shared::Vm;
             let problem = format!("it shares it with process {with}");
             let finding = Finding::of(Pid(pid), what, "process.shares", problem);
             out.refuse(finding.hint("have it call execve(2) or unshare(2) first"));
