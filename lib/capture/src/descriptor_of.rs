@@ -1,22 +1,19 @@
 //! A descriptor of a process as it is looked at, and why one cannot be had.
 
 use crate::{
-    Error, Result, fdinfo,
-    path::{self, below_root},
+    Error, Result,
+    path::{self, Root},
+    sock_diag::{UnixSockets, UnixState},
     socket,
 };
+use floe_proc::{Descriptors, Fdinfo};
 use floe_records::{Bytes, FileRef, Finding, Options, Pid};
-use floe_sys::pidfd_getfd;
+use floe_sys::{pidfd_getfd, pidfd_open};
+use nix::sys::stat::FileStat;
 use std::{
     cell::OnceCell,
-    fs::{self, Metadata},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{
-            ffi::OsStringExt,
-            fs::{FileTypeExt, MetadataExt},
-        },
-    },
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::OnceLock,
 };
 
 const O_CLOEXEC: u32 = 0o2_000_000;
@@ -55,12 +52,144 @@ impl From<floe_sys::Error> for Problem {
     }
 }
 
+/// Why descriptors are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// To find what cannot be captured, of processes that run: descriptors may come and go meanwhile.
+    Preview,
+    /// The same, of processes that stand still. What no refusal depends on (options of sockets, modes of terminals, owners)
+    /// is left out.
+    Look,
+    /// To write it all down.
+    Take,
+}
+
 /// What processes share when their descriptors are looked at.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub options: &'a Options,
     /// The target stands still, so that what is put back at once was never changed for anybody.
     pub held: bool,
+    /// All is wanted, and not only what a refusal may depend on.
+    pub taking: bool,
+    /// The UNIX sockets of the system.
+    pub sockets: &'a UnixSockets,
+}
+
+impl<'a> Context<'a> {
+    /// Nothing is known of sockets yet.
+    pub fn new(options: &'a Options, purpose: Purpose, sockets: &'a UnixSockets) -> Self {
+        let (held, taking) = (purpose != Purpose::Preview, purpose == Purpose::Take);
+        Self { options, held, taking, sockets }
+    }
+}
+
+/// A process whose descriptors are looked at.
+pub(crate) struct Holder<'a> {
+    pid: u32,
+    context: Context<'a>,
+    root: Root,
+    pidfd: OwnedFd,
+    all: Descriptors,
+}
+
+impl<'a> Holder<'a> {
+    /// Opens what is read relative to it.
+    pub fn open(pid: u32, context: Context<'a>) -> Result<Self> {
+        let (pidfd, root, all) = (pidfd_open(pid as i32)?, Root::of(pid)?, Descriptors::of(pid)?);
+        Ok(Self { pid, context, root, pidfd, all })
+    }
+
+    /// The numbers of its descriptors, ascending.
+    pub fn numbers(&self) -> Result<Vec<u32>> {
+        Ok(self.all.numbers()?)
+    }
+
+    /// Whether a descriptor was closed meanwhile.
+    pub fn has_closed(&self, fd: u32) -> bool {
+        self.all.link(fd).is_err()
+    }
+}
+
+/// The file behind a descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inode {
+    /// 0 for files that only one kernel-internal file system has.
+    pub dev: u64,
+    pub ino: u64,
+    /// Type and permissions.
+    pub mode: u32,
+    pub nlink: u64,
+    /// Of a device: which one.
+    pub rdev: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Inode {
+    fn of(stat: &FileStat) -> Self {
+        Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            mode: stat.st_mode,
+            nlink: stat.st_nlink,
+            rdev: stat.st_rdev,
+            size: stat.st_size as u64,
+        }
+    }
+
+    /// One that has no name, and whose link says all that a stat(2) would.
+    fn nameless(link: &[u8], ino: u64) -> Result<Option<Self>, floe_sys::Error> {
+        let (dev, mode) = if link.starts_with(b"socket:") {
+            (0, libc::S_IFSOCK)
+        } else if link.starts_with(b"pipe:") {
+            (pipe_device()?, libc::S_IFIFO)
+        } else if link.starts_with(b"anon_inode:") {
+            (0, 0)
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Self { dev, ino, mode, nlink: 1, rdev: 0, size: 0 }))
+    }
+
+    fn is(&self, kind: libc::mode_t) -> bool {
+        self.mode & libc::S_IFMT == kind
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.is(libc::S_IFREG)
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.is(libc::S_IFDIR)
+    }
+
+    pub fn is_fifo(&self) -> bool {
+        self.is(libc::S_IFIFO)
+    }
+
+    pub fn is_socket(&self) -> bool {
+        self.is(libc::S_IFSOCK)
+    }
+
+    pub fn is_char_device(&self) -> bool {
+        self.is(libc::S_IFCHR)
+    }
+
+    pub fn is_block_device(&self) -> bool {
+        self.is(libc::S_IFBLK)
+    }
+}
+
+/// The device that all pipes without a name are on.
+fn pipe_device() -> Result<u64, floe_sys::Error> {
+    static DEVICE: OnceLock<u64> = OnceLock::new();
+    if let Some(device) = DEVICE.get() {
+        return Ok(*device);
+    }
+    let stat = nix::unistd::pipe().and_then(|(end, _)| nix::sys::stat::fstat(end));
+    let stat = stat.map_err(|e| floe_sys::Error::new("look at a pipe", e))?;
+    Ok(*DEVICE.get_or_init(|| stat.st_dev))
 }
 
 /// A descriptor as it is found in /proc; a duplicate is taken only by who needs one.
@@ -69,16 +198,15 @@ pub(crate) struct Descriptor<'a> {
     pub fd: u32,
     /// What /proc/PID/fd shows.
     pub link: Vec<u8>,
-    pub stat: Metadata,
+    pub stat: Inode,
     /// /proc/PID/fdinfo.
-    pub info: String,
+    pub info: Fdinfo,
     /// F_GETFL.
     pub flags: u32,
     pub cloexec: bool,
     pub pos: u64,
     pub context: Context<'a>,
-    root: &'a [u8],
-    handle: BorrowedFd<'a>,
+    holder: &'a Holder<'a>,
     duplicate: OnceCell<OwnedFd>,
     name: OnceCell<Name>,
     socket: OnceCell<socket::Kind>,
@@ -104,37 +232,34 @@ impl Name {
 }
 
 impl<'a> Descriptor<'a> {
-    /// Reads what /proc says of a descriptor; `handle` is a pidfd of the process, `root` its root as we see it.
-    pub fn read(
-        pid: u32,
-        fd: u32,
-        handle: BorrowedFd<'a>,
-        root: &'a [u8],
-        context: Context<'a>,
-    ) -> Result<Self> {
-        let path = format!("/proc/{pid}/fd/{fd}");
-        let fail = |e| floe_sys::Error::new(format!("read {path}"), e).pid(pid);
-        let link = fs::read_link(&path).map_err(fail)?.into_os_string().into_vec();
-        let stat = fs::metadata(&path).map_err(fail)?;
-        let info = fdinfo::read(pid, fd)?;
-        let all = fdinfo::octal(&info, "flags:").map_err(fail)?;
-        let pos = fdinfo::decimal(&info, "pos:").map_err(fail)?;
+    /// Reads what /proc says of a descriptor.
+    pub fn read(holder: &'a Holder<'a>, fd: u32) -> Result<Self> {
+        let link = holder.all.link(fd)?;
+        let info = holder.all.info(fd)?;
+        let stat = match Inode::nameless(&link, info.ino)? {
+            Some(stat) => stat,
+            None => Inode::of(&holder.all.stat(fd)?),
+        };
         Ok(Self {
-            pid,
+            pid: holder.pid,
             fd,
             link,
             stat,
+            flags: info.flags & !O_CLOEXEC,
+            cloexec: info.flags & O_CLOEXEC != 0,
+            pos: info.pos as u64,
             info,
-            flags: all & !O_CLOEXEC,
-            cloexec: all & O_CLOEXEC != 0,
-            pos,
-            context,
-            root,
-            handle,
+            context: holder.context,
+            holder,
             duplicate: OnceCell::new(),
             name: OnceCell::new(),
             socket: OnceCell::new(),
         })
+    }
+
+    /// Whether another file is behind the number by now.
+    pub fn has_changed(&self) -> bool {
+        !self.holder.all.link(self.fd).is_ok_and(|link| link == self.link)
     }
 
     /// How people know it.
@@ -144,7 +269,7 @@ impl<'a> Descriptor<'a> {
 
     /// Device and inode.
     pub fn inode(&self) -> (u64, u64) {
-        (self.stat.dev(), self.stat.ino())
+        (self.stat.dev, self.stat.ino)
     }
 
     /// Whether it is only a path (O_PATH of open(2)).
@@ -152,15 +277,15 @@ impl<'a> Descriptor<'a> {
         self.flags & O_PATH != 0
     }
 
-    /// Whether it is a kernel object of this name, such as `[eventfd]`.
+    /// Whether it is a kernel object of this name, such as `[eventfd]`, and not only a path to one (O_PATH).
     pub fn is_anonymous(&self, name: &str) -> bool {
-        self.link.strip_prefix(b"anon_inode:") == Some(name.as_bytes())
+        !self.is_path() && self.link.strip_prefix(b"anon_inode:") == Some(name.as_bytes())
     }
 
     /// A duplicate, which shares the description but not the table.
     pub fn duplicate(&self) -> Result<BorrowedFd<'_>, floe_sys::Error> {
         if self.duplicate.get().is_none() {
-            let fd = pidfd_getfd(self.handle, self.fd as i32)?;
+            let fd = pidfd_getfd(self.holder.pidfd.as_fd(), self.fd as i32)?;
             let _ = self.duplicate.set(fd);
         }
         let none = || floe_sys::Error::because("take a duplicate", "there is none");
@@ -176,14 +301,24 @@ impl<'a> Descriptor<'a> {
 
     /// Family, type and protocol, of a socket.
     pub fn socket(&self) -> Option<socket::Kind> {
-        if !self.stat.file_type().is_socket() || self.is_path() {
+        if !self.stat.is_socket() || self.is_path() {
             return None;
         }
         if let Some(kind) = self.socket.get() {
             return Some(*kind);
         }
-        let kind = socket::kind(self.duplicate().ok()?).ok()?;
+        // What is written down is asked of the socket itself.
+        let known = if self.context.taking { None } else { self.unix_state() };
+        let kind = match known {
+            Some(state) => socket::Kind { family: libc::AF_UNIX, kind: state.kind, protocol: 0 },
+            None => socket::kind(self.duplicate().ok()?).ok()?,
+        };
         Some(*self.socket.get_or_init(|| kind))
+    }
+
+    /// The state of a UNIX socket, where the list of the system has it.
+    pub fn unix_state(&self) -> Option<UnixState> {
+        self.context.sockets.find(self.stat.ino).ok().flatten()
     }
 
     /// The path that it was opened by, where there was one.
@@ -193,8 +328,8 @@ impl<'a> Descriptor<'a> {
         }
         Some(self.name.get_or_init(|| {
             let (dev, ino) = self.inode();
-            let (full, deleted) = path::without_suffix(self.pid, self.link.clone(), dev, ino);
-            let (path, outside) = below_root(full.clone(), self.root);
+            let (full, deleted) = self.holder.root.without_suffix(self.link.clone(), dev, ino);
+            let (path, outside) = self.holder.root.below(full.clone());
             Name { path, outside, deleted, full }
         }))
     }
@@ -215,30 +350,23 @@ impl<'a> Descriptor<'a> {
         if name.deleted {
             return Err(refuse("it was removed, and is no regular file"));
         }
-        if !path::leads_to(self.pid, &name.full, dev, ino) {
+        if !self.holder.root.leads_to(&name.full, dev, ino) {
             return Err(refuse("its path leads to another file by now"));
         }
-        let mnt_id = fdinfo::field(&self.info, "mnt_id:").and_then(|text| text.parse().ok());
+        let mnt_id = Some(self.info.mnt_id);
         let (path, outside) = (Bytes(name.path.clone()), name.outside);
         Ok(FileRef { path, outside, dev, ino, mnt_id, deleted: false })
     }
 
-    /// Kinds of the locks on it, as fdinfo names them: `lock: 1: FLOCK ADVISORY …`.
-    pub fn lock_kinds(&self) -> impl Iterator<Item = &str> {
-        let locks = self.info.lines().filter_map(|line| line.strip_prefix("lock:"));
-        locks.map(|lock| lock.split_whitespace().nth(1).unwrap_or("?"))
-    }
-
     /// Why no kind claims it.
     pub fn unknown(&self) -> Problem {
-        let kind = self.stat.file_type();
         if self.is_path() {
             let what =
                 "a descriptor that is only a path (O_PATH) of such a file cannot be captured";
             Problem::new("file.path", what)
-        } else if kind.is_block_device() {
+        } else if self.stat.is_block_device() {
             Problem::new("file.block", "open block devices cannot be captured")
-        } else if kind.is_socket() {
+        } else if self.stat.is_socket() {
             Problem::new("file.socket", socket::unknown(self.socket()))
         } else if self.name().is_some_and(|name| name.deleted) {
             Problem::new("file.removed", "it was removed, and is no regular file")

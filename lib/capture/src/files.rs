@@ -3,22 +3,23 @@
 //! Nothing is consumed: contents of pipes are copied by tee(2), everything else comes from /proc/PID/fdinfo and
 //! from duplicates taken by pidfd_getfd(2), which share the description but not the table.
 
+pub use crate::descriptor_of::Purpose;
 use crate::{
     Result,
-    descriptor_of::{Context, Descriptor, Problem},
-    path::root_path,
+    descriptor_of::{Context, Descriptor, Holder, Problem},
     resource::{self, is},
+    sock_diag::UnixSockets,
 };
 use floe_records::{
     AnyRecord, Fd, FdNum, FdTable, FileId, Findings, Object, ObjectId, OpenFile, Options, Pid,
     Record,
 };
-use floe_sys::{Error, kcmp_file, pidfd_open};
+use floe_sys::kcmp_file;
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
 };
 
 /// Everything that descriptors of a tree lead to.
@@ -36,8 +37,8 @@ pub struct Files {
     pub(crate) duplicates: BTreeMap<FileId, OwnedFd>,
     /// Files without a name that only descriptors lead to.
     pub(crate) objects: BTreeMap<ObjectId, (Object, File)>,
-    /// Whether the processes stand still.
-    held: bool,
+    /// Pipes whose contents are the tree's.
+    pub(crate) own_pipes: BTreeSet<ObjectId>,
 }
 
 /// A description and where it was first seen.
@@ -47,110 +48,36 @@ struct Seen {
     id: FileId,
 }
 
-type Known = BTreeMap<(u64, u64), Vec<Seen>>;
+/// What duplicates of a descriptor have in common: mount, inode, and what tells kernel objects of one inode apart.
+type Key = (u32, u64, Vec<u8>);
+
+/// Work on descriptors, one after the other.
+struct Describing<'a> {
+    files: Files,
+    context: Context<'a>,
+    known: HashMap<Key, Vec<Seen>>,
+    out: &'a mut Findings,
+}
 
 impl Files {
-    /// Describes what the descriptors of `pids` lead to, without a side effect on them. Of processes that run
-    /// (`held` is false) descriptors may come and go meanwhile: those that are gone are left out.
+    /// Describes what the descriptors of `pids` lead to, without a side effect on them. In a preview, descriptors that are
+    /// closed meanwhile are left out.
     pub fn describe(
         pids: &[Pid],
         options: &Options,
-        held: bool,
+        purpose: Purpose,
         out: &mut Findings,
     ) -> Result<Self> {
-        let mut files = Self { pids: pids.to_vec(), held, ..Self::default() };
-        let mut known = Known::new();
+        let sockets = UnixSockets::default();
+        let context = Context::new(options, purpose, &sockets);
+        let files = Self { pids: pids.to_vec(), ..Self::default() };
+        let mut work = Describing { files, context, known: HashMap::new(), out };
         for pid in pids {
-            files.process(*pid, Context { options, held }, &mut known, out)?;
+            work.process(*pid)?;
         }
+        let mut files = work.files;
         resource::relate(&mut files, out)?;
         Ok(files)
-    }
-
-    fn process(
-        &mut self,
-        pid: Pid,
-        context: Context<'_>,
-        known: &mut Known,
-        out: &mut Findings,
-    ) -> Result<()> {
-        let handle = pidfd_open(pid.0 as i32)?;
-        let root = root_path(pid.0)?;
-        let mut fds = Vec::new();
-        for fd in numbers(pid.0)? {
-            match self.descriptor(pid, fd, handle.as_fd(), &root, context, known, out) {
-                Ok(found) => fds.extend(found),
-                Err(_) if !self.held && is_gone(pid.0, fd) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.tables.push(FdTable { pid, fds });
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "one step of one loop")]
-    fn descriptor(
-        &mut self,
-        pid: Pid,
-        fd: u32,
-        handle: std::os::fd::BorrowedFd<'_>,
-        root: &[u8],
-        context: Context<'_>,
-        known: &mut Known,
-        out: &mut Findings,
-    ) -> Result<Option<Fd>> {
-        let seen = Descriptor::read(pid.0, fd, handle, root, context)?;
-        let same = known.entry(seen.inode()).or_default();
-        let (old, at) = find(same, pid.0, fd)?;
-        let id = old.unwrap_or(FileId(self.all.len() as u32));
-        let refused = |problem: Problem, out: &mut Findings| -> Result<()> {
-            // One that changed under our eyes says nothing.
-            if context.held || !has_changed(&seen) {
-                out.refuse(problem.at(&seen)?);
-            }
-            Ok(())
-        };
-        match resource::properties(&seen, id, old.is_none()) {
-            Ok(some) => self.properties.extend(some),
-            Err(problem) => {
-                refused(problem, out)?;
-                return Ok(None);
-            }
-        }
-        if old.is_none() {
-            let what = match resource::describe(&seen, id) {
-                Ok(what) => what,
-                Err(problem) => {
-                    self.properties.retain(|property| !belongs(property, id));
-                    refused(problem, out)?;
-                    return Ok(None);
-                }
-            };
-            same.insert(at, Seen { pid: pid.0, fd, id });
-            let (flags, pos, kind) = (seen.flags, seen.pos, what.kind().number());
-            self.all.push((OpenFile { id, pid, flags, pos, kind }, what));
-            let cloexec = seen.cloexec;
-            self.keep(id, seen)?;
-            return Ok(Some(Fd { fd: FdNum(fd), file: id, cloexec }));
-        }
-        Ok(Some(Fd { fd: FdNum(fd), file: id, cloexec: seen.cloexec }))
-    }
-
-    /// Keeps a duplicate of what has contents.
-    fn keep(&mut self, id: FileId, seen: Descriptor<'_>) -> Result<()> {
-        let (open, what) = &self.all[id.0 as usize];
-        match what {
-            AnyRecord::Pipe(_) if !open.reads() => {}
-            AnyRecord::Pipe(_) | AnyRecord::Fifo(_) | AnyRecord::UnixSocket(_) => {
-                self.duplicates.insert(id, seen.into_duplicate()?);
-            }
-            AnyRecord::NamelessFile(_) => {
-                let object = crate::file::nameless_file::object(&seen)?;
-                self.objects.entry(object.0.id).or_insert(object);
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     /// The descriptions of one kind, with what they are.
@@ -190,6 +117,75 @@ impl Files {
     }
 }
 
+impl Describing<'_> {
+    fn process(&mut self, pid: Pid) -> Result<()> {
+        let holder = Holder::open(pid.0, self.context)?;
+        let mut fds = Vec::new();
+        for fd in holder.numbers()? {
+            match self.descriptor(&holder, fd) {
+                Ok(found) => fds.extend(found),
+                Err(_) if !self.context.held && holder.has_closed(fd) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.files.tables.push(FdTable { pid, fds });
+        Ok(())
+    }
+
+    /// Describes a descriptor; `None` for one that is refused.
+    fn descriptor(&mut self, holder: &Holder<'_>, fd: u32) -> Result<Option<Fd>> {
+        let seen = Descriptor::read(holder, fd)?;
+        let same = self.known.entry(key(&seen)).or_default();
+        let (old, at) = find(same, &seen)?;
+        let id = old.unwrap_or(FileId(self.files.all.len() as u32));
+        let number = Fd { fd: FdNum(fd), file: id, cloexec: seen.cloexec };
+        let properties = match resource::properties(&seen, id, old.is_none()) {
+            Ok(properties) => properties,
+            Err(problem) => return self.refuse(problem, &seen),
+        };
+        if old.is_none() {
+            let what = match resource::describe(&seen, id) {
+                Ok(what) => what,
+                Err(problem) => return self.refuse(problem, &seen),
+            };
+            same.insert(at, Seen { pid: seen.pid, fd, id });
+            let (flags, pos, kind) = (seen.flags, seen.pos, what.kind().number());
+            let open = OpenFile { id, pid: Pid(seen.pid), flags, pos, kind };
+            self.keep(&open, &what, seen)?;
+            self.files.all.push((open, what));
+        }
+        self.files.properties.extend(properties);
+        Ok(Some(number))
+    }
+
+    fn refuse(&mut self, problem: Problem, seen: &Descriptor<'_>) -> Result<Option<Fd>> {
+        // One that changed under our eyes says nothing.
+        if self.context.held || !seen.has_changed() {
+            self.out.refuse(problem.at(seen)?);
+        }
+        Ok(None)
+    }
+
+    /// Keeps a duplicate of what has contents, of processes that stand still.
+    fn keep(&mut self, open: &OpenFile, what: &AnyRecord, seen: Descriptor<'_>) -> Result<()> {
+        match what {
+            _ if !self.context.held => {}
+            AnyRecord::Pipe(_) if !open.reads() => {}
+            // What is known to be empty need not be looked into.
+            AnyRecord::UnixSocket(socket) if !crate::file::unix::may_hold(socket, &seen) => {}
+            AnyRecord::Pipe(_) | AnyRecord::Fifo(_) | AnyRecord::UnixSocket(_) => {
+                self.files.duplicates.insert(open.id, seen.into_duplicate()?);
+            }
+            AnyRecord::NamelessFile(_) => {
+                let object = crate::file::nameless_file::object(&seen)?;
+                self.files.objects.entry(object.0.id).or_insert(object);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 /// Descriptors to a record.
 const MOST: usize = 65_536;
 
@@ -197,45 +193,37 @@ fn pieces(table: &FdTable) -> impl Iterator<Item = FdTable> {
     table.fds.chunks(MOST).map(|fds| FdTable { pid: table.pid, fds: fds.to_vec() })
 }
 
-/// Whether a property is of this description alone.
-fn belongs(property: &AnyRecord, id: FileId) -> bool {
-    match property {
-        AnyRecord::Owner(owner) => owner.file == id,
-        AnyRecord::Terminal(terminal) => terminal.file == id,
-        _ => false,
+/// Position and flags are not in it: where a description is shared with a process outside, they may change between two reads.
+fn key(seen: &Descriptor<'_>) -> Key {
+    let mut object = Vec::new();
+    if seen.link.starts_with(b"anon_inode:") {
+        object.extend(&seen.link);
+        object.extend(seen.info.line("eventfd-id").unwrap_or_default());
     }
+    // One that is only a path is another description than the file itself.
+    object.extend(seen.is_path().then_some(b'P'));
+    (seen.info.mnt_id, seen.info.ino, object)
 }
 
-fn is_gone(pid: u32, fd: u32) -> bool {
-    std::fs::symlink_metadata(format!("/proc/{pid}/fd/{fd}")).is_err()
-        || crate::subject::is_dead(pid)
+/// Whether a single description leads to what the key names.
+fn is_single(seen: &Descriptor<'_>) -> bool {
+    let unique = seen.link.starts_with(b"socket:") || seen.info.line("eventfd-id").is_some();
+    unique && !seen.is_path()
 }
 
-fn has_changed(seen: &Descriptor<'_>) -> bool {
-    let link = std::fs::read_link(format!("/proc/{}/fd/{}", seen.pid, seen.fd));
-    !link.is_ok_and(|link| link.as_os_str().as_encoded_bytes() == seen.link)
-}
-
-/// Numbers of the descriptors of a process.
-pub(crate) fn numbers(pid: u32) -> Result<BTreeSet<u32>> {
-    let path = format!("/proc/{pid}/fd");
-    let fail = |e| Error::new(format!("list {path}"), e).pid(pid);
-    let mut fds = BTreeSet::new();
-    for entry in std::fs::read_dir(&path).map_err(fail)? {
-        let name = entry.map_err(fail)?.file_name();
-        fds.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+/// The id of the description if it is known, else where it belongs: in the order of kcmp(2), because thousands of kernel
+/// objects share one inode.
+fn find(same: &[Seen], seen: &Descriptor<'_>) -> Result<(Option<FileId>, usize)> {
+    if let [old] = same
+        && is_single(seen)
+    {
+        return Ok((Some(old.id), 0));
     }
-    Ok(fds)
-}
-
-/// The id of the description if it is known, else where it belongs: in the order of kcmp(2), because thousands of eventfds
-/// share one inode.
-fn find(same: &[Seen], pid: u32, fd: u32) -> Result<(Option<FileId>, usize)> {
     let (mut low, mut high) = (0, same.len());
     while low < high {
         let middle = low.midpoint(high);
         let old = &same[middle];
-        match kcmp_file(old.pid as i32, old.fd as i32, pid as i32, fd as i32)? {
+        match kcmp_file(old.pid as i32, old.fd as i32, seen.pid as i32, seen.fd as i32)? {
             Ordering::Equal => return Ok((Some(old.id), middle)),
             Ordering::Less => low = middle + 1,
             Ordering::Greater => high = middle,

@@ -7,7 +7,7 @@ use crate::{
 };
 use floe_records::{Bytes, InetSocket};
 use floe_sys::{peer_name, socket_name, socket_option};
-use std::os::{fd::BorrowedFd, unix::fs::MetadataExt};
+use std::os::fd::BorrowedFd;
 
 /// First byte of `struct tcp_info`: states of include/net/tcp_states.h.
 const CLOSE: u8 = 7;
@@ -29,7 +29,7 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
         Some(&LISTEN) => info.get(28..32).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes),
         Some(&CLOSE) => None,
         _ if seen.context.options.close_tcp => {
-            let (name, options) = (Bytes::default(), options(fd, TCP));
+            let (name, options) = (Bytes::default(), options(seen, TCP)?);
             return Ok(InetSocket { ino, family, name, peer, backlog: None, options });
         }
         _ => {
@@ -38,7 +38,7 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
             return Err(Problem::Refused("file.tcp", problem.into(), hint));
         }
     };
-    let (name, options) = (bound(socket_name(fd)?), options(fd, TCP));
+    let (name, options) = (bound(socket_name(fd)?), options(seen, TCP)?);
     Ok(InetSocket { ino, family, name, peer, backlog, options })
 }
 
@@ -46,12 +46,12 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
 pub(crate) fn udp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     let (ino, family, fd) = basics(seen)?;
     let (name, peer) = (bound(socket_name(fd)?), Bytes(peer_name(fd)?));
-    Ok(InetSocket { ino, family, name, peer, backlog: None, options: options(fd, UDP) })
+    Ok(InetSocket { ino, family, name, peer, backlog: None, options: options(seen, UDP)? })
 }
 
 fn basics<'a>(seen: &'a Descriptor<'_>) -> Result<(u64, u32, BorrowedFd<'a>), Problem> {
     let family = seen.socket().map_or(0, |kind| kind.family as u32);
-    Ok((seen.stat.ino(), family, seen.duplicate()?))
+    Ok((seen.stat.ino, family, seen.duplicate()?))
 }
 
 /// A socket without a port is not bound.

@@ -1,10 +1,12 @@
 //! The VMAs of an address space from /proc/PID/smaps, and which of them cannot be captured.
 
-use crate::{Result, memory::Scanner, path as paths, proc};
+use crate::{Result, memory::Scanner, path::Root};
+use floe_proc::{Mapping, SmapsEntry};
 use floe_records::{Addr, FileRef, Finding, Pid, Vma, VmaKind};
 use std::{
-    io,
+    collections::HashMap,
     os::unix::fs::{FileTypeExt, MetadataExt},
+    path::Path,
 };
 
 /// VMAs and what stands in their way.
@@ -16,165 +18,179 @@ pub struct Layout {
     pub refusals: Vec<Finding>,
 }
 
+impl Layout {
+    /// The mappings, with the names of those that the kernel has made alone.
+    pub(crate) fn mappings(&self) -> Vec<Mapping> {
+        let mapping = |vma: &Vma| Mapping {
+            start: vma.start.0,
+            end: vma.end.0,
+            prot: i32::from(vma.prot),
+            shared: vma.shared,
+            offset: vma.offset,
+            dev: 0,
+            ino: 0,
+            name: match vma.kind {
+                VmaKind::Vdso => b"[vdso]".to_vec(),
+                VmaKind::Vsyscall => b"[vsyscall]".to_vec(),
+                _ => Vec::new(),
+            },
+        };
+        self.vmas.iter().map(mapping).collect()
+    }
+}
+
 /// Reads the layout of a process.
-pub fn layout(pid: u32) -> Result<Layout> {
-    let text = proc::read(pid, "smaps")?;
-    let root = paths::root_path(pid)?;
+pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
+    let mut files = Files { pid, root, known: HashMap::new() };
     let mut layout = Layout::default();
-    let (mut head, mut key, mut resident) = (None::<Vma>, false, 0);
-    let broken = || proc::unable(pid, "smaps", io::Error::other("unknown form"));
-    for line in text.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
-        if let Some(flags) = line.strip_prefix(b"VmFlags:") {
-            let mut vma = head.take().ok_or_else(broken)?;
-            vma.flags = flags.iter().copied().filter(|b| *b != b' ').collect::<Vec<_>>().into();
-            lock_on_fault(&mut vma, resident);
-            if vma.has(b"gu") {
-                let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
-                vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
-            }
-            classify(pid, &root, vma, std::mem::take(&mut key), &mut layout);
-        } else if let Some(size) = line.strip_prefix(b"Rss:") {
-            resident = kibibytes(size).ok_or_else(broken)?;
-        } else if let Some(number) = line.strip_prefix(b"ProtectionKey:") {
-            key = number.trim_ascii() != b"0";
-        } else if line.first().is_some_and(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
-            head = Some(parse(line).ok_or_else(broken)?);
+    for SmapsEntry { mapping, mut flags, rss, protection_key } in floe_proc::smaps(pid)? {
+        lock_on_fault(&mut flags, &mapping, rss);
+        let (path, mut vma) = vma(mapping, flags);
+        if vma.has(b"gu") {
+            let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
+            vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
         }
+        let problem = problem(&mut files, &path, &mut vma, protection_key != 0);
+        if let Some(problem) = problem {
+            let name = String::from_utf8_lossy(&path);
+            let range = format!("{:x}-{:x} {name}", vma.start.0, vma.end.0).trim_end().to_owned();
+            let finding = Finding::of(Pid(pid), range, "mapping", problem);
+            layout.refusals.push(finding.hint("have the program unmap it first"));
+        }
+        layout.vmas.push(vma);
     }
     Ok(layout)
 }
 
-/// A size in smaps (`  132 kB`), in KiB.
-fn kibibytes(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.trim().strip_suffix("kB")?.trim_end().parse().ok()
-}
-
 /// Older kernels do not show `lf` (MLOCK_ONFAULT of mlock2(2)). Locked memory that is not all there can be had by no
 /// other lock.
-fn lock_on_fault(vma: &mut Vma, resident: u64) {
-    if vma.has(b"lo") && !vma.has(b"lf") && resident < (vma.end.0 - vma.start.0) >> 10 {
-        vma.flags.0.extend(b"lf");
+fn lock_on_fault(flags: &mut Vec<u8>, mapping: &Mapping, resident: u64) {
+    let has = |flags: &[u8], flag| flags.as_chunks::<2>().0.contains(flag);
+    if has(flags, b"lo") && !has(flags, b"lf") && resident < mapping.size() {
+        flags.extend(b"lf");
     }
 }
 
-/// The heading of a VMA; its path is put into `name` for the moment.
-fn parse(line: &[u8]) -> Option<Vma> {
-    let mut rest = line;
-    let mut word = || {
-        rest = rest.trim_ascii_start();
-        let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
-        let (word, tail) = rest.split_at(end);
-        rest = tail;
-        std::str::from_utf8(word).ok()
-    };
-    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
-    let (start, end) = word()?.split_once('-')?;
-    let perms = word()?.as_bytes();
-    let (offset, (major, minor), ino) = (word()?, word()?.split_once(':')?, word()?);
-    let ino = ino.parse().ok()?;
-    let dev = libc::makedev(hex(major)? as u32, hex(minor)? as u32);
-    let path = floe_unions::newlines(rest.trim_ascii_start());
-    let bit = |at: usize, letter: u8, bit: u8| if perms.get(at) == Some(&letter) { bit } else { 0 };
-    Some(Vma {
-        start: Addr(hex(start)?),
-        end: Addr(hex(end)?),
-        prot: bit(0, b'r', 1) | bit(1, b'w', 2) | bit(2, b'x', 4),
-        shared: perms.get(3) == Some(&b's'),
+/// A VMA whose kind is not known yet, and its path.
+fn vma(mapping: Mapping, flags: Vec<u8>) -> (Vec<u8>, Vma) {
+    let Mapping { start, end, prot, shared, offset, dev, ino, name } = mapping;
+    let path = name.clone().into();
+    let vma = Vma {
+        start: Addr(start),
+        end: Addr(end),
+        prot: prot as u8,
+        shared,
         kind: VmaKind::Anon,
-        offset: hex(offset)?,
-        file: Some(FileRef {
-            path: path.clone().into(),
-            outside: false,
-            dev,
-            ino,
-            mnt_id: None,
-            deleted: false,
-        }),
-        name: (!path.is_empty()).then(|| path.into()),
-        flags: Vec::new().into(),
+        offset,
+        file: Some(FileRef { path, outside: false, dev, ino, mnt_id: None, deleted: false }),
+        name: None,
+        flags: flags.into(),
         guards: Vec::new(),
-    })
+    };
+    (name, vma)
 }
 
-fn classify(pid: u32, root: &[u8], mut vma: Vma, key: bool, layout: &mut Layout) {
-    let path = vma.name.take().map_or_else(Vec::new, |n| n.0);
+/// Completes a VMA; gives why it cannot be captured.
+fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma, key: bool) -> Option<&'static str> {
     let file = vma.file.take();
-    let problem = key.then_some("memory with a protection key (pkeys(7)) cannot be captured");
-    let problem = problem.or_else(|| blocked_flags(&vma.flags.0)).or_else(|| blocked_path(&path));
-    let problem = problem.or_else(|| {
-        let (inner, bracketed) = match path.strip_prefix(b"[").and_then(|p| p.strip_suffix(b"]")) {
-            Some(inner) => (inner, true),
-            None => (&path[..], false),
-        };
-        if bracketed {
-            vma.name = Some(inner.into());
+    if key {
+        return Some("memory with a protection key (pkeys(7)) cannot be captured");
+    }
+    let blocked = blocked_flags(&vma.flags.0).or_else(|| blocked_path(path));
+    if blocked.is_some() {
+        return blocked;
+    }
+    let inner = path.strip_prefix(b"[").and_then(|path| path.strip_suffix(b"]"));
+    vma.name = inner.map(Into::into);
+    match inner {
+        Some(b"vdso") => vma.kind = VmaKind::Vdso,
+        Some(b"vsyscall") => vma.kind = VmaKind::Vsyscall,
+        Some(b"uprobes") => return Some("a uprobe is set in it"),
+        Some(inner) if inner.starts_with(b"vvar") => vma.kind = VmaKind::Vvar,
+        None if !path.is_empty() => return files.file_vma(path, &file?, vma),
+        // Named shared anonymous memory is a file without a name as well.
+        _ if vma.shared => {
+            vma.kind = VmaKind::Object;
+            vma.file = file.map(|f| FileRef { path: b"/dev/zero"[..].into(), deleted: true, ..f });
         }
-        match inner {
-            b"vdso" if bracketed => vma.kind = VmaKind::Vdso,
-            b"vsyscall" if bracketed => vma.kind = VmaKind::Vsyscall,
-            b"uprobes" if bracketed => return Some("a uprobe is set in it"),
-            _ if bracketed && inner.starts_with(b"vvar") => vma.kind = VmaKind::Vvar,
-            // Named shared anonymous memory is a file without a name as well.
-            _ if path.is_empty() || bracketed => {
-                if vma.shared {
-                    vma.kind = VmaKind::Object;
-                    vma.file =
-                        file.map(|f| FileRef { path: b"/dev/zero"[..].into(), deleted: true, ..f });
-                }
+        _ => {}
+    }
+    None
+}
+
+/// Mapped files of a process. Most are mapped by several VMAs.
+struct Files<'a> {
+    pid: u32,
+    root: &'a Root,
+    known: HashMap<(u64, u64, Vec<u8>), Known>,
+}
+
+/// What there is of a mapped file, whoever maps it.
+#[derive(Clone)]
+enum Known {
+    /// Not of a kind that can be captured.
+    Blocked(&'static str),
+    /// Its path leads to another file.
+    Hidden,
+    /// A file, and how many names it has.
+    File(FileRef, u64),
+}
+
+impl Files<'_> {
+    /// Fills in kind and file of a VMA with a path.
+    fn file_vma(&mut self, path: &[u8], file: &FileRef, vma: &mut Vma) -> Option<&'static str> {
+        let key = (file.dev, file.ino, path.to_vec());
+        let known = match self.known.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let known = self.look(path, file, vma);
+                self.known.insert(key, known.clone());
+                known
             }
-            _ => {
-                let file = file.as_ref()?;
-                return file_vma(pid, root, path.clone(), file, &mut vma);
+        };
+        match known {
+            Known::Blocked(problem) => return Some(problem),
+            Known::Hidden => {
+                vma.kind = VmaKind::Detached;
+                return vma.shared.then_some("its path leads to another file by now");
+            }
+            Known::File(file, links) => {
+                if file.deleted && vma.shared && links > 0 {
+                    return Some("it was removed, and has another name, which is not known");
+                }
+                vma.kind = if file.deleted { VmaKind::Object } else { VmaKind::File };
+                vma.file = Some(file);
             }
         }
         None
-    });
-    if let Some(problem) = problem {
-        let name = String::from_utf8_lossy(&path);
-        let range = format!("{:x}-{:x} {name}", vma.start.0, vma.end.0).trim_end().to_owned();
-        let finding = Finding::of(Pid(pid), range, "mapping", problem);
-        layout.refusals.push(finding.hint("have the program unmap it first"));
     }
-    layout.vmas.push(vma);
-}
 
-/// Fills in kind and file of a VMA with a path.
-fn file_vma(
-    pid: u32,
-    root: &[u8],
-    path: Vec<u8>,
-    file: &FileRef,
-    vma: &mut Vma,
-) -> Option<&'static str> {
-    let link = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
-    // Behind the link is the inode that stat(2) knows; maps shows what lies below an overlay.
-    let meta = std::fs::metadata(&link).ok();
-    if let Some(kind) = meta.as_ref().map(std::fs::Metadata::file_type)
-        && (kind.is_char_device() || kind.is_block_device())
-        && path != b"/dev/zero"
-    {
-        return Some("mappings of devices cannot be captured");
+    fn look(&self, path: &[u8], file: &FileRef, vma: &Vma) -> Known {
+        let link = floe_proc::map_file_path(self.pid, vma.start.0, vma.end.0);
+        // Behind the link is the inode that stat(2) knows; maps shows what lies below an overlay.
+        let meta = std::fs::metadata(&link).ok();
+        if let Some(kind) = meta.as_ref().map(std::fs::Metadata::file_type)
+            && (kind.is_char_device() || kind.is_block_device())
+            && path != b"/dev/zero"
+        {
+            return Known::Blocked("mappings of devices cannot be captured");
+        }
+        let links = meta.as_ref().map_or(0, MetadataExt::nlink);
+        let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
+        let (path, deleted) = self.root.without_suffix(path.to_vec(), dev, ino);
+        // Something may have been mounted over it since.
+        if !deleted && !self.root.leads_to(&path, dev, ino) && !may_be_of_a_union(&link) {
+            return Known::Hidden;
+        }
+        let (path, outside) = self.root.below(path);
+        let path = path.into();
+        Known::File(FileRef { path, outside, dev, ino, mnt_id: None, deleted }, links)
     }
-    let links = meta.as_ref().map_or(0, MetadataExt::nlink);
-    let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
-    let (path, deleted) = paths::without_suffix(pid, path, dev, ino);
-    if deleted && vma.shared && links > 0 {
-        return Some("it was removed, and has another name, which is not known");
-    }
-    if !deleted && !paths::leads_to(pid, &path, dev, ino) && !may_be_of_a_union(&link) {
-        // Something was mounted over it since.
-        vma.kind = VmaKind::Detached;
-        return vma.shared.then_some("its path leads to another file by now");
-    }
-    let (path, outside) = paths::below_root(path, root);
-    vma.kind = if deleted { VmaKind::Object } else { VmaKind::File };
-    vma.file = Some(FileRef { path: path.into(), outside, dev, ino, mnt_id: None, deleted });
-    None
 }
 
 /// Whether the inode behind a mapping may well be another one than its path leads to: of files of a union, or of a
 /// branch of AUFS. What becomes of them is the business of `aufsfix`.
-fn may_be_of_a_union(link: &str) -> bool {
+fn may_be_of_a_union(link: &Path) -> bool {
     let kinds = [nix::sys::statfs::OVERLAYFS_SUPER_MAGIC, AUFS_SUPER_MAGIC];
     let has_aufs = || {
         let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();

@@ -7,7 +7,6 @@
 
 mod descriptor_of;
 mod error;
-mod fdinfo;
 pub mod files;
 mod inet;
 mod layout;
@@ -15,11 +14,11 @@ pub mod look;
 mod mapped;
 pub mod memory;
 mod path;
-pub mod proc;
 mod question;
 mod resource;
 mod rule;
 mod seize;
+mod sock_diag;
 mod socket;
 mod subject;
 pub mod tree;

@@ -6,13 +6,13 @@
 
 use crate::{
     Error, Result,
-    files::Files,
-    proc::{self, Status},
+    files::{Files, Purpose},
     resource,
     rule::{sessions, sharing, state},
-    subject::{self, Process, Thread},
+    subject::{self, Process},
     tree::Held,
 };
+use floe_proc::Status;
 use floe_records::{Findings, Options, Pid};
 use std::{collections::BTreeSet, fs::File, thread::sleep, time::Duration};
 
@@ -52,28 +52,32 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
 }
 
 fn once(root: u32, options: &Options) -> Result<Look> {
-    let (pids, mut found) = (tree(root), Findings::default());
+    let (pids, mut found) = (tree(root)?, Findings::default());
     let mut living = Vec::new();
     for &pid in &pids {
-        if subject::is_dead(pid) {
-            state::dead_leader(pid, &mut found);
+        if floe_proc::is_dead(pid)? {
+            state::dead_leader(pid, &mut found)?;
             continue;
         }
         match Process::read(pid, &[]).and_then(|process| one(&process, &mut found)) {
             Ok(()) => living.push(pid),
             // It may end while it is looked at; the tree is read again when it stands still.
-            Err(_) if pid != root && is_ending(pid) => {}
+            Err(_) if pid != root && is_ending(pid)? => {}
             Err(error) => return Err(error),
         }
     }
-    sessions::check(&pids, &mut found);
-    sharing::processes(&pids, &mut found);
-    living.retain(|pid| !subject::is_dead(*pid));
-    let living: Vec<Pid> = living.into_iter().map(Pid).collect();
-    match Files::describe(&living, options, false, &mut found) {
-        Ok(_) => {}
-        Err(_) if living.iter().any(|pid| pid.0 != root && is_ending(pid.0)) => {}
-        Err(error) => return Err(error),
+    sessions::check(&pids, &mut found)?;
+    sharing::processes(&pids, &mut found)?;
+    let mut still = Vec::with_capacity(living.len());
+    for pid in living {
+        if !floe_proc::is_dead(pid)? {
+            still.push(Pid(pid));
+        }
+    }
+    if let Err(error) = Files::describe(&still, options, Purpose::Preview, &mut found)
+        && !any_is_ending(&still, root)?
+    {
+        return Err(error);
     }
     Ok(Look { pids, found })
 }
@@ -86,13 +90,13 @@ pub(crate) fn held(
 ) -> Result<Findings> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
-    sharing::held(&pids, &mut found);
-    sessions::check(&pids, &mut found);
+    sharing::held(&pids, &mut found)?;
+    sessions::check(&pids, &mut found)?;
     for process in processes {
         one(process, &mut found)?;
     }
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
-    let files = Files::describe(&living, options, true, &mut found)?;
+    let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok(found)
@@ -100,17 +104,11 @@ pub(crate) fn held(
 
 /// Looks at one process, but for its descriptors.
 fn one(process: &Process<'_>, out: &mut Findings) -> Result<()> {
-    let pid = process.pid;
-    state::tracer(process, out);
-    state::dead_threads(pid, out);
-    sharing::threads(pid, out);
-    for tid in proc::tids(pid) {
-        match Thread::read(pid, tid, None) {
-            Ok(thread) => resource::look_at_thread(&thread, out)?,
-            // It has just ended.
-            Err(_) if subject::is_dead(tid) => {}
-            Err(error) => return Err(error),
-        }
+    state::tracer(process, out)?;
+    state::dead_threads(process, out)?;
+    sharing::threads(process, out)?;
+    for thread in &process.tasks {
+        resource::look_at_thread(thread, out)?;
     }
     resource::look_at_process(process, out)
 }
@@ -127,22 +125,34 @@ fn settle(found: &mut Findings, options: &Options) {
 }
 
 /// Whether a process that could not be looked at is dead, or is so in a moment: it loses one thing after the other.
-fn is_ending(pid: u32) -> bool {
-    (0..100).any(|_| {
-        let dead = subject::is_dead(pid);
-        if !dead {
-            sleep(Duration::from_millis(1));
+fn is_ending(pid: u32) -> Result<bool> {
+    for _ in 0..100 {
+        if floe_proc::is_dead(pid)? {
+            return Ok(true);
         }
-        dead
-    })
+        sleep(Duration::from_millis(1));
+    }
+    Ok(false)
+}
+
+fn any_is_ending(pids: &[Pid], root: u32) -> Result<bool> {
+    for pid in pids.iter().filter(|pid| pid.0 != root) {
+        if is_ending(pid.0)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn exists(pid: u32) -> Result<()> {
-    if pid == 0 || std::fs::metadata(format!("/proc/{pid}")).is_err() {
-        return Err(floe_sys::Error::because("freeze it", "no such process").pid(pid).into());
-    }
+    let status = match Status::of(pid) {
+        Err(error) if error.is_gone() => {
+            return Err(floe_sys::Error::because("freeze it", "no such process").pid(pid).into());
+        }
+        other => other?,
+    };
     // /proc/TID exists for threads, too, though it is not listed.
-    let tgid: u32 = Status::of(pid)?.get("Tgid").parse().unwrap_or(pid);
+    let tgid: u32 = status.number("Tgid")?;
     if tgid != pid {
         let what = format!("it is a thread of process {tgid}");
         return Err(floe_sys::Error::because("freeze it", what).pid(pid).into());
@@ -151,25 +161,24 @@ fn exists(pid: u32) -> Result<()> {
 }
 
 /// All processes of a tree, parents first.
-pub fn tree(root: u32) -> Vec<u32> {
+pub fn tree(root: u32) -> floe_sys::Result<Vec<u32>> {
     let mut all = vec![root];
     let mut seen = BTreeSet::from([root]);
     let mut at = 0;
     while at < all.len() {
         let pid = all[at];
         at += 1;
-        for child in proc::tids(pid).into_iter().flat_map(|tid| proc::children(pid, tid)) {
-            if seen.insert(child) {
-                all.push(child);
-            }
+        for tid in subject::tids(pid)? {
+            let children = subject::unless_gone(floe_proc::children(pid, tid))?;
+            all.extend(children.into_iter().filter(|child| seen.insert(*child)));
         }
     }
-    all
+    Ok(all)
 }
 
 /// Whether we may trace it: opening its memory asks the same question of the kernel.
 fn permitted(pid: u32) -> Result<()> {
-    let opened = File::open(proc::path(pid, "mem"));
+    let opened = File::open(floe_proc::path(pid, "mem"));
     opened.map(drop).map_err(|e| {
         let doing = "trace it, which needs CAP_SYS_PTRACE";
         Error::Sys(floe_sys::Error::new(doing, e).pid(pid))

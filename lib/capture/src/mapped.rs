@@ -22,8 +22,8 @@ pub fn mapped_files<'a>(vmas: impl Iterator<Item = (Pid, &'a Vma)>) -> Result<Ve
 }
 
 fn describe(pid: u32, vma: &Vma, file: &FileRef) -> Result<MappedFile> {
-    let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
-    let fail = |e| Error::new(format!("read {path}"), e).pid(pid);
+    let path = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
+    let fail = |e| Error::new(format!("read {}", path.display()), e).pid(pid);
     let open = File::open(&path).map_err(fail)?;
     let stat = open.metadata().map_err(fail)?;
     let mut head = Vec::new();

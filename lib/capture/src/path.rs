@@ -1,100 +1,132 @@
 //! References to files, as a process sees them.
 
-use crate::proc;
+use floe_proc::{Fdinfo, unable};
 use floe_records::FileRef;
 use floe_sys::Result;
+use nix::{
+    fcntl::{AT_FDCWD, AtFlags},
+    sys::stat::{FileStat, fstat, fstatat},
+};
 use std::{
-    fs::{self, OpenOptions},
-    os::fd::AsRawFd,
-    os::unix::{ffi::OsStrExt, ffi::OsStringExt, fs::MetadataExt, fs::OpenOptionsExt},
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            fs::{DirEntryExt, OpenOptionsExt},
+        },
+    },
     path::PathBuf,
 };
 
 const DELETED: &[u8] = b" (deleted)";
 
-/// Where the root of the process lies.
-pub(crate) fn root_path(pid: u32) -> Result<Vec<u8>> {
-    let path = fs::read_link(proc::path(pid, "root")).map_err(|e| proc::unable(pid, "root", e))?;
-    Ok(path.into_os_string().into_vec())
+/// The root directory of a process.
+pub(crate) struct Root {
+    pid: u32,
+    /// Where it lies, as we see it.
+    path: Vec<u8>,
+    dir: File,
 }
 
-/// The file behind a link of /proc/PID: `exe`, `cwd`, `root`.
-pub(crate) fn link(pid: u32, name: &str) -> Result<FileRef> {
-    let link = proc::path(pid, name);
-    let fail = |e| proc::unable(pid, name, e);
-    let path = fs::read_link(&link).map_err(fail)?.into_os_string().into_vec();
+impl Root {
+    /// Of a process.
+    pub fn of(pid: u32) -> Result<Self> {
+        Ok(Self { pid, path: floe_proc::link(pid, "root")?, dir: open(pid, "root")? })
+    }
+
+    /// Where it lies, as we see it.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The file behind a link of /proc/PID: `exe`, `cwd`, `root`.
+    pub fn link(&self, name: &str) -> Result<FileRef> {
+        let path = floe_proc::link(self.pid, name)?;
+        let file = open(self.pid, name)?;
+        let stat = fstat(&file).map_err(|e| unable(self.pid, name, e))?;
+        let mnt_id = Some(Fdinfo::of_own(file.as_fd())?.mnt_id);
+        let (path, deleted) = self.without_suffix(path, stat.st_dev, stat.st_ino);
+        let (path, outside) = self.below(path);
+        let (dev, ino) = (stat.st_dev, stat.st_ino);
+        Ok(FileRef { path: path.into(), outside, dev, ino, mnt_id, deleted })
+    }
+
+    /// A path as the process sees it, from the path as we see it, and whether it lies outside of its root.
+    pub fn below(&self, path: Vec<u8>) -> (Vec<u8>, bool) {
+        match self.inner(&path) {
+            Some(b"") => (b"/".to_vec(), false),
+            Some(inner) => (inner.to_vec(), false),
+            None => (path, true),
+        }
+    }
+
+    fn inner<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        if self.path == b"/" {
+            return Some(path);
+        }
+        path.strip_prefix(&self.path[..]).filter(|rest| matches!(rest, [] | [b'/', ..]))
+    }
+
+    /// Takes ` (deleted)` off where it is the kernel's remark and no part of the name.
+    ///
+    /// A file that lost this name and has another one beside it (as semaphores of sem_open(3) do) is not deleted: its name
+    /// is that other one.
+    pub fn without_suffix(&self, path: Vec<u8>, dev: u64, ino: u64) -> (Vec<u8>, bool) {
+        let Some(bare) = path.strip_suffix(DELETED) else { return (path, false) };
+        if self.leads_to(&path, dev, ino) {
+            return (path, false);
+        }
+        // Unlinked, and linked again under the old name since: still there for whoever opens it.
+        if self.leads_to(bare, dev, ino) {
+            return (bare.to_vec(), false);
+        }
+        match self.another_name(bare, dev, ino) {
+            Some(other) => (other, false),
+            None => (bare.to_vec(), true),
+        }
+    }
+
+    /// Another name of a file in the directory where it had this one.
+    fn another_name(&self, path: &[u8], dev: u64, ino: u64) -> Option<Vec<u8>> {
+        let cut = path.iter().rposition(|byte| *byte == b'/')?;
+        let mut dir = floe_proc::path(self.pid, "root");
+        match self.inner(&path[..=cut]) {
+            Some(inner) => dir.push(OsStr::from_bytes(inner.strip_prefix(b"/").unwrap_or(inner))),
+            None => dir = PathBuf::from(OsStr::from_bytes(&path[..=cut])),
+        }
+        let same = fs::read_dir(dir).ok()?.flatten().filter(|entry| entry.ino() == ino);
+        let mut names = same.map(|entry| [&path[..=cut], &entry.file_name().into_vec()].concat());
+        names.find(|name| self.leads_to(name, dev, ino))
+    }
+
+    /// Where we find a path, which we see as /proc/PID shows it to us.
+    fn place<'p>(&self, path: &'p [u8]) -> (BorrowedFd<'_>, &'p [u8]) {
+        let Some(inner) = self.inner(path) else { return (AT_FDCWD, path) };
+        let inner = inner.strip_prefix(b"/").unwrap_or(inner);
+        (self.dir.as_fd(), if inner.is_empty() { b"." } else { inner })
+    }
+
+    /// Whether the path, in the mount namespace of the process, leads to this inode.
+    pub fn leads_to(&self, path: &[u8], dev: u64, ino: u64) -> bool {
+        let (at, inner) = self.place(path);
+        let found = fstatat(at, inner, AtFlags::AT_SYMLINK_NOFOLLOW);
+        found.is_ok_and(|FileStat { st_dev, st_ino, .. }| (st_dev, st_ino) == (dev, ino))
+    }
+}
+
+/// Opens what a link of /proc/PID leads to, as a path only.
+fn open(pid: u32, name: &str) -> Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
-        .open(&link)
-        .map_err(fail)?;
-    let meta = file.metadata().map_err(fail)?;
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()));
-    let mnt_id = info
-        .ok()
-        .and_then(|text| text.lines().find_map(|l| l.strip_prefix("mnt_id:")?.trim().parse().ok()));
-    let (path, deleted) = without_suffix(pid, path, meta.dev(), meta.ino());
-    let (path, outside) = below_root(path, &root_path(pid)?);
-    Ok(FileRef { path: path.into(), outside, dev: meta.dev(), ino: meta.ino(), mnt_id, deleted })
-}
-
-/// A path as the process sees it, from the path as we see it, and whether it lies outside of its root.
-pub(crate) fn below_root(path: Vec<u8>, root: &[u8]) -> (Vec<u8>, bool) {
-    if root == b"/" {
-        return (path, false);
-    }
-    match path.strip_prefix(root) {
-        Some([]) => (b"/".to_vec(), false),
-        Some(rest) if rest[0] == b'/' => (rest.to_vec(), false),
-        _ => (path, true),
-    }
-}
-
-/// Takes ` (deleted)` off where it is the kernel's remark and no part of the name.
-///
-/// A file that lost this name and has another one beside it (as semaphores of sem_open(3) do) is not deleted: its name is
-/// that other one.
-pub(crate) fn without_suffix(pid: u32, path: Vec<u8>, dev: u64, ino: u64) -> (Vec<u8>, bool) {
-    let Some(bare) = path.strip_suffix(DELETED) else { return (path, false) };
-    if leads_to(pid, &path, dev, ino) {
-        return (path, false);
-    }
-    // Unlinked, and linked again under the old name since: still there for whoever opens it.
-    if leads_to(pid, bare, dev, ino) {
-        return (bare.to_vec(), false);
-    }
-    match another_name(pid, bare, dev, ino) {
-        Some(other) => (other, false),
-        None => (bare.to_vec(), true),
-    }
-}
-
-/// Another name of a file in the directory where it had this one.
-fn another_name(pid: u32, path: &[u8], dev: u64, ino: u64) -> Option<Vec<u8>> {
-    let cut = path.iter().rposition(|byte| *byte == b'/')?;
-    let entries = fs::read_dir(place(pid, &path[..=cut])?).ok()?.flatten();
-    let same = entries.filter(|entry| std::os::unix::fs::DirEntryExt::ino(entry) == ino);
-    let mut names = same.map(|entry| [&path[..=cut], &entry.file_name().into_vec()].concat());
-    names.find(|name| leads_to(pid, name, dev, ino))
-}
-
-/// Where we find a path, which we see as /proc/PID shows it to us.
-fn place(pid: u32, path: &[u8]) -> Option<PathBuf> {
-    let (inner, outside) = below_root(path.to_vec(), &root_path(pid).ok()?);
-    let mut full =
-        PathBuf::from(if outside { "/".to_owned() } else { format!("/proc/{pid}/root") });
-    full.push(std::ffi::OsStr::from_bytes(inner.strip_prefix(b"/").unwrap_or(&inner)));
-    Some(full)
+        .open(floe_proc::path(pid, name));
+    file.map_err(|e| unable(pid, name, e))
 }
 
 /// Whether a path is below /proc/PID.
 pub(crate) fn of_a_process(path: &[u8]) -> bool {
     let rest = path.strip_prefix(b"/proc/");
     rest.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
-}
-
-/// Whether the path, in the mount namespace of the process, leads to this inode.
-pub(crate) fn leads_to(pid: u32, path: &[u8], dev: u64, ino: u64) -> bool {
-    let found = place(pid, path).and_then(|path| fs::symlink_metadata(path).ok());
-    found.is_some_and(|meta| meta.dev() == dev && meta.ino() == ino)
 }

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     resource::{ProcessAsked, ThreadAsked},
-    subject::{Process, Thread},
+    subject::Process,
 };
 use floe_parasite::{Batch, InjectedRunner, PayloadLayout, PtraceRunner, Replies, Runner};
 use floe_records::AnyRecord;
@@ -14,10 +14,7 @@ const SCRATCH: usize = 16 << 10;
 
 /// Takes everything that a process and its threads have, into `out`.
 pub(crate) fn ask(process: &Process<'_>, out: &mut Vec<AnyRecord>) -> Result<()> {
-    let mut threads = Vec::with_capacity(process.threads.len());
-    for tracee in process.threads {
-        threads.push(Thread::read(process.pid, tracee.tid() as u32, Some(tracee))?);
-    }
+    let threads = &process.tasks;
     // The leader is asked for its process and for itself at once.
     let mut batch = Batch::new();
     let asked = ProcessAsked::of(process, &mut batch)?;
@@ -39,7 +36,9 @@ pub(crate) fn ask(process: &Process<'_>, out: &mut Vec<AnyRecord>) -> Result<()>
 
 /// Runs a batch in each thread; what was borrowed is given back also when a question failed.
 fn run(process: &Process<'_>, batches: &[Batch]) -> Result<Vec<Replies>> {
-    let mut session = RemoteSession::begin(process.leader()?, SCRATCH, &PayloadLayout::MAPPINGS)?;
+    let (leader, mappings) = (process.leader()?, process.layout.mappings());
+    let extra = &PayloadLayout::MAPPINGS;
+    let mut session = RemoteSession::begin_among(leader, &mappings, SCRATCH, extra)?;
     let replies = run_all(process, &mut session, batches);
     let ended = session.end();
     // Of two failures, the first tells what went wrong.
@@ -53,9 +52,9 @@ fn run_all(
     session: &mut RemoteSession,
     batches: &[Batch],
 ) -> floe_sys::Result<Vec<Replies>> {
-    let caught = process.status.hex("SigCgt");
+    let caught = process.status.hex("SigCgt")?;
     let (scratch, layout) = (session.scratch(), session.extra().map(PayloadLayout::at));
-    layout.map(|layout| layout.fill(process.pid as i32)).transpose()?;
+    layout.map(|layout| layout.fill_by(|at, code| session.write(at, code))).transpose()?;
     let mut replies = vec![runner(session.leader(), scratch, layout, caught).run(&batches[0])?];
     for (tracee, batch) in process.threads[1..].iter().zip(&batches[1..]) {
         let ask = |thread: &mut _| runner(thread, scratch, layout, caught).run(batch);

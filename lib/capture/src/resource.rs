@@ -7,6 +7,7 @@ use crate::{
     subject::{Process, Thread},
 };
 use floe_parasite::{Batch, Replies};
+use floe_proc::{Lock, LockKind};
 use floe_records::{AnyRecord, FileId, Findings, OpenFile, Record, Tree};
 
 /// A property of a process. `ask` says what only the process itself can tell, as system calls that it makes for us; `take`
@@ -60,9 +61,8 @@ pub(crate) trait OfFile: Record {
 
 /// A property of a descriptor or of its description, whatever that is. Without side effects, as [`OfFile`].
 pub(crate) trait OfDescriptor: Record {
-    /// Whether a line `lock:` of fdinfo, given by its kind (`FLOCK`, `LEASE` …), is of this property. One that none claims is
-    /// refused.
-    fn claims_lock(_: &str) -> bool {
+    /// Whether a lock on it (a line `lock:` of fdinfo) is of this property. One that none claims is refused.
+    fn claims_lock(_: &LockKind) -> bool {
         false
     }
 
@@ -170,8 +170,9 @@ macro_rules! dispatch {
             file: FileId,
             first: bool,
         ) -> Result<Vec<AnyRecord>, Problem> {
-            for kind in seen.lock_kinds() {
-                let claimed = [$(<floe_records::$D as OfDescriptor>::claims_lock(kind)),*];
+            let unknown = |_| Problem::new("descriptor.lock", "a lock on it has an unknown form");
+            for Lock { kind, .. } in seen.info.locks().map_err(unknown)? {
+                let claimed = [$(<floe_records::$D as OfDescriptor>::claims_lock(&kind)),*];
                 if !claimed.contains(&true) {
                     let problem = format!("a lock of the kind {kind} on it cannot be captured");
                     return Err(Problem::new("descriptor.lock", problem));

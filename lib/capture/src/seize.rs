@@ -4,13 +4,13 @@
 //! thread cannot be stopped while it waits: the parent in vfork(2), for a child that uses its memory until it calls
 //! execve(2) or ends. Such a child is let go again until its parent stands.
 
-use crate::{Error, Result, look, proc, rule::state, subject, tree::release};
+use crate::{Error, Result, look, rule::state, subject, tree::release};
 use floe_records::{Finding, Pid};
 use floe_sys::{Shared, kcmp_shared};
 use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, recover};
 use std::{
     cmp::Ordering,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,10 @@ const ROUND: Duration = Duration::from_millis(20);
 struct Chase {
     seized: BTreeMap<u32, Tracee>,
     asked: BTreeMap<u32, PendingStop>,
+    /// The process of each thread that was met.
+    pids: BTreeMap<u32, u32>,
+    /// Those that had ended when they were met.
+    ended: BTreeSet<u32>,
 }
 
 /// Stops every thread of every process below and including `root`. Gives the processes, parents first, and the
@@ -44,12 +48,16 @@ impl Chase {
     fn run(&mut self, root: u32) -> Result<Vec<u32>> {
         let begin = Instant::now();
         loop {
-            let pids = look::tree(root);
-            let new: Vec<u32> = pids
-                .iter()
-                .flat_map(|&pid| proc::tids(pid))
-                .filter(|tid| self.is_new(*tid))
-                .collect();
+            let pids = look::tree(root)?;
+            let mut new = Vec::new();
+            for &pid in &pids {
+                for tid in subject::tids(pid)? {
+                    if self.is_new(tid)? {
+                        self.pids.insert(tid, pid);
+                        new.push(tid);
+                    }
+                }
+            }
             if new.is_empty() && self.asked.is_empty() {
                 return Ok(pids);
             }
@@ -58,24 +66,28 @@ impl Chase {
             }
             self.ask(&new)?;
             self.wait()?;
-            self.let_borrowers_go();
+            self.let_borrowers_go()?;
         }
     }
 
-    fn is_new(&self, tid: u32) -> bool {
-        !self.seized.contains_key(&tid) && !self.asked.contains_key(&tid) && !subject::is_dead(tid)
+    fn is_new(&self, tid: u32) -> Result<bool> {
+        let known = self.seized.contains_key(&tid) || self.asked.contains_key(&tid);
+        // Its id may be another thread's by now. (Of the others, seizing them tells.)
+        let dead = !known && self.ended.contains(&tid) && floe_proc::is_dead(tid)?;
+        Ok(!known && !dead)
     }
 
     fn ask(&mut self, tids: &[u32]) -> Result<()> {
         for &tid in tids {
             let seized = PendingStop::seize(tid as i32, OPTIONS);
             if seized.as_ref().is_err_and(|e| e.errno() == Some(libc::EPERM))
-                && let Some(tracer) = tracer(tid)
+                && let Some(tracer) = tracer(tid)?
             {
-                return Err(Error::refuse(state::traced(tid, &tracer.to_string())));
+                return Err(Error::refuse(state::traced(tid, tracer)));
             }
-            if let Some(asked) = unless_gone(seized)? {
-                self.asked.insert(tid, asked);
+            match unless_gone(seized)? {
+                Some(asked) => drop(self.asked.insert(tid, asked)),
+                None => drop(self.ended.insert(tid)),
             }
         }
         Ok(())
@@ -107,17 +119,30 @@ impl Chase {
         Ok(recovered.map(drop)?)
     }
 
-    /// Lets those go whose memory a thread waits for.
-    fn let_borrowers_go(&mut self) {
-        for &waiting in self.asked.keys() {
-            let borrows = |tid: u32| {
-                let shared = |what| kcmp_shared(waiting as i32, tid as i32, what).ok();
-                // Threads of one process share the signal actions too.
-                shared(Shared::Vm) == Some(Ordering::Equal)
-                    && shared(Shared::Sighand).is_some_and(|order| order != Ordering::Equal)
-            };
-            release(self.seized.extract_if(.., |tid, _| borrows(*tid)).map(|(_, tracee)| tracee));
+    /// Lets those processes go whose memory a thread of another one waits for.
+    fn let_borrowers_go(&mut self) -> Result<()> {
+        let mut waiting = BTreeSet::new();
+        for &tid in self.asked.keys() {
+            // Others are only slow.
+            if subject::stat(tid)?.is_some_and(|stat| stat.state == b'D') {
+                waiting.extend(self.pids.get(&tid));
+            }
         }
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let seized: BTreeSet<u32> =
+            self.seized.keys().filter_map(|tid| self.pids.get(tid)).copied().collect();
+        let shared = |one: u32, other: u32, what| {
+            kcmp_shared(one as i32, other as i32, what).is_ok_and(|order| order == Ordering::Equal)
+        };
+        let borrows = |pid: &u32| waiting.iter().any(|w| w != pid && shared(*w, *pid, Shared::Vm));
+        let borrowers: BTreeSet<u32> = seized.into_iter().filter(borrows).collect();
+        let of_a_borrower =
+            |tid: &u32| self.pids.get(tid).is_some_and(|pid| borrowers.contains(pid));
+        let released = self.seized.extract_if(.., |tid, _| of_a_borrower(tid));
+        release(released.map(|(_, tracee)| tracee));
+        Ok(())
     }
 
     fn too_late(&self, root: u32) -> Error {
@@ -137,9 +162,10 @@ impl Chase {
 }
 
 /// Who traces a thread, where that is not ourselves.
-fn tracer(tid: u32) -> Option<u32> {
-    let tracer: u32 = proc::Status::of(tid).ok()?.get("TracerPid").parse().ok()?;
-    (tracer != 0 && tracer != std::process::id()).then_some(tracer)
+fn tracer(tid: u32) -> Result<Option<u32>> {
+    let status = subject::unless_gone(floe_proc::Status::of(tid).map(Some))?;
+    let tracer = status.map(|status| status.tracer()).transpose()?.flatten();
+    Ok(tracer.filter(|tracer| *tracer != std::process::id()))
 }
 
 /// `None` for a thread that has ended.

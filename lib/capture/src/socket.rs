@@ -1,5 +1,6 @@
 //! Sockets: which kinds can be had, and what all of them have.
 
+use crate::descriptor_of::Descriptor;
 use floe_records::{Bytes, SocketOption};
 use floe_sys::socket_option;
 use std::os::fd::BorrowedFd;
@@ -56,9 +57,17 @@ const FAMILIES: [(i32, &str); 14] = [
     (43, "SMC"),
 ];
 
-/// The options of a socket: those of `list`, those of every socket, and buffer sizes that were set by hand.
-pub(crate) fn options(fd: BorrowedFd<'_>, list: &[(i32, i32)]) -> Vec<SocketOption> {
+/// The options of a socket: those of `list`, those of every socket, and buffer sizes that were set by hand. No refusal
+/// depends on them, so a look gets none.
+pub(crate) fn options(
+    seen: &Descriptor<'_>,
+    list: &[(i32, i32)],
+) -> floe_sys::Result<Vec<SocketOption>> {
     let mut options = Vec::new();
+    if !seen.context.taking {
+        return Ok(options);
+    }
+    let fd = seen.duplicate()?;
     let mut take = |level: i32, name: i32| {
         // Options that this type of socket does not support are skipped.
         if let Ok(value) = socket_option(fd, level, name, 64) {
@@ -67,13 +76,14 @@ pub(crate) fn options(fd: BorrowedFd<'_>, list: &[(i32, i32)]) -> Vec<SocketOpti
     };
     let every = EVERY.iter().map(|name| (libc::SOL_SOCKET, *name));
     every.chain(list.iter().copied()).for_each(|(level, name)| take(level, name));
+    // Older kernels do not show what was set by hand.
     let locked = number(fd, libc::SOL_SOCKET, SO_BUF_LOCK).unwrap_or(0);
     for (bit, name) in [(1, libc::SO_SNDBUF), (2, libc::SO_RCVBUF)] {
         if locked & bit != 0 {
             take(libc::SOL_SOCKET, name);
         }
     }
-    options
+    Ok(options)
 }
 
 const EVERY: &[i32] = &[

@@ -3,27 +3,49 @@
 use crate::{
     Result,
     layout::{self, Layout},
-    proc::{self, Stat, Status},
+    path::Root,
+    process::namespaces,
 };
-use floe_records::{Addr, Vma, VmaKind};
+use floe_proc::{Stat, Status, namespaces_of};
+use floe_records::{Addr, FileRef, Vma, VmaKind};
 use floe_sys::Error;
 use floe_tracee::Tracee;
 
-/// A process. What is read here is read before anything is borrowed from it, so that only its own shows.
+/// A process. What is read here is read once, before anything is borrowed from it, so that only its own shows.
 pub(crate) struct Process<'a> {
     pub pid: u32,
     pub stat: Stat,
     pub status: Status,
     pub layout: Layout,
-    /// Its threads, the leader first; empty while it runs.
+    pub root: Root,
+    pub exe: FileRef,
+    pub cwd: FileRef,
+    pub namespaces: namespaces::Inodes,
+    /// Its threads, the leader first.
+    pub tasks: Vec<Thread<'a>>,
+    /// Those that are held, the leader first; none while it runs.
     pub threads: &'a [Tracee],
 }
 
 impl<'a> Process<'a> {
-    /// Reads what /proc says of a living process.
+    /// Reads what /proc says of a living process; `threads` are those that are held.
     pub fn read(pid: u32, threads: &'a [Tracee]) -> Result<Self> {
-        let (stat, status) = (Stat::of(pid)?, Status::of(pid)?);
-        Ok(Self { pid, stat, status, layout: layout::layout(pid)?, threads })
+        let root = Root::of(pid)?;
+        let (exe, cwd) = (root.link("exe")?, root.link("cwd")?);
+        let layout = layout::layout(pid, &root)?;
+        let tasks = if threads.is_empty() { running(pid)? } else { held(pid, threads)? };
+        Ok(Self {
+            pid,
+            stat: Stat::of(pid)?,
+            status: Status::of(pid)?,
+            layout,
+            root,
+            exe,
+            cwd,
+            namespaces: namespaces_of(pid, namespaces::NAMES)?,
+            tasks,
+            threads,
+        })
     }
 
     /// Its leader, where it is held.
@@ -48,8 +70,7 @@ pub(crate) struct Thread<'a> {
 }
 
 impl<'a> Thread<'a> {
-    /// Reads what /proc says of a thread; `tracee` where it is held.
-    pub fn read(pid: u32, tid: u32, tracee: Option<&'a Tracee>) -> Result<Self> {
+    fn read(pid: u32, tid: u32, tracee: Option<&'a Tracee>) -> Result<Self> {
         Ok(Self { pid, tid, status: Status::of(tid)?, tracee })
     }
 
@@ -60,12 +81,45 @@ impl<'a> Thread<'a> {
     }
 }
 
-/// Whether a process or thread has ended, or is gone.
-pub(crate) fn is_dead(pid: u32) -> bool {
-    Stat::of(pid).map_or(true, |stat| stat.is_dead())
+fn held(pid: u32, threads: &[Tracee]) -> Result<Vec<Thread<'_>>> {
+    threads.iter().map(|tracee| Thread::read(pid, tracee.tid() as u32, Some(tracee))).collect()
+}
+
+fn running<'a>(pid: u32) -> Result<Vec<Thread<'a>>> {
+    let mut all = Vec::new();
+    for tid in tids(pid)? {
+        match Thread::read(pid, tid, None) {
+            Ok(thread) => all.push(thread),
+            // It has just ended.
+            Err(_) if floe_proc::is_dead(tid)? => {}
+            Err(error) => return Err(error),
+        }
+    }
+    all.sort_by_key(|thread| thread.tid != pid);
+    Ok(all)
+}
+
+/// What a read of /proc gave, or the default (nothing, no threads) for a task that has ended meanwhile.
+pub(crate) fn unless_gone<T: Default>(read: floe_sys::Result<T>) -> floe_sys::Result<T> {
+    match read {
+        Err(error) if error.is_gone() => Ok(T::default()),
+        other => other,
+    }
+}
+
+/// The threads of a process, ascending; none when it is gone.
+pub(crate) fn tids(pid: u32) -> floe_sys::Result<Vec<u32>> {
+    unless_gone(floe_proc::tids(pid))
 }
 
 /// The threads of a process but for its leader.
-pub(crate) fn others(pid: u32) -> impl Iterator<Item = u32> {
-    proc::tids(pid).into_iter().filter(move |tid| *tid != pid)
+pub(crate) fn others(pid: u32) -> floe_sys::Result<Vec<u32>> {
+    let mut all = tids(pid)?;
+    all.retain(|tid| *tid != pid);
+    Ok(all)
+}
+
+/// What /proc/PID/stat says; `None` when it is gone.
+pub(crate) fn stat(pid: u32) -> floe_sys::Result<Option<Stat>> {
+    unless_gone(Stat::of(pid).map(Some))
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     Result, look,
-    proc::{self, Stat},
     process::ids::ids,
     question, resource, seize,
-    subject::Process,
+    subject::{self, Process},
 };
+use floe_proc::Stat;
 use floe_records::{AnyRecord, Finding, Options, Pid, Record, Refusals, State, Tree as Records};
 use floe_tracee::Tracee;
 use std::{
@@ -42,13 +42,13 @@ impl Tree {
         for &pid in pids {
             let stat = Stat::of(pid)?;
             let mut threads: Vec<Tracee> =
-                proc::tids(pid).iter().filter_map(|tid| seized.remove(tid)).collect();
+                subject::tids(pid)?.iter().filter_map(|tid| seized.remove(tid)).collect();
             threads.sort_by_key(|t| t.tid() as u32 != pid);
             if stat.is_dead() && (pid == root || !threads.is_empty()) {
                 let problem = "it, or its main thread, has ended";
                 refusals.push(Finding::of(Pid(pid), "the process", "process.leader", problem));
             }
-            let zombie = stat.is_dead().then(|| stat.field(52) as u32);
+            let zombie = stat.is_dead().then_some(stat.exit_code as u32);
             all.push(Held { pid, threads, zombie });
         }
         // Threads that were killed meanwhile are nobody's any more.
@@ -136,7 +136,7 @@ impl Tree {
         let begin = Instant::now();
         loop {
             let left: Vec<u32> =
-                pids.iter().copied().filter(|&pid| proc::path(pid, "stat").exists()).collect();
+                pids.iter().copied().filter(|&pid| floe_proc::path(pid, "stat").exists()).collect();
             if left.is_empty() || begin.elapsed() > patience {
                 return Ok(left);
             }

@@ -28,7 +28,7 @@ impl<'a> InjectedRunner<'a> {
     pub fn signal(thread: &RemoteCall, caught: u64) -> Option<i32> {
         let noticed = caught | thread.mask();
         let signal = IGNORED.into_iter().find(|signal| noticed >> (signal - 1) & 1 == 0)?;
-        let fits = thread.tracee().xstate().is_ok_and(|state| state.len() <= abi::XSTATE_MAX);
+        let fits = thread.tracee().xstate_len().is_ok_and(|len| len <= abi::XSTATE_MAX);
         (fits && thread.saved().is_64bit()).then_some(signal)
     }
 

@@ -47,6 +47,11 @@ impl PayloadLayout {
         write_memory(pid, self.image, IMAGE)
     }
 
+    /// The same by `write`, which is given an address and the bytes that belong there.
+    pub fn fill_by(self, write: impl FnOnce(u64, &[u8]) -> Result<()>) -> Result<()> {
+        write(self.image, IMAGE)
+    }
+
     /// The registers to enter the payload with; not in a system call, no flag set that could disturb it.
     pub(crate) fn enter(self, regs: &mut Regs, mode: u64) {
         regs.set_rip(self.image + ENTRY_POINT).set_rdi(self.arena).set_rsi(mode);

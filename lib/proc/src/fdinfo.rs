@@ -1,7 +1,9 @@
 //! /proc/PID/fdinfo/FD (proc_pid_fdinfo(5)).
 
 use crate::{
-    Lock, locks, read, read_at, unable,
+    Lock, locks,
+    read::read_record,
+    read_at, unable,
     words::{self, lines, unknown},
 };
 use floe_sys::{Error, Result};
@@ -29,7 +31,7 @@ impl Fdinfo {
     /// Of a descriptor of a process. Needs the right to trace it.
     pub fn of(pid: u32, fd: u32) -> Result<Self> {
         let name = format!("fdinfo/{fd}");
-        Self::parse(read(pid, &name)?).map_err(|e| unable(pid, &name, e))
+        Self::parse(read_record(pid, &name)?).map_err(|e| unable(pid, &name, e))
     }
 
     /// Of a descriptor of our own.

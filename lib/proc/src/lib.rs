@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod descriptors;
 mod fdinfo;
 mod limits;
 mod locks;
@@ -26,11 +27,12 @@ mod tasks;
 mod timers;
 mod words;
 
+pub use descriptors::Descriptors;
 pub use fdinfo::Fdinfo;
 pub use limits::{LIMITS, limits};
 pub use locks::{Access, LeaseState, Lock, LockKind, system_locks};
 pub use maps::{Mapping, mappings};
-pub use namespaces::{namespace, namespaces};
+pub use namespaces::{namespace, namespaces, namespaces_of};
 pub use read::{
     comm, fd_path, link, map_file_path, number, numbers_in, oom_score_adj, path, personality, read,
     read_at, timer_slack, unable,

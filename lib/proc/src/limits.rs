@@ -1,6 +1,6 @@
 //! /proc/PID/limits (proc_pid_limits(5)). prlimit(2) would want CAP_SYS_RESOURCE for another user's process.
 
-use crate::{read, unable};
+use crate::{read::read_record, unable};
 use floe_sys::Result;
 use procfs::{
     FromRead,
@@ -13,7 +13,7 @@ pub const LIMITS: usize = 16;
 
 /// Soft and hard limits of a process at their numbers (RLIMIT_*), RLIM_INFINITY for none.
 pub fn limits(pid: u32) -> Result<[(u64, u64); LIMITS]> {
-    parse(&read(pid, "limits")?).map_err(|e| unable(pid, "limits", e))
+    parse(&read_record(pid, "limits")?).map_err(|e| unable(pid, "limits", e))
 }
 
 /// [`limits()`] of recorded text.
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_missing_limit_is_an_error() {
-        let text = read(std::process::id(), "limits").unwrap();
+        let text = read_record(std::process::id(), "limits").unwrap();
         for line in 1..=LIMITS {
             let lines = text.split_inclusive(|byte| *byte == b'\n').enumerate();
             let cut: Vec<u8> =

@@ -5,7 +5,7 @@ use crate::{
     words::{ascii, decimal, device, lines, unknown, words},
 };
 use floe_sys::{Error, Result};
-use std::io;
+use std::{fmt, io};
 
 /// What a lock belongs to and how it was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,20 @@ pub enum LeaseState {
     Breaking,
     /// Held by no file any more.
     Breaker,
+}
+
+impl fmt::Display for LockKind {
+    /// As the kernel names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flock => "FLOCK",
+            Self::Posix => "POSIX",
+            Self::Ofd => "OFDLCK",
+            Self::Lease(_) => "LEASE",
+            Self::Delegation(_) => "DELEG",
+            Self::Other(name) => name,
+        })
+    }
 }
 
 /// What a lock permits. For a lease that is breaking: what it must become.

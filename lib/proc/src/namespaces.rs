@@ -5,22 +5,44 @@ use crate::{
     words::{ascii, decimal, split, unknown},
 };
 use floe_sys::Result;
-use std::{fs, io, os::unix::ffi::OsStrExt};
+use nix::fcntl::readlinkat;
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    path::PathBuf,
+};
 
 /// The inode number of a namespace of a process: `mnt`, `pid_for_children`, … `None` where the process has left it at
 /// its end, or the kernel has no namespaces of this kind. Needs the right to trace it.
 pub fn namespace(pid: u32, name: &str) -> Result<Option<u64>> {
     let file = format!("ns/{name}");
-    match fs::read_link(path(pid, &file)) {
-        Ok(link) => {
-            let inode = parse(link.as_os_str().as_bytes());
-            inode.map(Some).map_err(|e| unable(pid, &file, e))
-        }
+    let link = fs::read_link(path(pid, &file));
+    parsed(pid, &file, link.map(PathBuf::into_os_string))
+}
+
+fn parsed(pid: u32, file: &str, link: io::Result<OsString>) -> Result<Option<u64>> {
+    match link {
+        Ok(link) => parse(link.as_bytes()).map(Some).map_err(|e| unable(pid, file, e)),
         Err(e) => {
-            let error = unable(pid, &file, e);
+            let error = unable(pid, file, e);
             if error.errno() == Some(libc::ENOENT) { Ok(None) } else { Err(error) }
         }
     }
+}
+
+/// Some namespaces of a process or thread, each as [`namespace`] gives it.
+pub fn namespaces_of<const N: usize>(pid: u32, names: [&str; N]) -> Result<[Option<u64>; N]> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let dir = OpenOptions::new().read(true).custom_flags(flags).open(path(pid, "ns"));
+    let dir = dir.map_err(|e| unable(pid, "ns", e))?;
+    let mut all = [None; N];
+    for (inode, name) in all.iter_mut().zip(names) {
+        let link = readlinkat(&dir, name).map_err(io::Error::from);
+        *inode = parsed(pid, &format!("ns/{name}"), link)?;
+    }
+    Ok(all)
 }
 
 /// All namespaces of a process by ascending name.
@@ -62,6 +84,8 @@ mod tests {
         assert_eq!(namespace(me, "mnt").unwrap(), Some(inode));
         assert!(namespaces(me).unwrap().contains(&("mnt".to_owned(), inode)));
         assert_eq!(namespace(me, "unheard_of").unwrap(), None);
+        assert_eq!(namespaces_of(me, ["unheard_of", "mnt"]).unwrap(), [None, Some(inode)]);
         assert!(namespace(1 << 30, "mnt").unwrap_err().is_gone());
+        assert!(namespaces_of(1 << 30, ["mnt"]).unwrap_err().is_gone());
     }
 }

@@ -3,15 +3,21 @@
 use crate::words;
 use floe_sys::{Error, Result};
 use std::{
+    cell::RefCell,
     fs::{self, File},
-    io::{self, Read},
-    os::unix::ffi::OsStringExt,
+    io,
+    os::{fd::AsFd, unix::ffi::OsStringExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-/// Most files of /proc fit: then one read(2) gets the text and one more finds its end.
-const USUAL: usize = 4096;
+/// Most files of /proc fit.
+const ROOM: usize = 16 << 10;
+
+thread_local! {
+    /// Kept, because files of /proc do not tell their size.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; ROOM]);
+}
 
 /// The path `/proc/PID/NAME`.
 pub fn path(pid: u32, name: &str) -> PathBuf {
@@ -40,20 +46,49 @@ pub fn unable(pid: u32, name: &str, cause: impl Into<io::Error>) -> Error {
 
 /// The whole of `/proc/PID/NAME`.
 pub fn read(pid: u32, name: &str) -> Result<Vec<u8>> {
-    whole(&path(pid, name)).map_err(|e| unable(pid, name, e))
+    whole(&path(pid, name), false).map_err(|e| unable(pid, name, e))
+}
+
+/// The whole of a `/proc/PID/NAME` that the kernel writes as one record (`stat`, `status`, `limits`): what fits is read
+/// by a single call.
+pub(crate) fn read_record(pid: u32, name: &str) -> Result<Vec<u8>> {
+    whole(&path(pid, name), true).map_err(|e| unable(pid, name, e))
 }
 
 /// The whole of a file of /proc that belongs to no process or to our own: `/proc/locks`, `/proc/self/fdinfo/3`.
 pub fn read_at(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let path = path.as_ref();
-    whole(path).map_err(|e| Error::new(format!("read {}", path.display()), e))
+    whole(path, false).map_err(|e| Error::new(format!("read {}", path.display()), e))
 }
 
-fn whole(path: &Path) -> io::Result<Vec<u8>> {
-    // Files of /proc have no size, so read_to_end would begin with pieces of 32 bytes.
-    let mut text = Vec::with_capacity(USUAL);
-    File::open(path)?.read_to_end(&mut text)?;
-    Ok(text)
+fn whole(path: &Path, one_record: bool) -> io::Result<Vec<u8>> {
+    drain(File::open(path)?, one_record)
+}
+
+/// Reads to the end. A file of many records (`maps`) gives a part of them at each call, one of `one_record` gives all
+/// that there is room for.
+pub(crate) fn drain(file: impl AsFd, one_record: bool) -> io::Result<Vec<u8>> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut text = Vec::new();
+        loop {
+            let count = match nix::unistd::read(&file, buffer) {
+                Err(nix::Error::EINTR) => continue,
+                other => other?,
+            };
+            text.extend_from_slice(&buffer[..count]);
+            if count == 0 || (one_record && count < buffer.len()) {
+                return Ok(text);
+            }
+        }
+    })
+}
+
+/// An error that names `/proc/PID/NAME` already, as [`unable`] would report its cause.
+pub(crate) fn reported(pid: u32, name: &str, error: Error) -> Error {
+    match error.errno() {
+        Some(errno) => unable(pid, name, io::Error::from_raw_os_error(errno)),
+        None => error.pid(pid),
+    }
 }
 
 /// A file that holds one decimal number.

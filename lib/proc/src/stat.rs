@@ -1,7 +1,8 @@
 //! /proc/PID/stat (proc_pid_stat(5)).
 
 use crate::{
-    read, unable,
+    read::read_record,
+    unable,
     words::{ascii, decimal, unknown, words},
 };
 use floe_sys::Result;
@@ -60,7 +61,7 @@ pub struct AddressSpace {
 impl Stat {
     /// Of a process or thread.
     pub fn of(pid: u32) -> Result<Self> {
-        Self::parse(&read(pid, "stat")?).map_err(|e| unable(pid, "stat", e))
+        Self::parse(&read_record(pid, "stat")?).map_err(|e| unable(pid, "stat", e))
     }
 
     /// Of recorded text. One of a task that was reaped while it was read fails with ESRCH.

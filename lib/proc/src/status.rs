@@ -1,7 +1,8 @@
 //! /proc/PID/status (proc_pid_status(5)).
 
 use crate::{
-    read, unable,
+    read::read_record,
+    unable,
     words::{self, ascii, lines, split, unknown},
 };
 use floe_sys::{Error, Result};
@@ -17,7 +18,7 @@ pub struct Status {
 impl Status {
     /// Of a process or thread.
     pub fn of(pid: u32) -> Result<Self> {
-        Self::parse(pid, read(pid, "status")?)
+        Self::parse(pid, read_record(pid, "status")?)
     }
 
     /// Of recorded text; `pid` is what errors name.

@@ -18,7 +18,15 @@ pub fn tids(pid: u32) -> Result<Vec<u32>> {
 /// born meanwhile (proc_tid_children(5)).
 pub fn children(pid: u32, tid: u32) -> Result<Vec<u32>> {
     let name = format!("task/{tid}/children");
-    let text = read(pid, &name)?;
+    let text = match read(pid, &name) {
+        // Of a thread that has ended, not of a kernel without this file.
+        Err(e)
+            if e.errno() == Some(libc::ENOENT) && !path(pid, &format!("task/{tid}")).exists() =>
+        {
+            return Err(unable(pid, &name, io::Error::from_raw_os_error(libc::ESRCH)));
+        }
+        other => other?,
+    };
     let children = words(&text).map(|word| decimal(word, "a pid"));
     children.collect::<io::Result<_>>().map_err(|e| unable(pid, &name, e))
 }
@@ -54,6 +62,6 @@ mod tests {
         child.wait().unwrap();
         assert!(is_dead(pid).unwrap());
         assert!(tids(pid).unwrap_err().is_gone());
-        assert!(children(me, pid).is_err(), "no thread of ours");
+        assert!(children(me, pid).unwrap_err().is_gone(), "no thread of ours");
     }
 }

@@ -12,6 +12,7 @@ mod limits;
 mod mem;
 mod mount;
 mod pagemap;
+mod peek_offset;
 mod pidfd;
 mod poll;
 mod private;
@@ -44,6 +45,7 @@ pub use mount::{
     fsopen, mount_message,
 };
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
+pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{namespace_owner, namespace_parent, pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub use poll::poll;
 pub use private::PrivateMemory;

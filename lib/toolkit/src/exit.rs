@@ -126,9 +126,8 @@ fn capability(errno: i32) -> Option<String> {
     if errno != nix::Error::EPERM as i32 && errno != nix::Error::EACCES as i32 {
         return None;
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
-    missing(u64::from_str_radix(line.trim(), 16).unwrap_or(0))
+    // Where they cannot be read, nothing can be said of them.
+    missing(floe_sys::effective_capabilities().ok()?)
 }
 
 fn missing(effective: u64) -> Option<String> {

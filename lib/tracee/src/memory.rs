@@ -38,8 +38,13 @@ pub fn find_syscall_insn(pid: i32) -> Result<u64> {
 
 /// Executable private mappings, the vdso first. The vsyscall page is left out: only its entry points can be called.
 pub(crate) fn executables(pid: i32) -> Result<Vec<Mapping>> {
-    let mut all = floe_proc::mappings(pid as u32)?;
-    all.retain(|map| map.is_executable() && !map.shared && map.name != b"[vsyscall]");
+    Ok(executable(&floe_proc::mappings(pid as u32)?))
+}
+
+/// Those of these mappings.
+pub(crate) fn executable(mappings: &[Mapping]) -> Vec<Mapping> {
+    let suits = |map: &&Mapping| map.is_executable() && !map.shared && map.name != b"[vsyscall]";
+    let mut all: Vec<Mapping> = mappings.iter().filter(suits).cloned().collect();
     all.sort_by_key(|map| map.name != b"[vdso]");
-    Ok(all)
+    all
 }

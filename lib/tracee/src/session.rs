@@ -33,18 +33,28 @@ impl RemoteSession {
     /// Begins; `len` bytes of private memory are mapped, and behind them, if the process may have that, `extra`: lengths
     /// and protections. All lengths are multiples of the page size.
     pub fn begin(leader: &Tracee, len: usize, extra: &[(usize, i32)]) -> Result<Self> {
+        let mappings = floe_proc::mappings(leader.tid() as u32)?;
+        Self::begin_among(leader, &mappings, len, extra)
+    }
+
+    /// The same where the mappings of the process are known; of names, those of the vdso and the vsyscall page suffice.
+    pub fn begin_among(
+        leader: &Tracee,
+        mappings: &[Mapping],
+        len: usize,
+        extra: &[(usize, i32)],
+    ) -> Result<Self> {
         let pid = leader.tid();
-        let trampoline = Trampoline::find(pid)?;
+        let trampoline = Trampoline::find(pid, mappings)?;
         let whole = len + extra.iter().map(|(len, _)| len).sum::<usize>();
-        let range = Scratch { addr: free_range(pid, whole as u64)?, len: whole };
+        let range = Scratch { addr: free_range(pid, mappings, whole as u64)?, len: whole };
         let reaper = Reaper::watch(pid)?;
         let mut remote = RemoteCall::begin_on(leader, &trampoline, ReturnPath::Leader)?;
         let scratch = Scratch { len, ..range };
         // The path unmaps the range before it is known what was mapped: it was free, so that is harmless.
         let mapped = trampoline
             .set_scratch(ReturnPath::Leader, Some(range))
-            .and_then(|()| map(&mut remote, scratch, libc::PROT_READ | libc::PROT_WRITE))
-            .and_then(|()| map_extra(&mut remote, range.addr + len as u64, extra));
+            .and_then(|()| map_all(&mut remote, scratch, extra));
         match mapped {
             Ok(extra) => Ok(Self {
                 trampoline,
@@ -60,6 +70,11 @@ impl RemoteSession {
                 Err(error)
             }
         }
+    }
+
+    /// Writes to memory of the target, where it need not be writable.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.trampoline.write(at, bytes)
     }
 
     /// Memory of the target for the data of calls.
@@ -129,20 +144,50 @@ impl RemoteSession {
     }
 }
 
-/// Maps pieces side by side from `addr` on; gives `addr` if the process may have them all.
-fn map_extra(remote: &mut RemoteCall, addr: u64, extra: &[(usize, i32)]) -> Result<Option<u64>> {
-    const DENIED: [i32; 4] = [libc::ENOMEM, libc::EAGAIN, libc::EACCES, libc::EPERM];
-    let mut at = addr;
+/// Maps `scratch`, and behind it the pieces of `extra` side by side; gives their address if the process may have them all.
+fn map_all(
+    remote: &mut RemoteCall,
+    scratch: Scratch,
+    extra: &[(usize, i32)],
+) -> Result<Option<u64>> {
+    const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+    let [(first, READ_WRITE), rest @ ..] = extra else {
+        map(remote, scratch, READ_WRITE)?;
+        return map_extra(remote, scratch.addr + scratch.len as u64, 0, extra);
+    };
+    // The first piece comes with the scratch memory: each call is two stops.
+    let both = Scratch { len: scratch.len + first, ..scratch };
+    if may_have(map(remote, both, READ_WRITE))? {
+        map_extra(remote, scratch.addr + scratch.len as u64, *first, rest)
+    } else {
+        map(remote, scratch, READ_WRITE).map(|()| None)
+    }
+}
+
+/// Maps pieces side by side behind `done` bytes at `addr`; gives `addr` if the process may have them all.
+fn map_extra(
+    remote: &mut RemoteCall,
+    addr: u64,
+    done: usize,
+    extra: &[(usize, i32)],
+) -> Result<Option<u64>> {
+    let mut at = addr + done as u64;
     for &(len, prot) in extra {
-        match map(remote, Scratch { addr: at, len }, prot) {
-            Err(error) if error.errno().is_some_and(|errno| DENIED.contains(&errno)) => {
-                return Ok(None);
-            }
-            other => other?,
+        if !may_have(map(remote, Scratch { addr: at, len }, prot))? {
+            return Ok(None);
         }
         at += len as u64;
     }
     Ok((at > addr).then_some(addr))
+}
+
+/// False for memory that is denied to the process.
+fn may_have(mapped: Result<()>) -> Result<bool> {
+    const DENIED: [i32; 4] = [libc::ENOMEM, libc::EAGAIN, libc::EACCES, libc::EPERM];
+    match mapped {
+        Err(error) if error.errno().is_some_and(|errno| DENIED.contains(&errno)) => Ok(false),
+        other => other.map(|()| true),
+    }
 }
 
 fn map(remote: &mut RemoteCall, scratch: Scratch, prot: i32) -> Result<()> {
@@ -157,14 +202,14 @@ fn map(remote: &mut RemoteCall, scratch: Scratch, prot: i32) -> Result<()> {
 }
 
 /// The start of a range of `len` bytes that is far from every mapping.
-fn free_range(pid: i32, len: u64) -> Result<u64> {
+fn free_range(pid: i32, mappings: &[Mapping], len: u64) -> Result<u64> {
     let need = len + 2 * DISTANCE;
     let mut free = LOW;
-    for Mapping { start, end, .. } in floe_proc::mappings(pid as u32)? {
-        if start >= free + need {
+    for Mapping { start, end, .. } in mappings {
+        if *start >= free + need {
             break;
         }
-        free = free.max(end);
+        free = free.max(*end);
     }
     if free + need > HIGH {
         return Err(

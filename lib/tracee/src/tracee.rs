@@ -5,7 +5,7 @@ use crate::{
     raw::{self, Command, RegisterSet},
 };
 use floe_sys::{Error, Result};
-use std::io;
+use std::{cell::RefCell, io};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// More than any extended state known (AMX takes 11 KiB).
@@ -120,11 +120,23 @@ impl Tracee {
 
     /// The extended state (XSAVE format, its length is the machine's).
     pub fn xstate(&self) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; XSTATE_MAX];
-        let len = raw::get_registers(self.tid, RegisterSet::Extended, &mut bytes)
-            .map_err(self.fail("read the extended registers"))?;
-        bytes.truncate(len);
-        Ok(bytes)
+        self.read_xstate(<[u8]>::to_vec)
+    }
+
+    /// The length of the extended state, bytes.
+    pub fn xstate_len(&self) -> Result<usize> {
+        self.read_xstate(<[u8]>::len)
+    }
+
+    fn read_xstate<T>(&self, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        thread_local! {
+            static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; XSTATE_MAX]);
+        }
+        BUFFER.with_borrow_mut(|bytes| {
+            let len = raw::get_registers(self.tid, RegisterSet::Extended, bytes)
+                .map_err(self.fail("read the extended registers"))?;
+            Ok(take(&bytes[..len.min(XSTATE_MAX)]))
+        })
     }
 
     /// Sets the extended state.

@@ -18,6 +18,7 @@
 //! become zeros again at the end.
 
 use crate::{Regs, Scratch, Tracee};
+use floe_proc::Mapping;
 use floe_sys::{Error, Result, read_memory};
 use std::{fs::File, mem::offset_of, os::unix::fs::FileExt, time::Duration};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -69,14 +70,14 @@ pub(crate) struct Trampoline {
 
 impl Trampoline {
     /// Finds a place in a process that this thread traces; nothing is written yet.
-    pub fn find(pid: i32) -> Result<Self> {
+    pub fn find(pid: i32, mappings: &[Mapping]) -> Result<Self> {
         let mem = File::options()
             .write(true)
             .open(floe_proc::path(pid as u32, "mem"))
             .map_err(|e| floe_proc::unable(pid as u32, "mem", e))?;
         let mut tail = [0; LEN];
         let code = code();
-        for map in crate::memory::executables(pid)? {
+        for map in crate::memory::executable(mappings) {
             let at = map.end - LEN as u64;
             if at < map.start || read_memory(pid, at, &mut tail).is_err() {
                 continue;
@@ -133,10 +134,11 @@ impl Trampoline {
         }
     }
 
-    fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
+    /// Writes to memory of the process that need not be writable.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         self.mem
             .write_all_at(bytes, at)
-            .map_err(|e| Error::new("write a trampoline", e).pid(self.pid as u32))
+            .map_err(|e| Error::new("write code", e).pid(self.pid as u32))
     }
 }
 

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, os::unix::fs::FileTypeExt, rc::Rc};
 /// The stage.
 pub struct AufsFix {
     sources: Sources,
-    spaces: BTreeMap<Vec<u8>, Rc<Space>>,
+    spaces: BTreeMap<u64, Rc<Space>>,
     views: BTreeMap<Pid, View>,
     used: Used,
     /// Mappings whose content must be carried.

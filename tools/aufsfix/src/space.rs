@@ -59,35 +59,27 @@ pub fn at(root: &Path, path: &[u8]) -> PathBuf {
     root.join(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)))
 }
 
-/// The mount namespace of a process, as its link names it.
-pub fn name(pid: &str) -> Option<Vec<u8>> {
-    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok().map(|link| link.into_os_string().into_vec())
+/// The mount namespace of a process; `None` where it has ended, or may not be looked at.
+pub fn namespace(pid: u32) -> Option<u64> {
+    floe_proc::namespace(pid, "mnt").ok().flatten()
 }
 
 fn live(pid: u32, root: &[u8]) -> (Vec<Mount>, Option<PathBuf>) {
-    let pid = pid.to_string();
-    let here = name(&pid);
-    if here.is_some() && here == name("self") {
+    let here = namespace(pid);
+    if here.is_some() && here == namespace(std::process::id()) {
         return (read(Path::new("/proc/self/mountinfo")), Some("/".into()));
     }
-    let sees_all = |pid: &str| {
-        name(pid) == here
-            && fs::read_link(format!("/proc/{pid}/root")).is_ok_and(|root| root == Path::new("/"))
+    let sees_all = |pid: &u32| {
+        namespace(*pid) == here && floe_proc::link(*pid, "root").is_ok_and(|root| root == b"/")
     };
-    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut pids = all.filter_map(|entry| entry.file_name().into_string().ok());
-    let witness = if sees_all(&pid) {
-        Some(pid.clone())
-    } else {
-        pids.find(|pid| pid.parse::<u32>().is_ok() && sees_all(pid))
-    };
+    // Where /proc cannot be listed, the process itself is the only witness.
+    let all = || floe_proc::numbers_in("/proc").unwrap_or_default();
+    let witness = if sees_all(&pid) { Some(pid) } else { all().into_iter().find(sees_all) };
+    let mountinfo = |pid| read(&floe_proc::path(pid, "mountinfo"));
     match witness {
-        Some(witness) => {
-            let dir = Path::new("/proc").join(witness);
-            (read(&dir.join("mountinfo")), Some(dir.join("root")))
-        }
+        Some(witness) => (mountinfo(witness), Some(floe_proc::path(witness, "root"))),
         // What it sees itself has to do.
-        None => (prefixed(read(&Path::new("/proc").join(pid).join("mountinfo")), root), None),
+        None => (prefixed(mountinfo(pid), root), None),
     }
 }
 

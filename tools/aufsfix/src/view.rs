@@ -77,14 +77,14 @@ impl View {
     pub fn read(
         sources: &Sources,
         pid: u32,
-        known: &mut BTreeMap<Vec<u8>, Rc<Space>>,
+        known: &mut BTreeMap<u64, Rc<Space>>,
     ) -> Result<Option<Self>> {
         let dir = sources.process(pid);
         if !dir.join("mountinfo").exists() {
             return Ok(None);
         }
         let (live, root) = (sources.is_live(), root(&dir));
-        let name = if live { crate::space::name(&pid.to_string()) } else { None };
+        let name = if live { crate::space::namespace(pid) } else { None };
         let space = match name.as_ref().and_then(|name| known.get(name)) {
             Some(space) => space.clone(),
             None => {

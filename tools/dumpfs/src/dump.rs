@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use floe_capture::{
-    files::Files,
+    files::{Files, Purpose},
     mapped_files,
     memory::{Gather, contents},
 };
@@ -56,7 +56,7 @@ impl Stage for DumpFs {
             out.record(&file)?;
         }
         let mut found = Findings::default();
-        self.files = Files::describe(&self.pids, &self.options, true, &mut found)?;
+        self.files = Files::describe(&self.pids, &self.options, Purpose::Take, &mut found)?;
         let objects = self.files.collect(&mut found)?;
         found.refusals()?;
         // What is mapped as well is the business of dumpmem.

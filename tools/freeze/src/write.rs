@@ -2,7 +2,8 @@
 
 use crate::cli::plain;
 use anyhow::{Context, Result};
-use floe_capture::{proc::Stat, tree::Tree};
+use floe_capture::tree::Tree;
+use floe_proc::Stat;
 use floe_records::{AnyRecord, Begin, Bytes, FORMAT, Options, Pid, TreeEnd};
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
@@ -45,7 +46,7 @@ fn begin(root: u32, tree: &Tree) -> Result<Begin> {
         writer: concat!("freeze ", env!("CARGO_PKG_VERSION")).to_owned(),
         root: Pid(root),
         holder: Pid(holder),
-        holder_start: Stat::of(holder)?.start_time(),
+        holder_start: Stat::of(holder)?.start_time,
         realtime_ns: now(ClockId::CLOCK_REALTIME)?,
         monotonic_ns: now(ClockId::CLOCK_MONOTONIC)?,
         boottime_ns: now(ClockId::CLOCK_BOOTTIME)?,

@@ -9,8 +9,8 @@ use floe_sys::{owner_ex, owner_signal};
 
 impl OfDescriptor for Owner {
     fn take(seen: &Descriptor<'_>, file: FileId, first: bool) -> Result<Vec<Self>, Problem> {
-        // It is never in the way, and asking takes a duplicate.
-        if !first || seen.is_path() || !seen.context.held {
+        // No refusal depends on it, and asking takes a duplicate.
+        if !first || seen.is_path() || !seen.context.taking {
             return Ok(Vec::new());
         }
         let fd = seen.duplicate()?;

@@ -6,12 +6,11 @@ use crate::{
 };
 use floe_records::{Bytes, FileId, Terminal};
 use nix::sys::termios::tcgetattr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 impl OfDescriptor for Terminal {
     fn take(seen: &Descriptor<'_>, file: FileId, first: bool) -> Result<Vec<Self>, Problem> {
-        let terminal = seen.stat.file_type().is_char_device() && is_terminal(seen.stat.rdev());
-        if !first || !terminal || seen.is_path() {
+        let terminal = seen.stat.is_char_device() && is_terminal(seen.stat.rdev);
+        if !first || !terminal || seen.is_path() || !seen.context.taking {
             return Ok(Vec::new());
         }
         // One that has hung up has no modes any more.

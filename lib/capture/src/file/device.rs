@@ -7,24 +7,23 @@ use crate::{
 };
 use floe_records::{Device, FileId, Pid};
 use nix::sys::stat::{major, minor};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 /// null, zero, full, random, urandom.
 const PLAIN: [(u64, u64); 5] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)];
 
 impl OfFile for Device {
     fn claims(seen: &Descriptor<'_>) -> bool {
-        seen.stat.file_type().is_char_device()
-            && !is_terminal(seen.stat.rdev())
+        seen.stat.is_char_device()
+            && !is_terminal(seen.stat.rdev)
             && seen.is_named()
             && !seen.is_path()
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        let device = (major(seen.stat.rdev()), minor(seen.stat.rdev()));
+        let device = (major(seen.stat.rdev), minor(seen.stat.rdev));
         if !PLAIN.contains(&device) {
             return Err(Problem::new("file.device", "the state of this device cannot be captured"));
         }
-        Ok(Device { file, pid: Pid(seen.pid), name: seen.file()?, rdev: seen.stat.rdev() })
+        Ok(Device { file, pid: Pid(seen.pid), name: seen.file()?, rdev: seen.stat.rdev })
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     files::Files,
     resource::OfFile,
 };
+use floe_proc::Fdinfo;
 use floe_records::{
     AnyRecord, Epoll, EpollWatch, Fd, FdNum, FdTable, FileId, Finding, Findings, Pid,
 };
@@ -29,10 +30,9 @@ impl OfFile for Epoll {
             for fd in &table.fds {
                 let (_, what) = &files.all[fd.file.0 as usize];
                 let AnyRecord::Epoll(epoll) = what else { continue };
-                if !named.contains_key(&epoll.file) {
-                    let named_here = name_watched(files, table, *fd, epoll, out);
-                    named.insert(epoll.file, named_here);
-                }
+                named
+                    .entry(epoll.file)
+                    .or_insert_with(|| name_watched(files, table, *fd, epoll, out));
             }
         }
         for (id, watches) in named {
@@ -44,13 +44,13 @@ impl OfFile for Epoll {
     }
 }
 
-fn watches(info: &str) -> Option<Vec<EpollWatch>> {
-    info.lines().filter(|l| l.starts_with("tfd:")).map(watch).collect()
+fn watches(info: &Fdinfo) -> Option<Vec<EpollWatch>> {
+    info.lines("tfd").map(watch).collect()
 }
 
-/// `tfd:        5 events:       19 data:                5  pos:0 ino:… sdev:…`
-fn watch(line: &str) -> Option<EpollWatch> {
-    let mut words = line.split_whitespace().skip(1);
+/// `       5 events:       19 data:                5  pos:0 ino:… sdev:…`, behind `tfd:`
+fn watch(line: &[u8]) -> Option<EpollWatch> {
+    let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
     let fd = words.next()?.parse().ok()?;
     let mut hex = || u64::from_str_radix(words.nth(1)?, 16).ok();
     let (events, data) = (hex()? as u32, hex()?);
@@ -114,10 +114,14 @@ mod tests {
 
     #[test]
     fn watches_are_read() {
+        let info = |lines: &str| {
+            let text = format!("pos:\t0\nflags:\t02\nmnt_id:\t1\nino:\t2\n{lines}");
+            Fdinfo::parse(text.into_bytes()).unwrap()
+        };
         let poll = "tfd:        5 events:       19 data:     7fff00000005  pos:0 ino:2d sdev:10\n";
         let watch =
             EpollWatch { fd: FdNum(5), file: FileId(0), events: 0x19, data: 0x7fff_0000_0005 };
-        assert_eq!(watches(poll), Some(vec![watch]));
-        assert_eq!(watches("tfd: x\n"), None);
+        assert_eq!(watches(&info(poll)), Some(vec![watch]));
+        assert_eq!(watches(&info("tfd: x\n")), None);
     }
 }

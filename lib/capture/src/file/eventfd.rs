@@ -2,7 +2,6 @@
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
-    fdinfo::{field, hex},
     resource::OfFile,
 };
 use floe_records::{Eventfd, FileId};
@@ -19,11 +18,11 @@ impl OfFile for Eventfd {
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let fail = |e| Error::new("read an eventfd", e);
-        let count = hex(&seen.info, "eventfd-count:").map_err(fail)?;
-        let semaphore = match field(&seen.info, "eventfd-semaphore:") {
-            Some(shown) => shown == "1",
-            // Found out when it stands still.
-            None if !seen.context.held => false,
+        let count = seen.info.hex("eventfd-count").map_err(fail)?;
+        let semaphore = match seen.info.line("eventfd-semaphore") {
+            Some(shown) => shown == b"1",
+            // No refusal depends on it.
+            None if !seen.context.taking => false,
             None => counts_down(seen.duplicate()?, count).map_err(fail)?,
         };
         Ok(Eventfd { file, count, semaphore })

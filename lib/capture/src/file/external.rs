@@ -7,14 +7,13 @@ use crate::{
 };
 use floe_records::{Bytes, External, FileId};
 use nix::sys::stat::{major, minor};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 impl OfFile for External {
     fn claims(seen: &Descriptor<'_>) -> bool {
-        seen.stat.file_type().is_char_device() && is_terminal(seen.stat.rdev()) && !seen.is_path()
+        seen.stat.is_char_device() && is_terminal(seen.stat.rdev) && !seen.is_path()
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        if (major(seen.stat.rdev()), minor(seen.stat.rdev())) == (5, 2) {
+        if (major(seen.stat.rdev), minor(seen.stat.rdev)) == (5, 2) {
             let what = "pseudo terminals that the tree has made itself cannot be captured";
             return Err(Problem::new("file.ptmx", what));
         }

@@ -5,11 +5,10 @@ use crate::{
     resource::OfFile,
 };
 use floe_records::{Fifo, FileId, Pid};
-use std::os::unix::fs::FileTypeExt;
 
 impl OfFile for Fifo {
     fn claims(seen: &Descriptor<'_>) -> bool {
-        seen.stat.file_type().is_fifo() && seen.is_named() && !seen.is_path()
+        seen.stat.is_fifo() && seen.is_named() && !seen.is_path()
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {

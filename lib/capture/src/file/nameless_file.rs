@@ -7,7 +7,7 @@ use crate::{
 };
 use floe_records::{FileId, NamelessFile, Object, ObjectId};
 use floe_sys::{Error, Result};
-use std::{fs::File, os::unix::fs::MetadataExt};
+use std::fs::File;
 
 impl OfFile for NamelessFile {
     fn claims(seen: &Descriptor<'_>) -> bool {
@@ -15,7 +15,7 @@ impl OfFile for NamelessFile {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        if seen.stat.nlink() > 0 {
+        if seen.stat.nlink > 0 {
             let what = "it was removed, and has another name, which is not known";
             return Err(Problem::new("file.removed", what));
         }
@@ -26,9 +26,9 @@ impl OfFile for NamelessFile {
 
 /// The file itself. The descriptor may be open for writing only, so it is opened again.
 pub(crate) fn object(seen: &Descriptor<'_>) -> Result<(Object, File)> {
-    let path = format!("/proc/{}/fd/{}", seen.pid, seen.fd);
-    let file =
-        File::open(&path).map_err(|e| Error::new(format!("open {path}"), e).pid(seen.pid))?;
+    let path = floe_proc::fd_path(seen.pid, seen.fd);
+    let fail = |e| Error::new(format!("open {}", path.display()), e).pid(seen.pid);
+    let file = File::open(&path).map_err(fail)?;
     let name = seen.name().map_or(&[][..], |name| name.full());
     Ok((memory::object(name, &file)?, file))
 }

@@ -9,12 +9,15 @@ use crate::{
 use floe_records::{AnyRecord, Bytes, External, FileId, Findings, ObjectId, Pid, Pipe};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::fs::{FileTypeExt, MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
 };
 
 impl OfFile for Pipe {
     fn claims(seen: &Descriptor<'_>) -> bool {
-        seen.stat.file_type().is_fifo() && seen.link.starts_with(b"pipe:") && !seen.is_path()
+        seen.stat.is_fifo() && seen.link.starts_with(b"pipe:") && !seen.is_path()
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
@@ -24,10 +27,10 @@ impl OfFile for Pipe {
 
     /// A pipe of which one end is held outside of the tree, and not inside, is the outside's.
     fn relate(files: &mut Files, _: &mut Findings) -> Result<()> {
-        let own = own_pipes(files);
+        files.own_pipes = own_pipes(files)?;
         let foreign: Vec<(FileId, u64)> = (files.of::<Pipe>())
             .filter_map(|(open, what)| {
-                let pipe = pipe_of(what).filter(|pipe| !own.contains(pipe))?;
+                let pipe = pipe_of(what).filter(|pipe| !files.own_pipes.contains(pipe))?;
                 Some((open.id, pipe.ino))
             })
             .collect();
@@ -49,7 +52,7 @@ pub(crate) fn pipe_of(what: &AnyRecord) -> Option<ObjectId> {
 }
 
 /// The pipes whose contents are the tree's.
-pub(crate) fn own_pipes(files: &Files) -> BTreeSet<ObjectId> {
+fn own_pipes(files: &Files) -> Result<BTreeSet<ObjectId>> {
     let mut ends: BTreeMap<ObjectId, (bool, bool, bool)> = BTreeMap::new();
     for (open, what) in &files.all {
         if let Some(pipe) = pipe_of(what) {
@@ -62,25 +65,33 @@ pub(crate) fn own_pipes(files: &Files) -> BTreeSet<ObjectId> {
     // Every process that knows the name of a pipe may have opened it, so nothing but a look tells.
     let open = ends.iter().filter(|(_, (reads, writes, fifo))| *fifo || !(*reads && *writes));
     let open: BTreeSet<ObjectId> = open.map(|(pipe, _)| *pipe).collect();
-    let foreign = if open.is_empty() { open } else { held_outside(&open, &files.pids) };
-    ends.into_keys().filter(|pipe| !foreign.contains(pipe)).collect()
+    let foreign = if open.is_empty() { open } else { held_outside(&open, &files.pids)? };
+    Ok(ends.into_keys().filter(|pipe| !foreign.contains(pipe)).collect())
 }
 
-fn held_outside(pipes: &BTreeSet<ObjectId>, pids: &[Pid]) -> BTreeSet<ObjectId> {
+fn held_outside(pipes: &BTreeSet<ObjectId>, pids: &[Pid]) -> Result<BTreeSet<ObjectId>> {
     let inside: BTreeSet<u32> = pids.iter().map(|pid| pid.0).collect();
+    let numbers: BTreeMap<u64, ObjectId> = pipes.iter().map(|pipe| (pipe.ino, *pipe)).collect();
     let mut held = BTreeSet::new();
     let own = std::process::id();
     // We ourselves hold duplicates.
-    let others = crate::proc::numbers_in("/proc").into_iter();
+    let others = floe_proc::numbers_in("/proc")?.into_iter();
     for pid in others.filter(|pid| !inside.contains(pid) && *pid != own) {
         // A process that ends meanwhile holds nothing.
-        for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
-            if meta.file_type().is_fifo() {
-                let pipe = ObjectId { dev: meta.dev(), ino: meta.ino() };
-                held.extend(pipes.get(&pipe));
-            }
+        for entry in std::fs::read_dir(floe_proc::path(pid, "fd")).into_iter().flatten().flatten() {
+            let Ok(link) = std::fs::read_link(entry.path()) else { continue };
+            let link = link.as_os_str().as_bytes();
+            // A named pipe shows its name, which tells nothing: only a stat(2) does.
+            let number = match link.strip_prefix(b"pipe:[").and_then(|end| end.strip_suffix(b"]")) {
+                Some(number) => std::str::from_utf8(number).ok().and_then(|n| n.parse().ok()),
+                None if !link.starts_with(b"/") => None,
+                None => std::fs::metadata(entry.path())
+                    .ok()
+                    .filter(|meta| meta.file_type().is_fifo())
+                    .map(|meta| meta.ino()),
+            };
+            held.extend(number.and_then(|number| numbers.get(&number)));
         }
     }
-    held
+    Ok(held)
 }

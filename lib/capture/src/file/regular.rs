@@ -13,6 +13,6 @@ impl OfFile for Regular {
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let (pid, name) = (Pid(seen.pid), seen.file()?);
-        Ok(Regular { file, pid, name, size: seen.stat.len() })
+        Ok(Regular { file, pid, name, size: seen.stat.size })
     }
 }

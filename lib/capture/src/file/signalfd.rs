@@ -1,6 +1,5 @@
 //! signalfd(2), by fs/signalfd.c's show_fdinfo.
 
-use crate::fdinfo::hex;
 use crate::{
     descriptor_of::{Descriptor, Problem},
     resource::OfFile,
@@ -13,7 +12,7 @@ impl OfFile for Signalfd {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        let mask = hex(&seen.info, "sigmask:").map_err(|e| Error::new("read a signalfd", e))?;
+        let mask = seen.info.hex("sigmask").map_err(|e| Error::new("read a signalfd", e))?;
         Ok(Signalfd { file, mask })
     }
 }

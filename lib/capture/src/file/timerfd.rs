@@ -1,11 +1,10 @@
 //! timerfd_create(2), by fs/timerfd.c's show_fdinfo.
 
 use crate::{
-    Error,
     descriptor_of::{Descriptor, Problem},
-    fdinfo::{decimal, field, octal},
     resource::OfFile,
 };
+use floe_proc::Fdinfo;
 use floe_records::{FileId, Timerfd};
 use floe_sys::timerfd_count;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,27 +17,28 @@ impl OfFile for Timerfd {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        timerfd_count(seen.duplicate()?)?;
-        let info = crate::fdinfo::read(seen.pid, seen.fd).map_err(|e| match e {
-            Error::Sys(error) => Problem::Sys(error),
-            Error::Refused(_) => seen.unknown(),
-        })?;
-        timerfd(file, &info).ok_or_else(|| Problem::new("file.timerfd", "it has an unknown form"))
+        let timer = if seen.context.taking {
+            timerfd_count(seen.duplicate()?)?;
+            timerfd(file, &Fdinfo::of(seen.pid, seen.fd)?)
+        } else {
+            timerfd(file, &seen.info)
+        };
+        timer.ok_or_else(|| Problem::new("file.timerfd", "it has an unknown form"))
     }
 }
 
 /// To be called as soon as `info` has been read: a date is what was left then, from now.
-fn timerfd(file: FileId, info: &str) -> Option<Timerfd> {
+fn timerfd(file: FileId, info: &Fdinfo) -> Option<Timerfd> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos() as u64;
     let pair = |name| {
-        let inside = field(info, name)?.trim_matches(['(', ')']);
+        let inside = info.get(name).ok()?.trim_matches(['(', ')']);
         let (seconds, nanos) = inside.split_once(", ")?;
         Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + nanos.parse::<u64>().ok()?)
     };
-    let clock = field(info, "clockid:")?.parse().ok()?;
-    let settime_flags = octal(info, "settime flags:").ok()?;
-    let (ticks, interval_ns): (u64, u64) = (decimal(info, "ticks:").ok()?, pair("it_interval:")?);
-    let mut left_ns = pair("it_value:")?;
+    let clock = info.decimal("clockid").ok()?;
+    let settime_flags = u32::try_from(info.octal("settime flags").ok()?).ok()?;
+    let (ticks, interval_ns): (u64, u64) = (info.decimal("ticks").ok()?, pair("it_interval")?);
+    let mut left_ns = pair("it_value")?;
     if left_ns == 0 && ticks != 0 {
         // It has expired since it was last looked at: the next time is an interval away (none for one that ticks once).
         left_ns = interval_ns;
@@ -64,9 +64,9 @@ mod tests {
     fn who_has_just_expired_ticks_on() {
         let info = |left: &str, interval: &str| {
             let text = format!(
-                "clockid: 1\nticks: 3\nsettime flags: 00\nit_value: ({left})\nit_interval: ({interval})\n"
+                "pos:\t0\nflags:\t02\nmnt_id:\t1\nino:\t2\nclockid: 1\nticks: 3\nsettime flags: 00\nit_value: ({left})\nit_interval: ({interval})\n"
             );
-            let timer = timerfd(FileId(0), &text).unwrap();
+            let timer = timerfd(FileId(0), &Fdinfo::parse(text.into_bytes()).unwrap()).unwrap();
             (timer.ticks, timer.left_ns, timer.interval_ns)
         };
         assert_eq!(info("0, 500", "0, 20000000"), (3, 500, 20_000_000));

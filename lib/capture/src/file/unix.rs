@@ -1,31 +1,21 @@
-//! UNIX sockets: what sock_diag(7) tells of them.
+//! UNIX sockets.
 
 use crate::{
     Result,
     descriptor_of::{Descriptor, Problem},
     files::Files,
-    proc,
     resource::OfFile,
+    sock_diag::{UnixState, unix_socket},
     socket::options,
 };
 use floe_records::{AnyRecord, Bytes, External, FileId, Findings, OpenFile, Pid, UnixSocket};
 use floe_sys::{Error, peer_name, socket_name};
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_sock_diag::{
-    SockDiagMessage,
-    unix::{ShowFlags, StateFlags, UnixRequest, UnixResponse, nlas::Nla},
-};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
-    io,
-    os::fd::BorrowedFd,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
 };
 
-/// TCP_LISTEN, which UNIX sockets use as well.
-const LISTEN: u8 = 10;
 /// Both directions: what the death of a peer leaves.
 const SHUTDOWN: u8 = 3;
 
@@ -35,8 +25,33 @@ impl OfFile for UnixSocket {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        let kind = seen.socket().map_or(0, |kind| kind.kind as u32);
-        unix(seen.pid, file, seen.stat.ino(), seen.duplicate()?, kind)
+        let state = state(seen)?;
+        let mut socket = UnixSocket {
+            file,
+            pid: Pid(seen.pid),
+            ino: seen.stat.ino,
+            sock_type: seen.socket().map_or(0, |kind| kind.kind as u32),
+            name: Bytes::default(),
+            peer: state.peer,
+            peer_name: Bytes::default(),
+            node: None,
+            backlog: state.listening.then_some(state.backlog),
+            shutdown: state.shutdown,
+            options: options(seen, &[])?,
+        };
+        let address = |name: Result<Vec<u8>, Error>| {
+            Ok::<_, Problem>(name?.get(2..).unwrap_or_default().to_vec())
+        };
+        if seen.context.taking {
+            let name = address(socket_name(seen.duplicate()?))?;
+            socket.node = node(seen.pid, &name);
+            socket.name = Bytes(name);
+        }
+        // Whether a datagram socket belongs to the tree depends on it.
+        if seen.context.taking || (is_datagram(&socket) && state.peer.is_some()) {
+            socket.peer_name = Bytes(address(peer_name(seen.duplicate()?))?);
+        }
+        Ok(socket)
     }
 
     /// A stream whose peer is outside of the tree is the outside's.
@@ -52,8 +67,7 @@ impl OfFile for UnixSocket {
             let Some(peer) = socket.peer else { continue };
             if peer == 0 || inside.contains(&peer) {
                 socket.peer_name = Bytes::default();
-            } else if socket.sock_type == libc::SOCK_DGRAM as u32 && !socket.peer_name.0.is_empty()
-            {
+            } else if is_datagram(socket) && !socket.peer_name.0.is_empty() {
                 socket.peer = None;
             } else {
                 foreign.push((socket.file, socket.ino));
@@ -67,56 +81,37 @@ impl OfFile for UnixSocket {
     }
 }
 
-fn unix(
-    pid: u32,
-    file: FileId,
-    ino: u64,
-    fd: BorrowedFd<'_>,
-    kind: u32,
-) -> Result<UnixSocket, Problem> {
-    let said = diag(ino as u32)
-        .map_err(|e| Problem::new("file.unix", format!("sock_diag does not know it: {e}")))?;
-    let listening = said.header.state == LISTEN;
-    let shutdown = said.nlas.iter().find_map(|nla| match nla {
-        Nla::Shutdown(how) => Some(*how),
-        _ => None,
-    });
-    let backlog = said.nlas.iter().find_map(|nla| match nla {
-        Nla::ReceiveQueueLength(_, backlog) if listening => Some(*backlog),
-        _ => None,
-    });
-    let waiting = said.nlas.iter().any(|nla| matches!(nla, Nla::ReceiveQueueLength(1.., _)));
-    if listening && waiting {
+/// The state of a socket that can be captured.
+fn state(seen: &Descriptor<'_>) -> Result<UnixState, Problem> {
+    let known = match seen.unix_state() {
+        Some(state) => Ok(state),
+        // Made since the others were listed.
+        None => unix_socket(seen.stat.ino),
+    };
+    let state =
+        known.map_err(|e| Problem::new("file.unix", format!("sock_diag does not know it: {e}")))?;
+    if state.listening && state.queued > 0 {
         let what = "a connection to it has not been accepted yet";
         let hint = "try again when it has been accepted";
         return Err(Problem::Refused("file.unix", what.into(), hint));
     }
-    let shutdown = shutdown.unwrap_or(0);
-    let peer = said.peer().map(u64::from);
-    if peer == Some(0) && shutdown & SHUTDOWN != SHUTDOWN {
+    if state.peer == Some(0) && state.shutdown & SHUTDOWN != SHUTDOWN {
         let what = "its connection has not been accepted yet";
         let hint = "try again when the server has accepted it";
         return Err(Problem::Refused("file.unix", what.into(), hint));
     }
-    let address = |name: Result<Vec<u8>, Error>| {
-        Ok::<_, Problem>(name?.get(2..).unwrap_or_default().to_vec())
-    };
-    let name = address(socket_name(fd))?;
-    let node = node(pid, &name);
-    let peer_name = address(peer_name(fd))?;
-    Ok(UnixSocket {
-        file,
-        pid: Pid(pid),
-        ino,
-        sock_type: kind,
-        name: Bytes(name),
-        peer,
-        peer_name: Bytes(peer_name),
-        node,
-        backlog,
-        shutdown,
-        options: options(fd, &[]),
-    })
+    Ok(state)
+}
+
+fn is_datagram(socket: &UnixSocket) -> bool {
+    socket.sock_type == libc::SOCK_DGRAM as u32
+}
+
+/// Whether something may be queued in a socket. Of messages an empty one counts nothing.
+pub(crate) fn may_hold(socket: &UnixSocket, seen: &Descriptor<'_>) -> bool {
+    let is_stream = socket.sock_type == libc::SOCK_STREAM as u32;
+    let is_empty = is_stream && seen.unix_state().is_some_and(|state| state.queued == 0);
+    socket.backlog.is_none() && !is_empty
 }
 
 /// Owner, group and permissions of the file that a name stands for.
@@ -127,33 +122,6 @@ fn node(pid: u32, name: &[u8]) -> Option<(u32, u32, u32)> {
         [b'/', path @ ..] => ("root", path),
         path => ("cwd", path),
     };
-    let meta = std::fs::metadata(proc::path(pid, base).join(OsStr::from_bytes(path))).ok()?;
+    let meta = std::fs::metadata(floe_proc::path(pid, base).join(OsStr::from_bytes(path))).ok()?;
     Some((meta.uid(), meta.gid(), meta.mode() & 0o7777))
-}
-
-fn diag(ino: u32) -> io::Result<UnixResponse> {
-    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST;
-    let request = UnixRequest {
-        state_flags: StateFlags::all(),
-        inode: ino,
-        show_flags: ShowFlags::PEER | ShowFlags::RQLEN,
-        cookie: [0xff; 8],
-    };
-    let mut message = NetlinkMessage::new(header, SockDiagMessage::UnixRequest(request).into());
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    let (bytes, _) = socket.recv_from_full()?;
-    let message =
-        <NetlinkMessage<SockDiagMessage>>::deserialize(&bytes).map_err(io::Error::other)?;
-    match message.payload {
-        NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(said)) => Ok(*said),
-        NetlinkPayload::Error(error) => Err(error.to_io()),
-        _ => Err(io::Error::other("unknown answer")),
-    }
 }

@@ -1,6 +1,6 @@
 //! The namespaces that the processes of a tree are members of.
 
-use crate::{Result, proc, process::namespaces::inode, resource::OfNamespace};
+use crate::{Result, resource::OfNamespace};
 use floe_records::{Namespace, Namespaces, NsId, NsKind, Pid, Tree};
 use std::{
     collections::BTreeSet,
@@ -32,7 +32,8 @@ impl OfNamespace for Namespace {
 
 fn describe(pid: Pid, kind: NsKind, id: NsId) -> Result<Namespace> {
     let name = format!("ns/{}", kind.name());
-    let file = File::open(proc::path(pid.0, &name)).map_err(|e| proc::unable(pid.0, &name, e))?;
+    let file = floe_proc::path(pid.0, &name);
+    let file = File::open(file).map_err(|e| floe_proc::unable(pid.0, &name, e))?;
     let parent = match kind {
         NsKind::Pid | NsKind::User => floe_sys::namespace_parent(file.as_fd()).ok(),
         _ => None,
@@ -44,6 +45,6 @@ fn describe(pid: Pid, kind: NsKind, id: NsId) -> Result<Namespace> {
         kind,
         parent: parent.and_then(number),
         owner: owner.and_then(number),
-        inherited: inode(std::process::id(), kind.name()) == Some(id.0),
+        inherited: floe_proc::namespace(std::process::id(), kind.name())? == Some(id.0),
     })
 }

@@ -1,11 +1,6 @@
 //! What is queued in pipes and named pipes.
 
-use crate::{
-    Result,
-    file::pipe::{own_pipes, pipe_of},
-    files::Files,
-    resource::OfObject,
-};
+use crate::{Result, file::pipe::pipe_of, files::Files, resource::OfObject};
 use floe_records::{AnyRecord, Finding, Findings, ObjectId, PipeData};
 use floe_sys::{Error, pipe_queued, pipe_size, set_pipe_size, tee};
 use nix::{
@@ -24,11 +19,12 @@ const PACKET: u32 = 4096;
 
 impl OfObject for PipeData {
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
-        let own = own_pipes(files);
         let mut ends: BTreeMap<ObjectId, (Option<OwnedFd>, BorrowedFd<'_>)> = BTreeMap::new();
         let mut packets = std::collections::BTreeSet::new();
         for (open, what) in &files.all {
-            let Some(pipe) = pipe_of(what).filter(|pipe| own.contains(pipe)) else { continue };
+            let Some(pipe) = pipe_of(what).filter(|pipe| files.own_pipes.contains(pipe)) else {
+                continue;
+            };
             if open.writes() && open.flags & libc::O_DIRECT as u32 != 0 {
                 packets.insert(pipe);
             }

@@ -1,6 +1,6 @@
 //! Working directory, root, umask.
 
-use crate::{Result, path, proc, resource::OfProcess, subject::Process};
+use crate::{Result, path, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Replies};
 use floe_records::{Finding, Findings, Fs, Pid};
 
@@ -9,11 +9,11 @@ impl OfProcess for Fs {
 
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let pid = Pid(process.pid);
-        if path::of_a_process(&path::link(process.pid, "cwd")?.path.0) {
+        if path::of_a_process(&process.cwd.path.0) {
             let problem = "it is that of a process in /proc";
             out.refuse(Finding::of(pid, "working directory", "fs.cwd", problem));
         }
-        if path::link(process.pid, "root")?.deleted {
+        if process.root.link("root")?.deleted {
             out.refuse(Finding::of(pid, "root", "fs.root", "it was removed"));
         }
         Ok(())
@@ -25,10 +25,9 @@ impl OfProcess for Fs {
 
     fn take(process: &Process<'_>, (): (), _: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
-        let umask = u32::from_str_radix(process.status.get("Umask"), 8)
-            .map_err(|e| proc::unable(pid, "status", std::io::Error::other(e)))?;
-        let mut root = path::link(pid, "root")?;
-        root.path = path::root_path(pid)?.into();
-        Ok(vec![Fs { pid: Pid(pid), cwd: path::link(pid, "cwd")?, root, umask }])
+        let umask = process.status.umask()?;
+        let mut root = process.root.link("root")?;
+        root.path = process.root.path().into();
+        Ok(vec![Fs { pid: Pid(pid), cwd: process.cwd.clone(), root, umask }])
     }
 }

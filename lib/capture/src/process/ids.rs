@@ -1,7 +1,8 @@
 //! Ids and relations of a process.
 
-use crate::{Result, proc::Stat, resource::OfProcess, subject};
+use crate::{Result, resource::OfProcess, subject};
 use floe_parasite::{Batch, Replies};
+use floe_proc::Stat;
 use floe_records::{Pid, Process, State};
 
 impl OfProcess for Process {
@@ -22,13 +23,13 @@ impl OfProcess for Process {
 pub(crate) fn ids(pid: u32, stat: &Stat, state: State) -> Process {
     Process {
         pid: Pid(pid),
-        ppid: Pid(stat.ppid()),
-        pgid: Pid(stat.field(5) as u32),
-        sid: Pid(stat.field(6) as u32),
-        start_time: stat.start_time(),
+        ppid: Pid(stat.ppid),
+        pgid: Pid(stat.pgrp),
+        sid: Pid(stat.session),
+        start_time: stat.start_time,
         state,
-        exit_signal: stat.field(38) as u32,
-        tty_nr: stat.field(7) as i32,
-        tty_pgrp: stat.field(8) as i32,
+        exit_signal: stat.exit_signal as u32,
+        tty_nr: stat.tty_nr,
+        tty_pgrp: stat.tpgid,
     }
 }

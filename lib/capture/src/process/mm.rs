@@ -1,8 +1,9 @@
 //! The numbers of an address space.
 
-use crate::{Result, path, proc, resource::OfProcess, subject::Process};
+use crate::{Result, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Call, Replies};
 use floe_records::{Addr, FileRef, Finding, Findings, Mm, Pid};
+use floe_sys::Error;
 use std::{fs::File, io::Read};
 
 impl OfProcess for Mm {
@@ -11,12 +12,12 @@ impl OfProcess for Mm {
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let pid = Pid(process.pid);
         let mut ident = [0; 5];
-        let program = File::open(proc::path(process.pid, "exe"));
+        let program = File::open(floe_proc::path(process.pid, "exe"));
         if program.and_then(|mut f| f.read_exact(&mut ident)).is_ok() && ident == *b"\x7fELF\x01" {
             let problem = "32-bit programs cannot be captured";
             out.refuse(Finding::of(pid, "the program", "mm.bits", problem));
         }
-        let exe = path::link(process.pid, "exe")?;
+        let exe = &process.exe;
         let same = |file: &FileRef| file.deleted && (file.dev, file.ino) == (exe.dev, exe.ino);
         let mut mapped = process.layout.vmas.iter().filter_map(|vma| vma.file.as_ref());
         if exe.deleted && !mapped.any(same) {
@@ -32,17 +33,18 @@ impl OfProcess for Mm {
 
     fn take(process: &Process<'_>, brk: Call, replies: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
-        let addr = |n| Addr(process.stat.field(n) as u64);
+        let none = || Error::because("read its address space", "it has none").pid(pid);
+        let mm = process.stat.mm.ok_or_else(none)?;
         Ok(vec![Mm {
             pid: Pid(pid),
-            exe: path::link(pid, "exe")?,
-            code: (addr(26), addr(27)),
-            data: (addr(45), addr(46)),
-            brk: (addr(47), Addr(replies.value(brk)?)),
-            stack: addr(28),
-            args: (addr(48), addr(49)),
-            env: (addr(50), addr(51)),
-            auxv: proc::read(pid, "auxv")?.into(),
+            exe: process.exe.clone(),
+            code: (Addr(mm.start_code), Addr(mm.end_code)),
+            data: (Addr(mm.start_data), Addr(mm.end_data)),
+            brk: (Addr(mm.start_brk), Addr(replies.value(brk)?)),
+            stack: Addr(mm.start_stack),
+            args: (Addr(mm.arg_start), Addr(mm.arg_end)),
+            env: (Addr(mm.env_start), Addr(mm.env_end)),
+            auxv: floe_proc::read(pid, "auxv")?.into(),
             vdso_hash: vdso_hash(process)?,
         }])
     }

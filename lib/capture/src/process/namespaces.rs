@@ -1,29 +1,48 @@
 //! The namespaces of a process.
 
-use crate::{Result, proc, resource::OfProcess, subject::Process};
+use crate::{Result, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Replies};
+use floe_proc::{namespaces_of, unable};
 use floe_records::{Finding, Findings, Namespaces, NsId, Pid};
 use std::io;
 
-/// Namespaces that must be those of freeze: they are not recreated yet.
-const OWN: [&str; 8] =
-    ["pid", "pid_for_children", "user", "time", "time_for_children", "net", "ipc", "uts"];
+/// All that there are, as /proc/PID/ns names them.
+pub(crate) const NAMES: [&str; 10] = [
+    "pid",
+    "pid_for_children",
+    "user",
+    "time",
+    "time_for_children",
+    "net",
+    "ipc",
+    "uts",
+    "cgroup",
+    "mnt",
+];
+/// So many of them must be those of freeze: they are not recreated yet.
+const OWN: usize = 8;
+
+/// Inode numbers in the order of [`NAMES`]; `None` for one that a process has left at its end.
+pub(crate) type Inodes = [Option<u64>; NAMES.len()];
+
+impl Process<'_> {
+    /// Inode number of one of its namespaces.
+    pub fn namespace(&self, name: &str) -> Option<u64> {
+        NAMES.iter().position(|known| *known == name).and_then(|at| self.namespaces[at])
+    }
+}
 
 impl OfProcess for Namespaces {
     type Asked = ();
 
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
-        for name in OWN {
-            // A process that is just ending has none any more.
-            let theirs = inode(process.pid, name);
-            if theirs.is_some() && theirs != inode(std::process::id(), name) {
-                let object = format!("{name} namespace");
-                let finding = Finding::of(
-                    Pid(process.pid),
-                    object,
-                    "namespace",
-                    "it is not the one of freeze",
-                );
+        let ours = namespaces_of(std::process::id(), NAMES)?;
+        for at in 0..OWN {
+            let theirs = process.namespaces[at];
+            if theirs.is_some() && theirs != ours[at] {
+                let object = format!("{} namespace", NAMES[at]);
+                let problem = "it is not the one of freeze";
+                let finding = Finding::of(Pid(process.pid), object, "namespace", problem);
                 out.refuse(finding.hint("run freeze inside that namespace (nsenter)"));
             }
         }
@@ -37,9 +56,8 @@ impl OfProcess for Namespaces {
     fn take(process: &Process<'_>, (): (), _: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
         let ns = |name: &str| -> Result<NsId> {
-            let none =
-                || proc::unable(pid, &format!("ns/{name}"), io::Error::other("unknown form"));
-            Ok(NsId(inode(pid, name).ok_or_else(none)?))
+            let none = || unable(pid, &format!("ns/{name}"), io::ErrorKind::NotFound);
+            Ok(NsId(process.namespace(name).ok_or_else(none)?))
         };
         Ok(vec![Namespaces {
             pid: Pid(pid),
@@ -55,10 +73,4 @@ impl OfProcess for Namespaces {
             uts: ns("uts")?,
         }])
     }
-}
-
-/// Inode number of a namespace of a process or thread.
-pub(crate) fn inode(pid: u32, name: &str) -> Option<u64> {
-    let link = std::fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?;
-    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }

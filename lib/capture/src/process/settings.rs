@@ -1,6 +1,6 @@
 //! Single settings of a process.
 
-use crate::{Result, proc, resource::OfProcess, subject::Process};
+use crate::{Result, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Call, Replies, Slot};
 use floe_records::{Pid, Settings};
 
@@ -13,9 +13,9 @@ pub(crate) struct Asked {
     thp: Call,
 }
 
-/// A prctl whose answer is written to memory.
+/// A prctl whose answer is written to memory: a number, or a name of at most 16 bytes.
 pub(crate) fn prctl_out(batch: &mut Batch, option: i32) -> Slot {
-    let slot = batch.zeroed(8);
+    let slot = batch.zeroed(16);
     batch.call(libc::SYS_prctl, [option.into(), slot.into(), 0.into(), 0.into(), 0.into()]);
     slot
 }
@@ -46,14 +46,13 @@ impl OfProcess for Settings {
 
     fn take(process: &Process<'_>, asked: Asked, replies: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
-        let hex = |text: &str| u32::from_str_radix(text, 16).ok();
         Ok(vec![Settings {
             pid: Pid(pid),
-            personality: proc::number(pid, "personality", Some(hex))?,
+            personality: floe_proc::personality(pid)?,
             dumpable: replies.value(asked.dumpable)? as u32,
             child_subreaper: words::<1>(replies, asked.subreaper) != [0],
             thp_disabled: replies.value(asked.thp)? != 0,
-            oom_score_adj: proc::number(pid, "oom_score_adj", None)?,
+            oom_score_adj: floe_proc::oom_score_adj(pid)?,
         }])
     }
 }

@@ -1,6 +1,6 @@
 //! Sessions and process groups that could not be made again (setsid(2), setpgid(2)).
 
-use crate::proc::Stat;
+use crate::{Result, subject::stat};
 use floe_records::{Finding, Findings, Pid};
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ struct Ids {
 
 /// Looks at the tree of these processes; the first is the root. Its own session and group may be those of a shell
 /// outside: it gets those of restore.
-pub(crate) fn check(pids: &[u32], out: &mut Findings) {
-    let ids = |pid: &u32| {
-        let stat = Stat::of(*pid).ok()?;
-        let ids = Ids { pgid: stat.field(5) as u32, sid: stat.field(6) as u32, ppid: stat.ppid() };
-        Some((*pid, ids))
-    };
-    let all: BTreeMap<u32, Ids> = pids.iter().filter_map(ids).collect();
-    let Some(root) = pids.first().and_then(|root| all.get(root)) else { return };
+pub(crate) fn check(pids: &[u32], out: &mut Findings) -> Result<()> {
+    let mut all = BTreeMap::new();
+    for &pid in pids {
+        if let Some(stat) = stat(pid)? {
+            all.insert(pid, Ids { pgid: stat.pgrp, sid: stat.session, ppid: stat.ppid });
+        }
+    }
+    let Some(root) = pids.first().and_then(|root| all.get(root)) else { return Ok(()) };
     for (pid, own) in &all {
         let Some(parent) = all.get(&own.ppid).filter(|_| *pid != pids[0]) else { continue };
         if own.sid != *pid && !was_in(&all, parent, own.ppid, own.sid) {
@@ -29,12 +29,13 @@ pub(crate) fn check(pids: &[u32], out: &mut Findings) {
             out.refuse(Finding::of(Pid(*pid), object, "tree.session", problem));
         }
         let outside = !all.contains_key(&own.pgid) && own.pgid != root.pgid;
-        if outside && Stat::of(own.pgid).is_ok() {
+        if outside && stat(own.pgid)?.is_some() {
             let problem = "its leader is not in the tree";
             let object = format!("process group {}", own.pgid);
             out.refuse(Finding::of(Pid(*pid), object, "tree.group", problem));
         }
     }
+    Ok(())
 }
 
 /// Whether a process is in this session, or was before it made its own.

@@ -1,8 +1,9 @@
 //! States of processes and threads in which they cannot be captured.
 
-use crate::{Result, proc::Stat, subject};
+use crate::{Result, subject};
+use floe_proc::Stat;
 use floe_records::{Finding, Findings, Pid};
-use std::{thread::sleep, time::Duration};
+use std::{collections::BTreeSet, thread::sleep, time::Duration};
 
 /// Looks at the root of a tree, which must be a process that lives, and none of our own ancestors.
 pub(crate) fn root(pid: u32, out: &mut Findings) -> Result<()> {
@@ -21,50 +22,54 @@ pub(crate) fn root(pid: u32, out: &mut Findings) -> Result<()> {
         if ancestor == pid {
             refuse("freeze itself belongs to its tree", "start freeze from outside of the tree");
         }
-        ancestor = Stat::of(ancestor).map_or(0, |s| s.ppid());
+        ancestor = subject::stat(ancestor)?.map_or(0, |s| s.ppid);
     }
     Ok(())
 }
 
 /// Looks for a tracer that is not ourselves.
-pub(crate) fn tracer(process: &subject::Process<'_>, out: &mut Findings) {
-    let tracer = process.status.get("TracerPid");
-    if tracer != "0" && tracer != std::process::id().to_string() {
-        let finding = traced(process.pid, tracer);
-        out.refuse(finding);
-    }
+pub(crate) fn tracer(process: &subject::Process<'_>, out: &mut Findings) -> Result<()> {
+    let tracer = process.status.tracer()?.filter(|tracer| *tracer != std::process::id());
+    out.refused.extend(tracer.map(|tracer| traced(process.pid, tracer)));
+    Ok(())
 }
 
 /// The refusal of a task that another process traces.
-pub(crate) fn traced(pid: u32, tracer: &str) -> Finding {
+pub(crate) fn traced(pid: u32, tracer: u32) -> Finding {
     let object = format!("process {tracer}");
     let finding = Finding::of(Pid(pid), object, "process.traced", "traces it already");
     finding.hint("wait for it, or detach the debugger")
 }
 
 /// Looks for threads that have ended and stay zombies. A thread that is just ending is gone a moment later.
-pub(crate) fn dead_threads(pid: u32, out: &mut Findings) {
-    for tid in subject::others(pid) {
-        let dead = || Stat::of(tid).is_ok_and(|s| s.state == 'Z');
-        if dead() {
-            sleep(Duration::from_millis(1));
-            if dead() {
-                let problem = "it has ended and stays a zombie";
-                out.refuse(Finding::of(
-                    Pid(pid),
-                    format!("thread {tid}"),
-                    "thread.zombie",
-                    problem,
-                ));
-            }
+pub(crate) fn dead_threads(process: &subject::Process<'_>, out: &mut Findings) -> Result<()> {
+    let pid = process.pid;
+    let mut living = BTreeSet::new();
+    for thread in &process.tasks {
+        if !thread.status.is_dead()? {
+            living.insert(thread.tid);
         }
     }
+    let dead =
+        |tid| Ok::<_, floe_sys::Error>(subject::stat(tid)?.is_some_and(|stat| stat.state == b'Z'));
+    for tid in subject::others(pid)? {
+        if living.contains(&tid) || !dead(tid)? {
+            continue;
+        }
+        sleep(Duration::from_millis(1));
+        if dead(tid)? {
+            let (object, problem) = (format!("thread {tid}"), "it has ended and stays a zombie");
+            out.refuse(Finding::of(Pid(pid), object, "thread.zombie", problem));
+        }
+    }
+    Ok(())
 }
 
 /// Looks at a process that has ended: no thread of it may be left.
-pub(crate) fn dead_leader(pid: u32, out: &mut Findings) {
-    if subject::others(pid).next().is_some() {
+pub(crate) fn dead_leader(pid: u32, out: &mut Findings) -> Result<()> {
+    if !subject::others(pid)?.is_empty() {
         let problem = "it has ended before the other threads";
         out.refuse(Finding::of(Pid(pid), "main thread", "process.leader", problem));
     }
+    Ok(())
 }

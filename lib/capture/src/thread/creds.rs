@@ -14,20 +14,19 @@ impl OfThread for Creds {
 
     fn take(thread: &Thread<'_>, securebits: Call, replies: &Replies) -> Result<Self> {
         let status = &thread.status;
-        let four = |key: &str| {
-            let mut ids = [0; 4];
-            ids.iter_mut().zip(status.numbers(key)).for_each(|(id, n)| *id = n);
-            ids
-        };
+        let mut caps = [0; 5];
+        for (set, key) in caps.iter_mut().zip(["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]) {
+            *set = status.hex(key)?;
+        }
         Ok(Creds {
             pid: Pid(thread.pid),
             tid: Tid(thread.tid),
-            uids: four("Uid"),
-            gids: four("Gid"),
-            groups: status.numbers("Groups"),
-            caps: ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(|key| status.hex(key)),
+            uids: status.ids("Uid")?,
+            gids: status.ids("Gid")?,
+            groups: status.numbers("Groups")?,
+            caps,
             securebits: replies.value(securebits)? as u32,
-            no_new_privs: status.get("NoNewPrivs") == "1",
+            no_new_privs: status.get("NoNewPrivs")? == "1",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A thread: registers, and what it has registered with the kernel.
 
 use crate::{
-    Result, proc,
+    Result,
     process::settings::{prctl_out, words},
     resource::OfThread,
     subject,
@@ -12,11 +12,11 @@ use floe_records::{Addr, Finding, Findings, Pid, Rseq, Thread, Tid};
 const PR_GET_TID_ADDRESS: i32 = 40;
 
 impl OfThread for Thread {
-    /// PR_GET_TID_ADDRESS and PR_GET_PDEATHSIG.
-    type Asked = [Slot; 2];
+    /// PR_GET_TID_ADDRESS, PR_GET_PDEATHSIG, PR_GET_NAME.
+    type Asked = [Slot; 3];
 
     fn look(thread: &subject::Thread<'_>, out: &mut Findings) -> Result<()> {
-        if !matches!(thread.status.get("Seccomp"), "0" | "") {
+        if !matches!(thread.status.line("Seccomp"), None | Some(b"0")) {
             let object = match thread.tid == thread.pid {
                 true => "seccomp".to_owned(),
                 false => format!("seccomp of thread {}", thread.tid),
@@ -28,20 +28,20 @@ impl OfThread for Thread {
     }
 
     fn ask(_: &subject::Thread<'_>, batch: &mut Batch) -> Self::Asked {
-        [PR_GET_TID_ADDRESS, libc::PR_GET_PDEATHSIG].map(|option| prctl_out(batch, option))
+        [PR_GET_TID_ADDRESS, libc::PR_GET_PDEATHSIG, libc::PR_GET_NAME]
+            .map(|option| prctl_out(batch, option))
     }
 
     fn take(thread: &subject::Thread<'_>, asked: Self::Asked, replies: &Replies) -> Result<Self> {
         let (tid, tracee) = (thread.tid, thread.tracee()?);
-        let mut comm = proc::read(tid, "comm")?;
-        comm.pop_if(|last| *last == b'\n');
         let (head, len) = floe_sys::robust_list(tid as i32)?;
         let rseq = tracee.rseq()?;
-        let [clear_child_tid, pdeath_signal] = asked.map(|slot| words::<1>(replies, slot)[0]);
+        let [clear_child_tid, pdeath_signal, _] = asked.map(|slot| words::<1>(replies, slot)[0]);
+        let name = replies.bytes(asked[2]).split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(Thread {
             pid: Pid(thread.pid),
             tid: Tid(tid),
-            comm: comm.into(),
+            comm: name.into(),
             regs: tracee.regs()?.to_bytes().to_vec().into(),
             xstate: tracee.xstate()?.into(),
             robust_list: (Addr(head), len),

@@ -1,23 +1,31 @@
 //! Scheduling of a thread.
 
-use crate::{Result, proc, resource::OfThread, subject::Thread};
-use floe_parasite::{Batch, Replies};
+use crate::{Result, resource::OfThread, subject::Thread};
+use floe_parasite::{Batch, Call, Replies};
 use floe_records::{Pid, Sched, Tid};
 use floe_sys::SchedAttr;
 
 impl OfThread for Sched {
-    type Asked = ();
+    /// PR_GET_TIMERSLACK.
+    type Asked = Call;
 
-    fn ask(_: &Thread<'_>, _: &mut Batch) {}
+    fn ask(_: &Thread<'_>, batch: &mut Batch) -> Call {
+        batch.try_call(libc::SYS_prctl, [libc::PR_GET_TIMERSLACK.into()])
+    }
 
-    fn take(thread: &Thread<'_>, (): (), _: &Replies) -> Result<Self> {
+    fn take(thread: &Thread<'_>, slack: Call, replies: &Replies) -> Result<Self> {
         let tid = thread.tid;
+        let timerslack_ns = match replies.value(slack) {
+            Ok(slack) => slack,
+            // The largest ones look like the number of an error.
+            Err(_) => floe_proc::timer_slack(tid)?,
+        };
         Ok(Sched {
             pid: Pid(thread.pid),
             tid: Tid(tid),
             attr: bytes(&floe_sys::sched_attr(tid as i32)?).into(),
             affinity: floe_sys::affinity(tid as i32)?.into(),
-            timerslack_ns: proc::number(tid, "timerslack_ns", None)?,
+            timerslack_ns,
         })
     }
 }

@@ -1,0 +1,163 @@
+//! What sock_diag(7) tells of UNIX sockets.
+
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_sock_diag::{
+    SockDiagMessage,
+    unix::{ShowFlags, StateFlags, UnixRequest, UnixResponse, nlas::Nla},
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+use std::{
+    cell::OnceCell,
+    collections::HashMap,
+    io::{Error, Result},
+};
+
+/// TCP_LISTEN, which UNIX sockets use as well.
+const LISTEN: u8 = 10;
+/// The kernel never sends more at a time.
+const ROOM: usize = 32 << 10;
+
+/// State of a UNIX socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct UnixState {
+    /// SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.
+    pub kind: i32,
+    pub listening: bool,
+    /// Inode of the peer; 0 for one that has no socket (yet, or any more).
+    pub peer: Option<u64>,
+    /// Connections that wait for accept(2); or bytes that are queued, of datagrams those of the first one.
+    pub queued: u32,
+    /// Of a listener.
+    pub backlog: u32,
+    /// RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
+    pub shutdown: u8,
+}
+
+/// The UNIX sockets of our network namespace, read when the first of them is asked for: a request for a single one makes
+/// the kernel walk through all of them.
+#[derive(Debug, Default)]
+pub(crate) struct UnixSockets(OnceCell<HashMap<u32, UnixState>>);
+
+impl UnixSockets {
+    /// The state of a socket; `None` for one that is no UNIX socket of this namespace.
+    pub fn find(&self, ino: u64) -> Result<Option<UnixState>> {
+        if self.0.get().is_none() {
+            let _ = self.0.set(ask(NLM_F_DUMP, 0)?);
+        }
+        let Ok(ino) = u32::try_from(ino) else { return Ok(None) };
+        Ok(self.0.get().and_then(|all| all.get(&ino)).copied())
+    }
+}
+
+/// The state of a single socket.
+pub(crate) fn unix_socket(ino: u64) -> Result<UnixState> {
+    let none = || Error::from_raw_os_error(libc::ENOENT);
+    let ino = u32::try_from(ino).map_err(|_| none())?;
+    ask(0, ino)?.remove(&ino).ok_or_else(none)
+}
+
+fn ask(flags: u16, inode: u32) -> Result<HashMap<u32, UnixState>> {
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | flags;
+    let request = UnixRequest {
+        // Those that are neither connected nor listening are in TCP_CLOSE.
+        state_flags: StateFlags::from_bits_retain(u32::MAX),
+        inode,
+        show_flags: ShowFlags::PEER | ShowFlags::RQLEN,
+        cookie: [0xff; 8],
+    };
+    let mut message = NetlinkMessage::new(header, SockDiagMessage::UnixRequest(request).into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let (mut found, mut bytes) = (HashMap::new(), Vec::with_capacity(ROOM));
+    loop {
+        bytes.clear();
+        socket.recv(&mut bytes, 0)?;
+        let more = take(&bytes, &mut found)?;
+        if flags == 0 || !more {
+            return Ok(found);
+        }
+    }
+}
+
+/// Takes the messages of one answer; false behind the last one of a dump.
+fn take(mut bytes: &[u8], found: &mut HashMap<u32, UnixState>) -> Result<bool> {
+    while !bytes.is_empty() {
+        let message =
+            <NetlinkMessage<SockDiagMessage>>::deserialize(bytes).map_err(Error::other)?;
+        let len = (message.header.length as usize).next_multiple_of(4);
+        match message.payload {
+            NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(told)) => {
+                found.insert(told.header.inode, state(&told));
+            }
+            NetlinkPayload::Done(_) => return Ok(false),
+            NetlinkPayload::Error(error) => return Err(error.to_io()),
+            _ => return Err(Error::other("unknown answer")),
+        }
+        bytes = bytes.get(len..).unwrap_or_default();
+    }
+    Ok(true)
+}
+
+fn state(told: &UnixResponse) -> UnixState {
+    let mut state = UnixState {
+        kind: i32::from(told.header.kind),
+        listening: told.header.state == LISTEN,
+        peer: told.peer().map(u64::from),
+        queued: 0,
+        backlog: 0,
+        shutdown: 0,
+    };
+    for nla in &told.nlas {
+        match nla {
+            Nla::ReceiveQueueLength(queued, backlog) => {
+                (state.queued, state.backlog) = (*queued, *backlog);
+            }
+            Nla::Shutdown(how) => state.shutdown = *how,
+            _ => {}
+        }
+    }
+    state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::Write,
+        net::Shutdown,
+        os::unix::{
+            fs::MetadataExt,
+            net::{UnixDatagram, UnixStream},
+        },
+    };
+
+    fn ino(fd: &impl std::os::fd::AsRawFd) -> u64 {
+        std::fs::metadata(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().ino()
+    }
+
+    #[test]
+    fn all_and_one_agree() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        near.write_all(b"seven..").unwrap();
+        near.shutdown(Shutdown::Write).unwrap();
+        let lone = UnixDatagram::unbound().unwrap();
+        let all = UnixSockets::default();
+        let state = all.find(ino(&far)).unwrap().unwrap();
+        assert_eq!((state.kind, state.listening), (libc::SOCK_STREAM, false));
+        assert_eq!((state.peer, state.queued, state.shutdown), (Some(ino(&near)), 7, 1));
+        assert_eq!(unix_socket(ino(&far)).unwrap(), state);
+        assert_eq!(all.find(ino(&lone)).unwrap().unwrap().kind, libc::SOCK_DGRAM);
+        assert_eq!(unix_socket(ino(&lone)).unwrap().peer, None);
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(all.find(ino(&tcp)).unwrap(), None);
+        assert_eq!(unix_socket(ino(&tcp)).unwrap_err().raw_os_error(), Some(libc::ENOENT));
+    }
+}
