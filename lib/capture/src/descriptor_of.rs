@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Result,
+    inode::Inode,
     path::{self, Root},
     sock_diag::{UnixSockets, UnixState},
     socket,
@@ -9,11 +10,9 @@ use crate::{
 use floe_proc::{Descriptors, Fdinfo};
 use floe_records::{Bytes, FileRef, Finding, Options, Pid};
 use floe_sys::{pidfd_getfd, pidfd_open};
-use nix::sys::stat::FileStat;
 use std::{
     cell::OnceCell,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::OnceLock,
 };
 
 const O_CLOEXEC: u32 = 0o2_000_000;
@@ -109,87 +108,6 @@ impl<'a> Holder<'a> {
     pub fn has_closed(&self, fd: u32) -> bool {
         self.all.link(fd).is_err()
     }
-}
-
-/// The file behind a descriptor.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Inode {
-    /// 0 for files that only one kernel-internal file system has.
-    pub dev: u64,
-    pub ino: u64,
-    /// Type and permissions.
-    pub mode: u32,
-    pub nlink: u64,
-    /// Of a device: which one.
-    pub rdev: u64,
-    /// Bytes.
-    pub size: u64,
-}
-
-impl Inode {
-    fn of(stat: &FileStat) -> Self {
-        Self {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-            mode: stat.st_mode,
-            nlink: stat.st_nlink,
-            rdev: stat.st_rdev,
-            size: stat.st_size as u64,
-        }
-    }
-
-    /// One that has no name, and whose link says all that a stat(2) would.
-    fn nameless(link: &[u8], ino: u64) -> Result<Option<Self>, floe_sys::Error> {
-        let (dev, mode) = if link.starts_with(b"socket:") {
-            (0, libc::S_IFSOCK)
-        } else if link.starts_with(b"pipe:") {
-            (pipe_device()?, libc::S_IFIFO)
-        } else if link.starts_with(b"anon_inode:") {
-            (0, 0)
-        } else {
-            return Ok(None);
-        };
-        Ok(Some(Self { dev, ino, mode, nlink: 1, rdev: 0, size: 0 }))
-    }
-
-    fn is(&self, kind: libc::mode_t) -> bool {
-        self.mode & libc::S_IFMT == kind
-    }
-
-    pub fn is_file(&self) -> bool {
-        self.is(libc::S_IFREG)
-    }
-
-    pub fn is_dir(&self) -> bool {
-        self.is(libc::S_IFDIR)
-    }
-
-    pub fn is_fifo(&self) -> bool {
-        self.is(libc::S_IFIFO)
-    }
-
-    pub fn is_socket(&self) -> bool {
-        self.is(libc::S_IFSOCK)
-    }
-
-    pub fn is_char_device(&self) -> bool {
-        self.is(libc::S_IFCHR)
-    }
-
-    pub fn is_block_device(&self) -> bool {
-        self.is(libc::S_IFBLK)
-    }
-}
-
-/// The device that all pipes without a name are on.
-fn pipe_device() -> Result<u64, floe_sys::Error> {
-    static DEVICE: OnceLock<u64> = OnceLock::new();
-    if let Some(device) = DEVICE.get() {
-        return Ok(*device);
-    }
-    let stat = nix::unistd::pipe().and_then(|(end, _)| nix::sys::stat::fstat(end));
-    let stat = stat.map_err(|e| floe_sys::Error::new("look at a pipe", e))?;
-    Ok(*DEVICE.get_or_init(|| stat.st_dev))
 }
 
 /// A descriptor as it is found in /proc; a duplicate is taken only by who needs one.

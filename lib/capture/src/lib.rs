@@ -9,6 +9,7 @@ mod descriptor_of;
 mod error;
 pub mod files;
 mod inet;
+mod inode;
 mod layout;
 pub mod look;
 mod mapped;

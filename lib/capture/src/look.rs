@@ -14,7 +14,12 @@ use crate::{
 };
 use floe_proc::Status;
 use floe_records::{Findings, Options, Pid};
-use std::{collections::BTreeSet, fs::File, thread::sleep, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    thread::sleep,
+    time::Duration,
+};
 
 /// How often a running tree is looked at while something stands in the way, and the time between two looks. A child of
 /// vfork(2) shares the memory of its parent for a moment only.
@@ -53,21 +58,28 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
 
 fn once(root: u32, options: &Options) -> Result<Look> {
     let (pids, mut found) = (tree(root)?, Findings::default());
+    let mut stats = BTreeMap::new();
+    for &pid in &pids {
+        stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
+    }
     let mut living = Vec::new();
     for &pid in &pids {
-        if floe_proc::is_dead(pid)? {
-            state::dead_leader(pid, &mut found)?;
-            continue;
-        }
-        match Process::read(pid, &[]).and_then(|process| one(&process, &mut found)) {
+        let stat = match stats.get(&pid).filter(|stat| !stat.is_dead()) {
+            Some(stat) => stat.clone(),
+            None => {
+                state::dead_leader(pid, &mut found)?;
+                continue;
+            }
+        };
+        match Process::read(pid, stat, &[]).and_then(|process| one(&process, &mut found)) {
             Ok(()) => living.push(pid),
             // It may end while it is looked at; the tree is read again when it stands still.
             Err(_) if pid != root && is_ending(pid)? => {}
             Err(error) => return Err(error),
         }
     }
-    sessions::check(&pids, &mut found)?;
-    sharing::processes(&pids, &mut found)?;
+    sessions::check(&pids, &stats, &mut found)?;
+    sharing::processes(&living, &pids, &mut found)?;
     let mut still = Vec::with_capacity(living.len());
     for pid in living {
         if !floe_proc::is_dead(pid)? {
@@ -90,8 +102,10 @@ pub(crate) fn held(
 ) -> Result<Findings> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
-    sharing::held(&pids, &mut found)?;
-    sessions::check(&pids, &mut found)?;
+    let stats = held.iter().map(|held| (held.pid, held.stat.clone())).collect();
+    let living: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+    sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
+    sessions::check(&pids, &stats, &mut found)?;
     for process in processes {
         one(process, &mut found)?;
     }

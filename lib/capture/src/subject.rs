@@ -17,7 +17,8 @@ pub(crate) struct Process<'a> {
     pub stat: Stat,
     pub status: Status,
     pub layout: Layout,
-    pub root: Root,
+    /// Its root directory; the path is the one that we see.
+    pub root: FileRef,
     pub exe: FileRef,
     pub cwd: FileRef,
     pub namespaces: namespaces::Inodes,
@@ -29,14 +30,17 @@ pub(crate) struct Process<'a> {
 
 impl<'a> Process<'a> {
     /// Reads what /proc says of a living process; `threads` are those that are held.
-    pub fn read(pid: u32, threads: &'a [Tracee]) -> Result<Self> {
-        let root = Root::of(pid)?;
-        let (exe, cwd) = (root.link("exe")?, root.link("cwd")?);
-        let layout = layout::layout(pid, &root)?;
+    pub fn read(pid: u32, stat: Stat, threads: &'a [Tracee]) -> Result<Self> {
+        // Not kept open: a tree may have more processes than we may have files.
+        let place = Root::of(pid)?;
+        let (exe, cwd) = (place.link("exe")?, place.link("cwd")?);
+        let layout = layout::layout(pid, &place)?;
+        let mut root = place.link("root")?;
+        root.path = place.path().into();
         let tasks = if threads.is_empty() { running(pid)? } else { held(pid, threads)? };
         Ok(Self {
             pid,
-            stat: Stat::of(pid)?,
+            stat,
             status: Status::of(pid)?,
             layout,
             root,

@@ -19,6 +19,8 @@ use std::{
 pub struct Held {
     /// Its id.
     pub pid: u32,
+    /// What /proc said of it when it stood.
+    pub(crate) stat: Stat,
     /// Its threads, the leader first; empty for a zombie.
     pub threads: Vec<Tracee>,
     /// Its wait status, for a zombie.
@@ -49,7 +51,7 @@ impl Tree {
                 refusals.push(Finding::of(Pid(pid), "the process", "process.leader", problem));
             }
             let zombie = stat.is_dead().then_some(stat.exit_code as u32);
-            all.push(Held { pid, threads, zombie });
+            all.push(Held { pid, stat, threads, zombie });
         }
         // Threads that were killed meanwhile are nobody's any more.
         release(seized.into_values());
@@ -81,8 +83,9 @@ impl Tree {
     /// All records, after a last look. The processes are asked, and put back exactly as they were.
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
         let living = self.0.iter().filter(|held| held.zombie.is_none());
-        let processes: Vec<Process<'_>> =
-            living.map(|held| Process::read(held.pid, &held.threads)).collect::<Result<_>>()?;
+        let processes: Vec<Process<'_>> = living
+            .map(|held| Process::read(held.pid, held.stat.clone(), &held.threads))
+            .collect::<Result<_>>()?;
         let mut found = look::held(&self.0, &processes, options)?;
         found.refusals()?;
         let mut all = Vec::new();
@@ -90,8 +93,7 @@ impl Tree {
         for held in &self.0 {
             match held.zombie {
                 Some(status) => {
-                    let stat = Stat::of(held.pid)?;
-                    all.push(ids(held.pid, &stat, State::Zombie(status)).any());
+                    all.push(ids(held.pid, &held.stat, State::Zombie(status)).any());
                 }
                 None => {
                     if let Some(process) = processes.next() {

@@ -13,7 +13,7 @@ impl OfProcess for Fs {
             let problem = "it is that of a process in /proc";
             out.refuse(Finding::of(pid, "working directory", "fs.cwd", problem));
         }
-        if process.root.link("root")?.deleted {
+        if process.root.deleted {
             out.refuse(Finding::of(pid, "root", "fs.root", "it was removed"));
         }
         Ok(())
@@ -26,8 +26,7 @@ impl OfProcess for Fs {
     fn take(process: &Process<'_>, (): (), _: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
         let umask = process.status.umask()?;
-        let mut root = process.root.link("root")?;
-        root.path = process.root.path().into();
-        Ok(vec![Fs { pid: Pid(pid), cwd: process.cwd.clone(), root, umask }])
+        let (cwd, root) = (process.cwd.clone(), process.root.clone());
+        Ok(vec![Fs { pid: Pid(pid), cwd, root, umask }])
     }
 }

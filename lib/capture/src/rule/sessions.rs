@@ -1,6 +1,7 @@
 //! Sessions and process groups that could not be made again (setsid(2), setpgid(2)).
 
 use crate::{Result, subject::stat};
+use floe_proc::Stat;
 use floe_records::{Finding, Findings, Pid};
 use std::collections::BTreeMap;
 
@@ -13,13 +14,9 @@ struct Ids {
 
 /// Looks at the tree of these processes; the first is the root. Its own session and group may be those of a shell
 /// outside: it gets those of restore.
-pub(crate) fn check(pids: &[u32], out: &mut Findings) -> Result<()> {
-    let mut all = BTreeMap::new();
-    for &pid in pids {
-        if let Some(stat) = stat(pid)? {
-            all.insert(pid, Ids { pgid: stat.pgrp, sid: stat.session, ppid: stat.ppid });
-        }
-    }
+pub(crate) fn check(pids: &[u32], stats: &BTreeMap<u32, Stat>, out: &mut Findings) -> Result<()> {
+    let ids = |stat: &Stat| Ids { pgid: stat.pgrp, sid: stat.session, ppid: stat.ppid };
+    let all: BTreeMap<u32, Ids> = stats.iter().map(|(pid, stat)| (*pid, ids(stat))).collect();
     let Some(root) = pids.first().and_then(|root| all.get(root)) else { return Ok(()) };
     for (pid, own) in &all {
         let Some(parent) = all.get(&own.ppid).filter(|_| *pid != pids[0]) else { continue };

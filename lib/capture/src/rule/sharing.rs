@@ -3,7 +3,7 @@
 
 use crate::{
     Result,
-    subject::{Process, stat, unless_gone},
+    subject::{Process, unless_gone},
 };
 use floe_proc::{is_dead, namespaces_of};
 use floe_records::{Finding, Findings, Pid};
@@ -20,29 +20,23 @@ const KINDS: [(Shared, &str); 4] = [
 const NAMESPACES: [&str; 6] =
     ["net", "ipc", "uts", "cgroup", "pid_for_children", "time_for_children"];
 
-/// Looks at the processes of a tree: who shares with another one, inside or outside of it.
-pub(crate) fn processes(pids: &[u32], out: &mut Findings) -> Result<()> {
+/// Looks at the living processes of a tree of `pids`: who shares with another one, inside or outside of it.
+pub(crate) fn processes(living: &[u32], pids: &[u32], out: &mut Findings) -> Result<()> {
     let mut outside = floe_proc::numbers_in("/proc")?;
     let inside: std::collections::BTreeSet<u32> = pids.iter().copied().collect();
     outside.retain(|pid| !inside.contains(pid));
-    among(pids, &outside, out)
+    among(living, &outside, out)
 }
 
-/// Looks at the processes of a tree that stands still, and at the parent of the first one, its root: a parent that waits in
-/// vfork(2) for the root shares its memory.
-pub(crate) fn held(pids: &[u32], out: &mut Findings) -> Result<()> {
-    let root = pids.first().map(|root| stat(*root)).transpose()?.flatten();
-    let parent = root.map(|root| root.ppid).filter(|parent| *parent != 0);
-    among(pids, parent.as_slice(), out)
+/// Looks at the living processes of a tree that stands still, and at the parent of its root (0 for none), which may wait for
+/// it in vfork(2) and then shares its memory.
+pub(crate) fn held(living: &[u32], parent: u32, out: &mut Findings) -> Result<()> {
+    let parent = Some(parent).filter(|parent| *parent != 0);
+    among(living, parent.as_slice(), out)
 }
 
-fn among(pids: &[u32], outside: &[u32], out: &mut Findings) -> Result<()> {
-    let mut inside = Vec::with_capacity(pids.len());
-    for &pid in pids {
-        if !is_dead(pid)? {
-            inside.push(pid);
-        }
-    }
+/// Of processes that have just ended nothing is found: they share nothing any more.
+fn among(inside: &[u32], outside: &[u32], out: &mut Findings) -> Result<()> {
     let mut memory_is_shared = false;
     for (kind, what) in KINDS {
         // Signal actions are shared only by those that share memory too (CLONE_SIGHAND of clone(2)).
@@ -56,7 +50,7 @@ fn among(pids: &[u32], outside: &[u32], out: &mut Findings) -> Result<()> {
             let finding = Finding::of(Pid(pid), what, "process.shares", problem);
             out.refuse(finding.hint("have it call execve(2) or unshare(2) first"));
         };
-        for &pid in &inside {
+        for &pid in inside {
             match place(&sorted, pid, kind)? {
                 Some(Ok(at)) => share(pid, sorted[at]),
                 Some(Err(at)) => sorted.insert(at, pid),

@@ -1,0 +1,122 @@
+//! The file behind a descriptor, as stat(2) or the descriptor's link shows it.
+
+use floe_sys::{Error, Result};
+use nix::sys::stat::FileStat;
+use std::sync::OnceLock;
+
+/// The file behind a descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inode {
+    /// 0 for files that only one kernel-internal file system has.
+    pub dev: u64,
+    pub ino: u64,
+    /// Type and permissions.
+    pub mode: u32,
+    pub nlink: u64,
+    /// Of a device: which one.
+    pub rdev: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Inode {
+    /// By its stat(2).
+    pub fn of(stat: &FileStat) -> Self {
+        Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            mode: stat.st_mode,
+            nlink: stat.st_nlink,
+            rdev: stat.st_rdev,
+            size: stat.st_size as u64,
+        }
+    }
+
+    /// One that has no name, and whose link says all that a stat(2) would.
+    pub fn nameless(link: &[u8], ino: u64) -> Result<Option<Self>> {
+        let (dev, mode) = if link.starts_with(b"socket:") {
+            (0, libc::S_IFSOCK)
+        } else if link.starts_with(b"pipe:") {
+            (pipe_device()?, libc::S_IFIFO)
+        } else if link.starts_with(b"anon_inode:") {
+            (0, 0)
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Self { dev, ino, mode, nlink: 1, rdev: 0, size: 0 }))
+    }
+
+    fn is(&self, kind: libc::mode_t) -> bool {
+        self.mode & libc::S_IFMT == kind
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.is(libc::S_IFREG)
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.is(libc::S_IFDIR)
+    }
+
+    pub fn is_fifo(&self) -> bool {
+        self.is(libc::S_IFIFO)
+    }
+
+    pub fn is_socket(&self) -> bool {
+        self.is(libc::S_IFSOCK)
+    }
+
+    pub fn is_char_device(&self) -> bool {
+        self.is(libc::S_IFCHR)
+    }
+
+    pub fn is_block_device(&self) -> bool {
+        self.is(libc::S_IFBLK)
+    }
+}
+
+/// The device that all pipes without a name are on.
+fn pipe_device() -> Result<u64> {
+    static DEVICE: OnceLock<u64> = OnceLock::new();
+    if let Some(device) = DEVICE.get() {
+        return Ok(*device);
+    }
+    let stat = nix::unistd::pipe().and_then(|(end, _)| nix::sys::stat::fstat(end));
+    let stat = stat.map_err(|e| Error::new("look at a pipe", e))?;
+    Ok(*DEVICE.get_or_init(|| stat.st_dev))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::{
+        eventfd::EventFd,
+        stat::{fstat, stat},
+    };
+    use std::os::fd::{AsFd, AsRawFd};
+
+    fn both(fd: impl AsFd) -> (Inode, Inode) {
+        let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+        let link = std::fs::read_link(&path).unwrap();
+        let told = Inode::of(&fstat(fd).unwrap());
+        let link = link.as_os_str().as_encoded_bytes();
+        (Inode::nameless(link, told.ino).unwrap().unwrap(), told)
+    }
+
+    #[test]
+    fn a_link_says_what_stat_would() {
+        let (end, _other) = std::io::pipe().unwrap();
+        let (shown, told) = both(&end);
+        assert!(shown.is_fifo() && told.is_fifo() && shown.dev == told.dev);
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (shown, told) = both(&socket);
+        assert!(shown.is_socket() && told.is_socket());
+        let (shown, _) = both(EventFd::new().unwrap());
+        assert!(!shown.is_file() && !shown.is_dir() && !shown.is_char_device());
+        assert!(Inode::nameless(b"/dev/null", 1).unwrap().is_none());
+        let null = Inode::of(&stat("/dev/null").unwrap());
+        assert!(
+            null.is_char_device() && null.rdev == libc::makedev(1, 3) && !null.is_block_device()
+        );
+    }
+}
