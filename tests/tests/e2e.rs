@@ -82,6 +82,7 @@ scenarios! {
     ten_times,
     terminal,
     pipeline_orders,
+    plan_before_kill,
     fault_freeze,
     fault_restore,
     kill_stages,

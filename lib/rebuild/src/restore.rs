@@ -31,6 +31,10 @@ impl<'a> Restore<'a> {
     pub fn run(&mut self, steps: &[Step]) -> Result<()> {
         let mut rest = steps;
         while let Some(step) = rest.first() {
+            if is_of_restore(step) {
+                rest = &rest[1..];
+                continue;
+            }
             let Step::Apply(_, subject, _) = step else {
                 self.step(step)?;
                 rest = &rest[1..];
@@ -88,7 +92,7 @@ impl<'a> Restore<'a> {
                 Ok(())
             }
             // Done by restore itself, before or in between.
-            Step::Unions
+            Step::Union(_)
             | Step::Places
             | Step::Make(_)
             | Step::Prepare(_)

@@ -113,7 +113,7 @@ fn threads() -> Builder {
 /// Below an overlay mount, with a mapped memfd.
 fn union() -> Builder {
     let mut tree = Builder::new(300);
-    tree.add(Union {
+    let union = Union {
         point: "/merged".into(),
         fs_type: "overlay".into(),
         source: "overlay".into(),
@@ -121,7 +121,11 @@ fn union() -> Builder {
         root: "/".into(),
         branches: vec![("/upper".into(), "rw".into()), ("/lower".into(), "ro".into())],
         options: "rw".into(),
-    });
+    };
+    // Its lower layer is one as well, and so comes first.
+    let branches = vec![("/other".into(), "ro".into())];
+    tree.add(Union { point: "/lower".into(), branches, ..union.clone() });
+    tree.add(union);
     let id = ObjectId { dev: 1, ino: 2 };
     let kind = ObjectKind::Memfd("m".into(), 0);
     tree.add(Object { id, kind, size: 4096, mode: 0o777, uid: 0, gid: 0 });
@@ -136,8 +140,10 @@ fn union() -> Builder {
     tree
 }
 
-const ALL: [(&str, fn() -> Builder); 4] =
-    [("lone", lone), ("shell", shell), ("threads", threads), ("union", union)];
+/// A tree and its name.
+type Named = (&'static str, fn() -> Builder);
+
+const ALL: [Named; 4] = [("lone", lone), ("shell", shell), ("threads", threads), ("union", union)];
 
 fn steps_of(tree: &Tree) -> String {
     let plan = plan(tree, &machine()).unwrap_or_else(|no| panic!("{no}"));

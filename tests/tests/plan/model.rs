@@ -50,7 +50,7 @@ pub fn play(tree: &Tree, steps: &[Step]) -> Played {
     for step in steps {
         world.step(step).map_err(|problem| format!("{step}: {problem}"))?;
         let new = world.done.insert(format!("{step:?}"));
-        must(new || matches!(step, Step::Group(..)), &format!("{step}: it is done twice"))?;
+        must(new, &format!("{step}: it is done twice"))?;
     }
     world.end()
 }
@@ -67,7 +67,10 @@ impl World<'_> {
     fn step(&mut self, step: &Step) -> Played {
         let before = self.tasks.is_empty();
         match *step {
-            Step::Unions => must(self.done.is_empty(), "something came before"),
+            Step::Union(row) => {
+                must(self.tree.all::<Union>().get(row as usize).is_some(), "there is none")?;
+                must(self.was(Step::Places).is_err(), "something came before")
+            }
             Step::Places => must(before, "too late"),
             Step::Make(kind) => {
                 must(before && kind.scope() == Scope::object, "none, or too late")?;
@@ -265,6 +268,8 @@ impl World<'_> {
             let ends = !matches!(p.state, State::Alive);
             must(self.dying.contains(&p.pid) == ends, &wrong("state"))?;
         }
+        let unions = 0..self.tree.all::<Union>().len() as u32;
+        unions.into_iter().try_for_each(|row| self.was(Step::Union(row)))?;
         for wanted in wanted(self.tree) {
             must(self.done.contains(&wanted), &format!("never done: {wanted}"))?;
         }
