@@ -162,6 +162,12 @@ impl World<'_> {
         must(pid.0 > 0 && !self.tids.contains(&Tid(pid.0)), "the id is taken")?;
         must(self.tree.all::<OpenFile>().len() == self.open.len(), "a file would be missing")?;
         must(parent.is_some() || self.tasks.is_empty(), "there are two roots")?;
+        if parent.is_none() {
+            for p in self.tree.living() {
+                self.was(Step::Program(p.pid))?;
+                self.was(Step::Mapped(p.pid))?;
+            }
+        }
         let (sid, pgid) = match parent {
             Some(parent) => {
                 let above = self.task(parent)?;
