@@ -77,18 +77,7 @@ impl World<'_> {
                 self.was(Step::Places)
             }
             Step::Prepare(_) => self.was(Step::Places),
-            Step::Program(pid) | Step::Mapped(pid) => {
-                must(before, "too late")?;
-                let id = |file: &FileRef| ObjectId { dev: file.dev, ino: file.ino };
-                let exe = self.tree.get::<Mm>(pid).ok_or("it has no numbers")?;
-                let maps = self.tree.vmas(pid).filter(|vma| vma.kind == VmaKind::Object);
-                let maps = maps.filter_map(|vma| vma.file.as_ref());
-                for object in maps.chain(Some(&exe.exe).filter(|exe| exe.deleted)) {
-                    self.was(Step::Make(Kind::Object))?;
-                    must(self.tree.get::<Object>(id(object)).is_some(), "no such object")?;
-                }
-                self.was(Step::Places)
-            }
+            Step::Program(pid) | Step::Mapped(pid) => self.maps(pid),
             Step::Open(id, kind) => self.opens(id, kind),
             Step::Outside | Step::Writers => must(before, "too late"),
             Step::Create(pid, parent) => self.create(pid, parent),
@@ -105,15 +94,7 @@ impl World<'_> {
                 self.tasks.remove(&group);
                 Ok(())
             }
-            Step::Table(pid) => {
-                for fd in self.tree.fds(pid) {
-                    must(self.open.contains(&fd.file), "a file is not open")?;
-                }
-                let task = self.task(pid)?;
-                must(task.mapped && !task.table, "not mapped, or for a second time")?;
-                task.table = true;
-                Ok(())
-            }
+            Step::Table(pid) => self.table(pid),
             Step::Thread(pid, tid) => {
                 must(!self.tasks.contains_key(&Pid(tid.0)), "a process has that id")?;
                 must(self.tids.insert(tid), "there is one")?;
@@ -137,6 +118,29 @@ impl World<'_> {
             }
             Step::Dismissal => self.was(Step::Release),
         }
+    }
+
+    fn maps(&self, pid: Pid) -> Played {
+        must(self.tasks.is_empty(), "too late")?;
+        let id = |file: &FileRef| ObjectId { dev: file.dev, ino: file.ino };
+        let exe = self.tree.get::<Mm>(pid).ok_or("it has no numbers")?;
+        let maps = self.tree.vmas(pid).filter(|vma| vma.kind == VmaKind::Object);
+        let maps = maps.filter_map(|vma| vma.file.as_ref());
+        for object in maps.chain(Some(&exe.exe).filter(|exe| exe.deleted)) {
+            self.was(Step::Make(Kind::Object))?;
+            must(self.tree.get::<Object>(id(object)).is_some(), "no such object")?;
+        }
+        self.was(Step::Places)
+    }
+
+    fn table(&mut self, pid: Pid) -> Played {
+        for fd in self.tree.fds(pid) {
+            must(self.open.contains(&fd.file), "a file is not open")?;
+        }
+        let task = self.task(pid)?;
+        must(task.mapped && !task.table, "not mapped, or for a second time")?;
+        task.table = true;
+        Ok(())
     }
 
     fn opens(&mut self, id: FileId, kind: Kind) -> Played {
