@@ -65,10 +65,12 @@ if [[ $then == run ]]; then
     while kill -0 "$stages" 2> /dev/null; do wait "$stages"; status=$?; done
     exit "$status"
 else
-    # Held until the image is safe; then killed before it runs another instruction.
+    # Held until the image is safe, and it is known that it could be restored here; then killed before it runs another
+    # instruction. An image that goes to standard output cannot be asked.
     export FLOE_IMAGE=$file FLOE_SYNC=$sync
     # shellcheck disable=SC2086  # empty, or one option
     exec freeze $FLOE_SOCKETS --then kill "$pid" -- bash -c '
         dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack $FLOE_SYNC -o "$FLOE_IMAGE"
-        worst "${PIPESTATUS[@]}"'
+        (worst "${PIPESTATUS[@]}") || exit
+        [[ $FLOE_IMAGE == - ]] || restore --plan < "$FLOE_IMAGE" > /dev/null'
 fi

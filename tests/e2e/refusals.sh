@@ -53,9 +53,9 @@ print("ready", flush=True); time.sleep(100)'
 until_true 10 grep -q ready log
 checkpoint_kill "$pid" many
 hard=$(ulimit -Hn)
-expect_exit 3 bash -c 'ulimit -n 300; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource \
+expect_exit 3 bash -c 'ulimit -n 600; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource \
     restore --detach < many'
-grep -q "RLIMIT_NOFILE: it was $hard, and cannot be raised above 300" stderr || fail "$(cat stderr)"
+grep -q "RLIMIT_NOFILE: it was $hard, and cannot be raised above 600" stderr || fail "$(cat stderr)"
 bash -c 'ulimit -Sn 256; exec restore --detach < many' || fail "many files: exit $?"
 grep -q "open files  *$(ulimit -Sn)  *$hard " "/proc/$pid/limits" || fail "$(cat "/proc/$pid/limits")"
 kill -9 "$pid"

@@ -104,11 +104,11 @@ mod race {
     }
     #[test]
     fn filter() {
-        super::known_fault("race", &["filter"]);
+        super::scenario("race", &["filter"]);
     }
     #[test]
     fn fork() {
-        super::known_fault("race", &["fork"]);
+        super::scenario("race", &["fork"]);
     }
 }
 

@@ -99,20 +99,26 @@ fn is_thread(tree: &Tree, pid: Pid, tid: Tid) -> bool {
 
 /// What is wrong with something that a record names.
 fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
-    let (there, what) = match link {
-        Link::Process(pid) => (lives(tree, pid), format!("process {pid}")),
-        Link::Thread(pid, tid) => (is_thread(tree, pid, tid), format!("thread {tid} of {pid}")),
-        Link::File(id) => (tree.get::<OpenFile>(id).is_some(), format!("open file {id}")),
-        Link::Object(id) => {
-            let there = extent == Extent::Frozen || tree.get::<Object>(id).is_some();
-            (there, format!("the file {}:{} without a name", id.dev, id.ino))
-        }
+    let there = match link {
+        Link::Process(pid) => lives(tree, pid),
+        Link::Thread(pid, tid) => is_thread(tree, pid, tid),
+        Link::File(id) => tree.get::<OpenFile>(id).is_some(),
+        Link::Object(id) => extent == Extent::Frozen || tree.get::<Object>(id).is_some(),
         Link::Namespace(id, kind) => {
-            let there = tree.get::<Namespace>(id).is_some_and(|space| space.kind == kind);
-            (there, format!("{} namespace {id}", kind.name()))
+            tree.get::<Namespace>(id).is_some_and(|space| space.kind == kind)
         }
     };
-    (!there).then(|| format!("it names {what}, which the stream does not have"))
+    if there {
+        return None;
+    }
+    let what = match link {
+        Link::Process(pid) => format!("process {pid}"),
+        Link::Thread(pid, tid) => format!("thread {tid} of {pid}"),
+        Link::File(id) => format!("open file {id}"),
+        Link::Object(id) => format!("the file {}:{} without a name", id.dev, id.ino),
+        Link::Namespace(id, kind) => format!("{} namespace {id}", kind.name()),
+    };
+    Some(format!("it names {what}, which the stream does not have"))
 }
 
 /// All records of a kind, one by one.

@@ -13,6 +13,7 @@ mod machine;
 mod phase;
 mod room;
 mod steps;
+mod unions;
 
 pub use descriptors::base;
 pub use hole::HOLE;

@@ -3,7 +3,7 @@
 use crate::{
     Extent, Machine, Phase,
     check::{Found, check},
-    family, hole, phase,
+    family, hole, phase, unions,
 };
 use floe_records::*;
 use std::fmt;
@@ -11,8 +11,9 @@ use std::fmt;
 /// One step of a restore. What restore does for itself (its pid file, its progress) is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Compare the union mounts of the tree with those that are here, and mount what is missing where that is wished.
-    Unions,
+    /// Compare a union mount of the tree, by its row among those records, with what is here, and mount it where it is missing
+    /// and that is wished.
+    Union(u32),
     /// Find what takes the place of all namespaces, and the directories that paths of the tree start from.
     Places,
     /// Make all objects of a kind.
@@ -108,7 +109,7 @@ impl fmt::Display for Subject {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unions => write!(f, "compare the union mounts"),
+            Self::Union(row) => write!(f, "compare union mount {row}"),
             Self::Places => write!(f, "find the namespaces and directories of all processes"),
             Self::Make(kind) => write!(f, "make every {}", kind.name()),
             Self::Prepare(kind) => {
@@ -201,8 +202,8 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
 /// What restore itself opens and makes before the first process.
 fn open(tree: &Tree, on_files: &mut phase::OnFiles) -> Vec<Step> {
     let some = |there: bool, step: Step| there.then_some(step);
-    let mut steps: Vec<Step> =
-        some(!tree.all::<Union>().is_empty(), Step::Unions).into_iter().collect();
+    let unions = unions::in_order(tree.all::<Union>());
+    let mut steps: Vec<Step> = unions.iter().map(|row| Step::Union(*row as u32)).collect();
     steps.push(Step::Places);
     phase::prepare(tree, &mut steps);
     for p in tree.living() {

@@ -24,7 +24,7 @@ pub use descriptor::terminal::Modes;
 pub use machine::machine;
 pub use maps::own_vdso_hash;
 pub use open::{OpenFiles, Wishes};
-pub use process::limits::{allow_many_files, too_high};
+pub use process::limits::too_high;
 pub use restore::Restore;
 pub use unions::{Rebuilt, unions};
 

@@ -108,7 +108,7 @@ impl<'a> Restore<'a> {
                 Ok(())
             }
             // Done by restore itself, before or in between.
-            Step::Unions
+            Step::Union(_)
             | Step::Places
             | Step::Make(_)
             | Step::Prepare(_)

@@ -3,8 +3,9 @@
 mod compare;
 mod mount;
 
+use floe_plan::Step;
 use floe_records::{Bytes, Finding, Refusals, Tree, Union};
-use floe_unions::{Mount, Sources, Stack, Unions, below, mounts};
+use floe_unions::{Mount, Sources, Stack, Unions, mounts};
 use nix::mount::{MntFlags, umount2};
 use std::{
     ffi::OsStr,
@@ -33,12 +34,16 @@ impl Drop for Rebuilt {
     }
 }
 
-/// Compares the union mounts of the tree with those that are here; `rebuild` mounts what is missing. Paths are
-/// looked up below `top`.
-pub fn unions(tree: &Tree, top: &Path, rebuild: bool) -> Result<Rebuilt, Refusals> {
+/// Carries out those of the steps that compare the union mounts of the tree with those that are here; `rebuild` mounts what
+/// is missing. Paths are looked up below `top`.
+pub fn unions(tree: &Tree, steps: &[Step], top: &Path, rebuild: bool) -> Result<Rebuilt, Refusals> {
     let mut rebuilt = Rebuilt::default();
     let mut no = Vec::new();
-    for union in in_order(tree.all::<Union>()) {
+    let row = |step: &Step| match step {
+        Step::Union(row) => tree.all::<Union>().get(*row as usize),
+        _ => None,
+    };
+    for union in steps.iter().filter_map(row) {
         let point = at(top, &union.point);
         let (problem, hint) = match here(&point) {
             Some(stack) => (compare::differs(union, &stack), ""),
@@ -60,24 +65,6 @@ pub fn unions(tree: &Tree, top: &Path, rebuild: bool) -> Result<Rebuilt, Refusal
         }
     }
     if no.is_empty() { Ok(rebuilt) } else { Err(Refusals(no)) }
-}
-
-/// A union comes behind the one that it is mounted on, and behind those that its branches lie on.
-fn in_order(unions: &[Union]) -> Vec<&Union> {
-    let needs = |union: &Union, base: &Union| {
-        let on = |path: &Bytes| below(&path.0, &base.point.0).is_some();
-        union.point != base.point
-            && (on(&union.point) || union.branches.iter().any(|(path, _)| on(path)))
-    };
-    let mut left: Vec<&Union> = unions.iter().collect();
-    // Where two need each other (which cannot be mounted either) the shorter one comes first.
-    left.sort_by_key(|union| union.point.0.len());
-    let mut done = Vec::new();
-    while !left.is_empty() {
-        let free = left.iter().position(|union| !left.iter().any(|base| needs(union, base)));
-        done.push(left.remove(free.unwrap_or(0)));
-    }
-    done
 }
 
 fn at(top: &Path, path: &Bytes) -> PathBuf {
@@ -126,23 +113,5 @@ fn union(fs_type: &str, options: &str, branches: &[(&str, &str)]) -> Union {
         root: "/".into(),
         branches: branches.iter().map(|(p, a)| ((*p).into(), (*a).into())).collect(),
         options: options.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bases_come_first() {
-        let at = |point: &str, branch: &str| Union {
-            point: point.into(),
-            ..union("overlay", "rw", &[(branch, "ro")])
-        };
-        let all = [at("/u", "/long/base/layer"), at("/u/in/side", "/x"), at("/long/base", "/y")];
-        let order: Vec<String> = in_order(&all).iter().map(|u| u.point.to_string()).collect();
-        assert_eq!(order, ["/long/base", "/u", "/u/in/side"]);
-        let knot = [at("/a", "/b/x"), at("/b", "/a/x")];
-        assert_eq!(in_order(&knot).len(), 2);
     }
 }

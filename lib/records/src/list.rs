@@ -10,7 +10,10 @@
 //! KIND is the number of the record in the stream, VERSION that of its shape; both are for ever. PHASES name when
 //! `restore` applies the resource (`Phase` of `lib/plan`), in the order in which a resource wants to be asked. From this list
 //! come the modules, decoding, names, the typed store [`Tree`](crate::Tree), the walk over references, and the dispatch of
-//! capture and rebuild: a part that is missing does not compile.
+//! capture and rebuild: a part that is missing does not compile. From it also comes what `lib/plan` demands of a stream: every
+//! living process has a record of each kind of the scope `process`, and every thread one of each kind of the scope `thread`; a
+//! record of a scope belongs to something that is there; and each record is what it says itself that it must be
+//! ([`Resource::check`](crate::Resource::check), [`Resource::links`](crate::Resource::links)).
 //!
 //! | scope | one record for | part in capture | part in rebuild |
 //! |---|---|---|---|

@@ -1,7 +1,7 @@
 //! Whole plans, as `restore --plan` prints them. `FLOE_BLESS=1` writes them anew.
 
 use crate::model;
-use floe_plan::plan;
+use floe_plan::{Step, plan};
 use floe_records::*;
 use floe_tests::{made, run, tree::Builder, tree::machine};
 use std::{fs, path::Path};
@@ -113,7 +113,7 @@ fn threads() -> Builder {
 /// Below an overlay mount, with a mapped memfd.
 fn union() -> Builder {
     let mut tree = Builder::new(300);
-    tree.add(Union {
+    let union = Union {
         point: "/merged".into(),
         fs_type: "overlay".into(),
         source: "overlay".into(),
@@ -121,7 +121,11 @@ fn union() -> Builder {
         root: "/".into(),
         branches: vec![("/upper".into(), "rw".into()), ("/lower".into(), "ro".into())],
         options: "rw".into(),
-    });
+    };
+    // Its lower layer is one as well, and so comes first.
+    let branches = vec![("/other".into(), "ro".into())];
+    tree.add(Union { point: "/lower".into(), branches, ..union.clone() });
+    tree.add(union);
     let id = ObjectId { dev: 1, ino: 2 };
     let kind = ObjectKind::Memfd("m".into(), 0);
     tree.add(Object { id, kind, size: 4096, mode: 0o777, uid: 0, gid: 0 });
@@ -136,8 +140,10 @@ fn union() -> Builder {
     tree
 }
 
-const ALL: [(&str, fn() -> Builder); 4] =
-    [("lone", lone), ("shell", shell), ("threads", threads), ("union", union)];
+/// A tree and its name.
+type Named = (&'static str, fn() -> Builder);
+
+const ALL: [Named; 4] = [("lone", lone), ("shell", shell), ("threads", threads), ("union", union)];
 
 fn steps_of(tree: &Tree) -> String {
     let plan = plan(tree, &machine()).unwrap_or_else(|no| panic!("{no}"));
@@ -165,6 +171,33 @@ fn every_step_finds_what_it_needs() {
         let tree = make().tree();
         let plan = plan(&tree, &machine()).unwrap_or_else(|no| panic!("{name}: {no}"));
         model::play(&tree, &plan.steps).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+    }
+}
+
+/// Whether a process is put where its parent is: behind a setsid(2) of that one it has been born there.
+fn is_born_there(tree: &Tree, step: &Step) -> bool {
+    let Step::Group(pid, group) = *step else { return false };
+    let parent = tree.get::<Process>(pid).and_then(|p| tree.get::<Process>(p.ppid));
+    parent.is_some_and(|parent| parent.pgid == group && parent.sid == parent.pid)
+}
+
+/// A plan that lacks a step, or does it twice, cannot be played: the model is no yes-man.
+#[test]
+fn no_step_is_too_many() {
+    for (name, make) in ALL {
+        let tree = make().tree();
+        let steps = plan(&tree, &machine()).unwrap_or_else(|no| panic!("{name}: {no}")).steps;
+        for (at, step) in steps.iter().enumerate() {
+            // Nothing of the model rests on these.
+            if matches!(step, Step::Outside | Step::Writers | Step::Lend(_)) {
+                continue;
+            }
+            let without = [&steps[..at], &steps[at + 1..]].concat();
+            let missed = model::play(&tree, &without).is_err();
+            assert!(missed || is_born_there(&tree, step), "{name}: nobody misses: {step}");
+            let twice = [&steps[..at], &steps[at..=at], &steps[at..]].concat();
+            assert!(model::play(&tree, &twice).is_err(), "{name}: it may come twice: {step}");
+        }
     }
 }
 

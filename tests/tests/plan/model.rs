@@ -50,7 +50,7 @@ pub fn play(tree: &Tree, steps: &[Step]) -> Played {
     for step in steps {
         world.step(step).map_err(|problem| format!("{step}: {problem}"))?;
         let new = world.done.insert(format!("{step:?}"));
-        must(new || matches!(step, Step::Group(..)), &format!("{step}: it is done twice"))?;
+        must(new, &format!("{step}: it is done twice"))?;
     }
     world.end()
 }
@@ -67,25 +67,17 @@ impl World<'_> {
     fn step(&mut self, step: &Step) -> Played {
         let before = self.tasks.is_empty();
         match *step {
-            Step::Unions => must(self.done.is_empty(), "something came before"),
+            Step::Union(row) => {
+                must(self.tree.all::<Union>().get(row as usize).is_some(), "there is none")?;
+                must(self.was(Step::Places).is_err(), "something came before")
+            }
             Step::Places => must(before, "too late"),
             Step::Make(kind) => {
                 must(before && kind.scope() == Scope::object, "none, or too late")?;
                 self.was(Step::Places)
             }
             Step::Prepare(_) => self.was(Step::Places),
-            Step::Program(pid) | Step::Mapped(pid) => {
-                must(before, "too late")?;
-                let id = |file: &FileRef| ObjectId { dev: file.dev, ino: file.ino };
-                let exe = self.tree.get::<Mm>(pid).ok_or("it has no numbers")?;
-                let maps = self.tree.vmas(pid).filter(|vma| vma.kind == VmaKind::Object);
-                let maps = maps.filter_map(|vma| vma.file.as_ref());
-                for object in maps.chain(Some(&exe.exe).filter(|exe| exe.deleted)) {
-                    self.was(Step::Make(Kind::Object))?;
-                    must(self.tree.get::<Object>(id(object)).is_some(), "no such object")?;
-                }
-                self.was(Step::Places)
-            }
+            Step::Program(pid) | Step::Mapped(pid) => self.maps(pid),
             Step::Open(id, kind) => self.opens(id, kind),
             Step::Late(id, _) => {
                 must(self.open.contains(&id), "nothing keeps its place")?;
@@ -107,15 +99,7 @@ impl World<'_> {
                 self.tasks.remove(&group);
                 Ok(())
             }
-            Step::Table(pid) => {
-                for fd in self.tree.fds(pid) {
-                    must(self.open.contains(&fd.file), "a file is not open")?;
-                }
-                let task = self.task(pid)?;
-                must(task.mapped && !task.table, "not mapped, or for a second time")?;
-                task.table = true;
-                Ok(())
-            }
+            Step::Table(pid) => self.table(pid),
             Step::Thread(pid, tid) => {
                 must(!self.tasks.contains_key(&Pid(tid.0)), "a process has that id")?;
                 must(self.tids.insert(tid), "there is one")?;
@@ -141,6 +125,29 @@ impl World<'_> {
         }
     }
 
+    fn maps(&self, pid: Pid) -> Played {
+        must(self.tasks.is_empty(), "too late")?;
+        let id = |file: &FileRef| ObjectId { dev: file.dev, ino: file.ino };
+        let exe = self.tree.get::<Mm>(pid).ok_or("it has no numbers")?;
+        let maps = self.tree.vmas(pid).filter(|vma| vma.kind == VmaKind::Object);
+        let maps = maps.filter_map(|vma| vma.file.as_ref());
+        for object in maps.chain(Some(&exe.exe).filter(|exe| exe.deleted)) {
+            self.was(Step::Make(Kind::Object))?;
+            must(self.tree.get::<Object>(id(object)).is_some(), "no such object")?;
+        }
+        self.was(Step::Places)
+    }
+
+    fn table(&mut self, pid: Pid) -> Played {
+        for fd in self.tree.fds(pid) {
+            must(self.open.contains(&fd.file), "a file is not open")?;
+        }
+        let task = self.task(pid)?;
+        must(task.mapped && !task.table, "not mapped, or for a second time")?;
+        task.table = true;
+        Ok(())
+    }
+
     fn opens(&mut self, id: FileId, kind: Kind) -> Played {
         let open = self.tree.get::<OpenFile>(id).ok_or("there is no such file")?;
         must(open.kind == kind.number() && kind.scope() == Scope::file, "it is another kind")?;
@@ -164,6 +171,12 @@ impl World<'_> {
         must(pid.0 > 0 && !self.tids.contains(&Tid(pid.0)), "the id is taken")?;
         must(self.tree.all::<OpenFile>().len() == self.open.len(), "a file would be missing")?;
         must(parent.is_some() || self.tasks.is_empty(), "there are two roots")?;
+        if parent.is_none() {
+            for p in self.tree.living() {
+                self.was(Step::Program(p.pid))?;
+                self.was(Step::Mapped(p.pid))?;
+            }
+        }
         let (sid, pgid) = match parent {
             Some(parent) => {
                 let above = self.task(parent)?;
@@ -270,6 +283,8 @@ impl World<'_> {
             let ends = !matches!(p.state, State::Alive);
             must(self.dying.contains(&p.pid) == ends, &wrong("state"))?;
         }
+        let unions = 0..self.tree.all::<Union>().len() as u32;
+        unions.into_iter().try_for_each(|row| self.was(Step::Union(row)))?;
         for wanted in wanted(self.tree) {
             must(self.done.contains(&wanted), &format!("never done: {wanted}"))?;
         }

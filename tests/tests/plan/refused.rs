@@ -178,14 +178,16 @@ fn every_record_of_a_living_process_and_thread_is_missed() {
     refuses("nothing", &Tree::default(), "plan.stream");
 }
 
+/// The whole tree and a change.
+fn with(change: impl Fn(&mut Builder)) -> Tree {
+    let mut tree = whole();
+    change(&mut tree);
+    tree.tree()
+}
+
 #[test]
-fn relations_between_records() {
-    let with = |change: &dyn Fn(&mut Builder)| {
-        let mut tree = whole();
-        change(&mut tree);
-        tree.tree()
-    };
-    let tree = with(&|tree| tree.thread(200, 300));
+fn threads_timers_and_mappings() {
+    let tree = with(|tree| tree.thread(200, 300));
     refuses("a thread with the id of a process", &tree, "plan.pid");
     let posix = vec![PosixTimer {
         id: 0,
@@ -199,18 +201,22 @@ fn relations_between_records() {
         overrun: 0,
     }];
     let timers = |posix| Timers { pid: Pid(200), itimers: [(0, 0); 3], posix };
-    let tree = with(&|tree| tree.add(timers(posix.clone())));
+    let tree = with(|tree| tree.add(timers(posix.clone())));
     refuses("a timer for a thread of another process", &tree, "plan.timers");
-    let tree = with(&|tree| tree.add(timers([&posix[..], &posix].concat())));
+    let tree = with(|tree| tree.add(timers([&posix[..], &posix].concat())));
     refuses("two timers of one id", &tree, "plan.timers");
     let second = made::mapping(0x40_0000, 0x40_1000, b"/bin/other");
     let first = made::mapping(0x30_0000, 0x40_1000, b"/bin/other");
-    let tree = with(&|tree| {
+    let tree = with(|tree| {
         tree.vmas(200, vec![first.clone()]);
         tree.add(Vmas { pid: Pid(200), vmas: vec![second.clone()] });
     });
     refuses("mappings of two records overlap", &tree, "plan.vmas");
-    let tree = with(&|tree| {
+}
+
+#[test]
+fn files_and_objects() {
+    let tree = with(|tree| {
         let orphan = tree.file(2, |file| Eventfd { file, count: 0, semaphore: false });
         assert!(orphan.0 > 0);
     });
@@ -224,11 +230,11 @@ fn relations_between_records() {
         date_ns: None,
         interval_ns: 0,
     };
-    let tree = with(&|tree| tree.add(other(FileId(0))));
+    let tree = with(|tree| tree.add(other(FileId(0))));
     refuses("a file that is two things", &tree, "plan.orphan");
-    let tree = with(&|tree| tree.add(other(FileId(9))));
+    let tree = with(|tree| tree.add(other(FileId(9))));
     refuses("a kind of no file", &tree, "plan.orphan");
-    let tree = with(&|tree| tree.add(FdTable { pid: Pid(300), fds: Vec::new() }));
+    let tree = with(|tree| tree.add(FdTable { pid: Pid(300), fds: Vec::new() }));
     refuses("descriptors of a zombie", &tree, "plan.reference");
     let pipe = |packets: &[u32], len, capacity| PipeData {
         id: ObjectId { dev: 1, ino: 1 },
@@ -238,7 +244,7 @@ fn relations_between_records() {
         bytes: Vec::new(),
     };
     for (packets, len, capacity) in [(&[1, 2][..], 4, 9), (&[0, 4], 4, 9), (&[], 10, 9)] {
-        let tree = with(&|tree| tree.add(pipe(packets, len, capacity)));
+        let tree = with(|tree| tree.add(pipe(packets, len, capacity)));
         refuses("a pipe that does not add up", &tree, "plan.pipe_data");
     }
     let union = |fs_type: &str| Union {
@@ -250,9 +256,9 @@ fn relations_between_records() {
         branches: Vec::new(),
         options: "rw".into(),
     };
-    let tree = with(&|tree| tree.add(union("ext4")));
+    let tree = with(|tree| tree.add(union("ext4")));
     refuses("no union", &tree, "plan.union");
-    assert_eq!(rules(&with(&|tree| tree.add(union("aufs"))), &machine()), Vec::<String>::new());
+    assert_eq!(rules(&with(|tree| tree.add(union("aufs"))), &machine()), Vec::<String>::new());
 }
 
 /// A chain of epoll instances; with `circle` the last one watches the first.

@@ -102,12 +102,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     let bulk = Bulk::find(&mut reader, &tree, first, from_start)?;
     let tree = if args.detach { orphaned(tree)? } else { tree };
-    floe_rebuild::allow_many_files()?;
     foreign(&tree)?;
     for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
-    let rebuilt = floe_rebuild::unions(&tree, &args.root, args.rebuild_unions)?;
+    let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let foreground = build(args, &tree, &plan, &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);

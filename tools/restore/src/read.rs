@@ -14,7 +14,11 @@ pub fn metadata<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Opti
     let mut last: Option<(Kind, u64)> = None;
     loop {
         let at = reader.offset();
-        match reader.next()? {
+        let item = reader.next()?;
+        if !matches!(item, Item::Bulk(_)) && last.is_some_and(|(_, wanted)| wanted > 0) {
+            return Err(floe_stream::Error::damaged(at, "a record without its bulk").into());
+        }
+        match item {
             Item::End => return Ok((tree, None)),
             Item::Bulk(len) => {
                 let damaged = |what: &str| floe_stream::Error::damaged(at, what);

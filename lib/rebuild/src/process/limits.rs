@@ -29,9 +29,15 @@ const NAMES: [&str; 16] = [
     "RTTIME",
 ];
 
-/// Restore holds every file of the tree beside its own: as many as it may.
+/// Restore holds every file of the tree beside its own: as many as it may, with CAP_SYS_RESOURCE as many as the kernel lets
+/// anybody have.
 pub fn allow_many_files() -> Result<()> {
     let (soft, hard) = floe_sys::get_limit(0, libc::RLIMIT_NOFILE)?;
+    let most = std::fs::read_to_string("/proc/sys/fs/nr_open");
+    let most = most.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(hard);
+    if most > hard && floe_sys::set_limit(0, libc::RLIMIT_NOFILE, most, most).is_ok() {
+        return Ok(());
+    }
     if soft < hard { floe_sys::set_limit(0, libc::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
 }
 

@@ -1,0 +1,32 @@
+# What could never be restored is not killed for: restore keeps every file above the highest number of the tree.
+python3 -c '
+import os, resource, time
+with open("/proc/sys/fs/nr_open") as file: most = int(file.read())
+try:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+except ValueError:
+    # Without CAP_SYS_RESOURCE, which restore has not either.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+os.dup2(os.open("/dev/null", os.O_RDWR), most - 1)
+print(most, flush=True)
+time.sleep(100)' > high & pid=$!
+until_true 5 test -s high
+most=$(cat high)
+expect_exit 3 checkpoint.sh "$pid" -o high.floe --kill
+grep -q "the highest one is $((most - 1)), restore needs" stderr || fail "$(cat stderr)"
+until_true 5 grep -q '^State:.S' "/proc/$pid/status"
+kill "$pid"
+
+expect_exit 3 restore --plan < high.floe
+
+# Where there is room above the highest number, all is as ever.
+python3 -c '
+import os, time
+os.dup2(os.open("/dev/null", os.O_RDWR), 500)
+print("ready", flush=True)
+time.sleep(100)' > low & pid=$!
+until_true 5 test -s low
+expect_exit 0 checkpoint.sh "$pid" -o low.floe --kill
+all_gone "$pid"
+restore --plan < low.floe | grep -q '^dismiss the guardian$' || fail "the plan is not whole"
