@@ -2,7 +2,7 @@
 
 use crate::{Phase, check::check, family, hole, phase};
 use floe_records::*;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// One step of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,9 +129,7 @@ pub fn plan(tree: &Tree, taken: &[(u64, u64)]) -> Result<Plan, Refusals> {
     }
     steps.extend([Step::Fill, Step::Seal]);
     for p in tree.living() {
-        for phase in Phase::FINISH {
-            phase::steps_of(tree, p.pid, phase, &mut on_files, &mut steps);
-        }
+        finish(tree, p.pid, &mut on_files, &mut steps);
     }
     steps.extend(tree.living().map(|p| Step::Leave(p.pid)));
     steps.push(Step::Release);
@@ -167,5 +165,24 @@ fn build(tree: &Tree, pid: Pid, on_files: &mut phase::OnFiles, steps: &mut Vec<S
             steps.extend(others.map(|t| Step::Thread(pid, t.tid)));
         }
         phase::steps_of(tree, pid, phase, on_files, steps);
+    }
+}
+
+/// A process behind the filling of its memory. Each thread goes through its own phases before the next one does: then it
+/// stops once for all of them.
+fn finish(tree: &Tree, pid: Pid, on_files: &mut phase::OnFiles, steps: &mut Vec<Step>) {
+    let mut threads = steps.len();
+    for phase in Phase::FINISH {
+        if phase == Phase::Register {
+            threads = steps.len();
+        }
+        phase::steps_of(tree, pid, phase, on_files, steps);
+        if phase == Phase::ParentDeath {
+            let order: BTreeMap<Tid, usize> = tree.threads(pid).map(|t| t.tid).zip(0..).collect();
+            steps[threads..].sort_by_key(|step| match step {
+                Step::Apply(_, subject, _) => order.get(&subject.tid()).copied(),
+                _ => None,
+            });
+        }
     }
 }

@@ -13,7 +13,7 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::fcntl::OFlag;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::File,
     io::Read,
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -41,12 +41,26 @@ pub struct OpenFiles<'a> {
     files: BTreeMap<FileId, OwnedFd>,
     /// Outside files under the numbers that restore knows.
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
-    exes: BTreeMap<Pid, OwnedFd>,
-    maps: HashMap<(Pid, Bytes, bool), OwnedFd>,
+    /// What each process runs.
+    exes: BTreeMap<Pid, Program<'a>>,
+    /// Executables and mapped files, each opened once for all processes that see it under this name.
+    maps: BTreeMap<MapKey<'a>, OwnedFd>,
     /// Nameless files that nobody may map for writing.
     readable: BTreeMap<ObjectId, OwnedFd>,
+    /// Nameless files that are run, apart from `readable`: their descriptors are still there when the others are closed.
+    programs: BTreeMap<ObjectId, OwnedFd>,
     /// Removed executables until they are filled: a program cannot run from what is open for writing.
     writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
+}
+
+/// Where a name is looked up (`None`: from the root of the mount namespace), the name, the file that it named, and whether
+/// it is open for writing too.
+type MapKey<'a> = (Option<(NsId, &'a Bytes)>, &'a Bytes, (u64, u64), bool);
+
+/// An executable.
+enum Program<'a> {
+    Named(MapKey<'a>),
+    Removed(ObjectId),
 }
 
 impl<'a> OpenFiles<'a> {
@@ -67,8 +81,9 @@ impl<'a> OpenFiles<'a> {
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
             exes: BTreeMap::new(),
-            maps: HashMap::new(),
+            maps: BTreeMap::new(),
             readable: BTreeMap::new(),
+            programs: BTreeMap::new(),
             writers: RwLock::default(),
         };
         for step in steps.iter().filter(|step| is_of_restore(step)) {
@@ -154,37 +169,43 @@ impl<'a> OpenFiles<'a> {
         self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted)
     }
 
-    fn executable(&mut self, pid: Pid, exe: &FileRef) -> Result<()> {
-        let fd = match removed_exe(exe) {
-            None => self.path(pid, exe, OFlag::O_RDONLY)?,
+    fn executable(&mut self, pid: Pid, exe: &'a FileRef) -> Result<()> {
+        let program = match removed_exe(exe) {
+            None => Program::Named(self.shared(pid, exe, false)?),
             Some(id) => {
-                let object = self.make.object(id)?;
-                let readable = || high(self.base, reopen(object, OFlag::O_RDONLY)?);
-                let (exe, mapped) = (readable()?, readable()?);
-                self.readable.insert(id, mapped);
-                exe
+                if !self.programs.contains_key(&id) {
+                    let object = self.make.object(id)?;
+                    let readable = || high(self.base, reopen(object, OFlag::O_RDONLY)?);
+                    let (exe, mapped) = (readable()?, readable()?);
+                    self.readable.insert(id, mapped);
+                    self.programs.insert(id, exe);
+                }
+                Program::Removed(id)
             }
         };
-        self.exes.insert(pid, fd);
+        self.exes.insert(pid, program);
         Ok(())
     }
 
-    fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
-        high(self.base, self.make.stands.path(pid, name, flags)?)
+    /// Opens a file that a process runs or maps, unless it is open already.
+    fn shared(&mut self, pid: Pid, name: &'a FileRef, write: bool) -> Result<MapKey<'a>> {
+        let key = map_key(self.tree, pid, name, write);
+        if !self.maps.contains_key(&key) {
+            let flags = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
+            let fd = high(self.base, self.make.stands.path(pid, name, flags)?)?;
+            known(self.tree, pid, name).map_or(Ok(()), |known| same_file(known, &fd))?;
+            self.maps.insert(key, fd);
+        }
+        Ok(key)
     }
 
     /// Opens what a VMA maps.
-    fn map(&mut self, pid: Pid, vma: &Vma) -> Result<()> {
+    fn map(&mut self, pid: Pid, vma: &'a Vma) -> Result<()> {
         match vma.kind {
             VmaKind::File => {
-                let (Some(key), Some(name)) = (key(pid, vma), &vma.file) else { return Ok(()) };
-                if self.maps.contains_key(&key) {
-                    return Ok(());
+                if let Some(name) = &vma.file {
+                    self.shared(pid, name, vma.shared && writable(vma))?;
                 }
-                let flags = if key.2 { OFlag::O_RDWR } else { OFlag::O_RDONLY };
-                let fd = self.path(pid, name, flags)?;
-                known(self.tree, pid, name).map_or(Ok(()), |known| same_file(known, &fd))?;
-                self.maps.insert(key, fd);
             }
             VmaKind::Object => {
                 let gone = || Error::because("map it", "its content is not in the stream");
@@ -262,12 +283,17 @@ impl<'a> OpenFiles<'a> {
     }
 
     pub(crate) fn exe(&self, pid: Pid) -> Result<u32> {
-        number(self.exes.get(&pid))
+        number(self.exes.get(&pid).and_then(|program| match program {
+            Program::Named(key) => self.maps.get(key),
+            Program::Removed(id) => self.programs.get(id),
+        }))
     }
 
     pub(crate) fn mapped(&self, pid: Pid, vma: &Vma) -> Result<u32> {
         if vma.kind != VmaKind::Object {
-            return number(key(pid, vma).and_then(|k| self.maps.get(&k)));
+            let write = vma.shared && writable(vma);
+            let key = vma.file.as_ref().map(|name| map_key(self.tree, pid, name, write));
+            return number(key.and_then(|key| self.maps.get(&key)));
         }
         let id = object_id(vma);
         let readable = id.and_then(|id| self.readable.get(&id));
@@ -288,7 +314,7 @@ fn base(tree: &Tree) -> u32 {
     let watched = tree.all::<Epoll>().iter().flat_map(|epoll| &epoll.watches);
     let processes = tree.all::<Process>().iter();
     let numbers = processes.flat_map(|p| tree.fds(p.pid)).map(|fd| fd.fd.0);
-    numbers.chain(watched.map(|watch| watch.fd.0)).max().map_or(64, |most| (most + 1).max(64))
+    numbers.chain(watched.map(|watch| watch.fd.0)).max().map_or(64, |most| most.saturating_add(1).max(64))
 }
 
 /// What is known of a mapped file: of this process, or of another one that sees it under the same name.
@@ -336,8 +362,10 @@ fn writable(vma: &Vma) -> bool {
     vma.flags.0.as_chunks::<2>().0.contains(b"mw")
 }
 
-fn key(pid: Pid, vma: &Vma) -> Option<(Pid, Bytes, bool)> {
-    vma.file.as_ref().map(|f| (pid, f.path.clone(), vma.shared && writable(vma)))
+fn map_key<'a>(tree: &'a Tree, pid: Pid, name: &'a FileRef, write: bool) -> MapKey<'a> {
+    let root = tree.get::<Fs>(pid).filter(|_| !name.outside).map(|fs| &fs.root.path);
+    let mount = tree.get::<Namespaces>(pid).map_or(NsId(0), |all| all.mnt);
+    (root.map(|root| (mount, root)), &name.path, (name.dev, name.ino), write)
 }
 
 fn object_id(vma: &Vma) -> Option<ObjectId> {

@@ -168,7 +168,7 @@ fn build(
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
     let root = tree.root().map_or(0, |process| process.pid.0).to_string();
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
-    let mut work = Restore::new(tree, &open, plan.hole);
+    let mut work = Restore::new(tree, &open, plan.hole)?;
     let mut foreground = None;
     let is = |step: &Step, at: &Step| step == at;
     let fill = plan.steps.iter().position(|step| is(step, &Step::Fill)).unwrap_or(plan.steps.len());
