@@ -264,13 +264,16 @@ mod tests {
         let tried = b.try_call(libc::SYS_timer_create, [Arg::Val(0)]);
         let run = |results: &[i64]| Replies::new(12, &b, results.to_vec(), Vec::new());
         let eperm = -i64::from(libc::EPERM);
-        let told = "pid 12: unable to set the credentials of thread 12: capset: Operation not permitted";
+        let told =
+            "pid 12: unable to set the credentials of thread 12: capset: Operation not permitted";
         assert!(run(&[0, 0, eperm]).unwrap_err().to_string().starts_with(told));
         assert!(run(&[eperm]).unwrap_err().to_string().contains("unable to run umask:"));
         let short = run(&[0, 0]).unwrap_err().to_string();
         assert!(short.contains("capset: the batch ended before it"), "{short}");
         let replies = run(&[0, 0, 7, eperm]).unwrap();
         assert_eq!((replies.value(failed).unwrap(), replies.errno(tried)), (7, Some(libc::EPERM)));
-        assert!(replies.value(tried).unwrap_err().to_string().contains("start timers: timer_create"));
+        assert!(
+            replies.value(tried).unwrap_err().to_string().contains("start timers: timer_create")
+        );
     }
 }

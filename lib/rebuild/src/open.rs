@@ -138,16 +138,20 @@ impl<'a> OpenFiles<'a> {
 
     /// Outside files under the numbers that restore knows.
     fn standard(&mut self, no: &mut Vec<Finding>) {
-        let outside = |fd: &&Fd| self.tree.get::<External>(fd.file).is_some();
-        let processes = self.tree.all::<Process>().iter();
-        let mut found = Vec::new();
-        for fd in processes.flat_map(|p| self.tree.fds(p.pid)).filter(outside) {
-            let own = external::by_number(&self.make, fd.file, fd.fd.0);
+        let all = self.make.numbers.iter();
+        let all = all.flat_map(|(file, numbers)| numbers.iter().map(|number| (*file, *number)));
+        let mut found = BTreeMap::new();
+        for (file, number) in all {
+            // Many processes may have it under the same number.
+            if found.contains_key(&(file, FdNum(number))) {
+                continue;
+            }
+            let own = external::by_number(&self.make, file, number);
             match own.and_then(|own| own.map(|own| high(self.base, own)).transpose()) {
-                Ok(Some(own)) => found.push(((fd.file, fd.fd), own)),
+                Ok(Some(own)) => drop(found.insert((file, FdNum(number)), own)),
                 Ok(None) => {}
                 Err(e) => {
-                    let object = self.tree.describe(fd.file);
+                    let object = self.tree.describe(file);
                     no.push(Finding::about(object, "rebuild.open", e.to_string()));
                 }
             }
@@ -314,7 +318,10 @@ fn base(tree: &Tree) -> u32 {
     let watched = tree.all::<Epoll>().iter().flat_map(|epoll| &epoll.watches);
     let processes = tree.all::<Process>().iter();
     let numbers = processes.flat_map(|p| tree.fds(p.pid)).map(|fd| fd.fd.0);
-    numbers.chain(watched.map(|watch| watch.fd.0)).max().map_or(64, |most| most.saturating_add(1).max(64))
+    numbers
+        .chain(watched.map(|watch| watch.fd.0))
+        .max()
+        .map_or(64, |most| most.saturating_add(1).max(64))
 }
 
 /// What is known of a mapped file: of this process, or of another one that sees it under the same name.

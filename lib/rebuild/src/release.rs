@@ -43,12 +43,7 @@ pub(crate) fn release(tree: &Tree, stubs: &mut Stubs) -> Result<()> {
 
 /// Registers back, and the last system call unmaps the hole from outside of it. `affinity` is that of restore, for threads
 /// that have none of their own.
-pub(crate) fn leave(
-    tree: &Tree,
-    stubs: &Stubs,
-    affinity: Option<&[u8]>,
-    pid: Pid,
-) -> Result<()> {
+pub(crate) fn leave(tree: &Tree, stubs: &Stubs, affinity: Option<&[u8]>, pid: Pid) -> Result<()> {
     for t in tree.threads(pid) {
         let tid = t.tid.0 as i32;
         let bad = || Error::because("set its registers", "the record is damaged").pid(t.tid.0);
@@ -104,18 +99,14 @@ fn watched_groups(tree: &Tree) -> BTreeSet<Pid> {
 
 /// The signal that a process is stopped by again: the one that had stopped it, where that is sure to stop it. SIGSTOP always
 /// does.
-fn stop_signal(
-    tree: &Tree,
-    watched: &BTreeSet<Pid>,
-    process: &Process,
-    signal: u32,
-) -> Signal {
+fn stop_signal(tree: &Tree, watched: &BTreeSet<Pid>, process: &Process, signal: u32) -> Signal {
     let by_key = Signal::try_from(signal as i32).unwrap_or(Signal::SIGSTOP);
     if ![Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU].contains(&by_key) {
         return Signal::SIGSTOP;
     }
     let acts = |action: &SigAction| action.signal == signal && action.handler != Addr(0);
-    let handled = tree.get::<ProcessSignals>(process.pid).is_none_or(|s| s.actions.iter().any(acts));
+    let handled =
+        tree.get::<ProcessSignals>(process.pid).is_none_or(|s| s.actions.iter().any(acts));
     let open = |thread: &Thread| {
         tree.get::<ThreadSignals>(thread.tid).is_some_and(|s| s.mask >> (signal - 1) & 1 == 0)
     };

@@ -121,8 +121,7 @@ impl Stubs {
     pub fn dismiss(&mut self, group: Pid, by: Pid) -> Result<()> {
         let Some(tracee) = self.tasks.remove(&(group.0 as i32)) else { return Ok(()) };
         let pid = nix::unistd::Pid::from_raw(group.0 as i32);
-        kill(pid, Signal::SIGKILL)
-            .map_err(|e| Error::new("end a leader", e).pid(group.0))?;
+        kill(pid, Signal::SIGKILL).map_err(|e| Error::new("end a leader", e).pid(group.0))?;
         // Where this fails, so does the wait of its parent.
         let _ = tracee.wait_end();
         self.leaders.remove(&(group.0 as i32));
