@@ -78,6 +78,7 @@ scenarios! {
     overlay_odd,
     old_kernel,
     new_pidns,
+    forwarded,
     streams,
     ten_times,
     terminal,

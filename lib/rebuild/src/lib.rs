@@ -8,6 +8,7 @@
 mod cpu;
 mod factory;
 mod inet;
+mod mapped;
 mod maps;
 mod named;
 mod open;

@@ -4,6 +4,7 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen},
     file::external,
+    mapped::{MapKey, known, map_key, same_file, writable},
     resource,
     restore::is_of_restore,
     stand::Stands,
@@ -14,10 +15,7 @@ use floe_sys::{Error, Result};
 use nix::fcntl::OFlag;
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::Read,
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{PoisonError, RwLock},
 };
@@ -49,13 +47,11 @@ pub struct OpenFiles<'a> {
     readable: BTreeMap<ObjectId, OwnedFd>,
     /// Nameless files that are run, apart from `readable`: their descriptors are still there when the others are closed.
     programs: BTreeMap<ObjectId, OwnedFd>,
+    /// What will not be quite as it was, for people.
+    notes: Vec<String>,
     /// Removed executables until they are filled: a program cannot run from what is open for writing.
     writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
 }
-
-/// Where a name is looked up (`None`: from the root of the mount namespace), the name, the file that it named, and whether
-/// it is open for writing too.
-type MapKey<'a> = (Option<(NsId, &'a Bytes)>, &'a Bytes, (u64, u64), bool);
 
 /// An executable.
 enum Program<'a> {
@@ -84,6 +80,7 @@ impl<'a> OpenFiles<'a> {
             maps: BTreeMap::new(),
             readable: BTreeMap::new(),
             programs: BTreeMap::new(),
+            notes: notes(tree),
             writers: RwLock::default(),
         };
         for step in steps.iter().filter(|step| is_of_restore(step)) {
@@ -197,7 +194,11 @@ impl<'a> OpenFiles<'a> {
         if !self.maps.contains_key(&key) {
             let flags = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
             let fd = high(self.base, self.make.stands.path(pid, name, flags)?)?;
-            known(self.tree, pid, name).map_or(Ok(()), |known| same_file(known, &fd))?;
+            if let Some(known) = known(self.tree, pid, name) {
+                let note = same_file(known, &fd)?;
+                // What is shared is as it is now for everybody.
+                self.notes.extend(note.filter(|_| !write));
+            }
             self.maps.insert(key, fd);
         }
         Ok(key)
@@ -264,6 +265,11 @@ impl<'a> OpenFiles<'a> {
         self.make.keep();
     }
 
+    /// What will not be quite as it was, in words; nothing is refused for it.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// First number above all of the target's.
     pub(crate) fn base(&self) -> u32 {
         self.base
@@ -324,55 +330,26 @@ fn base(tree: &Tree) -> u32 {
         .map_or(64, |most| most.saturating_add(1).max(64))
 }
 
-/// What is known of a mapped file: of this process, or of another one that sees it under the same name.
-fn known<'a>(tree: &'a Tree, pid: Pid, name: &FileRef) -> Option<&'a MappedFile> {
-    let key = |pid| (name.path.clone(), name.outside, name.dev, name.ino, pid);
-    let table = MappedFile::table(tree);
-    table.get(&key(pid)).or_else(|| table.range(key(Pid(0))..=key(Pid(u32::MAX))).next())
-}
-
 fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
     floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 
-/// A mapped file must be the one that was mapped: code goes on in the midst of it.
-fn same_file(known: &MappedFile, fd: &OwnedFd) -> Result<()> {
-    let path = &known.file.path;
-    let fail = |e| Error::new(format!("read {path}"), e);
-    let file = File::from(fd.try_clone().map_err(fail)?);
-    let size = file.metadata().map_err(fail)?.size();
-    if size != known.size {
-        let what = format!("its size was {} and is {size} now", known.size);
-        return Err(Error::because(format!("map {path}"), what));
-    }
-    let Some(was) = &known.build_id else { return Ok(()) };
-    let mut head = Vec::new();
-    file.take(floe_elf::HEAD).read_to_end(&mut head).map_err(fail)?;
-    let hex = |id: &[u8]| id.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    match floe_elf::build_id(&head) {
-        Some(now) if now == was.0 => Ok(()),
-        now => {
-            let now = now.map_or_else(|| "none".to_owned(), |id| hex(&id));
-            let what = format!("its build id was {} and is {now} now", hex(&was.0));
-            Err(Error::because(format!("map {path}"), what))
-        }
-    }
+/// What the kernel lets nobody set.
+fn notes(tree: &Tree) -> Vec<String> {
+    let timers = tree.all::<Timers>().iter();
+    let overrun = timers.flat_map(|all| all.posix.iter().map(move |timer| (all.pid, timer)));
+    let overrun = overrun.filter(|(_, timer)| timer.overrun != 0);
+    overrun
+        .map(|(pid, timer)| {
+            let (id, count) = (timer.id, timer.overrun);
+            format!("pid {pid}: timer {id} forgets its overrun count of {count}")
+        })
+        .collect()
 }
 
 fn number(fd: Option<&OwnedFd>) -> Result<u32> {
     fd.map(|f| f.as_raw_fd() as u32)
         .ok_or_else(|| Error::because("hand over a file", "it is not open"))
-}
-
-/// VM_MAYWRITE: opened for writing, as mmap(2) wants it for shared mappings that may become writable.
-fn writable(vma: &Vma) -> bool {
-    vma.flags.0.as_chunks::<2>().0.contains(b"mw")
-}
-
-fn map_key<'a>(tree: &'a Tree, pid: Pid, name: &'a FileRef, write: bool) -> MapKey<'a> {
-    let root = tree.get::<Fs>(pid).filter(|_| !name.outside).map(|fs| &fs.root.path);
-    let mount = tree.get::<Namespaces>(pid).map_or(NsId(0), |all| all.mnt);
-    (root.map(|root| (mount, root)), &name.path, (name.dev, name.ino), write)
 }
 
 fn object_id(vma: &Vma) -> Option<ObjectId> {
