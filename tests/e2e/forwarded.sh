@@ -1,9 +1,14 @@
 # What is sent to restore in the foreground reaches the root task, through the init of a pid namespace as well.
-start log bash -c 'trap "echo term; exit 7" TERM; trap "echo usr" USR1; echo ready; while :; do sleep 0.02; done'
+start log bash -c 'trap "echo term >> heard; exit 7" TERM; trap "echo usr >> heard" USR1; echo ready; while :; do sleep 0.02; done'
 until_true 10 grep -q ready log
 checkpoint_kill "$pid" image
-waits() { (("0x$(awk '/^SigBlk/ { print $2 }' "/proc/$waiter/status")" & 1 << 14)); }
-count() { [[ $(grep -c "^$1$" log) == "$2" ]]; }
+# It has blocked SIGUSR1, and not all signals, as one does for a moment that starts another program.
+waits() {
+    local mask
+    mask=0x$(awk '/^SigBlk/ { print $2 }' "/proc/$waiter/status")
+    ((mask & 1 << 9 && !(mask & 1 << 27)))
+}
+count() { [[ $(grep -c "^$1$" heard) == "$2" ]]; }
 round=0
 for how in "" --new-pidns; do
     ((++round))

@@ -58,7 +58,9 @@ fn add_fired(watch: &EpollWatch, epoll: Arg, number: Arg, script: &mut Script<'_
     script.call(libc::SYS_epoll_ctl, [epoll, libc::EPOLL_CTL_ADD.into(), number, wide.into()]);
     let met = event(script, 0, 0);
     let wait = [epoll, met.into(), 1.into(), 0.into(), 0.into(), 0.into()];
-    if script.one(libc::SYS_epoll_pwait, wait)? == 0 {
+    let ready = script.call(libc::SYS_epoll_pwait, wait);
+    let replies = script.run()?;
+    if replies.map_or(Ok(0), |replies| replies.value(ready))? == 0 {
         let narrow = event(script, watch.events, watch.data);
         let modify = libc::EPOLL_CTL_MOD.into();
         script.call(libc::SYS_epoll_ctl, [epoll, modify, number, narrow.into()]);
