@@ -186,3 +186,43 @@ fn finish(tree: &Tree, pid: Pid, on_files: &mut phase::OnFiles, steps: &mut Vec<
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_finish_one_after_the_other() {
+        let mut tree = Tree::default();
+        for tid in [7, 9, 8] {
+            let thread = Thread {
+                pid: Pid(7),
+                tid: Tid(tid),
+                comm: "t".into(),
+                regs: Vec::new().into(),
+                xstate: Vec::new().into(),
+                robust_list: (Addr(0), 0),
+                clear_child_tid: Addr(0),
+                rseq: None,
+                pdeath_signal: 0,
+            };
+            tree.insert(thread.any()).unwrap();
+        }
+        let mut steps = Vec::new();
+        finish(&tree, Pid(7), &mut phase::OnFiles::new(), &mut steps);
+        let of_threads = steps.iter().filter_map(|step| match step {
+            Step::Apply(phase, Subject::Thread(_, tid), _) => Some((tid.0, *phase)),
+            _ => None,
+        });
+        let of_threads: Vec<(u32, Phase)> = of_threads.collect();
+        let phases = |tid| of_threads.iter().filter(move |of| of.0 == tid).map(|of| of.1);
+        for tid in [7, 8, 9] {
+            assert!(phases(tid).is_sorted(), "thread {tid}");
+            assert!(phases(tid).any(|phase| phase == Phase::Creds), "thread {tid}");
+        }
+        let through = of_threads.iter().filter(|(_, phase)| *phase <= Phase::ParentDeath);
+        let mut order: Vec<u32> = through.map(|(tid, _)| *tid).collect();
+        order.dedup();
+        assert_eq!(order, [7, 9, 8], "each goes through its phases in one go");
+    }
+}

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Those that a stub makes get these options from it.
 const TRACE: i32 = OPTIONS | libc::PTRACE_O_EXITKILL;
 const PAGE: u64 = 4096;
-/// In the hole: a `syscall` instruction, the payload, its arena, and what of the vdso is parked.
+/// In the hole: a `syscall` instruction, the payload, its arena, and the parked vdso.
 const IMAGE: u64 = PAGE;
 const ARENA: u64 = 0x8000;
 const PARK: u64 = 0x60000;

@@ -4,9 +4,10 @@ mod compare;
 mod mount;
 
 use floe_records::{Bytes, Finding, Refusals, Tree, Union};
-use floe_unions::{Mount, Sources, Stack, Unions, below, mounts};
+use floe_unions::{Mount, Sources, Stack, Unions, mounts};
 use nix::mount::{MntFlags, umount2};
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs,
     os::{fd::AsFd, unix::ffi::OsStrExt},
@@ -63,22 +64,34 @@ pub fn unions(tree: &Tree, top: &Path, rebuild: bool) -> Result<Rebuilt, Refusal
     if no.is_empty() { Ok(rebuilt) } else { Err(Refusals(no)) }
 }
 
-/// A union comes behind the one that it is mounted on, and behind those that its branches lie on.
+/// A union comes behind the one that it is mounted on, and behind those that its branches lie on. Where two need each other,
+/// neither can be mounted.
 fn in_order(unions: &[Union]) -> Vec<&Union> {
-    let needs = |union: &Union, base: &Union| {
-        let on = |path: &Bytes| below(&path.0, &base.point.0).is_some();
-        union.point != base.point
-            && (on(&union.point) || union.branches.iter().any(|(path, _)| on(path)))
+    let mut by_point: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+    for (n, union) in unions.iter().enumerate() {
+        by_point.entry(path_of(&union.point)).or_default().push(n);
+    }
+    let bases = |union: &Union| {
+        let own = path_of(&union.point);
+        let paths = union.branches.iter().map(|(path, _)| path_of(path)).chain([own]);
+        let points = paths.flat_map(Path::ancestors).filter(|point| *point != own);
+        points.filter_map(|point| by_point.get(point)).flatten().copied().collect::<Vec<usize>>()
     };
-    let mut left: Vec<&Union> = unions.iter().collect();
-    // Where two need each other (which cannot be mounted either) the shorter one comes first.
-    left.sort_by_key(|union| union.point.0.len());
-    let mut done = Vec::new();
-    while !left.is_empty() {
-        let free = left.iter().position(|union| !left.iter().any(|base| needs(union, base)));
-        done.push(left.remove(free.unwrap_or(0)));
+    let (mut done, mut begun) = (Vec::new(), vec![false; unions.len()]);
+    let mut stack: Vec<(usize, bool)> = (0..unions.len()).rev().map(|n| (n, false)).collect();
+    while let Some((n, has_bases)) = stack.pop() {
+        if has_bases {
+            done.push(&unions[n]);
+        } else if !std::mem::replace(&mut begun[n], true) {
+            stack.push((n, true));
+            stack.extend(bases(&unions[n]).into_iter().map(|base| (base, false)));
+        }
     }
     done
+}
+
+fn path_of(bytes: &Bytes) -> &Path {
+    Path::new(OsStr::from_bytes(&bytes.0))
 }
 
 fn at(top: &Path, path: &Bytes) -> PathBuf {
@@ -143,5 +156,11 @@ mod tests {
         assert_eq!(order, ["/long/base", "/u", "/u/in/side"]);
         let knot = [at("/a", "/b/x"), at("/b", "/a/x")];
         assert_eq!(in_order(&knot).len(), 2);
+        // Upside down, and with a root and a slash at the end.
+        let deep: Vec<Union> = ["/a/b/c", "/a/b/", "/a", "/"].map(|point| at(point, "/x")).into();
+        let order: Vec<String> = in_order(&deep).iter().map(|u| u.point.to_string()).collect();
+        assert_eq!(order, ["/", "/a", "/a/b/", "/a/b/c"]);
+        let many: Vec<Union> = (0..20_000).map(|n| at(&format!("/u/{n}"), "/u/0/x")).collect();
+        assert_eq!(in_order(&many).len(), many.len());
     }
 }

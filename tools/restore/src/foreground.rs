@@ -28,7 +28,7 @@ impl Foreground {
     pub fn lend(tree: &Tree, open_files: &OpenFiles<'_>) -> anyhow::Result<Option<Self>> {
         let Some(root) = tree.root() else { return Ok(None) };
         let front = tree.all::<Process>().iter().find(|p| p.pgid.0 as i32 == root.tty_pgrp);
-        // Whoever leads a session has lost its terminal.
+        // A session leader has lost its terminal.
         let Some(front) = front.filter(|_| root.tty_nr != 0 && root.sid != root.pid) else {
             return Ok(None);
         };

@@ -118,7 +118,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// A tree whose parent will be init: the end of restore is none that its root should die of.
+/// A tree whose parent will be init: its root must not die with restore (PR_SET_PDEATHSIG).
 fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     let Some(root) = tree.root().map(|root| root.pid) else { return Ok(tree) };
     Ok(tree.map(|thread: &mut Thread| {
@@ -128,7 +128,7 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     })?)
 }
 
-/// What of this system stands in the way: another vdso, pids that are taken, limits that cannot be raised.
+/// Conflicts with this system: another vdso, pids that are taken, limits that cannot be raised.
 fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
     let mut report = |pid, object: &str, rule: &str, problem: String| {

@@ -1,5 +1,5 @@
 //! `--new-pidns`: restore starts itself again as the init of a new pid namespace, where every pid is free. The init
-//! lives as long as the root task, reaps whoever is left to it, and ends with the root task's status.
+//! lives as long as the root task, reaps orphans, and ends with the root task's status.
 
 use crate::{
     Args,
@@ -87,7 +87,7 @@ pub fn prepare() -> Result<()> {
 /// The inside, when the tree lives: reports it and becomes its init.
 pub fn inside(ready: OwnedFd, root: u32, detach: bool, waiter: Option<Waiter>) -> Result<()> {
     if detach {
-        // It fails only for a group leader, which an init that was just started is none.
+        // It fails only for a group leader, and an init that was just started is not one.
         setsid().context("unable to leave the session")?;
     }
     File::from(ready).write_all(format!("{root}\n").as_bytes()).context("unable to report it")?;

@@ -22,7 +22,7 @@ const FORWARDED: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
-/// Waits for a child and whoever else is left to us.
+/// Waits for a child, and reaps orphans that are left to us.
 pub struct Waiter {
     signals: SignalFd,
     foreground: Option<Foreground>,

@@ -42,7 +42,7 @@ pub fn too_high(tree: &Tree) -> Result<Vec<Refusal>> {
         let (soft, own) = floe_sys::get_limit(0, number as u32)?;
         for limits in tree.all::<Limits>() {
             let Some(&(_, hard)) = limits.limits.get(number) else { continue };
-            // Whoever may raise it has done no harm by trying.
+            // Raising it does no harm where it is allowed.
             if hard <= own || floe_sys::set_limit(0, number as u32, soft, hard).is_ok() {
                 continue;
             }
