@@ -1,6 +1,6 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{file::unix, stand::Stands};
+use crate::{file::unix, socket::FreshOptions, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -34,6 +34,7 @@ pub(crate) struct Factory<'a> {
     pub unix: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<unix::Node>,
     pub names: unix::Names<'a>,
+    pub fresh_options: FreshOptions,
     /// Pipes that have no name.
     pub nameless_pipes: BTreeSet<ObjectId>,
     /// Numbers that outside files have in the tree.
@@ -54,6 +55,7 @@ impl<'a> Factory<'a> {
             unix: BTreeMap::new(),
             nodes: Vec::new(),
             names: unix::Names::default(),
+            fresh_options: FreshOptions::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
             numbers: numbers_of_outside_files(tree),
         }

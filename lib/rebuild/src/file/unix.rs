@@ -135,7 +135,7 @@ fn pair_of(socket: &UnixSocket) -> Result<(OwnedFd, OwnedFd)> {
 /// One that listens, or is not connected within the tree.
 fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, peer: &Bytes) -> Result<()> {
     let fd = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
-    set_options(&fd, &it.options)?;
+    make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(backlog) = it.backlog {
         listen(fd.as_fd(), backlog)?;
@@ -162,7 +162,7 @@ fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, peer: &Bytes) -> 
 /// One whose peer has gone: what it has not read yet is still there.
 fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
     let (fd, other) = pair_of(it)?;
-    set_options(&fd, &it.options)?;
+    make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(queue) = make.tree.get::<SocketQueue>(it.ino) {
         fill(&other, queue)?;
@@ -174,6 +174,7 @@ fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()
 
 /// Two that are connected with each other.
 fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>) -> Result<()> {
+    let mut is_pair = false;
     let (near, far) = match (make.names.listener(a.1), make.names.listener(b.1)) {
         (Some(at), _) => {
             let (client, server) = through(make, at, b)?;
@@ -191,13 +192,19 @@ fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>) -> Result<()> 
         }
         (None, None) => {
             let (near, far) = pair_of(a.1)?;
+            is_pair = true;
             bind(make, a.0, a.1, &near)?;
             bind(make, b.0, b.1, &far)?;
             (near, far)
         }
     };
-    set_options(&near, &a.1.options)?;
-    set_options(&far, &b.1.options)?;
+    for (fd, it) in [(&near, a.1), (&far, b.1)] {
+        match is_pair {
+            true => make.fresh_options.set(it.sock_type, fd, &it.options)?,
+            // One of them was accepted, and has options of its listener.
+            false => set_options(fd, &it.options)?,
+        }
+    }
     if let Some(queue) = make.tree.get::<SocketQueue>(a.1.ino) {
         fill(&far, queue)?;
     }
