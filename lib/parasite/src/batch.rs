@@ -1,5 +1,6 @@
 //! A batch of system calls as data.
 
+use crate::names::call_name;
 use floe_sys::{Error, Result};
 use std::{collections::BTreeMap, io};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -94,6 +95,8 @@ pub struct Batch {
     pub(crate) data: Vec<u8>,
     /// The slots that pointers point to, by the place of the pointer in the data.
     pub(crate) pointers: BTreeMap<usize, Slot>,
+    /// What calls are made for, by the first of them.
+    labels: BTreeMap<usize, String>,
 }
 
 impl Batch {
@@ -155,6 +158,25 @@ impl Batch {
         self.push(nr, &args, false)
     }
 
+    /// Says what the calls from here on are made for: `label` completes "unable to" in the error of one that fails.
+    pub fn label(&mut self, label: impl Into<String>) {
+        self.labels.insert(self.entries.len(), label.into());
+    }
+
+    /// The label of the calls that come next, if any has been set.
+    pub fn last_label(&self) -> Option<&str> {
+        self.labels.last_key_value().map(|(_, label)| label.as_str())
+    }
+
+    /// What a call is made for, and its name.
+    pub(crate) fn doing(&self, call: usize) -> String {
+        let name = self.entries.get(call).map_or_else(|| "nothing".to_owned(), |e| call_name(e.nr));
+        match self.labels.range(..=call).next_back() {
+            Some((_, label)) => format!("{label}: {name}"),
+            None => format!("run {name}"),
+        }
+    }
+
     fn push(&mut self, nr: i64, given: &[Arg], must: bool) -> Call {
         assert!(given.len() <= 6, "a system call has six arguments at most");
         let mut args = [Arg::Val(0); 6];
@@ -168,7 +190,10 @@ impl Batch {
 #[derive(Debug, Clone)]
 pub struct Replies {
     pub(crate) pid: i32,
-    pub(crate) numbers: Vec<i64>,
+    /// What failed calls were made for.
+    failed: BTreeMap<usize, String>,
+    /// The call that a batch would have gone on with, where it ended before.
+    missing: String,
     pub(crate) results: Vec<i64>,
     pub(crate) data: Vec<u8>,
 }
@@ -176,8 +201,10 @@ pub struct Replies {
 impl Replies {
     /// The results of the calls that ran, in order; an error when a call that had to succeed did not.
     pub(crate) fn new(pid: i32, batch: &Batch, results: Vec<i64>, data: Vec<u8>) -> Result<Self> {
-        let numbers = batch.entries.iter().map(|e| e.nr).collect();
-        let replies = Self { pid, numbers, results, data };
+        let failed = results.iter().enumerate().filter(|(_, result)| is_error(**result));
+        let failed = failed.map(|(call, _)| (call, batch.doing(call))).collect();
+        let missing = batch.doing(results.len());
+        let replies = Self { pid, failed, missing, results, data };
         for (i, entry) in batch.entries.iter().enumerate() {
             if entry.must {
                 replies.value(Call(i))?;
@@ -188,15 +215,15 @@ impl Replies {
 
     /// The value a call returned, or its errno as an error.
     pub fn value(&self, call: Call) -> Result<u64> {
-        let doing = || format!("run system call {}", self.numbers[call.0]);
-        match self.results.get(call.0) {
+        let error = match self.results.get(call.0) {
             Some(&value) if is_error(value) => {
-                let cause = io::Error::from_raw_os_error(-value as i32);
-                Err(Error::new(doing(), cause).pid(self.pid as u32))
+                let doing = self.failed.get(&call.0).cloned().unwrap_or_default();
+                Error::new(doing, io::Error::from_raw_os_error(-value as i32))
             }
-            Some(&value) => Ok(value as u64),
-            None => Err(Error::because(doing(), "the batch ended before it").pid(self.pid as u32)),
-        }
+            Some(&value) => return Ok(value as u64),
+            None => Error::because(self.missing.as_str(), "the batch ended before it"),
+        };
+        Err(error.pid(self.pid as u32))
     }
 
     /// The errno of a call that failed.
@@ -219,5 +246,34 @@ impl Replies {
             Ok(value) => value,
             Err(_) => panic!("a slot of {} bytes read as {}", slot.len, size_of::<T>()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_says_what_it_was_for() {
+        let mut b = Batch::new();
+        b.call(libc::SYS_umask, [Arg::Val(0)]);
+        b.label("set the credentials of thread 12");
+        b.call(libc::SYS_setgroups, [Arg::Val(0)]);
+        let failed = b.call(libc::SYS_capset, [Arg::Val(0)]);
+        b.label("start timers");
+        let tried = b.try_call(libc::SYS_timer_create, [Arg::Val(0)]);
+        let run = |results: &[i64]| Replies::new(12, &b, results.to_vec(), Vec::new());
+        let eperm = -i64::from(libc::EPERM);
+        let told =
+            "pid 12: unable to set the credentials of thread 12: capset: Operation not permitted";
+        assert!(run(&[0, 0, eperm]).unwrap_err().to_string().starts_with(told));
+        assert!(run(&[eperm]).unwrap_err().to_string().contains("unable to run umask:"));
+        let short = run(&[0, 0]).unwrap_err().to_string();
+        assert!(short.contains("capset: the batch ended before it"), "{short}");
+        let replies = run(&[0, 0, 7, eperm]).unwrap();
+        assert_eq!((replies.value(failed).unwrap(), replies.errno(tried)), (7, Some(libc::EPERM)));
+        assert!(
+            replies.value(tried).unwrap_err().to_string().contains("start timers: timer_create")
+        );
     }
 }

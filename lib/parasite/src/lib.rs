@@ -30,6 +30,7 @@ mod abi;
 mod batch;
 mod injected;
 mod layout;
+mod names;
 mod ptrace;
 mod split;
 mod stub;

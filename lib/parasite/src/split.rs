@@ -41,7 +41,7 @@ pub(crate) fn run(
     while results.len() < batch.entries.len() {
         let piece = Piece::cut(batch, results.len(), &fits);
         if piece.calls.is_empty() {
-            let doing = format!("run system call {}", batch.entries[results.len()].nr);
+            let doing = batch.doing(results.len());
             let what = "its data is larger than the memory for it";
             return Err(Error::because(doing, what).pid(pid as u32));
         }

@@ -6,7 +6,7 @@ use crate::{
     family, hole, phase, unions,
 };
 use floe_records::*;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// One step of a restore. What restore does for itself (its pid file, its progress) is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,9 +185,7 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     }
     steps.extend([Step::Fill, Step::Seal]);
     for p in tree.living() {
-        for phase in Phase::FINISH {
-            phase::steps_of(tree, p.pid, phase, &mut on_files, &mut steps);
-        }
+        finish(tree, p.pid, &mut on_files, &mut steps);
     }
     release(tree, &mut steps);
     let hole = hole::find(tree, &machine.taken);
@@ -250,5 +248,64 @@ fn build(tree: &Tree, pid: Pid, on_files: &mut phase::OnFiles, steps: &mut Vec<S
             steps.extend(others.map(|t| Step::Thread(pid, t.tid)));
         }
         phase::steps_of(tree, pid, phase, on_files, steps);
+    }
+}
+
+/// A process behind the filling of its memory. Each thread goes through its own phases before the next one does: then it
+/// stops once for all of them.
+fn finish(tree: &Tree, pid: Pid, on_files: &mut phase::OnFiles, steps: &mut Vec<Step>) {
+    let mut threads = steps.len();
+    for phase in Phase::FINISH {
+        if phase == Phase::Register {
+            threads = steps.len();
+        }
+        phase::steps_of(tree, pid, phase, on_files, steps);
+        if phase == Phase::ParentDeath {
+            let order: BTreeMap<Tid, usize> = tree.threads(pid).map(|t| t.tid).zip(0..).collect();
+            steps[threads..].sort_by_key(|step| match step {
+                Step::Apply(_, subject, _) => order.get(&subject.tid()).copied(),
+                _ => None,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_finish_one_after_the_other() {
+        let mut tree = Tree::default();
+        for tid in [7, 9, 8] {
+            let thread = Thread {
+                pid: Pid(7),
+                tid: Tid(tid),
+                comm: "t".into(),
+                regs: Vec::new().into(),
+                xstate: Vec::new().into(),
+                robust_list: (Addr(0), 0),
+                clear_child_tid: Addr(0),
+                rseq: None,
+                pdeath_signal: 0,
+            };
+            tree.insert(thread.any()).unwrap();
+        }
+        let mut steps = Vec::new();
+        finish(&tree, Pid(7), &mut phase::OnFiles::new(), &mut steps);
+        let of_threads = steps.iter().filter_map(|step| match step {
+            Step::Apply(phase, Subject::Thread(_, tid), _) => Some((tid.0, *phase)),
+            _ => None,
+        });
+        let of_threads: Vec<(u32, Phase)> = of_threads.collect();
+        let phases = |tid| of_threads.iter().filter(move |of| of.0 == tid).map(|of| of.1);
+        for tid in [7, 8, 9] {
+            assert!(phases(tid).is_sorted(), "thread {tid}");
+            assert!(phases(tid).any(|phase| phase == Phase::Creds), "thread {tid}");
+        }
+        let through = of_threads.iter().filter(|(_, phase)| *phase <= Phase::ParentDeath);
+        let mut order: Vec<u32> = through.map(|(tid, _)| *tid).collect();
+        order.dedup();
+        assert_eq!(order, [7, 9, 8], "each goes through its phases in one go");
     }
 }

@@ -1,6 +1,6 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{file::unix, stand::Stands};
+use crate::{file::unix, socket::FreshOptions, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -8,7 +8,7 @@ use nix::{
     sys::stat::Mode,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
@@ -33,7 +33,12 @@ pub(crate) struct Factory<'a> {
     /// UNIX sockets, by inode.
     pub unix: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<unix::Node>,
-    pub temporary: Vec<unix::TemporaryName>,
+    pub names: unix::Names<'a>,
+    pub fresh_options: FreshOptions,
+    /// Pipes that have no name.
+    pub nameless_pipes: BTreeSet<ObjectId>,
+    /// Numbers that outside files have in the tree.
+    pub numbers: BTreeMap<FileId, Vec<u32>>,
 }
 
 impl<'a> Factory<'a> {
@@ -49,7 +54,10 @@ impl<'a> Factory<'a> {
             fifos: BTreeMap::new(),
             unix: BTreeMap::new(),
             nodes: Vec::new(),
-            temporary: Vec::new(),
+            names: unix::Names::default(),
+            fresh_options: FreshOptions::default(),
+            nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
+            numbers: numbers_of_outside_files(tree),
         }
     }
 
@@ -91,6 +99,15 @@ impl Drop for Factory<'_> {
             node.undo(&self.stands);
         }
     }
+}
+
+fn numbers_of_outside_files(tree: &Tree) -> BTreeMap<FileId, Vec<u32>> {
+    let mut numbers: BTreeMap<FileId, Vec<u32>> = BTreeMap::new();
+    let tables = tree.all::<Process>().iter().flat_map(|p| tree.fds(p.pid));
+    for fd in tables.filter(|fd| tree.get::<External>(fd.file).is_some()) {
+        numbers.entry(fd.file).or_default().push(fd.fd.0);
+    }
+    numbers
 }
 
 /// A description of its own of what a descriptor names.

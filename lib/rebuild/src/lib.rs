@@ -5,9 +5,11 @@
 //! scope, under the name that the list of `lib/records` gives it; `resource.rs` has the traits that those files implement.
 #![forbid(unsafe_code)]
 
+mod cpu;
 mod factory;
 mod inet;
 mod machine;
+mod mapped;
 mod maps;
 mod named;
 mod open;

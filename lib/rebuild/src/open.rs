@@ -4,6 +4,7 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen},
     file::external,
+    mapped::{MapKey, known, map_key, same_file, writable},
     resource,
     restore::is_of_restore,
     stand::Stands,
@@ -13,11 +14,8 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{fcntl::OFlag, sys::uio::pwrite};
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs::File,
-    io::Read,
+    collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{PoisonError, RwLock},
 };
@@ -43,12 +41,24 @@ pub struct OpenFiles<'a> {
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
     /// A handle of restore itself, by which stubs take what comes late.
     restore: Option<OwnedFd>,
-    exes: BTreeMap<Pid, OwnedFd>,
-    maps: HashMap<(Pid, Bytes, bool), OwnedFd>,
+    /// What each process runs.
+    exes: BTreeMap<Pid, Program<'a>>,
+    /// Executables and mapped files, each opened once for all processes that see it under this name.
+    maps: BTreeMap<MapKey<'a>, OwnedFd>,
     /// Nameless files that nobody may map for writing.
     readable: BTreeMap<ObjectId, OwnedFd>,
+    /// Nameless files that are run, apart from `readable`: their descriptors are still there when the others are closed.
+    programs: BTreeMap<ObjectId, OwnedFd>,
+    /// What will not be quite as it was, for people.
+    notes: Vec<String>,
     /// Removed executables until they are filled: a program cannot run from what is open for writing.
     writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
+}
+
+/// An executable.
+enum Program<'a> {
+    Named(MapKey<'a>),
+    Removed(ObjectId),
 }
 
 impl<'a> OpenFiles<'a> {
@@ -70,8 +80,10 @@ impl<'a> OpenFiles<'a> {
             standard: BTreeMap::new(),
             restore: None,
             exes: BTreeMap::new(),
-            maps: HashMap::new(),
+            maps: BTreeMap::new(),
             readable: BTreeMap::new(),
+            programs: BTreeMap::new(),
+            notes: notes(tree),
             writers: RwLock::default(),
         };
         for step in steps.iter().filter(|step| is_of_restore(step)) {
@@ -133,16 +145,20 @@ impl<'a> OpenFiles<'a> {
 
     /// Outside files under the numbers that restore knows.
     fn standard(&mut self, no: &mut Vec<Finding>) {
-        let outside = |fd: &&Fd| self.tree.get::<External>(fd.file).is_some();
-        let processes = self.tree.all::<Process>().iter();
-        let mut found = Vec::new();
-        for fd in processes.flat_map(|p| self.tree.fds(p.pid)).filter(outside) {
-            let own = external::by_number(&self.make, fd.file, fd.fd.0);
+        let all = self.make.numbers.iter();
+        let all = all.flat_map(|(file, numbers)| numbers.iter().map(|number| (*file, *number)));
+        let mut found = BTreeMap::new();
+        for (file, number) in all {
+            // Many processes may have it under the same number.
+            if found.contains_key(&(file, FdNum(number))) {
+                continue;
+            }
+            let own = external::by_number(&self.make, file, number);
             match own.and_then(|own| own.map(|own| high(self.base, own)).transpose()) {
-                Ok(Some(own)) => found.push(((fd.file, fd.fd), own)),
+                Ok(Some(own)) => drop(found.insert((file, FdNum(number)), own)),
                 Ok(None) => {}
                 Err(e) => {
-                    let object = self.tree.describe(fd.file);
+                    let object = self.tree.describe(file);
                     no.push(Finding::about(object, "rebuild.open", e.to_string()));
                 }
             }
@@ -164,37 +180,47 @@ impl<'a> OpenFiles<'a> {
         self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted)
     }
 
-    fn executable(&mut self, pid: Pid, exe: &FileRef) -> Result<()> {
-        let fd = match removed_exe(exe) {
-            None => self.path(pid, exe, OFlag::O_RDONLY)?,
+    fn executable(&mut self, pid: Pid, exe: &'a FileRef) -> Result<()> {
+        let program = match removed_exe(exe) {
+            None => Program::Named(self.shared(pid, exe, false)?),
             Some(id) => {
-                let object = self.make.object(id)?;
-                let readable = || high(self.base, reopen(object, OFlag::O_RDONLY)?);
-                let (exe, mapped) = (readable()?, readable()?);
-                self.readable.insert(id, mapped);
-                exe
+                if !self.programs.contains_key(&id) {
+                    let object = self.make.object(id)?;
+                    let readable = || high(self.base, reopen(object, OFlag::O_RDONLY)?);
+                    let (exe, mapped) = (readable()?, readable()?);
+                    self.readable.insert(id, mapped);
+                    self.programs.insert(id, exe);
+                }
+                Program::Removed(id)
             }
         };
-        self.exes.insert(pid, fd);
+        self.exes.insert(pid, program);
         Ok(())
     }
 
-    fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
-        high(self.base, self.make.stands.path(pid, name, flags)?)
+    /// Opens a file that a process runs or maps, unless it is open already.
+    fn shared(&mut self, pid: Pid, name: &'a FileRef, write: bool) -> Result<MapKey<'a>> {
+        let key = map_key(self.tree, pid, name, write);
+        if !self.maps.contains_key(&key) {
+            let flags = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
+            let fd = high(self.base, self.make.stands.path(pid, name, flags)?)?;
+            if let Some(known) = known(self.tree, pid, name) {
+                let note = same_file(known, &fd)?;
+                // What is shared is as it is now for everybody.
+                self.notes.extend(note.filter(|_| !write));
+            }
+            self.maps.insert(key, fd);
+        }
+        Ok(key)
     }
 
     /// Opens what a VMA maps.
-    fn map(&mut self, pid: Pid, vma: &Vma) -> Result<()> {
+    fn map(&mut self, pid: Pid, vma: &'a Vma) -> Result<()> {
         match vma.kind {
             VmaKind::File => {
-                let (Some(key), Some(name)) = (key(pid, vma), &vma.file) else { return Ok(()) };
-                if self.maps.contains_key(&key) {
-                    return Ok(());
+                if let Some(name) = &vma.file {
+                    self.shared(pid, name, vma.shared && writable(vma))?;
                 }
-                let flags = if key.2 { OFlag::O_RDWR } else { OFlag::O_RDONLY };
-                let fd = self.path(pid, name, flags)?;
-                known(self.tree, pid, name).map_or(Ok(()), |known| same_file(known, &fd))?;
-                self.maps.insert(key, fd);
             }
             VmaKind::Object => {
                 let gone = || Error::because("map it", "its content is not in the stream");
@@ -260,6 +286,11 @@ impl<'a> OpenFiles<'a> {
         self.make.keep();
     }
 
+    /// What will not be quite as it was, in words; nothing is refused for it.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// First number above all of the target's.
     pub(crate) fn base(&self) -> u32 {
         self.base
@@ -295,12 +326,17 @@ impl<'a> OpenFiles<'a> {
     }
 
     pub(crate) fn exe(&self, pid: Pid) -> Result<u32> {
-        number(self.exes.get(&pid))
+        number(self.exes.get(&pid).and_then(|program| match program {
+            Program::Named(key) => self.maps.get(key),
+            Program::Removed(id) => self.programs.get(id),
+        }))
     }
 
     pub(crate) fn mapped(&self, pid: Pid, vma: &Vma) -> Result<u32> {
         if vma.kind != VmaKind::Object {
-            return number(key(pid, vma).and_then(|k| self.maps.get(&k)));
+            let write = vma.shared && writable(vma);
+            let key = vma.file.as_ref().map(|name| map_key(self.tree, pid, name, write));
+            return number(key.and_then(|key| self.maps.get(&key)));
         }
         let id = object_id(vma);
         let readable = id.and_then(|id| self.readable.get(&id));
@@ -316,53 +352,26 @@ fn removed_exe(exe: &FileRef) -> Option<ObjectId> {
     exe.deleted.then_some(ObjectId { dev: exe.dev, ino: exe.ino })
 }
 
-/// What is known of a mapped file: of this process, or of another one that sees it under the same name.
-fn known<'a>(tree: &'a Tree, pid: Pid, name: &FileRef) -> Option<&'a MappedFile> {
-    let key = |pid| (name.path.clone(), name.outside, name.dev, name.ino, pid);
-    let table = MappedFile::table(tree);
-    table.get(&key(pid)).or_else(|| table.range(key(Pid(0))..=key(Pid(u32::MAX))).next())
-}
-
 fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
     floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 
-/// A mapped file must be the one that was mapped: code goes on in the midst of it.
-fn same_file(known: &MappedFile, fd: &OwnedFd) -> Result<()> {
-    let path = &known.file.path;
-    let fail = |e| Error::new(format!("read {path}"), e);
-    let file = File::from(fd.try_clone().map_err(fail)?);
-    let size = file.metadata().map_err(fail)?.size();
-    if size != known.size {
-        let what = format!("its size was {} and is {size} now", known.size);
-        return Err(Error::because(format!("map {path}"), what));
-    }
-    let Some(was) = &known.build_id else { return Ok(()) };
-    let mut head = Vec::new();
-    file.take(floe_elf::HEAD).read_to_end(&mut head).map_err(fail)?;
-    let hex = |id: &[u8]| id.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    match floe_elf::build_id(&head) {
-        Some(now) if now == was.0 => Ok(()),
-        now => {
-            let now = now.map_or_else(|| "none".to_owned(), |id| hex(&id));
-            let what = format!("its build id was {} and is {now} now", hex(&was.0));
-            Err(Error::because(format!("map {path}"), what))
-        }
-    }
+/// What the kernel lets nobody set.
+fn notes(tree: &Tree) -> Vec<String> {
+    let timers = tree.all::<Timers>().iter();
+    let overrun = timers.flat_map(|all| all.posix.iter().map(move |timer| (all.pid, timer)));
+    let overrun = overrun.filter(|(_, timer)| timer.overrun != 0);
+    overrun
+        .map(|(pid, timer)| {
+            let (id, count) = (timer.id, timer.overrun);
+            format!("pid {pid}: timer {id} forgets its overrun count of {count}")
+        })
+        .collect()
 }
 
 fn number(fd: Option<&OwnedFd>) -> Result<u32> {
     fd.map(|f| f.as_raw_fd() as u32)
         .ok_or_else(|| Error::because("hand over a file", "it is not open"))
-}
-
-/// VM_MAYWRITE: opened for writing, as mmap(2) wants it for shared mappings that may become writable.
-fn writable(vma: &Vma) -> bool {
-    vma.flags.0.as_chunks::<2>().0.contains(b"mw")
-}
-
-fn key(pid: Pid, vma: &Vma) -> Option<(Pid, Bytes, bool)> {
-    vma.file.as_ref().map(|f| (pid, f.path.clone(), vma.shared && writable(vma)))
 }
 
 fn object_id(vma: &Vma) -> Option<ObjectId> {

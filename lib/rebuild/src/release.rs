@@ -4,6 +4,10 @@ use crate::stubs::Stubs;
 use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
 use floe_tracee::{Regs, RemoteCall, find_syscall_insn};
+use nix::sys::signal::{Signal, kill};
+use std::collections::BTreeSet;
+
+const PROT_EXEC: u8 = libc::PROT_EXEC as u8;
 
 /// Signal masks of all threads.
 pub(crate) fn masks(tree: &Tree, stubs: &Stubs) -> Result<()> {
@@ -16,9 +20,13 @@ pub(crate) fn masks(tree: &Tree, stubs: &Stubs) -> Result<()> {
 }
 
 /// Has a process stop as soon as it runs.
-pub(crate) fn stop(pid: Pid) -> Result<()> {
+pub(crate) fn stop(tree: &Tree, watched: &BTreeSet<Pid>, pid: Pid) -> Result<()> {
+    let Some((process, State::Stopped(signal))) = tree.get::<Process>(pid).map(|p| (p, p.state))
+    else {
+        return Ok(());
+    };
     let target = nix::unistd::Pid::from_raw(pid.0 as i32);
-    nix::sys::signal::kill(target, nix::sys::signal::Signal::SIGSTOP)
+    kill(target, stop_signal(tree, watched, process, signal))
         .map_err(|e| Error::new("stop it", e).pid(pid.0))
 }
 
@@ -40,9 +48,9 @@ pub(crate) fn release(stubs: &mut Stubs) -> Result<()> {
     Ok(())
 }
 
-/// Registers back, and the last system call unmaps the hole from outside of it.
-pub(crate) fn leave(tree: &Tree, stubs: &Stubs, pid: Pid) -> Result<()> {
-    let insn = foreign_insn(stubs, pid)?;
+/// Registers back, and the last system call unmaps the hole from outside of it. `affinity` is that of restore, for threads
+/// that have none of their own.
+pub(crate) fn leave(tree: &Tree, stubs: &Stubs, affinity: Option<&[u8]>, pid: Pid) -> Result<()> {
     for t in tree.threads(pid) {
         let tid = t.tid.0 as i32;
         let bad = || Error::because("set its registers", "the record is damaged").pid(t.tid.0);
@@ -52,27 +60,65 @@ pub(crate) fn leave(tree: &Tree, stubs: &Stubs, pid: Pid) -> Result<()> {
         if regs.rax() as i64 == -516 && (regs.orig_rax() as i64) >= 0 {
             regs.set_rax(-513i64 as u64);
         }
-        stubs.tracee(tid)?.set_xstate(&t.xstate.0)?;
-        let mut remote = RemoteCall::begin(tid, insn)?;
-        if t.tid.0 == pid.0 {
-            remote.call(
-                libc::SYS_munmap,
-                [stubs.hole, floe_plan::HOLE, 0, 0, 0, 0],
-                &mut |_| Ok(()),
-            )?;
+        if let (None, Some(affinity)) = (tree.get::<Sched>(t.tid), affinity) {
+            floe_sys::set_affinity(tid, affinity)?;
         }
-        remote.finish_with(&regs)?;
+        let tracee = stubs.tracee(tid)?;
+        tracee.set_xstate(&t.xstate.0)?;
+        if t.tid.0 == pid.0 {
+            let hole = [stubs.hole, floe_plan::HOLE, 0, 0, 0, 0];
+            let remote = RemoteCall::begin(tid, foreign_insn(tree, stubs, pid)?)?;
+            let done = remote.finish_after(libc::SYS_munmap, hole, &regs)?;
+            if done != 0 {
+                let cause = std::io::Error::from_raw_os_error(-done as i32);
+                return Err(Error::new("unmap the hole", cause).pid(pid.0));
+            }
+        } else {
+            // It stands at its breakpoint or at its first stop: from both, the kernel looks at the restart code.
+            tracee.set_regs(&regs)?;
+        }
     }
     Ok(())
 }
 
-/// A `syscall` instruction of the process's own memory.
-fn foreign_insn(stubs: &Stubs, pid: Pid) -> Result<u64> {
+/// A `syscall` instruction of the process's own memory: in its vdso, which is that of restore, or else anywhere.
+fn foreign_insn(tree: &Tree, stubs: &Stubs, pid: Pid) -> Result<u64> {
+    let vdso = tree.vmas(pid).find(|vma| vma.kind == VmaKind::Vdso && vma.prot & PROT_EXEC != 0);
+    if let (Some(vdso), Some(offset)) = (vdso, stubs.insn_in_vdso) {
+        return Ok(vdso.start.0 + offset);
+    }
     let insn = find_syscall_insn(pid.0 as i32)?;
     if (stubs.hole..stubs.hole + floe_plan::HOLE).contains(&insn) {
         return Err(Error::because("leave it", "it has no vdso with a system call").pid(pid.0));
     }
     Ok(insn)
+}
+
+/// Process groups that somebody of their session could set going again: in others, the kernel ignores stop signals of the
+/// terminal.
+pub(crate) fn watched_groups(tree: &Tree) -> BTreeSet<Pid> {
+    let watched = |member: &&Process| {
+        let parent = tree.get::<Process>(member.ppid);
+        parent.is_some_and(|parent| parent.sid == member.sid && parent.pgid != member.pgid)
+    };
+    tree.all::<Process>().iter().filter(watched).map(|member| member.pgid).collect()
+}
+
+/// The signal that a process is stopped by again: the one that had stopped it, where that is sure to stop it. SIGSTOP always
+/// does.
+fn stop_signal(tree: &Tree, watched: &BTreeSet<Pid>, process: &Process, signal: u32) -> Signal {
+    let by_key = Signal::try_from(signal as i32).unwrap_or(Signal::SIGSTOP);
+    if ![Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU].contains(&by_key) {
+        return Signal::SIGSTOP;
+    }
+    let acts = |action: &SigAction| action.signal == signal && action.handler != Addr(0);
+    let handled =
+        tree.get::<ProcessSignals>(process.pid).is_none_or(|s| s.actions.iter().any(acts));
+    let open = |thread: &Thread| {
+        tree.get::<ThreadSignals>(thread.tid).is_some_and(|s| s.mask >> (signal - 1) & 1 == 0)
+    };
+    let stops = !handled && tree.threads(process.pid).any(open) && watched.contains(&process.pgid);
+    if stops { by_key } else { Signal::SIGSTOP }
 }
 
 /// Has a stub end as its process did, as soon as it runs.

@@ -69,7 +69,10 @@ pub(crate) trait ForObject: Record {
 
 /// A namespace.
 pub(crate) trait ForNamespace: Record {
-    /// Finds the one that takes its place, or says why there is none.
+    /// Finds the one that takes its place.
+    ///
+    /// # Errors
+    /// Why there is none.
     fn stand(&self, spaces: &mut crate::stand::Spaces) -> Result<()>;
 }
 

@@ -1,16 +1,18 @@
 //! Carries out the steps of a plan from the first process to the release of them all.
 
 use crate::{
+    cpu::{OneCpu, Stay},
     open::OpenFiles,
     release,
     resource::{self, Context},
-    script::Script,
+    script::{Newborn, Script},
     stubs::Stubs,
 };
-use floe_parasite::{Arg, Batch, Runner};
+use floe_parasite::Arg;
 use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
+use std::{collections::BTreeSet, sync::OnceLock};
 
 /// A restore under way. Dropped before the release, it kills what it made.
 pub struct Restore<'a> {
@@ -19,49 +21,88 @@ pub struct Restore<'a> {
     /// Over all processes while they are let go. Where that fails it kills them before the stubs are waited for.
     guardian: Option<Guardian>,
     stubs: Stubs,
+    cpu: OneCpu,
+    /// See [`release::watched_groups`].
+    watched: OnceLock<BTreeSet<Pid>>,
 }
 
 impl<'a> Restore<'a> {
     /// Begins; nothing is made yet. `hole` is that of the plan.
-    pub fn new(tree: &'a Tree, files: &'a OpenFiles<'a>, hole: u64) -> Self {
-        Self { tree, files, stubs: Stubs::new(hole), guardian: None }
+    pub fn new(tree: &'a Tree, files: &'a OpenFiles<'a>, hole: u64) -> Result<Self> {
+        let (stubs, cpu) = (Stubs::new(hole)?, OneCpu::here()?);
+        Ok(Self { tree, files, guardian: None, stubs, cpu, watched: OnceLock::new() })
     }
 
-    /// Does some steps in order; those that concern one thread are done at once.
+    /// Does some steps in order; neighbours for which the same stub makes calls are done at once. The calling thread stays
+    /// on the CPU of the stubs meanwhile.
     pub fn run(&mut self, steps: &[Step]) -> Result<()> {
+        let stay = self.cpu.stay();
+        let done = self.run_here(steps);
+        let back = stay.map_or(Ok(()), Stay::back);
+        // Of two failures, the first tells what went wrong.
+        done.and(back)
+    }
+
+    fn run_here(&mut self, steps: &[Step]) -> Result<()> {
         let mut rest = steps;
         while let Some(step) = rest.first() {
-            if is_of_restore(step) {
-                rest = &rest[1..];
-                continue;
-            }
-            let Step::Apply(_, subject, _) = step else {
+            let Some(tid) = caller(step) else {
                 self.step(step)?;
                 rest = &rest[1..];
                 continue;
             };
-            let tid = subject.tid();
-            let same =
-                |step: &&Step| matches!(step, Step::Apply(_, subject, _) if subject.tid() == tid);
-            let some = rest.iter().take_while(same).take_while(|step| !is_of_restore(step)).count();
-            self.apply(tid, &rest[..some])?;
+            let some = rest.iter().take_while(|step| caller(step) == Some(tid)).count();
+            self.gather(tid, &rest[..some])?;
             rest = &rest[some..];
         }
         Ok(())
     }
 
-    fn apply(&self, tid: Tid, steps: &[Step]) -> Result<()> {
-        let context = Context { tree: self.tree, files: self.files, stubs: &self.stubs };
+    /// Steps for which one stub makes calls.
+    fn gather(&mut self, tid: Tid, steps: &[Step]) -> Result<()> {
         let mut script = Script::new(&self.stubs, tid);
-        for step in steps {
-            if let Step::Apply(Phase::Fetch, Subject::File(_, _, file), _) = *step {
-                self.fetch(file, &mut script)?;
-            } else if let Step::Apply(phase, subject, kind) = *step {
-                resource::apply(context, phase, subject, kind, &mut script)?;
-                script.breathe()?;
-            }
+        let done = steps.iter().try_for_each(|step| {
+            self.add(step, &mut script)?;
+            script.breathe()
+        });
+        let done = done.and_then(|()| script.run().map(drop));
+        // Also where a step has failed: what is made must be ended.
+        let born = script.born();
+        let adopted = born.iter().try_for_each(|newborn| self.stubs.adopt(*newborn));
+        done.and(adopted)
+    }
+
+    /// Adds the calls of a step.
+    fn add(&self, step: &Step, script: &mut Script<'_>) -> Result<()> {
+        if let Step::Apply(phase, subject, kind) = step {
+            script.label(format!("{phase}: {} of {subject}", kind.name()));
+        } else {
+            script.label(step.to_string());
         }
-        script.run().map(drop)
+        match *step {
+            Step::Create(pid, _) => {
+                let exit_signal = self.tree.get::<Process>(pid).map_or(17, |p| p.exit_signal);
+                let newborn = Newborn { tid: Tid(pid.0), is_process: true };
+                script.clone(newborn, 0, u64::from(exit_signal));
+            }
+            Step::Thread(_, tid) => thread(tid, script),
+            Step::Session(_) => drop(script.call(libc::SYS_setsid, [])),
+            Step::Group(pid, group) => {
+                // Most are born in their groups.
+                if !script.is_empty() || !is_in(pid, group) {
+                    let args = [Arg::Val(0), Arg::Val(u64::from(group.0))];
+                    script.call(libc::SYS_setpgid, args);
+                }
+            }
+            Step::Table(pid) => self.table(pid, script)?,
+            Step::Apply(Phase::Fetch, Subject::File(_, _, file), _) => self.fetch(file, script)?,
+            Step::Apply(phase, subject, kind) => {
+                let context = Context { tree: self.tree, files: self.files, stubs: &self.stubs };
+                resource::apply(context, phase, subject, kind, script)?;
+            }
+            _ => return Err(Error::because("do a step", "no stub makes calls for it")),
+        }
+        Ok(())
     }
 
     /// Has a stub take a descriptor from restore, under the number that it has there.
@@ -74,29 +115,23 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
+    /// Steps for which no stub makes calls, or more than one.
     fn step(&mut self, step: &Step) -> Result<()> {
         match *step {
             Step::Create(pid, None) => self.stubs.create_root(pid),
-            Step::Create(pid, Some(parent)) => {
-                let exit_signal = self.tree.get::<Process>(pid).map_or(17, |p| p.exit_signal);
-                self.stubs.fork(parent, pid, exit_signal)
-            }
-            Step::Session(pid) => self.stubs.one(pid.0, libc::SYS_setsid, &[]).map(drop),
-            Step::Group(pid, group) => {
-                self.stubs.one(pid.0, libc::SYS_setpgid, &[0, u64::from(group.0)]).map(drop)
-            }
             Step::Leader(group, by) => self.stubs.leader(group, by),
             Step::Dismiss(group, by) => self.stubs.dismiss(group, by),
             Step::Late(file, kind) => {
                 let fd = resource::late(self.tree, file, kind)?;
                 self.files.put_late(file, &fd)
             }
-            Step::Table(pid) => self.table(pid),
-            Step::Thread(pid, tid) => self.stubs.thread(pid, tid),
-            Step::Leave(pid) => release::leave(self.tree, &self.stubs, pid),
+            Step::Leave(pid) => release::leave(self.tree, &self.stubs, self.cpu.before(), pid),
             Step::Masks => release::masks(self.tree, &self.stubs),
             Step::Die(pid) => release::die(self.tree, &self.stubs, pid),
-            Step::Stop(pid) => release::stop(pid),
+            Step::Stop(pid) => {
+                let groups = || release::watched_groups(self.tree);
+                release::stop(self.tree, self.watched.get_or_init(groups), pid)
+            }
             Step::Guard => {
                 self.guardian = Some(release::guardian(self.tree)?);
                 Ok(())
@@ -120,30 +155,35 @@ impl<'a> Restore<'a> {
             | Step::Fill
             | Step::Seal
             | Step::Lend(_) => Ok(()),
-            Step::Apply(..) => Err(Error::because("do a step", "it concerns a thread")),
+            // Gathered.
+            Step::Create(_, Some(_))
+            | Step::Session(_)
+            | Step::Group(..)
+            | Step::Table(_)
+            | Step::Thread(..)
+            | Step::Apply(..) => Err(Error::because("do a step", "a stub makes its calls")),
         }
     }
 
     /// Puts the descriptors of a process on their numbers and closes all others.
-    fn table(&self, pid: Pid) -> Result<()> {
+    fn table(&self, pid: Pid, script: &mut Script<'_>) -> Result<()> {
         let base = u64::from(self.files.base());
-        let mut b = Batch::new();
-        b.call(libc::SYS_close_range, [0, base - 1, 0].map(Arg::Val));
+        script.call(libc::SYS_close_range, [0, base - 1, 0].map(Arg::Val));
         for fd in self.tree.fds(pid) {
             let from = Arg::Val(u64::from(self.files.descriptor(fd)?));
             let flags = if fd.cloexec { libc::O_CLOEXEC as u64 } else { 0 };
-            b.call(libc::SYS_dup3, [from, Arg::Val(u64::from(fd.fd.0)), Arg::Val(flags)]);
+            script.call(libc::SYS_dup3, [from, Arg::Val(u64::from(fd.fd.0)), Arg::Val(flags)]);
         }
         let mut from = base;
         if self.files.exe_comes_late(pid) {
             let exe = u64::from(self.files.exe(pid)?);
             if exe > from {
-                b.call(libc::SYS_close_range, [from, exe - 1, 0].map(Arg::Val));
+                script.call(libc::SYS_close_range, [from, exe - 1, 0].map(Arg::Val));
             }
             from = exe + 1;
         }
-        b.call(libc::SYS_close_range, [from, u64::from(u32::MAX), 0].map(Arg::Val));
-        self.stubs.runner(pid.0 as i32)?.run(&b).map(drop)
+        script.call(libc::SYS_close_range, [from, u64::from(u32::MAX), 0].map(Arg::Val));
+        Ok(())
     }
 
     /// Writes pages into place.
@@ -152,7 +192,35 @@ impl<'a> Restore<'a> {
     }
 }
 
-/// The steps that [`OpenFiles`] carries out, and all others.
+fn thread(tid: Tid, script: &mut Script<'_>) {
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM;
+    script.clone(Newborn { tid, is_process: false }, flags as u64, 0);
+}
+
+fn is_in(pid: Pid, group: Pid) -> bool {
+    let id = |pid: Pid| nix::unistd::Pid::from_raw(pid.0 as i32);
+    nix::unistd::getpgid(Some(id(pid))) == Ok(id(group))
+}
+
+/// The stub that makes the calls of a step, where one alone does it.
+fn caller(step: &Step) -> Option<Tid> {
+    match *step {
+        _ if is_of_restore(step) => None,
+        Step::Create(_, Some(by)) => Some(Tid(by.0)),
+        Step::Thread(pid, _) | Step::Session(pid) | Step::Group(pid, _) | Step::Table(pid) => {
+            Some(Tid(pid.0))
+        }
+        Step::Apply(_, subject, _) => Some(subject.tid()),
+        _ => None,
+    }
+}
+
+/// The steps that [`OpenFiles`] carries out.
 pub(crate) fn is_of_restore(step: &Step) -> bool {
     matches!(
         step,

@@ -1,4 +1,4 @@
-//! System calls that a stub is to make. They are gathered over many resources and made at once: each stop of a stub costs as
+//! System calls that a stub is to make. They are gathered over many steps and made at once: each stop of a stub costs as
 //! much as hundreds of calls.
 
 use crate::stubs::Stubs;
@@ -8,6 +8,16 @@ use floe_sys::Result;
 
 /// Data of gathered calls, bytes, from which on they are made: more of it than this is left free in the arena.
 const MUCH: usize = 96 << 10;
+/// `struct clone_args` of include/uapi/linux/sched.h: its words, and the offset of `set_tid`.
+const CLONE_ARGS: usize = 11;
+const SET_TID: usize = 64;
+
+/// A process or thread that the calls of a script have made, and that has not been waited for yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newborn {
+    pub tid: Tid,
+    pub is_process: bool,
+}
 
 /// The calls of one thread.
 pub(crate) struct Script<'a> {
@@ -16,12 +26,26 @@ pub(crate) struct Script<'a> {
     batch: Batch,
     /// All signals of the thread are blocked, so that no breakpoint can stop it.
     blocked: bool,
+    /// Clones of the batch.
+    clones: Vec<(Newborn, Call)>,
+    born: Vec<Newborn>,
 }
 
 impl<'a> Script<'a> {
     /// Nothing yet.
     pub fn new(stubs: &'a Stubs, tid: Tid) -> Self {
-        Self { stubs, tid, batch: Batch::new(), blocked: false }
+        let (batch, clones, born) = (Batch::new(), Vec::new(), Vec::new());
+        Self { stubs, tid, batch, blocked: false, clones, born }
+    }
+
+    /// Says what the calls from here on are made for: it completes "unable to".
+    pub fn label(&mut self, label: String) {
+        self.batch.label(label);
+    }
+
+    /// Whether no call waits to be made.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
     }
 
     /// A call that must succeed.
@@ -32,6 +56,19 @@ impl<'a> Script<'a> {
     /// A call that may fail.
     pub fn try_call<const N: usize>(&mut self, nr: i64, args: [Arg; N]) -> Call {
         self.batch.try_call(nr, args)
+    }
+
+    /// Makes a process or thread with a given id, which is traced as this one is. Flags are those of clone(2).
+    pub fn clone(&mut self, newborn: Newborn, flags: u64, exit_signal: u64) {
+        let id = self.bytes(&newborn.tid.0.to_ne_bytes());
+        let mut args = [0; CLONE_ARGS];
+        // With CLONE_PTRACE and no option to trace clones, its maker does not stop for it.
+        (args[0], args[4], args[9]) = (flags | libc::CLONE_PTRACE as u64, exit_signal, 1);
+        let slot = self.words(&args);
+        self.pointer(slot, SET_TID, id);
+        // What was made before a failure must be known, so a failure stops nothing.
+        let call = self.try_call(libc::SYS_clone3, [slot.into(), slot.len().into()]);
+        self.clones.push((newborn, call));
     }
 
     /// A copy of `bytes` in the memory of the stub.
@@ -56,16 +93,33 @@ impl<'a> Script<'a> {
 
     /// Makes the calls so far.
     pub fn run(&mut self) -> Result<Option<Replies>> {
-        let batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() {
+        if self.is_empty() {
             return Ok(None);
         }
+        let mut next = Batch::new();
+        // What comes next may be for the same.
+        if let Some(label) = self.batch.last_label() {
+            next.label(label);
+        }
+        let batch = std::mem::replace(&mut self.batch, next);
         let tid = self.tid.0 as i32;
         let replies = match self.blocked {
             false => self.stubs.runner(tid)?.run(&batch)?,
             true => self.stubs.slow_runner(tid).run(&batch)?,
         };
-        Ok(Some(replies))
+        let mut failed = None;
+        for (newborn, call) in self.clones.drain(..) {
+            match replies.value(call) {
+                Ok(_) => self.born.push(newborn),
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+        }
+        failed.map_or(Ok(Some(replies)), Err)
+    }
+
+    /// What was made so far.
+    pub fn born(self) -> Vec<Newborn> {
+        self.born
     }
 
     /// Makes the calls so far and then one more, and gives its value.

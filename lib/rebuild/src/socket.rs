@@ -2,33 +2,110 @@
 
 use floe_records::SocketOption;
 use floe_sys::{Result, set_socket_option, socket_option};
-use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+};
 
 pub(crate) const IS_SET: [u8; 4] = 1i32.to_ne_bytes();
 
-/// Sets the options that a fresh socket does not have as they were.
-pub(crate) fn set_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
-    for o in options {
-        match (o.level, o.name) {
-            (libc::SOL_SOCKET, libc::SO_SNDBUF) => buffer(fd, libc::SO_SNDBUFFORCE, &o.value.0)?,
-            (libc::SOL_SOCKET, libc::SO_RCVBUF) => buffer(fd, libc::SO_RCVBUFFORCE, &o.value.0)?,
-            place => option(fd, place, &o.value.0)?,
+/// Longest value of an option.
+const LONGEST: usize = 64;
+
+/// Options of UNIX sockets that have just been made, by type, level and name: a tree may have thousands of them, and few
+/// options that are not as they were from the start.
+#[derive(Debug, Default)]
+pub(crate) struct FreshOptions(BTreeMap<(u32, i32, i32), Option<Vec<u8>>>);
+
+impl FreshOptions {
+    /// Sets the options of a socket of type `kind` that has just been made, and was not accepted: that one has some of its
+    /// listener.
+    pub fn set(&mut self, kind: u32, fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
+        let key = |o: &SocketOption| (kind, o.level, o.name);
+        // All are asked for before the first is set, which may change another one.
+        for o in options {
+            let ask = || socket_option(fd.as_fd(), o.level, o.name, LONGEST).ok();
+            self.0.entry(key(o)).or_insert_with(ask);
         }
+        let same = |o: &&SocketOption| {
+            let fresh = self.0.get(&key(o)).and_then(Option::as_ref);
+            fresh.is_some_and(|fresh| *fresh == o.value.0) && !is_buffer(o)
+        };
+        options.iter().filter(|o| !same(o)).try_for_each(|o| set(fd, o))
     }
-    Ok(())
+}
+
+/// Sets the options that a socket does not have as they were.
+pub(crate) fn set_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
+    let differs = |o: &&SocketOption| is_buffer(o) || !has(fd, (o.level, o.name), &o.value.0);
+    options.iter().filter(differs).try_for_each(|o| set(fd, o))
 }
 
 /// Sets one option if it differs.
 pub(crate) fn option(fd: &OwnedFd, (level, name): (i32, i32), value: &[u8]) -> Result<()> {
-    let now = socket_option(fd.as_fd(), level, name, 64);
-    if now.is_ok_and(|now| now == value) {
+    if has(fd, (level, name), value) {
         return Ok(());
     }
     set_socket_option(fd.as_fd(), level, name, value)
 }
 
-/// The kernel doubles what is set, and tells the double.
+fn has(fd: &OwnedFd, (level, name): (i32, i32), value: &[u8]) -> bool {
+    let now = socket_option(fd.as_fd(), level, name, LONGEST);
+    now.is_ok_and(|now| now == value)
+}
+
+/// The size of a buffer, recorded where it was set by hand: setting it again locks it against the kernel's own tuning.
+fn is_buffer(o: &SocketOption) -> bool {
+    o.level == libc::SOL_SOCKET && [libc::SO_SNDBUF, libc::SO_RCVBUF].contains(&o.name)
+}
+
+fn set(fd: &OwnedFd, option: &SocketOption) -> Result<()> {
+    let value = &option.value.0;
+    match (option.level, option.name) {
+        (libc::SOL_SOCKET, libc::SO_SNDBUF) => buffer(fd, libc::SO_SNDBUFFORCE, value),
+        (libc::SOL_SOCKET, libc::SO_RCVBUF) => buffer(fd, libc::SO_RCVBUFFORCE, value),
+        (level, name) => set_socket_option(fd.as_fd(), level, name, value),
+    }
+}
+
+/// The kernel doubles what is set, and shows the double.
 fn buffer(fd: &OwnedFd, name: i32, value: &[u8]) -> Result<()> {
     let size = value.try_into().map_or(0, i32::from_ne_bytes);
     set_socket_option(fd.as_fd(), libc::SOL_SOCKET, name, &(size / 2).to_ne_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use floe_records::Bytes;
+
+    #[test]
+    fn only_what_differs_from_a_fresh_socket_is_set() {
+        let kind = libc::SOCK_STREAM as u32;
+        let socket = || floe_sys::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0).unwrap();
+        let value = |fd: &OwnedFd, name| {
+            socket_option(fd.as_fd(), libc::SOL_SOCKET, name, LONGEST).unwrap()
+        };
+        let first = socket();
+        let buffer = value(&first, libc::SO_RCVBUF);
+        let option = |name, value: &[u8]| SocketOption {
+            level: libc::SOL_SOCKET,
+            name,
+            value: Bytes(value.to_vec()),
+        };
+        let given = [
+            option(libc::SO_PASSCRED, &IS_SET),
+            option(libc::SO_KEEPALIVE, &[0; 4]),
+            option(libc::SO_RCVBUF, &buffer),
+        ];
+        let mut fresh = FreshOptions::default();
+        for fd in [&first, &socket()] {
+            fresh.set(kind, fd, &given).unwrap();
+            assert_eq!(value(fd, libc::SO_PASSCRED), IS_SET);
+            assert_eq!(value(fd, libc::SO_KEEPALIVE), [0; 4]);
+            assert_eq!(value(fd, libc::SO_RCVBUF), buffer);
+            // SO_BUF_LOCK: the receive buffer has been set by hand.
+            assert_eq!(value(fd, 72), 2i32.to_ne_bytes());
+        }
+    }
 }

@@ -10,13 +10,14 @@ use nix::{
     unistd::{UnlinkatFlags, chroot, fchdir, unlinkat},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     ffi::OsStr,
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
+    sync::Arc,
 };
 
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -52,7 +53,8 @@ pub(crate) struct Stands {
     members: BTreeMap<Pid, Namespaces>,
     /// What stands for the root of the mount namespace, where that is not our own.
     top: Option<OwnedFd>,
-    all: BTreeMap<Pid, Directories>,
+    /// Processes with the same ones share them: each of them would be closed in every stub.
+    all: BTreeMap<Pid, Arc<Directories>>,
 }
 
 impl Stands {
@@ -67,9 +69,14 @@ impl Stands {
             report(root, "root".into(), error);
             None
         });
-        let mut all = BTreeMap::new();
+        let (mut all, mut open) = (BTreeMap::new(), BTreeMap::new());
         for fs in tree.all::<Fs>() {
-            match directories(fs, top.as_ref()) {
+            let found = match open.entry(key(tree, fs)) {
+                Entry::Occupied(found) => Ok(Arc::clone(found.get())),
+                Entry::Vacant(place) => directories(fs, top.as_ref())
+                    .map(|found| Arc::clone(place.insert(Arc::new(found)))),
+            };
+            match found {
                 Ok(found) => drop(all.insert(fs.pid, found)),
                 Err(error) => report(fs.pid, "directory".into(), error),
             }
@@ -81,7 +88,7 @@ impl Stands {
     /// Of a process.
     pub fn of(&self, pid: Pid) -> Result<&Directories> {
         let gone = || Error::because("find its directories", "they are not in the stream");
-        self.all.get(&pid).ok_or_else(|| gone().pid(pid.0))
+        self.all.get(&pid).map(AsRef::as_ref).ok_or_else(|| gone().pid(pid.0))
     }
 
     /// Opens a file as a process would have to.
@@ -139,6 +146,11 @@ fn opened(top: &Path) -> Result<Option<OwnedFd>> {
     }
     let fail = |e| Error::new(format!("open {}", top.display()), e);
     open(top, DIRECTORY, Mode::empty()).map(Some).map_err(fail)
+}
+
+/// What tells directories apart: the root and its namespace, then the working directory.
+fn key<'a>(tree: &Tree, fs: &'a Fs) -> (Option<Place>, &'a Bytes, bool, (u64, u64)) {
+    (tree.place(fs.pid), &fs.cwd.path, fs.cwd.outside, (fs.cwd.dev, fs.cwd.ino))
 }
 
 fn directories(fs: &Fs, top: Option<&OwnedFd>) -> Result<Directories> {

@@ -1,6 +1,6 @@
 //! Stubs: processes that hold nothing but the hole.
 
-use crate::maps;
+use crate::script::{Newborn, Script};
 use floe_parasite::{Arg, Batch, PayloadLayout, PtraceRunner, Runner, StubRunner};
 use floe_records::{Pid, Tid};
 use floe_sys::{Error, Result};
@@ -11,13 +11,10 @@ use nix::sys::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-const TRACE: i32 = OPTIONS
-    | libc::PTRACE_O_EXITKILL
-    | libc::PTRACE_O_TRACECLONE
-    | libc::PTRACE_O_TRACEFORK
-    | libc::PTRACE_O_TRACEVFORK;
+/// Those that a stub makes get these options from it.
+const TRACE: i32 = OPTIONS | libc::PTRACE_O_EXITKILL;
 const PAGE: u64 = 4096;
-/// In the hole: a `syscall` instruction, the payload, its arena, and what of the vdso is parked.
+/// In the hole: a `syscall` instruction, the payload, its arena, and the parked vdso.
 const IMAGE: u64 = PAGE;
 const ARENA: u64 = 0x8000;
 const PARK: u64 = 0x60000;
@@ -32,15 +29,41 @@ pub(crate) struct Stubs {
     pub tasks: BTreeMap<i32, Tracee>,
     /// Parked vdso and its kin: name, where, length; the same in all, for all are forked from the root.
     pub parked: Vec<(String, u64, u64)>,
+    /// Where in the vdso a `syscall` instruction is.
+    pub insn_in_vdso: Option<u64>,
     pub released: bool,
+    /// What stubs have from restore.
+    pub inherited: Inherited,
     leaders: BTreeSet<i32>,
+}
+
+/// What every stub has from restore, for it is forked from it.
+pub(crate) struct Inherited {
+    /// Effective capabilities.
+    pub capabilities: u64,
+    /// Soft and hard limits at their numbers.
+    pub limits: Vec<(u64, u64)>,
+    pub oom_score_adj: i32,
+}
+
+impl Inherited {
+    fn now() -> Result<Self> {
+        let numbers = 0..floe_proc::LIMITS as u32;
+        Ok(Self {
+            capabilities: floe_sys::effective_capabilities()?,
+            limits: numbers.map(|number| floe_sys::get_limit(0, number)).collect::<Result<_>>()?,
+            oom_score_adj: floe_proc::oom_score_adj(std::process::id())?,
+        })
+    }
 }
 
 impl Stubs {
     /// Nothing is made yet.
-    pub fn new(hole: u64) -> Self {
-        let (tasks, parked) = (BTreeMap::new(), Vec::new());
-        Self { hole, tasks, parked, released: false, leaders: BTreeSet::new() }
+    pub fn new(hole: u64) -> Result<Self> {
+        let (tasks, parked, leaders) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        let (insn_in_vdso, released) = (None, false);
+        let inherited = Inherited::now()?;
+        Ok(Self { hole, tasks, parked, insn_in_vdso, released, inherited, leaders })
     }
 
     /// A stopped thread.
@@ -74,27 +97,23 @@ impl Stubs {
         self.runner(tid as i32)?.run(&b)?.value(call)
     }
 
-    /// A process, as a child of another one.
-    pub fn fork(&mut self, parent: Pid, pid: Pid, exit_signal: u32) -> Result<()> {
-        self.clone(parent.0 as i32, pid.0 as i32, 0, u64::from(exit_signal))?;
-        self.leaders.insert(pid.0 as i32);
+    /// Waits for one that a stub has made. Its signals are blocked as those of its maker.
+    pub fn adopt(&mut self, newborn: Newborn) -> Result<()> {
+        let tid = newborn.tid.0 as i32;
+        self.tasks.insert(tid, Tracee::adopt(tid)?);
+        if newborn.is_process {
+            self.leaders.insert(tid);
+        }
         Ok(())
-    }
-
-    /// A thread.
-    pub fn thread(&mut self, pid: Pid, tid: Tid) -> Result<()> {
-        let flags = libc::CLONE_VM
-            | libc::CLONE_FS
-            | libc::CLONE_FILES
-            | libc::CLONE_SIGHAND
-            | libc::CLONE_THREAD
-            | libc::CLONE_SYSVSEM;
-        self.clone(pid.0 as i32, tid.0 as i32, flags as u64, 0)
     }
 
     /// A leader for a process group whose own has ended.
     pub fn leader(&mut self, group: Pid, by: Pid) -> Result<()> {
-        self.fork(by, group, 0)?;
+        let newborn = Newborn { tid: Tid(group.0), is_process: true };
+        let mut script = Script::new(self, Tid(by.0));
+        script.clone(newborn, 0, 0);
+        script.run()?;
+        self.adopt(newborn)?;
         self.one(group.0, libc::SYS_setpgid, &[0, 0]).map(drop)
     }
 
@@ -102,8 +121,7 @@ impl Stubs {
     pub fn dismiss(&mut self, group: Pid, by: Pid) -> Result<()> {
         let Some(tracee) = self.tasks.remove(&(group.0 as i32)) else { return Ok(()) };
         let pid = nix::unistd::Pid::from_raw(group.0 as i32);
-        kill(pid, Signal::SIGKILL)
-            .map_err(|e| floe_sys::Error::new("end a leader", e).pid(group.0))?;
+        kill(pid, Signal::SIGKILL).map_err(|e| Error::new("end a leader", e).pid(group.0))?;
         // Where this fails, so does the wait of its parent.
         let _ = tracee.wait_end();
         self.leaders.remove(&(group.0 as i32));
@@ -126,35 +144,32 @@ impl Stubs {
         self.leaders.insert(tid);
         let insn = find_syscall_insn(tid)?;
         let mut remote = RemoteCall::begin(tid, insn)?;
-        let mut call = |nr, args: [u64; 6]| -> Result<()> {
+        let mut call = |what: &str, nr, args: [u64; 6]| -> Result<()> {
             let value = remote.call(nr, args, &mut |_| Ok(()))?;
             if value < 0 && value > -4096 {
                 let cause = std::io::Error::from_raw_os_error(-value as i32);
-                return Err(
-                    floe_sys::Error::new(format!("prepare it (call {nr})"), cause).pid(pid.0)
-                );
+                return Err(Error::new(format!("prepare a stub: {what}"), cause).pid(pid.0));
             }
             Ok(())
         };
         if let Some(area) = rseq {
-            call(
-                libc::SYS_rseq,
-                [area.addr, u64::from(area.size), 1, u64::from(area.signature), 0, 0],
-            )?;
+            let (size, signature) = (u64::from(area.size), u64::from(area.signature));
+            call("rseq", libc::SYS_rseq, [area.addr, size, 1, signature, 0, 0])?;
         }
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
-        call(libc::SYS_mmap, [self.hole, PARK, 3, flags, u64::MAX, 0])?;
+        call("mmap", libc::SYS_mmap, [self.hole, PARK, 3, flags, u64::MAX, 0])?;
         floe_sys::write_memory(tid, self.hole, &[0x0f, 0x05, 0xcc])?;
         self.layout().fill(tid)?;
-        call(libc::SYS_mprotect, [self.hole, ARENA, 5, 0, 0, 0])?;
+        call("mprotect", libc::SYS_mprotect, [self.hole, ARENA, 5, 0, 0, 0])?;
         remote.finish()?;
-        self.park(tid)?;
+        self.park(tid, insn)?;
         self.reset_signals(tid)
     }
 
     /// Signals that restore ignores would be ignored by all that is forked from the root.
     fn reset_signals(&self, tid: i32) -> Result<()> {
         let mut b = Batch::new();
+        b.label("reset the signal actions of restore");
         let default = b.zeroed(32);
         for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
             let args = [signal.into(), default.into(), Arg::Val(0), Arg::Val(8)];
@@ -163,36 +178,27 @@ impl Stubs {
         self.runner(tid)?.run(&b).map(drop)
     }
 
-    /// Moves the vdso into the hole and unmaps all the rest.
-    fn park(&mut self, tid: i32) -> Result<()> {
+    /// Moves the vdso into the hole and unmaps all the rest. `insn` is a `syscall` instruction, best of the vdso.
+    fn park(&mut self, tid: i32, insn: u64) -> Result<()> {
         let mut at = self.hole + PARK;
-        for (start, end, name) in maps::ranges(&tid.to_string())? {
-            if name.starts_with("[vdso") || name.starts_with("[vvar") {
-                let len = end - start;
-                self.one(tid as u32, libc::SYS_mremap, &[start, len, len, 3, at])?;
+        let mut b = Batch::new();
+        b.label("unmap the memory of restore");
+        for map in floe_proc::mappings(tid as u32)? {
+            if map.name.starts_with(b"[vdso") || map.name.starts_with(b"[vvar") {
+                let (start, len) = (map.start, map.size());
+                if let Some(offset) = insn.checked_sub(start).filter(|offset| *offset < len) {
+                    self.insn_in_vdso = Some(offset);
+                }
+                b.call(libc::SYS_mremap, [start, len, len, 3, at].map(Arg::Val));
+                let name = String::from_utf8_lossy(&map.name);
                 self.parked.push((name.trim_matches(['[', ']']).to_owned(), at, len));
                 at += len;
             }
         }
-        self.one(tid as u32, libc::SYS_munmap, &[0, self.hole])?;
         let high = self.hole + floe_plan::HOLE;
-        self.one(tid as u32, libc::SYS_munmap, &[high, 0x7fff_ffff_f000 - high]).map(drop)
-    }
-
-    fn clone(&mut self, parent: i32, tid: i32, flags: u64, signal: u64) -> Result<()> {
-        let mut b = Batch::new();
-        let ids = b.bytes(&tid.to_ne_bytes());
-        let mut args = [0u64; 11];
-        (args[0], args[4], args[9]) = (flags, signal, 1);
-        let bytes: Vec<u8> = args.iter().flat_map(|w| w.to_ne_bytes()).collect();
-        let slot = b.bytes(&bytes);
-        b.pointer(slot, 64, ids);
-        let call = b.call(libc::SYS_clone3, [slot.into(), Arg::Val(88)]);
-        self.runner(parent)?.run(&b)?.value(call)?;
-        let tracee = Tracee::adopt(tid)?;
-        tracee.set_sigmask(MASK)?;
-        self.tasks.insert(tid, tracee);
-        Ok(())
+        b.call(libc::SYS_munmap, [0, self.hole].map(Arg::Val));
+        b.call(libc::SYS_munmap, [high, 0x7fff_ffff_f000 - high].map(Arg::Val));
+        self.runner(tid)?.run(&b).map(drop)
     }
 }
 

@@ -46,15 +46,16 @@ pub fn unions(tree: &Tree, steps: &[Step], top: &Path, rebuild: bool) -> Result<
     for union in steps.iter().filter_map(row) {
         let point = at(top, &union.point);
         let (problem, hint) = match here(&point) {
-            Some(stack) => (compare::differs(union, &stack), ""),
-            None if rebuild => match mount::build(union, &point) {
+            Err(unreadable) => (Some(unreadable), ""),
+            Ok(Some(stack)) => (compare::differs(union, &stack), ""),
+            Ok(None) if rebuild => match mount::build(union, &point) {
                 Ok(()) => {
                     rebuilt.0.push(point);
                     continue;
                 }
                 Err(what) => (Some(format!("cannot be mounted again: {what}")), ""),
             },
-            None => {
+            Ok(None) => {
                 let hint = "mount it, or have it mounted with --rebuild-unions";
                 (Some("is not mounted here".to_owned()), hint)
             }
@@ -74,22 +75,20 @@ fn at(top: &Path, path: &Bytes) -> PathBuf {
     if relative.is_empty() { top.to_owned() } else { joined }
 }
 
-fn all_mounts() -> Vec<Mount> {
-    fs::read("/proc/self/mountinfo").map_or_else(|_| Vec::new(), |text| mounts(&text))
+fn all_mounts() -> Result<Vec<Mount>, String> {
+    floe_proc::read_at("/proc/self/mountinfo").map(|text| mounts(&text)).map_err(|e| e.to_string())
 }
 
 /// The union mount at exactly this place, where it is the topmost one there.
-fn here(point: &Path) -> Option<Stack> {
+fn here(point: &Path) -> Result<Option<Stack>, String> {
     let bytes = point.as_os_str().as_bytes();
-    let found = all_mounts().into_iter().rfind(|mount| mount.point == bytes)?;
-    if !found.is_union() {
-        return None;
-    }
+    let found = all_mounts()?.into_iter().rfind(|mount| mount.point == bytes);
+    let Some(found) = found.filter(Mount::is_union) else { return Ok(None) };
     let ask = |_: &Mount| floe_sys::aufs_branch_info(fs::File::open(point).ok()?.as_fd()).ok();
     let sources = Sources { sysfs: Path::new("/sys/fs/aufs"), ask: &ask, given: None };
     let read = Unions::read(std::slice::from_ref(&found), &sources);
     let unknown = || Stack { mount: found.clone(), branches: None };
-    Some(read.ok().and_then(|mut all| all.stacks.pop()).unwrap_or_else(unknown))
+    Ok(Some(read.ok().and_then(|mut all| all.stacks.pop()).unwrap_or_else(unknown)))
 }
 
 /// The options of a super block that are no branches, unescaped. `si` is new with each mount.

@@ -16,26 +16,26 @@ pub enum Decision {
 }
 
 /// Decides about a path that `maps`, or a link of /proc/PID, shows (without ` (deleted)`). All paths are from the root of
-/// the mount namespace; `home` is the root of the process.
+/// the mount namespace; `process_root` is the root of the process.
 ///
 /// `link` is what /proc/PID/map_files shows for a mapping. Without the fault both are the same; with it `link` lies in
 /// a branch, and `path` is right. `there` tells whether the path leads to the file: whoever opened the file of a branch
 /// by its own name keeps that name. Both are asked for only where it matters.
 pub fn decide(
     unions: &Unions,
-    home: &[u8],
+    process_root: &[u8],
     path: &[u8],
     link: impl FnOnce() -> Option<Vec<u8>>,
     there: impl FnOnce() -> bool,
 ) -> Decision {
-    let place = unions.place(path, home);
+    let place = unions.place(path, process_root);
     let in_branch = place != Place::Elsewhere && place != Place::Union(path.to_vec());
     let link = link().map(|mut link| {
         link.truncate(link.strip_suffix(DELETED).map_or(link.len(), <[u8]>::len));
         link
     });
     let behind = link.as_deref().filter(|link| *link != path);
-    match (in_branch, behind.map(|link| (link, unions.place(link, home)))) {
+    match (in_branch, behind.map(|link| (link, unions.place(link, process_root)))) {
         // An orphan lives on without a name; a pseudo-link still has the one that maps shows.
         (false, Some((link, Place::Nameless))) if contains(link, b"/.wh..wh.orph/") => {
             Decision::Nameless

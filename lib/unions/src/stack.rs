@@ -69,13 +69,15 @@ impl Unions {
     }
 
     /// Where a path is. A union may be a branch of another one, so it is looked for in the others again. Of two
-    /// mounts that share the branch, the one counts that `home` lies on.
-    pub fn place(&self, path: &[u8], home: &[u8]) -> Place {
-        let Some((stack, branch)) = self.branch_of(path, home) else { return Place::Elsewhere };
+    /// mounts that share the branch, the one counts that `process_root` lies on.
+    pub fn place(&self, path: &[u8], process_root: &[u8]) -> Place {
+        let Some((stack, branch)) = self.branch_of(path, process_root) else {
+            return Place::Elsewhere;
+        };
         let mut place = stack.show(path, branch);
         let mut passed = vec![stack];
         while let Place::Union(at) = &place {
-            let next = self.find(at, home, |stack| !passed.contains(&stack));
+            let next = self.find(at, process_root, |stack| !passed.contains(&stack));
             let Some((stack, branch)) = next else { break };
             place = stack.show(at, branch);
             passed.push(stack);
@@ -84,14 +86,14 @@ impl Unions {
     }
 
     /// The union and the branch that a path lies in; of several the longest.
-    pub fn branch_of(&self, path: &[u8], home: &[u8]) -> Option<(&Stack, &Branch)> {
-        self.find(path, home, |_| true)
+    pub fn branch_of(&self, path: &[u8], process_root: &[u8]) -> Option<(&Stack, &Branch)> {
+        self.find(path, process_root, |_| true)
     }
 
     fn find(
         &self,
         path: &[u8],
-        home: &[u8],
+        process_root: &[u8],
         may: impl Fn(&Stack) -> bool,
     ) -> Option<(&Stack, &Branch)> {
         // Of equals the last one counts for max_by_key, and the first one for us.
@@ -101,8 +103,9 @@ impl Unions {
         let holds = |(stack, branch): &(&Stack, &Branch)| {
             below(path, &branch.path).is_some() && stack.shows(path, branch) && may(stack)
         };
-        let near =
-            |stack: &Stack| below(home, &stack.mount.point).map_or(0, |_| stack.mount.point.len());
+        let near = |stack: &Stack| {
+            below(process_root, &stack.mount.point).map_or(0, |_| stack.mount.point.len())
+        };
         all.filter(holds).max_by_key(|(stack, branch)| (branch.path.len(), near(stack)))
     }
 
@@ -111,10 +114,10 @@ impl Unions {
     pub fn hidden(
         &self,
         path: &[u8],
-        home: &[u8],
+        process_root: &[u8],
         exists: &dyn Fn(&[u8]) -> bool,
     ) -> Option<Vec<u8>> {
-        let (stack, branch) = self.branch_of(path, home)?;
+        let (stack, branch) = self.branch_of(path, process_root)?;
         let rest = below(path, &branch.path)?;
         let aufs = stack.mount.fs_type == b"aufs";
         let above = stack.branches.iter().flatten().take_while(|above| *above != branch);

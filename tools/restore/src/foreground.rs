@@ -23,7 +23,7 @@ pub struct Foreground {
 }
 
 impl Foreground {
-    /// Lends our terminal to the process group that had its own. `None` where we are in no foreground.
+    /// Lends our terminal to the process group that had its own. `None` where we are in none.
     pub fn lend(
         tree: &Tree,
         open_files: &OpenFiles<'_>,

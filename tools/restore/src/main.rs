@@ -6,6 +6,7 @@ mod foreground;
 mod pidfile;
 mod pidns;
 mod read;
+mod wait;
 
 use anyhow::Context;
 use bulk::Bulk;
@@ -16,6 +17,7 @@ use floe_records::{Finding, Losses, Mm, Outside, Pid, Process, Refusals, State, 
 use floe_toolkit::Progress;
 use foreground::Foreground;
 use std::{fs::File, process::ExitCode};
+use wait::Waiter;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
 #[derive(Parser)]
@@ -41,7 +43,7 @@ struct Args {
     /// Restore into a pid namespace of its own, where every pid is free.
     #[arg(long)]
     new_pidns: bool,
-    /// We are the init of that namespace, and say on this descriptor that the tree lives.
+    /// We are the init of that namespace, and report on this descriptor that the tree lives.
     #[arg(long, hide = true, value_name = "FD")]
     as_init: Option<i32>,
     /// Write progress as JSON lines to this descriptor.
@@ -107,18 +109,20 @@ fn run(args: &Args) -> anyhow::Result<()> {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
-    let foreground = build(args, &tree, &plan, &mut reader, (bulk, lines.take()))?;
+    let waiter = build(args, &tree, &plan, &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
-    match ready {
-        Some(ready) => pidns::inside(ready, root, args.detach),
-        None if args.detach => leave(&tree),
-        None => wait(root as i32, foreground),
+    match (ready, waiter) {
+        (Some(ready), waiter) => pidns::inside(ready, root, args.detach, waiter),
+        (None, Some(waiter)) => {
+            wait::as_ours(waiter.wait(nix::unistd::Pid::from_raw(root as i32))?)
+        }
+        (None, None) => leave(&tree),
     }
 }
 
-/// A tree whose parent will be init: the end of restore is none that its root should die of.
+/// A tree whose parent will be init: its root must not die with restore (PR_SET_PDEATHSIG).
 fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     let Some(root) = tree.root().map(|root| root.pid) else { return Ok(tree) };
     Ok(tree.map(|thread: &mut Thread| {
@@ -128,31 +132,40 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     })?)
 }
 
-/// What of this system stands in the way: another vdso, pids that are taken, limits that cannot be raised.
+/// Conflicts with this system: another vdso, pids that are taken, limits that cannot be raised.
 fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
-    let mut say = |pid, object: &str, rule: &str, problem: String| {
+    let mut report = |pid, object: &str, rule: &str, problem: String| {
         no.push(Finding::of(pid, object, rule, problem));
     };
     let own = floe_rebuild::own_vdso_hash()?;
     for mm in tree.all::<Mm>() {
         if mm.vdso_hash != 0 && mm.vdso_hash != own {
-            say(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel".into());
+            report(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel".into());
         }
     }
     let tids = tree.all::<Thread>().iter().map(|t| t.tid.0);
     let tids = tids.chain(tree.all::<Process>().iter().map(|p| p.pid.0));
     let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
     for tid in tids.chain(leaders).collect::<std::collections::BTreeSet<_>>() {
-        if let Ok(comm) = std::fs::read_to_string(format!("/proc/{tid}/comm")) {
-            say(Pid(tid), "process id", "rebuild.pid", format!("is taken by {}", comm.trim()));
-        } else if nix::sys::signal::killpg(nix::unistd::Pid::from_raw(tid as i32), None).is_ok() {
-            let problem = "is that of a process group which somebody is still in".to_owned();
-            say(Pid(tid), "process id", "rebuild.pid", problem);
+        if let Some(problem) = taken(tid)? {
+            report(Pid(tid), "process id", "rebuild.pid", problem);
         }
     }
     no.extend(floe_rebuild::too_high(tree)?);
     if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
+}
+
+/// By whom an id is taken.
+fn taken(id: u32) -> anyhow::Result<Option<String>> {
+    match floe_proc::comm(id) {
+        Ok(comm) => return Ok(Some(format!("is taken by {}", String::from_utf8_lossy(&comm)))),
+        Err(e) if e.is_gone() => {}
+        Err(e) => return Err(e.into()),
+    }
+    let group = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id as i32), None);
+    let problem = "is that of a process group which somebody is still in";
+    Ok(group.is_ok().then(|| problem.to_owned()))
 }
 
 /// From the first process to the release of them all. Where it fails nothing is left.
@@ -162,17 +175,19 @@ fn build(
     plan: &Plan,
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (bulk, mut lines): (Bulk, Option<File>),
-) -> anyhow::Result<Option<Foreground>> {
+) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
     let outside = args.outside.map_or(tree.options().outside, Into::into);
     let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone(), outside };
     let mut open = OpenFiles::new(tree, &wishes, &plan.steps)?;
+    for note in open.notes() {
+        eprintln!("restore: {note}");
+    }
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
     let root = tree.root().map_or(0, |process| process.pid.0).to_string();
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
-    let mut work = Restore::new(tree, &open, plan.hole);
-    let mut foreground = None;
+    let mut work = Restore::new(tree, &open, plan.hole)?;
     let steps = &plan.steps;
     let fill = steps.iter().position(|step| *step == Step::Fill).unwrap_or(steps.len());
     let lend = steps.iter().position(|step| matches!(step, Step::Lend(_))).unwrap_or(steps.len());
@@ -182,20 +197,22 @@ fn build(
     progress.finish();
     open.seal()?;
     work.run(&steps[fill..lend])?;
-    if let Some(Step::Lend(group)) = steps.get(lend)
-        && !args.detach
-        && args.as_init.is_none()
-    {
-        foreground = Foreground::lend(tree, &open, *group)?;
-    }
+    let front = match steps.get(lend) {
+        Some(Step::Lend(group)) if !args.detach && args.as_init.is_none() => {
+            Foreground::lend(tree, &open, *group)?
+        }
+        _ => None,
+    };
+    let waiter =
+        if args.detach && args.as_init.is_none() { None } else { Some(Waiter::new(front)?) };
     work.run(&steps[lend..])?;
     drop(work);
-    foreground.iter().for_each(Foreground::greet);
+    waiter.iter().for_each(Waiter::greet);
     open.keep();
     if let Some(pidfile) = pidfile {
         pidfile.keep();
     }
-    Ok(foreground)
+    Ok(waiter)
 }
 
 /// Leaves the tree to init. The kernel would end stopped jobs of our session whose last parent we are.
@@ -210,29 +227,4 @@ fn leave(tree: &Tree) -> anyhow::Result<()> {
             .context("unable to leave the session, without which stopped jobs end with restore")?;
     }
     Ok(())
-}
-
-/// Waits for the root task, and for whoever else is left to us; its status is ours.
-fn wait(root: i32, mut foreground: Option<Foreground>) -> anyhow::Result<()> {
-    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-    let stops = foreground.as_ref().map(|_| WaitPidFlag::WUNTRACED);
-    let root = nix::unistd::Pid::from_raw(root);
-    loop {
-        match waitpid(None, stops) {
-            Ok(WaitStatus::Stopped(pid, _)) if pid == root => {
-                if let Some(foreground) = &mut foreground {
-                    foreground.stop(root)?;
-                }
-            }
-            Ok(WaitStatus::Exited(pid, 0)) if pid == root => return Ok(()),
-            Ok(WaitStatus::Exited(pid, code)) if pid == root => {
-                return Err(floe_toolkit::Exit(code as u8).into());
-            }
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == root => {
-                return Err(floe_toolkit::Exit(128 + signal as u8).into());
-            }
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
 }

@@ -1,41 +1,46 @@
 //! `--new-pidns`: restore starts itself again as the init of a new pid namespace, where every pid is free. The init
-//! lives as long as the root task, reaps whoever is left to it, and ends with the root task's status.
+//! lives as long as the root task, reaps orphans, and ends with the root task's status.
 
-use crate::{Args, pidfile::Pidfile, wait};
+use crate::{
+    Args,
+    pidfile::Pidfile,
+    wait::{Waiter, as_ours},
+};
 use anyhow::{Context, Result, bail};
+use floe_proc::Status;
 use nix::{
     fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
-    unistd::{pipe2, setsid},
+    unistd::{Pid, pipe2, setsid},
 };
 use std::{
     fs::File,
     io::{Read, Write},
     os::fd::{AsRawFd, OwnedFd},
-    os::unix::process::ExitStatusExt,
     process::Command,
 };
 
-/// The outside: waits for the init, or only until it says that the tree lives.
+/// The outside: waits for the init, or only until it reports that the tree lives.
 pub fn outside(args: &Args) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWPID).context("unable to make a pid namespace")?;
-    let (said, say) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
+    let (ready, report) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     // The init gets this descriptor by number.
-    fcntl(&say, FcntlArg::F_SETFD(FdFlag::empty())).context("unable to keep a descriptor open")?;
+    fcntl(&report, FcntlArg::F_SETFD(FdFlag::empty()))
+        .context("unable to keep a descriptor open")?;
     let mut init = Command::new("/proc/self/exe")
         .args(std::env::args_os().skip(1).filter(|arg| arg != "--new-pidns"))
         .arg("--as-init")
-        .arg(say.as_raw_fd().to_string())
+        .arg(report.as_raw_fd().to_string())
         .spawn()
         .context("unable to start an init")?;
-    drop(say);
+    drop(report);
     let mut root = String::new();
-    File::from(said).read_to_string(&mut root).context("unable to hear from the init")?;
+    File::from(ready).read_to_string(&mut root).context("unable to hear from the init")?;
     if !root.is_empty() {
         // One that has ended already has no number any more, but a status.
         if let Some(path) = &args.pidfile
-            && let Some(pid) = outer_pid(init.id(), root.trim())
+            && let Some(pid) = outer_pid(init.id(), root.trim().parse()?)?
         {
             match Pidfile::new(path, &pid) {
                 Ok(pidfile) => pidfile.keep(),
@@ -49,24 +54,24 @@ pub fn outside(args: &Args) -> Result<()> {
             return Ok(());
         }
     }
-    let status = init.wait().context("unable to wait for the init")?;
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    match code {
-        0 if !root.is_empty() => Ok(()),
-        0 => bail!("the init of the pid namespace has ended before its time"),
-        code => Err(floe_toolkit::Exit(code as u8).into()),
+    match Waiter::new(None)?.wait(Pid::from_raw(init.id() as i32))? {
+        0 if root.is_empty() => bail!("the init of the pid namespace has ended before its time"),
+        code => as_ours(code),
     }
 }
 
 /// Our number for a child of the init, from what it is called inside.
-fn outer_pid(init: u32, inner: &str) -> Option<String> {
-    let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
-    let is_it = |pid: &&str| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let names = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-        names.split_whitespace().next_back() == Some(inner)
-    };
-    children.split_whitespace().find(is_it).map(ToOwned::to_owned)
+fn outer_pid(init: u32, inner: u32) -> Result<Option<String>> {
+    for pid in floe_proc::children(init, init)? {
+        let names = Status::of(pid).and_then(|status| status.numbers("NSpid"));
+        match names {
+            Ok(names) if names.last() == Some(&inner) => return Ok(Some(pid.to_string())),
+            Ok(_) => {}
+            Err(e) if e.is_gone() => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(None)
 }
 
 /// The inside, before the restore: a /proc that shows the new namespace.
@@ -79,12 +84,13 @@ pub fn prepare() -> Result<()> {
     mount(Some("proc"), "/proc", Some("proc"), flags, none).context("unable to mount /proc")
 }
 
-/// The inside, when the tree lives: says so and becomes its init.
-pub fn inside(ready: OwnedFd, root: u32, detach: bool) -> Result<()> {
+/// The inside, when the tree lives: reports it and becomes its init.
+pub fn inside(ready: OwnedFd, root: u32, detach: bool, waiter: Option<Waiter>) -> Result<()> {
     if detach {
-        // It fails only for a group leader, which an init that was just started is none.
+        // It fails only for a group leader, and an init that was just started is not one.
         setsid().context("unable to leave the session")?;
     }
-    File::from(ready).write_all(format!("{root}\n").as_bytes()).context("unable to say so")?;
-    wait(root as i32, None)
+    File::from(ready).write_all(format!("{root}\n").as_bytes()).context("unable to report it")?;
+    let waiter = waiter.context("an init has nothing to wait with")?;
+    as_ours(waiter.wait(Pid::from_raw(root as i32))?)
 }

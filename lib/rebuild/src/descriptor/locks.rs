@@ -16,15 +16,24 @@ use std::os::fd::{AsFd, OwnedFd};
 
 const F_SETLK: u64 = 6;
 
-fn flock_of(lock: &Lock) -> libc::flock {
+fn flock_of(lock: &Lock) -> Result<libc::flock> {
     let kind = if lock.exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
-    libc::flock {
+    // No file has more bytes than i64 counts; a negative length would lock what lies before.
+    let number = |n: u64| i64::try_from(n).ok();
+    let len = match lock.last {
+        None => Some(0),
+        Some(last) => last.checked_sub(lock.start).and_then(|len| number(len)?.checked_add(1)),
+    };
+    let (Some(start), Some(len)) = (number(lock.start), len) else {
+        return Err(Error::because("lock it as it was", "its range is damaged"));
+    };
+    Ok(libc::flock {
         l_type: kind as i16,
         l_whence: libc::SEEK_SET as i16,
-        l_start: lock.start as i64,
-        l_len: lock.last.map_or(0, |last| last.saturating_sub(lock.start).saturating_add(1) as i64),
+        l_start: start,
+        l_len: len,
         l_pid: 0,
-    }
+    })
 }
 
 impl ForDescriptor for Locks {
@@ -35,7 +44,7 @@ impl ForDescriptor for Locks {
 
     fn apply(&self, _: Context<'_>, fd: FdNum, script: &mut Script<'_>) -> Result<()> {
         for lock in self.locks.iter().filter(|lock| lock.kind == LockKind::Posix) {
-            let it = flock_of(lock);
+            let it = flock_of(lock)?;
             let mut bytes = [it.l_type.to_ne_bytes(), it.l_whence.to_ne_bytes()].concat();
             bytes.extend([0; 4]);
             bytes.extend([it.l_start.to_ne_bytes(), it.l_len.to_ne_bytes()].concat());
@@ -59,7 +68,7 @@ fn take(fd: &OwnedFd, lock: &Lock) -> Result<()> {
         Errno::EAGAIN | Errno::EACCES => held(0),
         e => Error::new("lock it as it was", e),
     };
-    let mut range = flock_of(lock);
+    let mut range = flock_of(lock)?;
     match lock.kind {
         LockKind::Flock => {
             let how = if lock.exclusive { libc::LOCK_EX } else { libc::LOCK_SH };
@@ -71,5 +80,24 @@ fn take(fd: &OwnedFd, lock: &Lock) -> Result<()> {
             fcntl(fd.as_fd(), FcntlArg::F_OFD_GETLK(&mut range)).map_err(failed)?;
             if range.l_type == libc::F_UNLCK as i16 { Ok(()) } else { Err(held(range.l_pid)) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_the_record_or_an_error() {
+        let range = |start, last| {
+            let lock = Lock { kind: LockKind::Posix, exclusive: true, start, last };
+            flock_of(&lock).ok().map(|range| (range.l_start, range.l_len))
+        };
+        assert_eq!(range(10, Some(19)), Some((10, 10)));
+        assert_eq!(range(7, None), Some((7, 0)));
+        assert_eq!(range(10, Some(9)), None);
+        assert_eq!(range(0, Some(u64::MAX)), None);
+        assert_eq!(range(0, Some(i64::MAX as u64)), None);
+        assert_eq!(range(u64::MAX, None), None);
     }
 }

@@ -35,8 +35,7 @@ impl ForFile for External {
     /// itself is ours, opened for itself.
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let id = open.id;
-        let tables = make.tree.all::<Process>().iter().flat_map(|p| make.tree.fds(p.pid));
-        let mut numbers: Vec<u32> = tables.filter(|fd| fd.file == id).map(|fd| fd.fd.0).collect();
+        let mut numbers = make.numbers.get(&id).cloned().unwrap_or_default();
         // Given ones first, and standard input, which is only read, last.
         numbers.sort_by_key(|number| (!make.inherit.contains(number), *number == 0, *number));
         for &number in &numbers {

@@ -27,12 +27,41 @@ pub(crate) struct Node {
     pid: Pid,
 }
 
-/// A name that is needed while sockets are connected, and was gone in the tree: that of a listener which has been closed,
-/// or whose file has been removed.
-pub(crate) struct TemporaryName {
-    name: Bytes,
-    listener: Option<OwnedFd>,
-    node: Option<Node>,
+/// What is known of the names of sockets while they are made.
+#[derive(Default)]
+pub(crate) struct Names<'a> {
+    /// Sockets that listen.
+    listeners: BTreeMap<&'a [u8], Named<'a>>,
+    /// How many sockets have a name.
+    count: BTreeMap<&'a [u8], usize>,
+    /// Listeners in the place of those that have been closed.
+    stand_ins: BTreeMap<&'a [u8], OwnedFd>,
+    /// Files that are needed while sockets are connected, and were gone in the tree: those of closed listeners, and those
+    /// that had been removed.
+    temporary: Vec<Node>,
+}
+
+impl<'a> Names<'a> {
+    fn of(tree: &'a Tree) -> Self {
+        let mut names = Self::default();
+        for socket in tree.all::<UnixSocket>().iter().filter(|socket| !socket.name.0.is_empty()) {
+            let name = socket.name.0.as_slice();
+            *names.count.entry(name).or_default() += 1;
+            if socket.backlog.is_some() {
+                names.listeners.entry(name).or_insert((socket.file, socket));
+            }
+        }
+        names
+    }
+
+    fn listener(&self, it: &UnixSocket) -> Option<Named<'a>> {
+        self.listeners.get(it.name.0.as_slice()).copied()
+    }
+
+    /// Accepted sockets have one name in common, that of a listener.
+    fn is_shared(&self, it: &UnixSocket) -> bool {
+        self.count.get(it.name.0.as_slice()).is_some_and(|count| *count > 1)
+    }
 }
 
 impl ForFile for UnixSocket {
@@ -50,6 +79,7 @@ impl ForFile for UnixSocket {
 /// Makes all UNIX sockets of the tree.
 fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
     let tree = make.tree;
+    make.names = Names::of(tree);
     let sockets = tree.all::<UnixSocket>().iter();
     let mut all: Vec<(FileId, &UnixSocket)> = sockets.map(|socket| (socket.file, socket)).collect();
     let by_inode: BTreeMap<u64, Named<'_>> = all.iter().map(|it| (it.1.ino, *it)).collect();
@@ -64,7 +94,7 @@ fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
         let done = match (socket.peer, pair) {
             (None, _) => single(make, id, socket, &socket.peer_name),
             (Some(_), Some(&(other_id, other))) if other.peer == Some(socket.ino) => {
-                joined(make, &all, (id, socket), (other_id, other))
+                joined(make, (id, socket), (other_id, other))
             }
             (Some(0), _) => peer_closed(make, id, socket),
             // Many may be connected to one that is connected to none.
@@ -78,8 +108,8 @@ fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
         }
     }
     // Names that were there only to connect by are gone, as they were.
-    for name in std::mem::take(&mut make.temporary) {
-        name.node.iter().for_each(|node| node.undo(&make.stands));
+    for node in std::mem::take(&mut make.names).temporary {
+        node.undo(&make.stands);
     }
 }
 
@@ -105,7 +135,7 @@ fn pair_of(socket: &UnixSocket) -> Result<(OwnedFd, OwnedFd)> {
 /// One that listens, or is not connected within the tree.
 fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, peer: &Bytes) -> Result<()> {
     let fd = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
-    set_options(&fd, &it.options)?;
+    make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(backlog) = it.backlog {
         listen(fd.as_fd(), backlog)?;
@@ -132,7 +162,7 @@ fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, peer: &Bytes) -> 
 /// One whose peer has gone: what it has not read yet is still there.
 fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
     let (fd, other) = pair_of(it)?;
-    set_options(&fd, &it.options)?;
+    make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(queue) = make.tree.get::<SocketQueue>(it.ino) {
         fill(&other, queue)?;
@@ -143,39 +173,38 @@ fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()
 }
 
 /// Two that are connected with each other.
-fn joined(make: &mut Factory<'_>, all: &[Named], a: Named, b: Named) -> Result<()> {
-    let listener = |it: &UnixSocket| {
-        let same = |s: &&Named| s.1.backlog.is_some() && s.1.name == it.name;
-        if it.name.0.is_empty() { None } else { all.iter().find(same).copied() }
-    };
-    // Accepted sockets have one name in common, that of a listener.
-    let shared = |it: &UnixSocket| {
-        !it.name.0.is_empty() && all.iter().filter(|(_, s)| s.name == it.name).count() > 1
-    };
-    let (near, far) = match (listener(a.1), listener(b.1)) {
+fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>) -> Result<()> {
+    let mut is_pair = false;
+    let (near, far) = match (make.names.listener(a.1), make.names.listener(b.1)) {
         (Some(at), _) => {
             let (client, server) = through(make, at, b)?;
             (server, client)
         }
         (None, Some(at)) => through(make, at, a)?,
-        (None, None) if shared(a.1) => {
-            temporary_listener(make, a)?;
+        (None, None) if make.names.is_shared(a.1) => {
+            stand_in(make, a)?;
             let (client, server) = through(make, a, b)?;
             (server, client)
         }
-        (None, None) if shared(b.1) => {
-            temporary_listener(make, b)?;
+        (None, None) if make.names.is_shared(b.1) => {
+            stand_in(make, b)?;
             through(make, b, a)?
         }
         (None, None) => {
             let (near, far) = pair_of(a.1)?;
+            is_pair = true;
             bind(make, a.0, a.1, &near)?;
             bind(make, b.0, b.1, &far)?;
             (near, far)
         }
     };
-    set_options(&near, &a.1.options)?;
-    set_options(&far, &b.1.options)?;
+    for (fd, it) in [(&near, a.1), (&far, b.1)] {
+        match is_pair {
+            true => make.fresh_options.set(it.sock_type, fd, &it.options)?,
+            // One of them was accepted, and has options of its listener.
+            false => set_options(fd, &it.options)?,
+        }
+    }
     if let Some(queue) = make.tree.get::<SocketQueue>(a.1.ino) {
         fill(&far, queue)?;
     }
@@ -196,23 +225,23 @@ fn through(make: &mut Factory<'_>, listener: Named, client: Named) -> Result<(Ow
     let to = address(&listener.1.name.0);
     make.within(listener.0, || connect_raw(fd.as_fd(), &to))?;
     let gone = || Error::because("connect a socket", "its listener could not be made");
-    let temporary =
-        || make.temporary.iter().find(|it| it.name == listener.1.name)?.listener.as_ref();
-    let it = make.unix.get(&listener.1.ino).or_else(temporary).ok_or_else(gone)?;
+    let stand_in = || make.names.stand_ins.get(listener.1.name.0.as_slice());
+    let it = make.unix.get(&listener.1.ino).or_else(stand_in).ok_or_else(gone)?;
     let server = accept(it.as_fd())?;
     Ok((fd, server))
 }
 
 /// A listener in the place of one that has been closed.
-fn temporary_listener(make: &mut Factory<'_>, server: Named) -> Result<()> {
+fn stand_in<'a>(make: &mut Factory<'a>, server: Named<'a>) -> Result<()> {
     let name = &server.1.name;
-    if make.temporary.iter().any(|it| it.name == *name && it.listener.is_some()) {
+    if make.names.stand_ins.contains_key(name.0.as_slice()) {
         return Ok(());
     }
     let fd = socket(libc::AF_UNIX, server.1.sock_type as i32, 0)?;
     let node = bind_for_a_while(make, server.0, name, &fd)?;
+    make.names.temporary.extend(node);
     listen(fd.as_fd(), 1)?;
-    make.temporary.push(TemporaryName { name: name.clone(), listener: Some(fd), node });
+    make.names.stand_ins.insert(&name.0, fd);
     Ok(())
 }
 
@@ -266,7 +295,7 @@ fn bind(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Re
         }
         // Its file had been removed. Where somebody else has the name by now it comes back without one.
         if let Ok(node) = bind_for_a_while(make, id, &it.name, fd) {
-            make.temporary.push(TemporaryName { name: it.name.clone(), listener: None, node });
+            make.names.temporary.extend(node);
         }
         return Ok(());
     };

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 impl ForObject for PipeData {
     fn make(&self, make: &mut Factory<'_>) -> Result<()> {
         // A named pipe is filled when it is opened.
-        if !make.tree.all::<Pipe>().iter().any(|pipe| pipe.pipe == self.id) {
+        if !make.nameless_pipes.contains(&self.id) {
             return Ok(());
         }
         let (reader, writer) =

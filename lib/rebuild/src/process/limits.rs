@@ -48,7 +48,7 @@ pub fn too_high(tree: &Tree) -> Result<Vec<Refusal>> {
         let (soft, own) = floe_sys::get_limit(0, number as u32)?;
         for limits in tree.all::<Limits>() {
             let Some(&(_, hard)) = limits.limits.get(number) else { continue };
-            // Whoever may raise it has done no harm by trying.
+            // Raising it does no harm where it is allowed.
             if hard <= own || floe_sys::set_limit(0, number as u32, soft, hard).is_ok() {
                 continue;
             }
@@ -69,10 +69,12 @@ fn shown(limit: u64) -> String {
 impl ForProcess for Limits {
     fn apply(context: Context<'_>, pid: Pid, phase: Phase, script: &mut Script<'_>) -> Result<()> {
         let limits = context.tree.get::<Limits>(pid).map_or(&[][..], |l| &l.limits);
+        let inherited = &context.stubs.inherited.limits;
         for (resource, &(soft, hard)) in limits.iter().enumerate() {
             // Signals that wait may exceed it: it is lowered when they are there.
             let late = resource == libc::RLIMIT_SIGPENDING as usize;
-            if late == (phase == Phase::Last) {
+            let same = inherited.get(resource) == Some(&(soft, hard));
+            if late == (phase == Phase::Last) && !same {
                 let limit = script.words(&[soft, hard]);
                 let args = [Arg::Val(0), resource.into(), limit.into(), Arg::Val(0)];
                 script.call(libc::SYS_prlimit64, args);

@@ -29,16 +29,11 @@ impl ForProcess for Settings {
         let thp = number(u64::from(s.thp_disabled));
         let zero = number(0);
         script.call(libc::SYS_prctl, [PR_SET_THP_DISABLE.into(), thp, zero, zero, zero]);
-        oom_score_adj(pid, s.oom_score_adj)
+        if s.oom_score_adj == context.stubs.inherited.oom_score_adj {
+            return Ok(());
+        }
+        let path = floe_proc::path(pid.0, "oom_score_adj");
+        std::fs::write(&path, s.oom_score_adj.to_string())
+            .map_err(|e| Error::new(format!("write {}", path.display()), e).pid(pid.0))
     }
-}
-
-fn oom_score_adj(pid: Pid, wanted: i32) -> Result<()> {
-    let path = format!("/proc/{pid}/oom_score_adj");
-    let now = std::fs::read_to_string(&path).unwrap_or_default();
-    if now.trim() == wanted.to_string() {
-        return Ok(());
-    }
-    std::fs::write(&path, wanted.to_string())
-        .map_err(|e| Error::new(format!("write {path}"), e).pid(pid.0))
 }

@@ -13,7 +13,7 @@ use floe_sys::{Error, Result};
 const RESTORE_IDS: u64 = 77;
 /// Size of `struct sigevent`.
 const SIGEVENT: usize = 64;
-/// Before Linux 6.15 ids ascend one by one; so many are tried until the wanted one comes.
+/// Before Linux 6.15 ids ascend one by one: the number of timers that are made until the wanted id comes.
 const TRIES: u32 = 65_536;
 
 impl ForProcess for Timers {

@@ -29,7 +29,7 @@ impl ForProcess for Vmas {
 
 fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
     for vma in context.tree.vmas(pid) {
-        let len = vma.end.0 - vma.start.0;
+        let len = vma.end.0.saturating_sub(vma.start.0);
         match vma.kind {
             VmaKind::Vsyscall => continue,
             VmaKind::Vdso | VmaKind::Vvar => {
@@ -82,7 +82,7 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
 /// Final protections and locks.
 fn protect(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
     for vma in context.tree.vmas(pid) {
-        let len = vma.end.0 - vma.start.0;
+        let len = vma.end.0.saturating_sub(vma.start.0);
         if matches!(vma.kind, VmaKind::Vdso | VmaKind::Vvar | VmaKind::Vsyscall) {
             continue;
         }
@@ -91,7 +91,7 @@ fn protect(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
             b.call(libc::SYS_mprotect, args.map(Arg::Val));
         }
         for (start, end) in &vma.guards {
-            let len = end.0 - start.0;
+            let len = end.0.saturating_sub(start.0);
             b.call(libc::SYS_madvise, [start.0, len, MADV_GUARD_INSTALL].map(Arg::Val));
         }
         if vma.has(b"lo") {

@@ -10,14 +10,14 @@ use floe_records::Creds;
 use floe_sys::Result;
 
 impl ForThread for Creds {
-    fn apply(&self, _: Context<'_>, _: Phase, b: &mut Script<'_>) -> Result<()> {
+    fn apply(&self, context: Context<'_>, _: Phase, b: &mut Script<'_>) -> Result<()> {
         let c = self;
         let v = |n: u32| Arg::Val(u64::from(n));
         let prctl = |b: &mut Script<'_>, option: i32, value: u64| {
             b.call(libc::SYS_prctl, [option.into(), Arg::Val(value), 0.into(), 0.into(), 0.into()]);
         };
         let [inheritable, permitted, effective, bounding, ambient] = c.caps;
-        let all = floe_sys::effective_capabilities()?;
+        let all = context.stubs.inherited.capabilities;
         // Inheritable ones may lie outside of a bounding set that was narrowed later.
         capset(b, [all, all, inheritable]);
         for cap in (0..64).filter(|cap| bounding >> cap & 1 == 0) {

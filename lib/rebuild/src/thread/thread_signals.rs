@@ -12,7 +12,7 @@ use floe_sys::Result;
 impl ForThread for ThreadSignals {
     fn apply(&self, _: Context<'_>, phase: Phase, script: &mut Script<'_>) -> Result<()> {
         if phase == Phase::Register {
-            // Also where there is none: a stub begins with the one of restore. SS_ONSTACK cannot be set.
+            // Set even without one, since a stub begins with that of restore. SS_ONSTACK cannot be set.
             let (addr, flags, size) = self.altstack;
             let stack = script.words(&[addr.0, u64::from(flags & !1), size]);
             script.call(libc::SYS_sigaltstack, [stack.into(), Arg::Val(0)]);

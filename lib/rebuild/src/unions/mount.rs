@@ -2,12 +2,12 @@
 
 use super::{all_mounts, plain_options};
 use floe_records::Union;
+use floe_sys::{
+    Error, attach_mount, clone_mount, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, mount_message,
+};
 use floe_unions::Mount;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
-};
 use std::{
     ffi::OsStr,
     os::{
@@ -26,7 +26,7 @@ type Done = Result<(), String>;
 pub(super) fn build(union: &Union, point: &Path) -> Done {
     check(union, point)?;
     match mounted_elsewhere(union, point)? {
-        Some(base) => attach(union, &clone_part(union, &base)?, point)?,
+        Some(base) => attach(&clone_part(union, &base)?, point)?,
         None => {
             whole(union, point)?;
             part(union, point)?;
@@ -86,20 +86,19 @@ fn mounted_elsewhere(union: &Union, point: &Path) -> Result<Option<PathBuf>, Str
         all.map(floe_unions::unescape).find(|option| option.starts_with(b"upperdir="))
     };
     let Some(own) = upper(&union.options.0) else { return Ok(None) };
-    let all = all_mounts().into_iter().filter(|mount| upper(&mount.options).as_ref() == Some(&own));
+    let all =
+        all_mounts()?.into_iter().filter(|mount| upper(&mount.options).as_ref() == Some(&own));
     let others: Vec<Mount> = all.collect();
-    let reached = |mount: &&Mount| {
+    for mount in &others {
         let at = bytes(&mount.point);
-        mount.root == b"/" && at != point && super::here(at).is_some_and(|top| top.mount == **mount)
-    };
-    match (others.iter().find(reached), others.first()) {
-        (Some(base), _) => Ok(Some(bytes(&base.point).to_owned())),
-        (None, Some(other)) => {
-            let at = String::from_utf8_lossy(&other.point).into_owned();
-            Err(format!("its upper directory is in use by the mount at {at}"))
+        let whole = mount.root == b"/" && at != point;
+        if whole && super::here(at)?.is_some_and(|top| top.mount == *mount) {
+            return Ok(Some(at.to_owned()));
         }
-        (None, None) => Ok(None),
     }
+    let Some(other) = others.first() else { return Ok(None) };
+    let at = String::from_utf8_lossy(&other.point);
+    Err(format!("its upper directory is in use by the mount at {at}"))
 }
 
 fn unbackslashed(text: &[u8]) -> Vec<u8> {
@@ -129,15 +128,14 @@ fn by_page(union: &Union, point: &Path, data: &[u8]) -> Done {
 
 /// fsconfig(2) takes layer by layer, however many there are.
 fn by_layers(union: &Union, point: &Path) -> Done {
-    let fail = |what: &str| {
-        let what = what.to_owned();
-        move |e: rustix::io::Errno| format!("{what}: {e}")
-    };
-    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(fail("fsopen"))?;
-    let set = |key: &[u8], value: &[u8]| {
-        let shown = String::from_utf8_lossy(value);
-        fsconfig_set_string(fs.as_fd(), key, value).map_err(fail(&format!("its option {shown}")))
-    };
+    let fs = fsopen(b"overlay").map_err(|e| e.to_string())?;
+    let made = set_up(union, &fs).and_then(|()| fsmount(fs.as_fd(), 0));
+    let made = made.map_err(|e| explained(&e, &fs))?;
+    attach(&made, point)
+}
+
+fn set_up(union: &Union, fs: &OwnedFd) -> Result<(), Error> {
+    let set = |key: &[u8], value: &[u8]| fsconfig_set_string(fs.as_fd(), key, value);
     set(b"source", &union.source.0)?;
     for (path, permission) in &union.branches {
         set(if permission.0 == b"rw" { b"upperdir" } else { b"lowerdir+" }, &path.0)?;
@@ -146,16 +144,19 @@ fn by_layers(union: &Union, point: &Path) -> Done {
         match option.iter().position(|b| *b == b'=') {
             _ if option == b"rw" => {}
             Some(at) => set(&option[..at], &option[at + 1..])?,
-            None => {
-                let shown = String::from_utf8_lossy(&option).into_owned();
-                fsconfig_set_flag(fs.as_fd(), &option[..]).map_err(fail(&shown))?;
-            }
+            None => fsconfig_set_flag(fs.as_fd(), &option)?,
         }
     }
-    fsconfig_create(fs.as_fd()).map_err(fail("fsconfig"))?;
-    let made = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-        .map_err(fail("fsmount"))?;
-    attach(union, &made, point)
+    fsconfig_create(fs.as_fd())
+}
+
+/// The error, and what the kernel says of it.
+fn explained(error: &Error, fs: &OwnedFd) -> String {
+    let mut text = error.to_string();
+    while let Ok(Some(message)) = mount_message(fs.as_fd()) {
+        text = format!("{text} ({message})");
+    }
+    text
 }
 
 /// As many branches as fit in a page, then the others one by one at the bottom.
@@ -181,21 +182,17 @@ fn part(union: &Union, point: &Path) -> Done {
     }
     let part = undone(clone_part(union, point), point)?;
     umount2(point, MntFlags::MNT_DETACH).map_err(|e| format!("its part {}: {e}", union.root))?;
-    attach(union, &part, point)
+    attach(&part, point)
 }
 
 /// From where all of it is mounted.
 fn clone_part(union: &Union, base: &Path) -> Result<OwnedFd, String> {
     let inner = union.root.0.strip_prefix(b"/").unwrap_or(&union.root.0);
-    let how = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    open_tree(rustix::fs::CWD, base.join(OsStr::from_bytes(inner)), how)
-        .map_err(|e| format!("its part {}: {e}", union.root))
+    clone_mount(&base.join(OsStr::from_bytes(inner))).map_err(|e| e.to_string())
 }
 
-fn attach(union: &Union, tree: &OwnedFd, point: &Path) -> Done {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    move_mount(tree, "", rustix::fs::CWD, point, flags)
-        .map_err(|e| format!("its part {}: {e}", union.root))
+fn attach(tree: &OwnedFd, point: &Path) -> Done {
+    attach_mount(tree.as_fd(), point).map_err(|e| e.to_string())
 }
 
 /// Options of the mount itself.
