@@ -92,6 +92,11 @@ impl Files {
         self.duplicates.remove(&id);
     }
 
+    /// Looks at what stands on its own. The processes may run.
+    pub(crate) fn look(&self, out: &mut Findings) -> Result<()> {
+        resource::look_at_objects(self, out)
+    }
+
     /// What stands on its own: queues and the like. The processes stand still.
     pub fn collect(&self, out: &mut Findings) -> Result<Vec<AnyRecord>> {
         resource::objects(self, out)
@@ -166,13 +171,18 @@ impl Describing<'_> {
         Ok(None)
     }
 
-    /// Keeps a duplicate of what has contents, of processes that stand still.
+    /// Keeps a duplicate of what has contents. Only that of a socket can be looked into while the processes run.
     fn keep(&mut self, open: &OpenFile, what: &AnyRecord, seen: Descriptor<'_>) -> Result<()> {
         match what {
-            _ if !self.context.held => {}
-            AnyRecord::Pipe(_) if !open.reads() => {}
             // What is known to be empty need not be looked into.
             AnyRecord::UnixSocket(socket) if !crate::file::unix::may_hold(socket, &seen) => {}
+            AnyRecord::UnixSocket(_) if !self.context.held => {
+                // It may be closed by now.
+                let duplicate = seen.into_duplicate().ok();
+                self.files.duplicates.extend(duplicate.map(|duplicate| (open.id, duplicate)));
+            }
+            _ if !self.context.held => {}
+            AnyRecord::Pipe(_) if !open.reads() => {}
             AnyRecord::Pipe(_) | AnyRecord::Fifo(_) | AnyRecord::UnixSocket(_) => {
                 self.files.duplicates.insert(open.id, seen.into_duplicate()?);
             }

@@ -86,7 +86,8 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             still.push(Pid(pid));
         }
     }
-    if let Err(error) = Files::describe(&still, options, Purpose::Preview, &mut found)
+    let files = Files::describe(&still, options, Purpose::Preview, &mut found);
+    if let Err(error) = files.and_then(|files| files.look(&mut found))
         && !any_is_ending(&still, root)?
     {
         return Err(error);

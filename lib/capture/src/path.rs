@@ -75,6 +75,10 @@ impl Root {
     /// is that other one.
     pub fn without_suffix(&self, path: Vec<u8>, dev: u64, ino: u64) -> (Vec<u8>, bool) {
         let Some(bare) = path.strip_suffix(DELETED) else { return (path, false) };
+        // The root itself leads to itself even when it was removed.
+        if self.inner(&path) == Some(b"") {
+            return if self.is_removed() { (bare.to_vec(), true) } else { (path, false) };
+        }
         if self.leads_to(&path, dev, ino) {
             return (path, false);
         }
@@ -99,6 +103,10 @@ impl Root {
         let same = fs::read_dir(dir).ok()?.flatten().filter(|entry| entry.ino() == ino);
         let mut names = same.map(|entry| [&path[..=cut], &entry.file_name().into_vec()].concat());
         names.find(|name| self.leads_to(name, dev, ino))
+    }
+
+    fn is_removed(&self) -> bool {
+        fstat(&self.dir).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
     /// Where we find a path, which we see as /proc/PID shows it to us.

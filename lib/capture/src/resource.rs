@@ -72,6 +72,11 @@ pub(crate) trait OfDescriptor: Record {
 
 /// Something that stands on its own and is found by way of open files.
 pub(crate) trait OfObject: Record {
+    /// Looks for what cannot be kept, as far as that shows without a side effect on processes that run.
+    fn look(_: &Files, _: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
     /// All of them; the target stands still.
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>>;
 }
@@ -189,6 +194,12 @@ macro_rules! dispatch {
         /// Notes what can be told only when all descriptions are known.
         pub(crate) fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
             $(<floe_records::$F as OfFile>::relate(files, out)?;)*
+            Ok(())
+        }
+
+        /// Looks at everything that is found by way of open files, of processes that run.
+        pub(crate) fn look_at_objects(files: &Files, out: &mut Findings) -> Result<()> {
+            $(<floe_records::$O as OfObject>::look(files, out)?;)*
             Ok(())
         }
 

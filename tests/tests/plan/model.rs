@@ -22,6 +22,8 @@ struct Task {
     table: bool,
     threads: BTreeSet<Tid>,
     phase: Option<Phase>,
+    /// How far each thread is in what it goes through by itself.
+    own_phases: BTreeMap<Tid, Phase>,
     left: bool,
 }
 
@@ -227,8 +229,14 @@ impl World<'_> {
         must(building != filled.is_ok() && building != sealed.is_ok(), "before or behind memory")?;
         let open = self.open.clone();
         let task = self.task(pid)?;
-        must(task.phase <= Some(phase), "a later phase came before")?;
-        task.phase = Some(phase);
+        let late = "a later phase came before";
+        if (Phase::Register..=Phase::ParentDeath).contains(&phase) {
+            let before = task.own_phases.insert(subject.tid(), phase);
+            must(task.phase <= Some(phase) && before <= Some(phase), late)?;
+        } else {
+            must(task.phase <= Some(phase), late)?;
+            task.phase = Some(phase);
+        }
         match subject {
             Subject::Process(_) => {}
             Subject::Thread(_, tid) => must(task.threads.contains(&tid), "it has no such thread")?,

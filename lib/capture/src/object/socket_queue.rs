@@ -10,32 +10,45 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Longest message or stream queue that is carried, bytes.
 const MOST: usize = 1 << 20;
+/// `sk_shutdown` of include/net/sock.h.
+const RCV_SHUTDOWN: u8 = 1;
+const MUCH: &str = "it is too much";
+const EMPTY: &str = "an empty message cannot be carried";
 
 impl OfObject for SocketQueue {
-    fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
-        let mut sources = Vec::new();
-        for (open, what) in files.of::<UnixSocket>() {
-            let (AnyRecord::UnixSocket(socket), Some(fd)) = (what, files.duplicates.get(&open.id))
-            else {
-                continue;
-            };
-            sources.extend(Source::find(open.pid, socket, fd.as_fd())?);
+    fn look(files: &Files, out: &mut Findings) -> Result<()> {
+        let mut buffer = Vec::new();
+        for source in &sources(files)? {
+            source.look(&mut buffer).unwrap_or_else(|problem| source.refuse(problem, out));
         }
+        Ok(())
+    }
+
+    fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
+        let sources = sources(files)?;
         let moving: Vec<_> = sources.iter().filter(|s| s.needs_offset).map(|s| s.fd).collect();
         let offsets = if moving.is_empty() { None } else { Some(PeekOffsets::rewind(&moving)?) };
         let (mut all, mut buffer) = (Vec::new(), Vec::new());
         for source in &sources {
             match source.queue(&mut buffer) {
                 Ok(queue) => all.push(queue),
-                Err(problem) => {
-                    let object = format!("what is queued in socket {}", source.ino);
-                    out.refuse(Finding::of(source.pid, object, "object.queue", problem));
-                }
+                Err(problem) => source.refuse(problem, out),
             }
         }
         drop(offsets);
         Ok(all)
     }
+}
+
+/// All sockets in which something is queued.
+fn sources(files: &Files) -> Result<Vec<Source<'_>>> {
+    let mut sources = Vec::new();
+    for (open, what) in files.of::<UnixSocket>() {
+        if let (AnyRecord::UnixSocket(socket), Some(fd)) = (what, files.duplicates.get(&open.id)) {
+            sources.extend(Source::find(open.pid, socket, fd.as_fd())?);
+        }
+    }
+    Ok(sources)
 }
 
 /// A socket in which something is queued.
@@ -51,6 +64,10 @@ struct Source<'a> {
     creds: bool,
     /// A single peek does not show all.
     needs_offset: bool,
+    /// The first message is empty. A peek offset would skip it from its second time on.
+    starts_empty: bool,
+    /// The target has set an offset itself: a peek would move it on.
+    has_offset: bool,
 }
 
 impl<'a> Source<'a> {
@@ -79,23 +96,50 @@ impl<'a> Source<'a> {
             is_packets,
             creds,
             needs_offset: true,
+            starts_empty: false,
+            has_offset: peek_offset(fd)? >= 0,
         };
-        // The target may have set an offset itself, and then a peek would move it on.
-        if peek_offset(fd)? < 0 {
+        if !source.has_offset {
             source.needs_offset = false;
             if !is_stream {
                 let Some(first) = peek(fd, &mut [], creds)? else { return Ok(None) };
+                // Behind a closed peer, a packet socket gives the same as for an empty message.
+                let ended = is_packets && socket.shutdown & RCV_SHUTDOWN != 0;
+                source.starts_empty = first.len == 0 && !ended;
                 source.needs_offset = !is_packets || first.len != queued;
             }
         }
         Ok(Some(source))
     }
 
+    fn refuse(&self, problem: String, out: &mut Findings) {
+        let object = format!("what is queued in socket {}", self.ino);
+        out.refuse(Finding::of(self.pid, object, "object.queue", problem));
+    }
+
+    /// Whether what shows of the queue can be had, while the target runs.
+    fn look(&self, buffer: &mut Vec<u8>) -> Result<(), String> {
+        if self.starts_empty {
+            return Err(EMPTY.into());
+        }
+        if self.queued > MOST {
+            return Err(MUCH.into());
+        }
+        if self.has_offset {
+            return Ok(());
+        }
+        buffer.resize(self.queued.max(buffer.len()), 0);
+        self.peek(&mut buffer[..self.queued]).map(drop)
+    }
+
     /// What is queued, without taking it; or why it cannot be had.
     fn queue(&self, buffer: &mut Vec<u8>) -> Result<SocketQueue, String> {
         let mut queue = SocketQueue { ino: self.ino, messages: Vec::new(), bytes: Vec::new() };
+        if self.starts_empty {
+            return Err(EMPTY.into());
+        }
         if self.queued > MOST {
-            return Err("it is too much".into());
+            return Err(MUCH.into());
         }
         if self.is_stream {
             self.whole(buffer, &mut queue)?;
@@ -104,7 +148,7 @@ impl<'a> Source<'a> {
         }
         // An empty message reads like the end behind a closed peer.
         if self.is_packets && queue.bytes.len() < self.queued {
-            return Err("an empty message cannot be carried".into());
+            return Err(EMPTY.into());
         }
         Ok(queue)
     }
@@ -136,12 +180,11 @@ impl<'a> Source<'a> {
         while let Some(seen) = self.peek(buffer)? {
             if seen.len == 0 {
                 // The offset does not move over it.
-                let empty = "an empty message cannot be carried";
-                return if self.is_packets { Ok(()) } else { Err(empty.into()) };
+                return if self.is_packets { Ok(()) } else { Err(EMPTY.into()) };
             }
             let whole = buffer.get(..seen.len).ok_or("a message is too long")?;
             if queue.bytes.len() + seen.len > MOST {
-                return Err("it is too much".into());
+                return Err(MUCH.into());
             }
             queue.bytes.extend_from_slice(whole);
             queue.messages.push(seen.len as u32);

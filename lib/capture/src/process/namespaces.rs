@@ -19,8 +19,8 @@ pub(crate) const NAMES: [&str; 10] = [
     "cgroup",
     "mnt",
 ];
-/// So many of them must be those of freeze: they are not recreated yet.
-const OWN: usize = 8;
+/// The first of them, which must be those of freeze: they are not recreated yet.
+const OWN: usize = 9;
 
 /// Inode numbers in the order of [`NAMES`]; `None` for one that a process has left at its end.
 pub(crate) type Inodes = [Option<u64>; NAMES.len()];
@@ -39,7 +39,9 @@ impl OfProcess for Namespaces {
         let ours = namespaces_of(std::process::id(), NAMES)?;
         for at in 0..OWN {
             let theirs = process.namespaces[at];
-            if theirs.is_some() && theirs != ours[at] {
+            // The pid namespace of its children has no name before the first of them is there.
+            let nameless = theirs.is_none() && process.namespace("mnt").is_some();
+            if nameless || theirs.is_some_and(|theirs| Some(theirs) != ours[at]) {
                 let object = format!("{} namespace", NAMES[at]);
                 let problem = "it is not the one of freeze";
                 let finding = Finding::of(Pid(process.pid), object, "namespace", problem);

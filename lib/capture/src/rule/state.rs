@@ -29,8 +29,10 @@ pub(crate) fn root(pid: u32, out: &mut Findings) -> Result<()> {
 
 /// Looks for a tracer that is not ourselves.
 pub(crate) fn tracer(process: &subject::Process<'_>, out: &mut Findings) -> Result<()> {
-    let tracer = process.status.tracer()?.filter(|tracer| *tracer != std::process::id());
-    out.refused.extend(tracer.map(|tracer| traced(process.pid, tracer)));
+    for thread in &process.tasks {
+        let tracer = thread.status.tracer()?.filter(|tracer| *tracer != std::process::id());
+        out.refused.extend(tracer.map(|tracer| traced(process.pid, tracer)));
+    }
     Ok(())
 }
 
