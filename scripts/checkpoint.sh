@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checkpoints a process tree into an image file.
 #
-#   checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--no-sync]
+#   checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--outside WHAT] [--strict] [--no-sync]
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
@@ -10,19 +10,21 @@ here=$(dirname "$(readlink -f "$0")")
 PATH=$PATH:$here:${CARGO_TARGET_DIR:-$here/../target}/release
 
 usage() {
-    echo "usage: checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--no-sync]" >&2
+    echo "usage: checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--outside WHAT] [--strict] [--no-sync]" >&2
     exit 2
 }
 
 pid='' file='' then=run sync=''
-export FLOE_SOCKETS=''
+# What freeze is asked for travels in the stream, to every later stage.
+options=()
 while (($#)); do
     case $1 in
         -o) (($# > 1)) || usage; file=$2; shift ;;
         --kill) then=kill ;;
         --leave-running) then=run ;;
-        # Established TCP connections are restored as closed ones.
-        --close-tcp) FLOE_SOCKETS=--close-tcp ;;
+        # Established TCP connections as closed ones; a loss as a refusal; what stands for files of the world outside.
+        --close-tcp | --strict) options+=("$1") ;;
+        --outside) (($# > 1)) || usage; options+=("$1" "$2"); shift ;;
         # Do not wait until the image is on the disk.
         --no-sync) sync=--no-sync ;;
         -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -54,7 +56,7 @@ if [[ $then == run ]]; then
     set -m
     # shellcheck disable=SC2086  # empty, or one option
     (
-        freeze $FLOE_SOCKETS "$pid" | dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack $sync -o "$file"
+        freeze "${options[@]}" "$pid" | dumpfs | aufsfix | dumpmem | imgpack $sync -o "$file"
         worst "${PIPESTATUS[@]}"
     ) &
     stages=$!
@@ -68,9 +70,8 @@ else
     # Held until the image is safe, and it is known that it could be restored here; then killed before it runs another
     # instruction. An image that goes to standard output cannot be asked.
     export FLOE_IMAGE=$file FLOE_SYNC=$sync
-    # shellcheck disable=SC2086  # empty, or one option
-    exec freeze $FLOE_SOCKETS --then kill "$pid" -- bash -c '
-        dumpfs $FLOE_SOCKETS | aufsfix | dumpmem | imgpack $FLOE_SYNC -o "$FLOE_IMAGE"
+    exec freeze "${options[@]}" --then kill "$pid" -- bash -c '
+        dumpfs | aufsfix | dumpmem | imgpack $FLOE_SYNC -o "$FLOE_IMAGE"
         (worst "${PIPESTATUS[@]}") || exit
         [[ $FLOE_IMAGE == - ]] || restore --plan < "$FLOE_IMAGE" > /dev/null'
 fi

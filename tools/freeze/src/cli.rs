@@ -1,6 +1,10 @@
 //! The command line, and the way through the work.
 
-use crate::{command::Command, interrupt::Interrupt, write};
+use crate::{
+    command::Command,
+    interrupt::Interrupt,
+    write::{self, Captured},
+};
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{Error, look, tree::Tree};
@@ -96,13 +100,36 @@ fn work() -> Result<u8> {
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
-    let options = args.options();
-    let mut look = look::look(args.pid, &options).map_err(plain)?;
     if args.check {
-        return check(&args, look);
+        let found = look::look(args.pid, &args.options()).map_err(plain)?;
+        return check(&args, found);
     }
-    look.found.refusals()?;
-    if args.command.is_empty() { plain_head(&args) } else { hold(&args) }
+    if !args.command.is_empty() {
+        look(&args)?;
+        return hold(&args);
+    }
+    let mut out = floe_toolkit::output()?;
+    let begun = look(&args).and_then(|()| begin(&args, &out));
+    let (tree, captured) = match begun {
+        Ok(Begun::Captured(tree, captured)) => (tree, captured),
+        Ok(Begun::Interrupted(status)) => return Ok(status),
+        Err(error) => {
+            // The tree runs, and the tools behind need no sentence of their own.
+            floe_toolkit::abort(&mut out, floe_toolkit::exit_code(&error));
+            return Err(error);
+        }
+    };
+    let written = write::write(&captured, &mut out).and_then(|()| {
+        floe_toolkit::wait_for_hangup(out.as_fd()).context("unable to wait for the reader")
+    });
+    tree.detach();
+    written.map(|()| 0)
+}
+
+/// Refuses what can be seen before anything is stopped.
+fn look(args: &Args) -> Result<()> {
+    let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
+    Ok(look.found.refusals()?)
 }
 
 /// Says what was found, a line each: what is fine, what is refused, what would be lost.
@@ -143,9 +170,16 @@ pub(crate) fn plain(error: Error) -> anyhow::Error {
     }
 }
 
-/// The head of a pipe: holds until all behind it have hung up.
-fn plain_head(args: &Args) -> Result<u8> {
-    let mut out = floe_toolkit::output()?;
+/// How far the head of a pipe has come.
+enum Begun {
+    /// The tree is held.
+    Captured(Tree, Captured),
+    /// The tree runs again, and this is our exit status.
+    Interrupted(u8),
+}
+
+/// The head of a pipe up to the first byte that it writes. Where it fails, the tree runs.
+fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<Begun> {
     // Tools that are still starting need no target that stands still.
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
@@ -153,16 +187,17 @@ fn plain_head(args: &Args) -> Result<u8> {
     let captured = write::collect(args.pid, &args.options(), &tree);
     if let Some(signal) = interrupt.caught() {
         tree.detach();
-        return Ok(128 + signal);
+        return Ok(Begun::Interrupted(128 + signal));
     }
     // From here on the tree is as it was found: whatever ends us lets it run on.
     interrupt.end_process();
-    let written = captured.and_then(|captured| {
-        write::write(&captured, &mut out)?;
-        floe_toolkit::wait_for_hangup(out.as_fd()).context("unable to wait for the reader")
-    });
-    tree.detach();
-    written.map(|()| 0)
+    match captured {
+        Ok(captured) => Ok(Begun::Captured(tree, captured)),
+        Err(error) => {
+            tree.detach();
+            Err(error)
+        }
+    }
 }
 
 /// Holds while COMMAND lives.

@@ -89,6 +89,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if ready.is_some() {
         pidns::prepare()?;
     }
+    floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
     let input = floe_toolkit::input()?;
     let from_start = bulk::at_its_start(input.file());
     let mut reader = floe_stream::Reader::new(input);
