@@ -85,6 +85,7 @@ fn scenario(name: &str, args: &[&str]) {
 }
 
 /// A scenario that shows a known fault. When the fault is mended, the scenario moves to the others.
+#[allow(dead_code, reason = "in use as long as there is a known fault")]
 fn known_fault(name: &str, args: &[&str]) {
     let output = run(name, args);
     if skips(name, args, &output) {

@@ -224,7 +224,12 @@ fn text_for_people_goes_through_the_toolkit() {
         }
         for line in read(&path).lines().filter(|line| !line.trim_start().starts_with("//")) {
             let uses = |name: &&String| line.contains(name.as_str());
-            assert!(!macros.iter().any(|name| uses(&name)), "{name} prints by itself: {line}");
+            // A test that cannot be done says so.
+            let skips = line.contains("\"SKIPPED: ");
+            assert!(
+                skips || !macros.iter().any(|name| uses(&name)),
+                "{name} prints by itself: {line}"
+            );
         }
     }
 }

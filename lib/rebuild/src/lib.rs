@@ -25,7 +25,7 @@ mod unions;
 pub use descriptor::terminal::Modes;
 pub use machine::machine;
 pub use maps::own_vdso_hash;
-pub use open::{OpenFiles, Wishes};
+pub use open::{OpenFiles, RestoreOptions};
 pub use process::limits::too_high;
 pub use restore::Restore;
 pub use unions::{Rebuilt, unions};

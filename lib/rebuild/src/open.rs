@@ -22,7 +22,7 @@ use std::{
 
 /// What a user may ask of a restore.
 #[derive(Clone, Debug)]
-pub struct Wishes {
+pub struct RestoreOptions {
     /// Descriptors of ours that take the place of outside ones of the same number.
     pub inherit: Vec<u32>,
     /// Paths of the tree are looked up below it.
@@ -63,9 +63,13 @@ enum Program<'a> {
 
 impl<'a> OpenFiles<'a> {
     /// Carries out those of the steps that come before the first process; every refusal at once.
-    pub fn new(tree: &'a Tree, wishes: &'a Wishes, steps: &[Step]) -> Result<Self, Refusals> {
+    pub fn new(
+        tree: &'a Tree,
+        options: &'a RestoreOptions,
+        steps: &[Step],
+    ) -> Result<Self, Refusals> {
         let mut no = Vec::new();
-        let stands = Stands::find(tree, &wishes.root, &mut |pid, object, e| {
+        let stands = Stands::find(tree, &options.root, &mut |pid, object, e| {
             no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });
         if !no.is_empty() {
@@ -75,7 +79,7 @@ impl<'a> OpenFiles<'a> {
         let mut me = Self {
             base: floe_plan::base(tree),
             tree,
-            make: Factory::new(tree, stands, &wishes.inherit, wishes.outside),
+            make: Factory::new(tree, stands, &options.inherit, options.outside),
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
             restore: None,

@@ -143,7 +143,7 @@ fn memory_is_a_small_multiple_of_the_input() {
     eprintln!("at worst {worst:.1} bytes of memory for a byte of a record, {refused} refused");
     assert!(refused > 20, "only {refused} records were refused for what they would take");
 
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/v1-descriptors.stream");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/v2-descriptors.stream");
     let golden = std::fs::read(golden).unwrap();
     assert!(check(&golden, &"golden").unwrap() > 40, "what is real is not refused");
 

@@ -12,7 +12,7 @@ use anyhow::Context;
 use bulk::Bulk;
 use clap::Parser;
 use floe_plan::{Plan, Step};
-use floe_rebuild::{OpenFiles, Restore, Wishes};
+use floe_rebuild::{OpenFiles, Restore, RestoreOptions};
 use floe_records::{Finding, Losses, Mm, Outside, Pid, Process, Refusals, State, Thread, Tree};
 use floe_toolkit::Progress;
 use foreground::Foreground;
@@ -179,8 +179,9 @@ fn build(
 ) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
     let outside = args.outside.map_or(tree.options().outside, Into::into);
-    let wishes = Wishes { inherit: args.inherit.clone(), root: args.root.clone(), outside };
-    let mut open = OpenFiles::new(tree, &wishes, &plan.steps)?;
+    let options =
+        RestoreOptions { inherit: args.inherit.clone(), root: args.root.clone(), outside };
+    let mut open = OpenFiles::new(tree, &options, &plan.steps)?;
     for note in open.notes() {
         eprintln!("restore: {note}");
     }
