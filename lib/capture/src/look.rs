@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     files::{Files, Purpose},
     resource,
-    rule::{sessions, sharing, state},
+    rule::{outside, sessions, sharing, state},
     subject::{self, Process},
     tree::Held,
 };
@@ -87,7 +87,11 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         }
     }
     let files = Files::describe(&still, options, Purpose::Preview, &mut found);
-    if let Err(error) = files.and_then(|files| files.look(&mut found))
+    let looked = files.and_then(|files| {
+        outside::look(&files, options, &mut found);
+        files.look(&mut found)
+    });
+    if let Err(error) = looked
         && !any_is_ending(&still, root)?
     {
         return Err(error);
@@ -133,7 +137,7 @@ fn settle(found: &mut Findings, options: &Options) {
     if options.strict {
         found.refused.append(&mut found.lost);
     }
-    for list in [&mut found.refused, &mut found.lost] {
+    for list in [&mut found.refused, &mut found.lost, &mut found.outside] {
         let mut seen = BTreeSet::new();
         list.retain(|finding| seen.insert(finding.clone()));
     }

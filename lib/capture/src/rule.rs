@@ -1,5 +1,6 @@
 //! Rules about what is no resource of its own: relations between processes, and states in which nothing can be captured.
 
+pub(crate) mod outside;
 pub(crate) mod sessions;
 pub(crate) mod sharing;
 pub(crate) mod state;
