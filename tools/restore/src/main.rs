@@ -137,13 +137,10 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
 /// Conflicts with this system: another vdso, pids that are taken, limits that cannot be raised.
 fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
-    let mut report = |pid, object: &str, rule: &str, problem: String| {
-        no.push(Finding::of(pid, object, rule, problem));
-    };
     let own = floe_rebuild::own_vdso_hash()?;
     for mm in tree.all::<Mm>() {
         if mm.vdso_hash != 0 && mm.vdso_hash != own {
-            report(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel".into());
+            no.push(Finding::of(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel"));
         }
     }
     let tids = tree.all::<Thread>().iter().map(|t| t.tid.0);
@@ -151,7 +148,8 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
     for tid in tids.chain(leaders).collect::<std::collections::BTreeSet<_>>() {
         if let Some(problem) = taken(tid)? {
-            report(Pid(tid), "process id", "rebuild.pid", problem);
+            let finding = Finding::of(Pid(tid), "process id", "rebuild.pid", problem);
+            no.push(finding.hint("--new-pidns restores where every id is free"));
         }
     }
     no.extend(floe_rebuild::too_high(tree)?);
