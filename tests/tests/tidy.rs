@@ -25,7 +25,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
 const LONGEST: usize = 500;
 const LONGEST_FUNCTION: usize = 70;
 /// Where text for people may be printed directly, besides `lib/toolkit` and tests.
-const PRINTS: [&str; 2] = ["lib/parasite/build.rs", "tools/freeze/src/cli.rs"];
+const PRINTS: [&str; 1] = ["lib/parasite/build.rs"];
 /// Types that no field of a record may have: texts of a foreign kernel are bytes, and sizes have one width everywhere.
 const UNPORTABLE: [&str; 3] = ["String", "usize", "isize"];
 /// The fields that have them all the same: texts that floe writes itself.

@@ -8,12 +8,13 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{Error, look, tree::Tree};
+use floe_proc::Stat;
 use floe_records::{Finding, Options, Outside, Refusals};
 use floe_toolkit::{Exit, NotPermitted};
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
-/// How long a killed tree may take until its ids are free.
-const REAPING: Duration = Duration::from_secs(3);
+/// How long the parent of a killed tree may take to wait for it. One that reaps at all does so in a few milliseconds.
+const REAPING: Duration = Duration::from_millis(500);
 
 /// What becomes of the tree when COMMAND has succeeded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -236,11 +237,21 @@ fn finish(then: Then, tree: Tree) -> Result<u8> {
         }
         Then::Kill => {
             for pid in tree.kill(REAPING).map_err(plain)? {
-                eprintln!(
-                    "freeze: pid {pid}: killed, but its parent has not waited for it: the pid is not free"
-                );
+                floe_toolkit::warn("freeze", &unreaped(pid));
             }
         }
     }
     Ok(0)
+}
+
+/// Of a process that was killed and is a zombie: by whom its id is held.
+fn unreaped(pid: u32) -> String {
+    let parent = Stat::of(pid).map(|stat| stat.ppid);
+    let parent = parent.and_then(|parent| {
+        let comm = floe_proc::comm(parent)?;
+        Ok(format!("{parent} ({})", String::from_utf8_lossy(&comm)))
+    });
+    // It may be gone by now.
+    let parent = parent.unwrap_or_else(|_| "unknown".to_owned());
+    format!("pid {pid}: killed, but its parent {parent} has not waited for it: the pid is not free")
 }
