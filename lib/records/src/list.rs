@@ -77,6 +77,7 @@ macro_rules! resources {
                 tcp: TcpSocket 71 1 [];
                 udp: UdpSocket 72 1 [];
                 external: External 73 1 [];
+                pidfd: Pidfd 74 1 [Late];
             }
             descriptor {
                 owner: Owner 53 1 [Descriptors];
