@@ -83,6 +83,7 @@ macro_rules! resources {
                 owner: Owner 53 1 [Descriptors];
                 locks: Locks 54 1 [Opened Descriptors];
                 terminal: Terminal 55 1 [];
+                lease: Lease 56 1 [Opened Descriptors];
             }
             object {
                 nameless: Object 42 1 [];
