@@ -101,6 +101,7 @@ fn is_thread(tree: &Tree, pid: Pid, tid: Tid) -> bool {
 fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
     let there = match link {
         Link::Process(pid) => lives(tree, pid),
+        Link::Member(pid) => tree.get::<Process>(pid).is_some(),
         Link::Thread(pid, tid) => is_thread(tree, pid, tid),
         Link::File(id) => tree.get::<OpenFile>(id).is_some(),
         Link::Object(id) => extent == Extent::Frozen || tree.get::<Object>(id).is_some(),
@@ -112,7 +113,7 @@ fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
         return None;
     }
     let what = match link {
-        Link::Process(pid) => format!("process {pid}"),
+        Link::Process(pid) | Link::Member(pid) => format!("process {pid}"),
         Link::Thread(pid, tid) => format!("thread {tid} of {pid}"),
         Link::File(id) => format!("open file {id}"),
         Link::Object(id) => format!("the file {}:{} without a name", id.dev, id.ino),

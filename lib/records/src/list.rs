@@ -77,11 +77,13 @@ macro_rules! resources {
                 tcp: TcpSocket 71 1 [];
                 udp: UdpSocket 72 1 [];
                 external: External 73 1 [];
+                pidfd: Pidfd 74 1 [Late];
             }
             descriptor {
                 owner: Owner 53 1 [Descriptors];
                 locks: Locks 54 1 [Opened Descriptors];
                 terminal: Terminal 55 1 [];
+                lease: Lease 56 1 [Opened Descriptors];
             }
             object {
                 nameless: Object 42 1 [];

@@ -20,15 +20,15 @@ mod signals;
 mod socket;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
-pub use clone::spawn_stub;
+pub use clone::{pidfd_of_ended, spawn_stub};
 pub use cpu::extended_state;
 pub use descriptors::{
     close_stdin, duplicate_from, duplicate_inherited, replace_descriptor, take_inherited,
 };
 pub use error::{Error, Result};
 pub use fcntl::{
-    aufs_branch_info, flock, flock_shared, memfd_create, owner_ex, owner_signal, pipe_queued,
-    pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
+    aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
+    owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
 };
 pub use guardian::Guardian;
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
@@ -46,7 +46,10 @@ pub use mount::{
 };
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
-pub use pidfd::{namespace_owner, namespace_parent, pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub use pidfd::{
+    namespace_owner, namespace_parent, pidfd_exit_status, pidfd_getfd, pidfd_open,
+    pidfd_open_thread, pidfd_send_signal,
+};
 pub use poll::poll;
 pub use private::PrivateMemory;
 pub use signals::{default_action, is_ignored};
