@@ -52,8 +52,8 @@ pub use poll::poll;
 pub use private::PrivateMemory;
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
-    socket_filter_len, socket_name, socket_option,
+    Peeked, accept, bind_raw, connect_raw, is_member, listen, peek, peer_name, set_socket_option,
+    socket, socket_filter_len, socket_name, socket_option,
 };
 pub use task::{
     arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,
