@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     files::{Files, Purpose},
     resource,
-    rule::{cgroup, core_scheduling, numa, sessions, sharing, state, status},
+    rule::{cgroup, core_scheduling, numa, outside, sessions, sharing, state, status},
     subject::{self, Process},
     tree::Held,
 };
@@ -88,7 +88,11 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         }
     }
     let files = Files::describe(&still, options, Purpose::Preview, &mut found);
-    if let Err(error) = files.and_then(|files| files.look(&mut found))
+    let looked = files.and_then(|files| {
+        outside::look(&files, options, &mut found);
+        files.look(&mut found)
+    });
+    if let Err(error) = looked
         && !any_is_ending(&still, root)?
     {
         return Err(error);
@@ -138,7 +142,7 @@ fn settle(found: &mut Findings, options: &Options) {
     if options.strict {
         found.refused.append(&mut found.lost);
     }
-    for list in [&mut found.refused, &mut found.lost] {
+    for list in [&mut found.refused, &mut found.lost, &mut found.outside] {
         let mut seen = BTreeSet::new();
         list.retain(|finding| seen.insert(finding.clone()));
     }

@@ -7,7 +7,10 @@ use crate::{
     socket::{EVERY, Kind, number},
 };
 use floe_sys::{Result, socket_filter_len, socket_option};
-use std::{collections::BTreeMap, os::fd::AsFd, os::fd::BorrowedFd};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    os::fd::{AsFd, BorrowedFd},
+};
 
 const IP: i32 = libc::IPPROTO_IP;
 const IP6: i32 = libc::IPPROTO_IPV6;
@@ -98,11 +101,12 @@ impl Fresh {
         if !matches!(socket_filter_len(fd), Ok(0)) {
             lost.push("its filter is not carried".to_owned());
         }
-        if !self.values.contains_key(&kind) {
-            self.values.insert(kind, values(kind)?);
-        }
+        let fresh = match self.values.entry(kind) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(values(kind)?),
+        };
         let connects = kind.protocol == TCP && number(fd, SOCKET, libc::SO_ACCEPTCONN)? == 0;
-        for (level, name, usual) in &self.values[&kind] {
+        for (level, name, usual) in &*fresh {
             let skipped = connects && *level == TCP && OF_CONNECTIONS.contains(name);
             if !skipped && socket_option(fd, *level, *name, LONGEST).is_ok_and(|now| now != *usual)
             {

@@ -1,4 +1,4 @@
-//! What stands in the way of a checkpoint or a restore, and what of a tree is not kept: what, where, why, what to do.
+//! What stands in the way of a checkpoint or a restore, and what a tree loses: what, where, why, what to do.
 
 use crate::Pid;
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,8 @@ pub struct Findings {
     pub refused: Vec<Finding>,
     /// What comes back without this.
     pub lost: Vec<Finding>,
+    /// What belongs to the world outside of the tree: restore must be given something in its place.
+    pub outside: Vec<Finding>,
 }
 
 impl Findings {

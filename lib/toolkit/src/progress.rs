@@ -55,7 +55,7 @@ impl Progress {
         Ok(Self { bar, lines, tool: tool.into(), done: 0, total, told })
     }
 
-    /// So many bytes more are done.
+    /// That many more bytes are done.
     pub fn add(&mut self, bytes: u64) {
         self.done += bytes;
         self.bar.inc(bytes);

@@ -21,6 +21,7 @@ use wait::Waiter;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
 #[derive(Parser)]
+#[command(version)]
 struct Args {
     /// Leave the tree to init and exit once it runs.
     #[arg(long)]
@@ -76,7 +77,7 @@ impl From<OutsideFiles> for Outside {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = floe_toolkit::arguments();
     floe_toolkit::main("restore", || run(&args))
 }
 
@@ -90,7 +91,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         pidns::prepare()?;
     }
     floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
-    let input = floe_toolkit::input()?;
+    let input = floe_toolkit::input("restore < FILE")?;
     let from_start = bulk::at_its_start(input.file());
     let mut reader = floe_stream::Reader::new(input);
     let (tree, first) = match read::metadata(&mut reader) {
@@ -184,7 +185,7 @@ fn build(
         RestoreOptions { inherit: args.inherit.clone(), root: args.root.clone(), outside };
     let mut open = OpenFiles::new(tree, &options, &plan.steps)?;
     for note in open.notes() {
-        eprintln!("restore: {note}");
+        floe_toolkit::warn("restore", note);
     }
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
