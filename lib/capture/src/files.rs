@@ -58,7 +58,7 @@ struct Describing<'a> {
     context: Context<'a>,
     known: HashMap<Key, Vec<Seen>>,
     fresh: Fresh,
-    /// What of a description is not carried.
+    /// Parts of a description that are not carried.
     lost: Vec<(FileId, Finding)>,
     out: &'a mut Findings,
 }
@@ -173,7 +173,7 @@ impl Describing<'_> {
         Ok(Some(number))
     }
 
-    /// Looks for what of a socket is not carried.
+    /// Looks for parts of a socket that are not carried.
     fn losses(&mut self, seen: &Descriptor<'_>, id: FileId) -> Result<()> {
         let Some(kind) = seen.socket().filter(|_| !self.context.taking) else { return Ok(()) };
         for problem in self.fresh.losses(seen, kind)? {

@@ -1,4 +1,4 @@
-//! What of a socket is not carried, by comparison with a fresh one: every option that the kernel has is either known here
+//! Parts of a socket that are not carried, by comparison with a fresh one: every option that the kernel has is either known here
 //! or, where it differs, lost by its name or number. Also filters and multicast groups.
 
 use crate::{
@@ -93,7 +93,7 @@ pub(crate) struct Fresh {
 }
 
 impl Fresh {
-    /// What of this socket is not carried, in words.
+    /// Parts of this socket that are not carried, in words.
     pub fn losses(&mut self, seen: &Descriptor<'_>, kind: Kind) -> Result<Vec<String>> {
         let fd = seen.duplicate()?;
         let mut lost = Vec::new();
