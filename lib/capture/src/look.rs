@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     files::{Files, Purpose},
     resource,
-    rule::{outside, sessions, sharing, state},
+    rule::{cgroup, core_scheduling, numa, outside, sessions, sharing, state, status},
     subject::{self, Process},
     tree::Held,
 };
@@ -80,6 +80,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     sessions::check(&pids, &stats, &mut found)?;
     sharing::processes(&living, &pids, &mut found)?;
+    cgroup::check(&living, &mut found)?;
     let mut still = Vec::with_capacity(living.len());
     for pid in living {
         if !floe_proc::is_dead(pid)? {
@@ -111,6 +112,7 @@ pub(crate) fn held(
     let living: Vec<u32> = processes.iter().map(|process| process.pid).collect();
     sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
+    cgroup::check(&living, &mut found)?;
     for process in processes {
         one(process, &mut found)?;
     }
@@ -126,7 +128,10 @@ fn one(process: &Process<'_>, out: &mut Findings) -> Result<()> {
     state::tracer(process, out)?;
     state::dead_threads(process, out)?;
     sharing::threads(process, out)?;
+    numa::check(process, out)?;
     for thread in &process.tasks {
+        status::check(thread, out);
+        core_scheduling::check(thread, out)?;
         resource::look_at_thread(thread, out)?;
     }
     resource::look_at_process(process, out)

@@ -107,7 +107,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let bulk = Bulk::find(&mut reader, &tree, first, from_start)?;
     let tree = if args.detach { orphaned(tree)? } else { tree };
     foreign(&tree)?;
-    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost) {
+    let here = floe_rebuild::lost_login_uids(&tree)?;
+    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&here) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
