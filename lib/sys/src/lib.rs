@@ -7,6 +7,7 @@ mod descriptors;
 mod error;
 mod fcntl;
 mod guardian;
+mod inotify;
 mod kcmp;
 mod limits;
 mod mem;
@@ -32,6 +33,7 @@ pub use fcntl::{
     owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
 };
 pub use guardian::Guardian;
+pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, open_by_handle};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
