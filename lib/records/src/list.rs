@@ -85,6 +85,7 @@ macro_rules! resources {
                 udp: UdpSocket 72 1 [];
                 external: External 73 1 [];
                 pidfd: Pidfd 74 1 [Late];
+                inotify: Inotify 75 1 [];
             }
             descriptor {
                 owner: Owner 53 1 [Descriptors];
