@@ -55,12 +55,19 @@ macro_rules! resources {
                 limits: Limits 8 1 [Limits Last];
                 process_signals: ProcessSignals 4 1 [Settings Queue Last];
                 timers: Timers 6 1 [Timers];
+                audit: Audit 18 1 [Numbers];
+                dump_filter: DumpFilter 19 1 [Settings];
+                autogroup: Autogroup 20 1 [Settings];
+                membarrier: Membarrier 21 1 [Numbers];
             }
             thread {
                 registers: Thread 3 1 [Register ParentDeath];
                 thread_signals: ThreadSignals 5 1 [Register Queue];
                 sched: Sched 9 1 [Sched];
                 creds: Creds 7 1 [Creds];
+                prctls: Prctls 22 1 [Sched];
+                io_priority: IoPriority 23 1 [Sched];
+                memory_policy: MemoryPolicy 24 1 [Sched];
             }
             file {
                 regular: Regular 60 1 [];

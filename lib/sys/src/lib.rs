@@ -18,6 +18,7 @@ mod poll;
 mod private;
 mod signals;
 mod socket;
+mod task;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use clone::{pidfd_of_ended, spawn_stub};
@@ -54,8 +55,11 @@ pub use poll::poll;
 pub use private::PrivateMemory;
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
-    socket_filter_len, socket_name, socket_option,
+    Peeked, accept, bind_raw, connect_raw, is_member, listen, peek, peer_name, set_socket_option,
+    socket, socket_filter_len, socket_name, socket_option,
+};
+pub use task::{
+    arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,
 };
 
 /// Turns the -1 convention of libc into a result with the errno.
