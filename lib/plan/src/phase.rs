@@ -17,14 +17,14 @@ pub enum Phase {
     Opened,
     /// What can be opened only when all processes exist.
     Late,
-    /// A stub takes a descriptor that came late from restore.
-    Fetch,
     /// Mappings, writable where pages will be filled in.
     Map,
     /// Numbers of the address space.
     Numbers,
     /// Working directory and root.
     Directories,
+    /// A stub takes a descriptor that came late from restore.
+    Fetch,
     /// What needs free descriptor numbers: the table is not there yet.
     Watches,
     /// Settings that nothing else rests on.
@@ -88,10 +88,10 @@ impl fmt::Display for Phase {
             Phase::Prepare => "prepare",
             Phase::Opened => "take",
             Phase::Late => "open late",
-            Phase::Fetch => "fetch",
             Phase::Map => "map",
             Phase::Numbers => "set the numbers",
             Phase::Directories => "enter the directories",
+            Phase::Fetch => "fetch",
             Phase::Watches => "add the watches",
             Phase::Settings => "set",
             Phase::Executable => "set the executable",

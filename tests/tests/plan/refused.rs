@@ -19,7 +19,9 @@ fn whole() -> Builder {
     let data = tree.file(2, |file| Regular { file, pid, name, size });
     let watches = vec![EpollWatch { fd: FdNum(9), file: event, events: 1, data: 0 }];
     let epoll = tree.file(2, |file| Epoll { file, watches });
-    for (fd, file) in [event, data, epoll].into_iter().enumerate() {
+    let target = PidfdTarget::Process(Pid(300));
+    let pidfd = tree.file(2, |file| Pidfd { file, target });
+    for (fd, file) in [event, data, epoll, pidfd].into_iter().enumerate() {
         tree.fd(100, fd as u32, file);
         tree.fd(200, fd as u32 + 5, file);
     }
@@ -152,6 +154,10 @@ refused! {
     watch_itself: "plan.epoll" Epoll |r| r.watches[0].file = r.file;
     watch_regular: "plan.epoll" Epoll |r| r.watches[0].file = FileId(1);
     counter: "plan.eventfd" Eventfd |r| r.count = u64::MAX;
+    pidfd_of_none: "plan.reference" Pidfd |r| r.target = PidfdTarget::Process(Pid(101));
+    pidfd_of_stopped: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(19));
+    pidfd_of_core: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(0x8b));
+    pidfd_of_both: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(0x109));
     lock_order: "plan.locks" Locks |r| r.locks[0].start = 10;
     lock_of_none: "plan.orphan" Locks |r| r.fd = FdNum(77);
     owner_kind: "plan.owner" Owner |r| r.kind = 3;
@@ -334,8 +340,8 @@ fn a_machine_must_have_room() {
     let tree = whole().tree();
     let small = Machine { descriptors: 64, ..machine() };
     assert_eq!(rules(&tree, &small), ["plan.descriptors"]);
-    let high =
-        tree.clone().map(|table: &mut FdTable| table.fds[2].fd = FdNum(4000)).expect("a key");
+    let last = |table: &mut FdTable| table.fds.last_mut().expect("some").fd = FdNum(4000);
+    let high = tree.clone().map(last).expect("a key");
     let narrow = Machine { descriptors: 4096, ..machine() };
     assert_eq!(rules(&high, &narrow), Vec::<String>::new());
     let narrow = Machine { descriptors: 4001, ..machine() };
