@@ -56,10 +56,8 @@ pub(crate) fn leave(tree: &Tree, stubs: &Stubs, affinity: Option<&[u8]>, pid: Pi
         let bad = || Error::because("set its registers", "the record is damaged").pid(t.tid.0);
         let bytes: &[u8; 216] = t.regs.0.as_slice().try_into().map_err(|_| bad())?;
         let mut regs = Regs::from_bytes(bytes);
-        // The kernel's restart block is gone: begin the call again.
-        if regs.rax() as i64 == -516 && (regs.orig_rax() as i64) >= 0 {
-            regs.set_rax(-513i64 as u64);
-        }
+        // The kernel's restart block is gone.
+        regs.begin_call_again();
         if let (None, Some(affinity)) = (tree.get::<Sched>(t.tid), affinity) {
             floe_sys::set_affinity(tid, affinity)?;
         }
