@@ -7,7 +7,7 @@
 use crate::{Error, Result, look, rule::state, subject, tree::release};
 use floe_records::{Finding, Pid};
 use floe_sys::{Shared, kcmp_shared};
-use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, recover};
+use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, keep_call, recover};
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
@@ -37,7 +37,8 @@ pub(crate) fn stop(root: u32) -> Result<(Vec<u32>, BTreeMap<u32, Tracee>)> {
     match chase.run(root) {
         Ok(pids) => Ok((pids, chase.seized)),
         Err(error) => {
-            // Those that have been asked are let go when this thread ends.
+            // The first failure tells what went wrong. Threads that do not stand by now are let go when this one ends.
+            let _ = chase.wait();
             release(chase.seized.into_values());
             Err(error)
         }
@@ -111,12 +112,12 @@ impl Chase {
     }
 
     fn take(&mut self, tid: u32, mut tracee: Tracee) -> Result<()> {
-        let recovered = unless_gone(recover(&mut tracee));
-        let gone = matches!(recovered, Ok(None));
+        let ready = unless_gone(recover(&mut tracee).and_then(|()| keep_call(&mut tracee)));
+        let gone = matches!(ready, Ok(None));
         if !gone {
             self.seized.insert(tid, tracee);
         }
-        Ok(recovered.map(drop)?)
+        Ok(ready.map(drop)?)
     }
 
     /// Lets those processes go whose memory a thread of another one waits for.

@@ -22,6 +22,8 @@ pub(crate) struct Process<'a> {
     pub exe: FileRef,
     pub cwd: FileRef,
     pub namespaces: namespaces::Inodes,
+    /// Its children, where the tree is held.
+    pub children: Vec<(u32, Stat)>,
     /// Its threads, the leader first.
     pub tasks: Vec<Thread<'a>>,
     /// Those that are held, the leader first; none while it runs.
@@ -47,6 +49,7 @@ impl<'a> Process<'a> {
             exe,
             cwd,
             namespaces: namespaces_of(pid, namespaces::NAMES)?,
+            children: Vec::new(),
             tasks,
             threads,
         })

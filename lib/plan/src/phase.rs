@@ -8,7 +8,7 @@ use std::{
 };
 
 /// When a resource is applied. Those of [`Phase::BUILD`] come while a process is built, before its memory is filled, those of
-/// [`Phase::FINISH`] behind that; each list is in order.
+/// [`Phase::FINISH`] and [`Phase::END`] behind that; each list is in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Phase {
     /// Files of a kind that depend on each other are made together, before any is opened.
@@ -65,8 +65,8 @@ impl Phase {
         Phase::Watches,
         Phase::Settings,
     ];
-    /// Behind that.
-    pub const FINISH: [Phase; 12] = [
+    /// Behind that, up to the moment when processes that have ended or are stopped come to be so.
+    pub const FINISH: [Phase; 10] = [
         Phase::Executable,
         Phase::Protect,
         Phase::Limits,
@@ -77,9 +77,9 @@ impl Phase {
         Phase::ParentDeath,
         Phase::Dumpable,
         Phase::Timers,
-        Phase::Queue,
-        Phase::Last,
     ];
+    /// Behind that moment: what parents are told of their children is what they were told.
+    pub const END: [Phase; 2] = [Phase::Queue, Phase::Last];
 }
 
 impl fmt::Display for Phase {

@@ -19,6 +19,7 @@ mod restore;
 mod script;
 mod socket;
 mod stand;
+mod states;
 mod stubs;
 mod unions;
 

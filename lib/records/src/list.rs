@@ -53,7 +53,7 @@ macro_rules! resources {
                 fs: Fs 10 1 [Directories Settings];
                 settings: Settings 17 1 [Settings Dumpable];
                 limits: Limits 8 1 [Limits Last];
-                process_signals: ProcessSignals 4 1 [Settings Queue Last];
+                process_signals: ProcessSignals 4 2 [Settings Queue Last];
                 timers: Timers 6 1 [Timers];
                 audit: Audit 18 1 [Numbers];
                 dump_filter: DumpFilter 19 1 [Settings];
