@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checkpoints a process tree into an image file.
 #
-#   checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--outside WHAT] [--strict] [--no-sync]
+#   checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--outside WHAT] [--on-change RULE]… [--strict] [--no-sync]
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
@@ -10,7 +10,7 @@ here=$(dirname "$(readlink -f "$0")")
 PATH=$PATH:$here:${CARGO_TARGET_DIR:-$here/../target}/release
 
 usage() {
-    echo "usage: checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--outside WHAT] [--strict] [--no-sync]" >&2
+    echo "usage: checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--outside WHAT] [--on-change RULE]… [--strict] [--no-sync]" >&2
     exit 2
 }
 
@@ -24,7 +24,8 @@ while (($#)); do
         --leave-running) then=run ;;
         # Established TCP connections as closed ones; a loss as a refusal; what stands for files of the world outside.
         --close-tcp | --strict) options+=("$1") ;;
-        --outside) (($# > 1)) || usage; options+=("$1" "$2"); shift ;;
+        # What becomes of files that changed; may be repeated.
+        --outside | --on-change) (($# > 1)) || usage; options+=("$1" "$2"); shift ;;
         # Do not wait until the image is on the disk.
         --no-sync) sync=--no-sync ;;
         -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;

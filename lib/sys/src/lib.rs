@@ -6,6 +6,7 @@ mod cpu;
 mod descriptors;
 mod error;
 mod fcntl;
+mod file_system;
 mod guardian;
 mod kcmp;
 mod limits;
@@ -30,6 +31,7 @@ pub use fcntl::{
     aufs_branch_info, flock, flock_shared, memfd_create, owner_ex, owner_signal, pipe_queued,
     pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
 };
+pub use file_system::{FileSystem, file_system, read_before};
 pub use guardian::Guardian;
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
@@ -51,8 +53,8 @@ pub use poll::poll;
 pub use private::PrivateMemory;
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
-    socket_filter_len, socket_name, socket_option,
+    Peeked, accept, bind_raw, connect_raw, listen, network_cookie, peek, peer_name,
+    set_socket_option, socket, socket_filter_len, socket_name, socket_option,
 };
 
 /// Turns the -1 convention of libc into a result with the errno.

@@ -15,8 +15,8 @@ fn whole() -> Builder {
     tree.process(300, 200, |p| (p.pgid, p.state) = (Pid(200), State::Zombie(0)));
     tree.thread(100, 101);
     let event = tree.file(2, |file| Eventfd { file, count: 0, semaphore: false });
-    let (name, size) = (made::file(b"/data"), 10);
-    let data = tree.file(2, |file| Regular { file, pid, name, size });
+    let name = made::file(b"/data");
+    let data = tree.file(2, |file| made::regular(file, pid, name));
     let watches = vec![EpollWatch { fd: FdNum(9), file: event, events: 1, data: 0 }];
     let epoll = tree.file(2, |file| Epoll { file, watches });
     for (fd, file) in [event, data, epoll].into_iter().enumerate() {

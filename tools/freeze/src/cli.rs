@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{Error, look, tree::Tree};
-use floe_records::{Finding, Options, Outside, Refusals};
+use floe_records::{Finding, OnChange, Options, Outside, Refusals};
 use floe_toolkit::{Exit, NotPermitted};
 use std::{ffi::OsString, os::fd::AsFd, time::Duration};
 
@@ -61,6 +61,10 @@ struct Args {
     /// What restore puts in the place of a file that belongs to the world outside, where it is given nothing else.
     #[arg(long, value_enum, default_value = "refuse")]
     outside: OutsideFiles,
+    /// What restore does with files that have changed: WHAT is refuse, accept or append, PATTERN that of their paths, for all
+    /// of them /**; the last rule for a file counts.
+    #[arg(long, value_name = "WHAT[:PATTERN]")]
+    on_change: Vec<OnChange>,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -80,7 +84,8 @@ impl Args {
             OutsideFiles::Null => Outside::Null,
             OutsideFiles::Broken => Outside::Broken,
         };
-        Options { close_tcp: self.close_tcp, strict: self.strict, outside }
+        let on_change = self.on_change.clone();
+        Options { close_tcp: self.close_tcp, strict: self.strict, outside, on_change }
     }
 }
 
@@ -173,7 +178,7 @@ pub(crate) fn plain(error: Error) -> anyhow::Error {
 /// How far the head of a pipe has come.
 enum Begun {
     /// The tree is held.
-    Captured(Tree, Captured),
+    Captured(Tree, Box<Captured>),
     /// The tree runs again, and this is our exit status.
     Interrupted(u8),
 }
@@ -192,7 +197,7 @@ fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<Begun> {
     // From here on the tree is as it was found: whatever ends us lets it run on.
     interrupt.end_process();
     match captured {
-        Ok(captured) => Ok(Begun::Captured(tree, captured)),
+        Ok(captured) => Ok(Begun::Captured(tree, Box::new(captured))),
         Err(error) => {
             tree.detach();
             Err(error)
