@@ -261,6 +261,26 @@ fn files_and_objects() {
     assert_eq!(rules(&with(|tree| tree.add(union("aufs"))), &machine()), Vec::<String>::new());
 }
 
+#[test]
+fn unions_that_nothing_stands_on() {
+    let union = |point: &str, branch: &str| Union {
+        point: point.into(),
+        fs_type: "overlay".into(),
+        source: "none".into(),
+        flags: "rw".into(),
+        root: "/".into(),
+        branches: vec![(branch.into(), "ro".into())],
+        options: "rw".into(),
+    };
+    let mut tree = whole();
+    let all = [("/data", "/b/low"), ("/b", "/c"), ("/etc", "/x"), ("/dat", "/x"), ("/data/x", "/")];
+    all.iter().for_each(|(point, branch)| tree.add(union(point, branch)));
+    let used = floe_plan::unions_in_use(&tree.tree());
+    let mut used: Vec<String> = used.iter().map(ToString::to_string).collect();
+    used.sort();
+    assert_eq!(used, ["/b", "/data"]);
+}
+
 /// A chain of epoll instances; with `circle` the last one watches the first.
 fn chain(length: u32, circle: bool) -> Tree {
     let mut tree = Builder::new(100);
