@@ -201,7 +201,7 @@ fn build(
     };
     let mut open = OpenFiles::new(tree, &options, &plan.steps)?;
     for note in open.notes() {
-        eprintln!("restore: {note}");
+        floe_toolkit::warn("restore", note);
     }
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
