@@ -103,7 +103,7 @@ restore_detached image --on-change "accept:$PWD/log"
 until_true 10 grows log
 checkpoint_kill "$pid" image
 
-# Something else in the place of a file: restore does not wait for whoever might open the other end.
+# Something else in the place of a file: restore does not wait for another end to be opened.
 for file in log data private; do
     mv "$file" kept; mkfifo "$file"
     expect_exit 3 timeout 20 restore --detach --on-change accept < image

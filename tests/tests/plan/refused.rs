@@ -170,6 +170,7 @@ fn every_record_of_a_living_process_and_thread_is_missed() {
     refuses("namespaces", &without::<Namespaces>(&tree, |r| kept(r.pid)), "plan.missing");
     refuses("creds", &without::<Creds>(&tree, |r| r.tid.0 != 101), "plan.missing");
     refuses("sched", &without::<Sched>(&tree, |r| r.tid.0 != 101), "plan.missing");
+    refuses("release", &without::<Prctls>(&tree, |_| false), "plan.release");
     refuses("table", &without::<FdTable>(&tree, |_| false), "plan.file");
     refuses("kind", &without::<Eventfd>(&tree, |_| false), "plan.file");
     refuses("open file", &without::<OpenFile>(&tree, |r| r.id.0 != 0), "plan.descriptor");
@@ -259,6 +260,42 @@ fn files_and_objects() {
     let tree = with(|tree| tree.add(union("ext4")));
     refuses("no union", &tree, "plan.union");
     assert_eq!(rules(&with(|tree| tree.add(union("aufs"))), &machine()), Vec::<String>::new());
+}
+
+#[test]
+fn rules_for_changed_files_have_a_bound() {
+    let with_rules = |count: usize, length: usize| {
+        let pattern = Bytes(vec![b'*'; length]);
+        let on_change = vec![OnChange { change: Change::Accept, pattern }; count];
+        with(|tree| tree.add(Options { on_change, ..Options::default() }))
+    };
+    assert_eq!(rules(&with_rules(64, 1024), &machine()), Vec::<String>::new());
+    refuses("many rules", &with_rules(65, 1), "plan.options");
+    refuses("a long pattern", &with_rules(1, 1025), "plan.options");
+}
+
+#[test]
+fn files_of_sockets_run_nothing() {
+    let socket = |mode| {
+        let mut tree = Builder::new(100);
+        let file = tree.file(2, |file| UnixSocket {
+            file,
+            pid: Pid(100),
+            ino: 5,
+            sock_type: 1,
+            name: "/s".into(),
+            peer: None,
+            peer_name: Bytes::default(),
+            node: Some((0, 0, mode)),
+            backlog: None,
+            shutdown: 0,
+            options: Vec::new(),
+        });
+        tree.fd(100, 0, file);
+        tree.tree()
+    };
+    assert_eq!(rules(&socket(0o777), &machine()), Vec::<String>::new());
+    refuses("a set-user-ID bit", &socket(0o4755), "plan.unix");
 }
 
 #[test]

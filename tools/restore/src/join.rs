@@ -33,7 +33,7 @@ impl FromStr for Join {
         let (name, place) = text.split_once('=').ok_or("it is not KIND=PATH")?;
         let known = KINDS.iter().find(|(kind, _)| kind.name() == name);
         let all: Vec<&str> = KINDS.iter().map(|(kind, _)| kind.name()).collect();
-        let unknown = || format!("its kind is none of {}", all.join(", "));
+        let unknown = || format!("its kind must be one of {}", all.join(", "));
         let (kind, _) = known.ok_or_else(unknown)?;
         if place.is_empty() {
             return Err("its path is empty".into());

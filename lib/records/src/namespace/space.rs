@@ -75,7 +75,7 @@ pub struct NsMount {
     pub point: Bytes,
     /// Type of the file system.
     pub fs_type: Bytes,
-    /// What of the file system is mounted, `/` for all.
+    /// The part of the file system that is mounted, `/` for all.
     pub root: Bytes,
     /// Device of the file system, as makedev(3) packs it.
     pub dev: u64,
