@@ -292,7 +292,18 @@ fn of_thread(pid: Pid, tid: Tid, xstate: usize) -> Vec<AnyRecord> {
 fn namespaces() -> Vec<AnyRecord> {
     let space = |(at, kind): (usize, &NsKind)| {
         let id = NsId(FIRST_NAMESPACE + at as u64);
-        Namespace { id, kind: *kind, parent: None, owner: None, inherited: true }.any()
+        let (kind, mounts) = (*kind, Vec::new());
+        Namespace {
+            id,
+            kind,
+            parent: None,
+            owner: None,
+            inherited: true,
+            initial: true,
+            cookie: None,
+            mounts,
+        }
+        .any()
     };
     NsKind::ALL.iter().enumerate().map(space).collect()
 }

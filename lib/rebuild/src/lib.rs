@@ -7,6 +7,7 @@
 
 mod cpu;
 mod factory;
+mod here;
 mod inet;
 mod machine;
 mod mapped;
@@ -16,6 +17,7 @@ mod open;
 mod release;
 mod resource;
 mod restore;
+mod same;
 mod script;
 mod socket;
 mod stand;
@@ -24,11 +26,13 @@ mod stubs;
 mod unions;
 
 pub use descriptor::terminal::Modes;
+pub use here::Here;
 pub use machine::machine;
 pub use maps::own_vdso_hash;
 pub use open::{OpenFiles, RestoreOptions};
 pub use process::{audit::lost_login_uids, limits::too_high};
 pub use restore::Restore;
+pub use thread::creds::beyond_rights;
 pub use unions::{Rebuilt, unions};
 
 macro_rules! modules {

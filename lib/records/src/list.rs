@@ -33,7 +33,7 @@ macro_rules! resources {
         $then! {
             frame {
                 begin: Begin 1 1 [];
-                options: Options 13 1 [];
+                options: Options 13 2 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
                 stage: Stage 31 1 [];
@@ -43,7 +43,7 @@ macro_rules! resources {
                 fd_table: FdTable 50 1 [];
             }
             namespace {
-                space: Namespace 15 1 [];
+                space: Namespace 15 2 [];
             }
             process {
                 ids: Process 2 2 [];
@@ -70,7 +70,7 @@ macro_rules! resources {
                 memory_policy: MemoryPolicy 24 1 [Sched];
             }
             file {
-                regular: Regular 60 1 [];
+                regular: Regular 60 2 [];
                 directory: Directory 61 1 [];
                 device: Device 62 1 [];
                 fifo: Fifo 63 1 [];

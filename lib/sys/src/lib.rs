@@ -6,6 +6,7 @@ mod cpu;
 mod descriptors;
 mod error;
 mod fcntl;
+mod file_system;
 mod guardian;
 mod inotify;
 mod kcmp;
@@ -32,6 +33,7 @@ pub use fcntl::{
     aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
     owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
 };
+pub use file_system::{FileSystem, file_system, read_before};
 pub use guardian::Guardian;
 pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, open_by_handle};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
@@ -57,8 +59,8 @@ pub use poll::poll;
 pub use private::PrivateMemory;
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    Peeked, accept, bind_raw, connect_raw, is_member, listen, peek, peer_name, set_socket_option,
-    socket, socket_filter_len, socket_name, socket_option,
+    Peeked, accept, bind_raw, connect_raw, is_member, listen, network_cookie, peek, peer_name,
+    set_socket_option, socket, socket_filter_len, socket_name, socket_option,
 };
 pub use task::{
     arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,

@@ -3,7 +3,7 @@
 use crate::{Error, Result, check, descriptors::made};
 use std::{
     net::IpAddr,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 /// Level and name of options whose value has addresses in it, through which the kernel would reach any memory of ours, and
@@ -191,4 +191,18 @@ pub fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8], creds: bool) -> Result<Option
         Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
         Err(e) => Err(Error::new("look into the queue of a socket", e)),
     }
+}
+
+/// The cookie of our network namespace, which no other has had since the system was started (SO_NETNS_COOKIE of
+/// `asm-generic/socket.h`, Linux 5.14).
+///
+/// # Errors
+/// Where there are no sockets at all.
+pub fn network_cookie() -> Result<u64> {
+    const SO_NETNS_COOKIE: i32 = 71;
+    let any = socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)?;
+    let value = socket_option(any.as_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, 8)?;
+    let wrong =
+        |_| Error::because("read the cookie of a network namespace", "it has another length");
+    value.try_into().map(u64::from_ne_bytes).map_err(wrong)
 }

@@ -255,7 +255,7 @@ impl World {
             What::Event => builder.file(2, |file| Eventfd { file, count: 1, semaphore: false }),
             What::Regular => {
                 let name = made::file(b"/data");
-                builder.file(2, |file| Regular { file, pid, name, size: 10 })
+                builder.file(2, |file| made::regular(file, pid, name))
             }
             &What::Pipe(ino, end) => {
                 builder.file(end, |file| Pipe { file, pipe: ObjectId { dev: 3, ino } })

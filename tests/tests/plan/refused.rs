@@ -15,8 +15,8 @@ fn whole() -> Builder {
     tree.process(300, 200, |p| (p.pgid, p.state) = (Pid(200), State::Zombie(0)));
     tree.thread(100, 101);
     let event = tree.file(2, |file| Eventfd { file, count: 0, semaphore: false });
-    let (name, size) = (made::file(b"/data"), 10);
-    let data = tree.file(2, |file| Regular { file, pid, name, size });
+    let name = made::file(b"/data");
+    let data = tree.file(2, |file| made::regular(file, pid, name));
     let watches = vec![EpollWatch { fd: FdNum(9), file: event, events: 1, data: 0 }];
     let epoll = tree.file(2, |file| Epoll { file, watches });
     let target = PidfdTarget::Process(Pid(300));
@@ -266,6 +266,62 @@ fn files_and_objects() {
     let tree = with(|tree| tree.add(union("ext4")));
     refuses("no union", &tree, "plan.union");
     assert_eq!(rules(&with(|tree| tree.add(union("aufs"))), &machine()), Vec::<String>::new());
+}
+
+#[test]
+fn rules_for_changed_files_have_a_bound() {
+    let with_rules = |count: usize, length: usize| {
+        let pattern = Bytes(vec![b'*'; length]);
+        let on_change = vec![OnChange { change: Change::Accept, pattern }; count];
+        with(|tree| tree.add(Options { on_change, ..Options::default() }))
+    };
+    assert_eq!(rules(&with_rules(64, 1024), &machine()), Vec::<String>::new());
+    refuses("many rules", &with_rules(65, 1), "plan.options");
+    refuses("a long pattern", &with_rules(1, 1025), "plan.options");
+}
+
+#[test]
+fn files_of_sockets_run_nothing() {
+    let socket = |mode| {
+        let mut tree = Builder::new(100);
+        let file = tree.file(2, |file| UnixSocket {
+            file,
+            pid: Pid(100),
+            ino: 5,
+            sock_type: 1,
+            name: "/s".into(),
+            peer: None,
+            peer_name: Bytes::default(),
+            node: Some((0, 0, mode)),
+            backlog: None,
+            shutdown: 0,
+            options: Vec::new(),
+        });
+        tree.fd(100, 0, file);
+        tree.tree()
+    };
+    assert_eq!(rules(&socket(0o777), &machine()), Vec::<String>::new());
+    refuses("a set-user-ID bit", &socket(0o4755), "plan.unix");
+}
+
+#[test]
+fn unions_that_nothing_stands_on() {
+    let union = |point: &str, branch: &str| Union {
+        point: point.into(),
+        fs_type: "overlay".into(),
+        source: "none".into(),
+        flags: "rw".into(),
+        root: "/".into(),
+        branches: vec![(branch.into(), "ro".into())],
+        options: "rw".into(),
+    };
+    let mut tree = whole();
+    let all = [("/data", "/b/low"), ("/b", "/c"), ("/etc", "/x"), ("/dat", "/x"), ("/data/x", "/")];
+    all.iter().for_each(|(point, branch)| tree.add(union(point, branch)));
+    let used = floe_plan::unions_in_use(&tree.tree());
+    let mut used: Vec<String> = used.iter().map(ToString::to_string).collect();
+    used.sort();
+    assert_eq!(used, ["/b", "/data"]);
 }
 
 /// A chain of epoll instances; with `circle` the last one watches the first.

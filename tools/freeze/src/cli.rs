@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{Error, look, tree::Tree};
 use floe_proc::Stat;
-use floe_records::{Finding, Options, Outside, Refusals};
+use floe_records::{Finding, OnChange, Options, Outside, Refusals};
 use floe_toolkit::{Exit, NotPermitted};
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
@@ -62,6 +62,10 @@ struct Args {
     /// What restore puts in the place of a file that belongs to the world outside, where it is given nothing else.
     #[arg(long, value_enum, default_value = "refuse")]
     outside: OutsideFiles,
+    /// What restore does with files that have changed: WHAT is refuse, accept or append, PATTERN that of their paths, for all
+    /// of them /**; the last rule for a file counts.
+    #[arg(long, value_name = "WHAT[:PATTERN]")]
+    on_change: Vec<OnChange>,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -81,7 +85,8 @@ impl Args {
             OutsideFiles::Null => Outside::Null,
             OutsideFiles::Broken => Outside::Broken,
         };
-        Options { close_tcp: self.close_tcp, strict: self.strict, outside }
+        let on_change = self.on_change.clone();
+        Options { close_tcp: self.close_tcp, strict: self.strict, outside, on_change }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod foreground;
+mod join;
 mod pidfile;
 mod pidns;
 mod read;
@@ -12,10 +13,13 @@ use anyhow::Context;
 use bulk::Bulk;
 use clap::Parser;
 use floe_plan::{Plan, Step};
-use floe_rebuild::{OpenFiles, Restore, RestoreOptions};
-use floe_records::{Finding, Losses, Mm, Outside, Pid, Process, Refusals, State, Thread, Tree};
+use floe_rebuild::{Here, OpenFiles, Restore, RestoreOptions};
+use floe_records::{
+    Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread, Tree,
+};
 use floe_toolkit::Progress;
 use foreground::Foreground;
+use join::Join;
 use std::{fs::File, process::ExitCode};
 use wait::Waiter;
 
@@ -47,6 +51,13 @@ struct Args {
     /// We are the init of that namespace, and report on this descriptor that the tree lives.
     #[arg(long, hide = true, value_name = "FD")]
     as_init: Option<i32>,
+    /// What to do with files that have changed, whatever freeze was told: WHAT is refuse, accept or append, PATTERN that of
+    /// their paths, for all of them /**; the last rule for a file counts.
+    #[arg(long, value_name = "WHAT[:PATTERN]")]
+    on_change: Vec<OnChange>,
+    /// Put the tree into the namespace at PATH (as /proc/PID/ns/net), or with "here" into that of restore, whichever it was in.
+    #[arg(long, value_name = "KIND=PATH|here")]
+    join: Vec<Join>,
     /// Write progress as JSON lines to this descriptor.
     #[arg(long, value_name = "N")]
     progress_fd: Option<i32>,
@@ -86,6 +97,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.new_pidns && !args.plan {
         return pidns::outside(args);
     }
+    join::enter(&args.join)?;
+    let here = Here::read()?;
     let ready = args.as_init.map(floe_sys::take_inherited).transpose()?;
     if ready.is_some() {
         pidns::prepare()?;
@@ -107,12 +120,12 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let bulk = Bulk::find(&mut reader, &tree, first, from_start)?;
     let tree = if args.detach { orphaned(tree)? } else { tree };
     foreign(&tree)?;
-    let here = floe_rebuild::lost_login_uids(&tree)?;
-    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&here) {
+    let lost_here = floe_rebuild::lost_login_uids(&tree)?;
+    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
-    let waiter = build(args, &tree, &plan, &mut reader, (bulk, lines.take()))?;
+    let waiter = build(args, here, (&tree, &plan), &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
@@ -154,6 +167,7 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
         }
     }
     no.extend(floe_rebuild::too_high(tree)?);
+    no.extend(floe_rebuild::beyond_rights(tree)?);
     if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
 }
 
@@ -172,15 +186,20 @@ fn taken(id: u32) -> anyhow::Result<Option<String>> {
 /// From the first process to the release of them all. Where it fails nothing is left.
 fn build(
     args: &Args,
-    tree: &Tree,
-    plan: &Plan,
+    here: Here,
+    (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (bulk, mut lines): (Bulk, Option<File>),
 ) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
-    let outside = args.outside.map_or(tree.options().outside, Into::into);
-    let options =
-        RestoreOptions { inherit: args.inherit.clone(), root: args.root.clone(), outside };
+    let options = RestoreOptions {
+        inherit: args.inherit.clone(),
+        root: args.root.clone(),
+        outside: args.outside.map_or(tree.options().outside, Into::into),
+        on_change: args.on_change.clone(),
+        joined: args.join.iter().map(|join| join.kind).collect(),
+        here,
+    };
     let mut open = OpenFiles::new(tree, &options, &plan.steps)?;
     for note in open.notes() {
         floe_toolkit::warn("restore", note);
