@@ -273,7 +273,7 @@ fn rules_for_changed_files_have_a_bound() {
     let with_rules = |count: usize, length: usize| {
         let pattern = Bytes(vec![b'*'; length]);
         let on_change = vec![OnChange { change: Change::Accept, pattern }; count];
-        with(|tree| tree.add(Options { on_change, ..Options::default() }))
+        with(|tree| tree.add(Options { on_change: on_change.clone(), ..Options::default() }))
     };
     assert_eq!(rules(&with_rules(64, 1024), &machine()), Vec::<String>::new());
     refuses("many rules", &with_rules(65, 1), "plan.options");
