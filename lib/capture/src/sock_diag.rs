@@ -1,7 +1,7 @@
 //! What sock_diag(7) tells of UNIX sockets.
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
 };
 use netlink_packet_sock_diag::{
     SockDiagMessage,
@@ -33,6 +33,9 @@ pub(crate) struct UnixState {
     pub backlog: u32,
     /// RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
     pub shutdown: u8,
+    /// Inode (its lower half) and device (as the kernel counts it) of the file of its name. An accepted socket has that of its
+    /// listener.
+    pub node: Option<(u32, u32)>,
 }
 
 /// The UNIX sockets of our network namespace, read when the first of them is asked for: a request for a single one makes
@@ -41,6 +44,12 @@ pub(crate) struct UnixState {
 pub(crate) struct UnixSockets(OnceCell<HashMap<u32, UnixState>>);
 
 impl UnixSockets {
+    /// Whether any socket has a file with this inode.
+    pub fn have_node(&self, ino: u32) -> bool {
+        let all = self.0.get().into_iter().flat_map(HashMap::values);
+        all.filter_map(|state| state.node).any(|node| node.0 == ino)
+    }
+
     /// The state of a socket; `None` for one that is no UNIX socket of this namespace.
     pub fn find(&self, ino: u64) -> Result<Option<UnixState>> {
         if self.0.get().is_none() {
@@ -68,7 +77,7 @@ fn ask(flags: u16, inode: u32) -> Result<HashMap<u32, UnixState>> {
         // Those that are neither connected nor listening are in TCP_CLOSE.
         state_flags: StateFlags::from_bits_retain(u32::MAX),
         inode,
-        show_flags: ShowFlags::PEER | ShowFlags::RQLEN,
+        show_flags: ShowFlags::PEER | ShowFlags::RQLEN | ShowFlags::VFS,
         cookie: [0xff; 8],
     };
     let mut message = NetlinkMessage::new(header, SockDiagMessage::UnixRequest(request).into());
@@ -114,6 +123,7 @@ fn state(told: &UnixResponse) -> UnixState {
         queued: 0,
         backlog: 0,
         shutdown: 0,
+        node: None,
     };
     for nla in &told.nlas {
         match nla {
@@ -121,6 +131,15 @@ fn state(told: &UnixResponse) -> UnixState {
                 (state.queued, state.backlog) = (*queued, *backlog);
             }
             Nla::Shutdown(how) => state.shutdown = *how,
+            Nla::Vfs(_) => {
+                // `struct unix_diag_vfs`: inode, then device.
+                let mut vfs = [0; 8];
+                if nla.value_len() == vfs.len() {
+                    nla.emit_value(&mut vfs);
+                    let word = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|n| vfs[at + n]));
+                    state.node = Some((word(0), word(4)));
+                }
+            }
             _ => {}
         }
     }

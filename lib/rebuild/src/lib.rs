@@ -13,6 +13,7 @@ mod mapped;
 mod maps;
 mod named;
 mod open;
+mod private;
 mod release;
 mod resource;
 mod restore;
