@@ -8,7 +8,7 @@ use crate::{
     Result,
     descriptor_of::{Context, Descriptor, Holder, Problem},
     resource::{self, is},
-    sock_diag::UnixSockets,
+    sock_diag::{InetSockets, UnixSockets},
 };
 use floe_records::{
     AnyRecord, Fd, FdNum, FdTable, FileId, Findings, Object, ObjectId, OpenFile, Options, Pid,
@@ -68,8 +68,8 @@ impl Files {
         purpose: Purpose,
         out: &mut Findings,
     ) -> Result<Self> {
-        let sockets = UnixSockets::default();
-        let context = Context::new(options, purpose, &sockets);
+        let (unix, inet) = (UnixSockets::default(), InetSockets::default());
+        let context = Context::new(options, purpose, (&unix, &inet));
         let files = Self { pids: pids.to_vec(), ..Self::default() };
         let mut work = Describing { files, context, known: HashMap::new(), out };
         for pid in pids {

@@ -106,4 +106,37 @@ const EVERY: &[i32] = &[
     libc::SO_RXQ_OVFL,
     libc::SO_PASSSEC,
     libc::SO_PEEK_OFF,
+    libc::SO_NO_CHECK,
+    libc::SO_TIMESTAMPING,
+    SO_TIMESTAMP_NEW,
+    SO_TIMESTAMPNS_NEW,
+    SO_TIMESTAMPING_NEW,
+    libc::SO_WIFI_STATUS,
+    libc::SO_NOFCS,
+    libc::SO_SELECT_ERR_QUEUE,
+    libc::SO_BUSY_POLL,
+    libc::SO_PREFER_BUSY_POLL,
+    libc::SO_BUSY_POLL_BUDGET,
+    libc::SO_MAX_PACING_RATE,
+    libc::SO_INCOMING_CPU,
+    libc::SO_ZEROCOPY,
+    SO_RESERVE_MEM,
+    SO_TXREHASH,
+    SO_RCVMARK,
+    SO_PASSPIDFD,
+    SO_RCVPRIORITY,
+    SO_PASSRIGHTS,
+    SO_INQ,
 ];
+
+// Of include/uapi/asm-generic/socket.h; older kernels know some of them not.
+const SO_TIMESTAMP_NEW: i32 = 63;
+const SO_TIMESTAMPNS_NEW: i32 = 64;
+const SO_TIMESTAMPING_NEW: i32 = 65;
+const SO_RESERVE_MEM: i32 = 73;
+const SO_TXREHASH: i32 = 74;
+const SO_RCVMARK: i32 = 75;
+const SO_PASSPIDFD: i32 = 76;
+const SO_RCVPRIORITY: i32 = 82;
+const SO_PASSRIGHTS: i32 = 83;
+const SO_INQ: i32 = 84;

@@ -27,7 +27,7 @@ pub use descriptor::terminal::Modes;
 pub use machine::machine;
 pub use maps::own_vdso_hash;
 pub use open::{OpenFiles, RestoreOptions};
-pub use process::limits::too_high;
+pub use process::limits::allow_many_files;
 pub use restore::Restore;
 pub use unions::{Rebuilt, unions};
 

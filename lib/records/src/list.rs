@@ -74,8 +74,8 @@ macro_rules! resources {
                 signalfd: Signalfd 68 1 [];
                 epoll: Epoll 69 1 [Watches];
                 unix: UnixSocket 70 1 [Prepare];
-                tcp: TcpSocket 71 1 [];
-                udp: UdpSocket 72 1 [];
+                tcp: TcpSocket 71 2 [];
+                udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
             }
             descriptor {
@@ -84,7 +84,7 @@ macro_rules! resources {
                 terminal: Terminal 55 1 [];
             }
             object {
-                nameless: Object 42 1 [];
+                nameless: Object 42 2 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 1 [];
             }

@@ -18,6 +18,7 @@ mod poll;
 mod private;
 mod signals;
 mod socket;
+mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use clone::spawn_stub;
@@ -28,7 +29,7 @@ pub use descriptors::{
 pub use error::{Error, Result};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, memfd_create, owner_ex, owner_signal, pipe_queued,
-    pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
+    pipe_size, seals, set_pipe_size, start_writeback, tee, unsent, vmsplice,
 };
 pub use guardian::Guardian;
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
@@ -59,3 +60,4 @@ pub use socket::{
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {
     if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }
+pub use xattr::{attributes, set_attribute};

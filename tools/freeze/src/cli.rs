@@ -205,6 +205,10 @@ fn hold(args: &Args) -> Result<u8> {
     let interrupt = Interrupt::watch()?;
     let tree = Tree::seize(args.pid).map_err(plain)?;
     let worked = write::collect(args.pid, &args.options(), &tree).and_then(|captured| {
+        if args.then == Then::Kill {
+            // Nobody is killed who could never be brought back.
+            captured.can_be_restored()?;
+        }
         let mut command = Command::start(&args.command, args.stream_fd)?;
         interrupt.kill_on_signal(command.pid());
         // A COMMAND that reads only a part of the stream decides by its status whether that was enough.

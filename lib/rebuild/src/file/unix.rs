@@ -5,18 +5,18 @@ use crate::{
     object::socket_queue::fill,
     private::PrivateRoot,
     resource::ForFile,
-    socket::set_options,
+    socket::{set_options, shut},
     stand::Stands,
 };
 use floe_records::*;
 use floe_sys::{Error, Result, accept, bind_raw, connect_raw, listen, socket};
-use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -334,20 +334,6 @@ fn bind_aside(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd)
     make.stands.within(pid, || bind_raw(fd.as_fd(), &to))?;
     make.names.temporary.push(Node { name: path(it).to_owned(), pid });
     Ok(())
-}
-
-fn shut(fd: &OwnedFd, how: u8) -> Result<()> {
-    let how = match how & 3 {
-        0 => return Ok(()),
-        1 => Shutdown::Read,
-        2 => Shutdown::Write,
-        _ => Shutdown::Both,
-    };
-    match shutdown(fd.as_raw_fd(), how) {
-        // Without a peer there is nothing to shut.
-        Ok(()) | Err(nix::Error::ENOTCONN) => Ok(()),
-        Err(e) => Err(Error::new("shut a socket down", e)),
-    }
 }
 
 /// Binds it to its name. A dead socket file of that name is replaced by one just like it, but for a connected stream: it gets
