@@ -5,7 +5,7 @@ use crate::{
     descriptor_of::{Descriptor, Problem},
     socket::{self, options},
 };
-use floe_records::{Bytes, InetSocket};
+use floe_records::{Bytes, InetSocket, SocketOption};
 use floe_sys::{Error, peer_name, socket_name, socket_option};
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -33,7 +33,7 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
             socket.backlog = backlog.map(u32::from_ne_bytes);
         }
         Some(&CLOSE) if has_ended(fd)? => {
-            socket.shutdown = BOTH;
+            end(&mut socket);
             // It still shows the address that it had, also where it has given up the port.
             if seen.context.taking && !seen.context.inet.is_bound(socket.family, socket.ino)? {
                 socket.name = Bytes::default();
@@ -41,7 +41,8 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
         }
         Some(&CLOSE) => {}
         _ if seen.context.options.close_tcp => {
-            (socket.name, socket.shutdown) = (Bytes::default(), BOTH);
+            socket.name = Bytes::default();
+            end(&mut socket);
         }
         _ => {
             let hint = "close the connection, or have it restored as closed with --close-tcp";
@@ -50,6 +51,14 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
         }
     }
     Ok(socket)
+}
+
+/// A connection that has ended: options whose values were those of the connection are none of the socket.
+fn end(socket: &mut InetSocket) {
+    const OF_CONNECTIONS: [i32; 2] = [libc::TCP_MAXSEG, libc::TCP_WINDOW_CLAMP];
+    let own = |o: &SocketOption| o.level != libc::IPPROTO_TCP || !OF_CONNECTIONS.contains(&o.name);
+    socket.options.retain(own);
+    socket.shutdown = BOTH;
 }
 
 /// A UDP socket.
@@ -71,6 +80,27 @@ pub(crate) fn udp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
         _ => 0,
     };
     Ok(socket)
+}
+
+/// Has the ports of TCP connections free for who sets SO_REUSEADDR as soon as the processes are dead: what lingers of a connection
+/// keeps its port from all others for a minute. The processes are about to be killed.
+pub fn release_ports(pids: impl Iterator<Item = u32>) -> crate::Result<()> {
+    for pid in pids {
+        let (pidfd, all) = (floe_sys::pidfd_open(pid as i32)?, floe_proc::Descriptors::of(pid)?);
+        for number in all.numbers()? {
+            if !all.link(number)?.starts_with(b"socket:") {
+                continue;
+            }
+            let fd = floe_sys::pidfd_getfd(pidfd.as_fd(), number as i32)?;
+            let kind = socket::kind(fd.as_fd())?;
+            if kind.protocol == libc::IPPROTO_TCP {
+                let on = 1i32.to_ne_bytes();
+                let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+                floe_sys::set_socket_option(fd.as_fd(), level, name, &on)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What both have.

@@ -25,6 +25,7 @@ mod subject;
 pub mod tree;
 
 pub use error::{Error, Result};
+pub use inet::release_ports;
 pub use mapped::mapped_files;
 
 macro_rules! modules {

@@ -38,6 +38,8 @@ pub(crate) struct Factory<'a> {
     pub fresh_options: FreshOptions,
     /// Pipes that have no name.
     pub nameless_pipes: BTreeSet<ObjectId>,
+    /// What will not be quite as it was, in words.
+    pub notes: Vec<String>,
     /// How many UDP sockets have a port.
     pub udp_ports: BTreeMap<[u8; 2], usize>,
     /// Numbers that outside files have in the tree.
@@ -61,6 +63,7 @@ impl<'a> Factory<'a> {
             names: unix::Names::default(),
             fresh_options: FreshOptions::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
+            notes: Vec::new(),
             udp_ports: udp_ports(tree),
             numbers: numbers_of_outside_files(tree),
         }
@@ -81,6 +84,12 @@ impl<'a> Factory<'a> {
         let nobody = || Error::because("make a socket", "no process has it");
         let (pid, _) = self.tree.holder(id).ok_or_else(nobody)?;
         self.stands.within(pid, work)
+    }
+
+    /// Notes what is not as it was.
+    pub fn note(&mut self, id: FileId, notes: Vec<String>) {
+        let object = self.tree.describe(id);
+        self.notes.extend(notes.into_iter().map(|note| format!("{object}: {note}")));
     }
 
     /// Everything is written: attributes, times and seals go on. `programs` are executables, which are kept apart.

@@ -1,6 +1,6 @@
 //! What TCP and UDP sockets share.
 
-use crate::socket::{IS_SET, option, set_options, shut};
+use crate::socket::{IS_SET, option, set_inet_options, shut};
 use floe_records::{Bytes, InetSocket};
 use floe_sys::{Result, bind_raw, connect_raw, listen, socket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,11 +10,11 @@ const REUSE: (i32, i32) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
 /// Also of IPv6 sockets.
 const FREEBIND: (i32, i32) = (libc::IPPROTO_IP, libc::IP_FREEBIND);
 
-/// A TCP socket. Connections that have just been closed keep the port busy for a listener that does not say so, and others of
+/// A TCP socket, and what could not be set of it. Connections that have just been closed keep the port busy for a listener that does not say so, and others of
 /// the tree may have it too: so SO_REUSEADDR is set; see [`settle`].
-pub(crate) fn tcp(tcp: &InetSocket) -> Result<OwnedFd> {
+pub(crate) fn tcp(tcp: &InetSocket) -> Result<(OwnedFd, Vec<String>)> {
     let fd = socket(tcp.family as i32, libc::SOCK_STREAM, libc::IPPROTO_TCP)?;
-    set_options(&fd, &tcp.options)?;
+    let notes = set_inet_options(&fd, &tcp.options)?;
     if !tcp.name.0.is_empty() {
         option(&fd, REUSE, &IS_SET)?;
         bind(&fd, tcp)?;
@@ -23,13 +23,13 @@ pub(crate) fn tcp(tcp: &InetSocket) -> Result<OwnedFd> {
         }
     }
     shut(&fd, tcp.shutdown)?;
-    Ok(fd)
+    Ok((fd, notes))
 }
 
-/// A UDP socket; `shares` says that others of the tree have its port.
-pub(crate) fn udp(udp: &InetSocket, shares: bool) -> Result<OwnedFd> {
+/// A UDP socket, and what could not be set of it; `shares` says that others of the tree have its port.
+pub(crate) fn udp(udp: &InetSocket, shares: bool) -> Result<(OwnedFd, Vec<String>)> {
     let fd = socket(udp.family as i32, libc::SOCK_DGRAM, libc::IPPROTO_UDP)?;
-    set_options(&fd, &udp.options)?;
+    let notes = set_inet_options(&fd, &udp.options)?;
     if !udp.name.0.is_empty() {
         if shares {
             option(&fd, REUSE, &IS_SET)?;
@@ -40,7 +40,7 @@ pub(crate) fn udp(udp: &InetSocket, shares: bool) -> Result<OwnedFd> {
         connect_raw(fd.as_fd(), &udp.peer.0)?;
     }
     shut(&fd, udp.shutdown)?;
-    Ok(fd)
+    Ok((fd, notes))
 }
 
 /// All are bound: SO_REUSEADDR as it was.

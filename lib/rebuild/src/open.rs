@@ -97,6 +97,7 @@ impl<'a> OpenFiles<'a> {
             me.step(step, &mut no);
         }
         me.settle(&mut no);
+        me.notes.append(&mut me.make.notes);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
             match own.and_then(|own| high(me.base, own)) {

@@ -42,6 +42,26 @@ pub(crate) fn set_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> 
     options.iter().filter(differs).try_for_each(|o| set(fd, o))
 }
 
+/// The same for sockets of the internet. Most options below the socket itself only tune what a protocol does: those that cannot be
+/// set here are named in the result.
+pub(crate) fn set_inet_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<Vec<String>> {
+    const STRICT: [(i32, i32); 3] = [
+        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+        (libc::IPPROTO_IP, libc::IP_FREEBIND),
+        (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+    ];
+    let mut notes = Vec::new();
+    for option in options {
+        let strict = option.level == libc::SOL_SOCKET;
+        let strict = strict || STRICT.contains(&(option.level, option.name));
+        match set_options(fd, std::slice::from_ref(option)) {
+            Err(error) if !strict => notes.push(error.to_string()),
+            done => done?,
+        }
+    }
+    Ok(notes)
+}
+
 /// Sets one option if it differs.
 pub(crate) fn option(fd: &OwnedFd, (level, name): (i32, i32), value: &[u8]) -> Result<()> {
     if has(fd, (level, name), value) {

@@ -173,7 +173,7 @@ pub(crate) fn plain(error: Error) -> anyhow::Error {
 /// How far the head of a pipe has come.
 enum Begun {
     /// The tree is held.
-    Captured(Tree, Captured),
+    Captured(Tree, Box<Captured>),
     /// The tree runs again, and this is our exit status.
     Interrupted(u8),
 }
@@ -192,7 +192,7 @@ fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<Begun> {
     // From here on the tree is as it was found: whatever ends us lets it run on.
     interrupt.end_process();
     match captured {
-        Ok(captured) => Ok(Begun::Captured(tree, captured)),
+        Ok(captured) => Ok(Begun::Captured(tree, Box::new(captured))),
         Err(error) => {
             tree.detach();
             Err(error)
@@ -225,7 +225,7 @@ fn hold(args: &Args) -> Result<u8> {
         return Ok(128 + signal);
     }
     match worked {
-        Ok(0) => finish(args.then, tree),
+        Ok(0) => finish(args, tree),
         status => {
             tree.detach();
             status
@@ -233,8 +233,8 @@ fn hold(args: &Args) -> Result<u8> {
     }
 }
 
-fn finish(then: Then, tree: Tree) -> Result<u8> {
-    match then {
+fn finish(args: &Args, tree: Tree) -> Result<u8> {
+    match args.then {
         Then::Run => tree.detach(),
         Then::Stop => {
             let stopped = tree.signal(libc::SIGSTOP);
@@ -242,6 +242,10 @@ fn finish(then: Then, tree: Tree) -> Result<u8> {
             stopped.map_err(plain)?;
         }
         Then::Kill => {
+            if args.close_tcp {
+                let living = tree.processes().iter().filter(|held| held.zombie.is_none());
+                floe_capture::release_ports(living.map(|held| held.pid)).map_err(plain)?;
+            }
             for pid in tree.kill(REAPING).map_err(plain)? {
                 eprintln!(
                     "freeze: pid {pid}: killed, but its parent has not waited for it: the pid is not free"
