@@ -254,6 +254,10 @@ fn of_process(pid: Pid, vmas: Vec<Vma>) -> Vec<AnyRecord> {
         Limits { pid, limits: vec![(1024, 4096); 16] }.any(),
         ProcessSignals { pid, actions: Vec::new(), queued: Vec::new() }.any(),
         Timers { pid, itimers: [(0, 0); 3], posix: Vec::new() }.any(),
+        Audit { pid, login_uid: None }.any(),
+        DumpFilter { pid, bits: Some(0x33) }.any(),
+        Autogroup { pid, nice: None }.any(),
+        Membarrier { pid, registered: 0 }.any(),
     ]
 }
 
@@ -282,6 +286,9 @@ fn of_thread(pid: Pid, tid: Tid, xstate: usize) -> Vec<AnyRecord> {
             .any(),
         Creds { pid, tid, uids: [0; 4], gids: [0; 4], groups, caps, securebits, no_new_privs }
             .any(),
+        Prctls { pid, tid, values: Vec::new() }.any(),
+        IoPriority { pid, tid, value: 0 }.any(),
+        MemoryPolicy { pid, tid, mode: 0, nodes: Bytes::default() }.any(),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Stopping a tree that may grow while it is being stopped.
 //!
-//! Whoever is stopped makes no children and no threads, so a scan that finds nothing new has seen everything. One
+//! A stopped thread makes no children and no threads, so a scan that finds nothing new has seen everything. One
 //! thread cannot be stopped while it waits: the parent in vfork(2), for a child that uses its memory until it calls
 //! execve(2) or ends. Such a child is let go again until its parent stands.
 

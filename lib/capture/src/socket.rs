@@ -1,6 +1,6 @@
 //! Sockets: which kinds can be had, and what all of them have.
 
-use crate::descriptor_of::Descriptor;
+use crate::{descriptor_of::Descriptor, socket_losses::NOTHING_TO_UNIX};
 use floe_records::{Bytes, SocketOption};
 use floe_sys::socket_option;
 use std::os::fd::BorrowedFd;
@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 const SO_BUF_LOCK: i32 = 72;
 
 /// Family, type and protocol of a socket (socket(2)).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Kind {
     pub family: i32,
     pub kind: i32,
@@ -74,7 +74,9 @@ pub(crate) fn options(
             options.push(SocketOption { level, name, value: Bytes(value) });
         }
     };
-    let every = EVERY.iter().map(|name| (libc::SOL_SOCKET, *name));
+    let is_unix = seen.socket().is_some_and(|kind| kind.family == libc::AF_UNIX);
+    let every = EVERY.iter().filter(|name| !is_unix || !NOTHING_TO_UNIX.contains(name));
+    let every = every.map(|name| (libc::SOL_SOCKET, *name));
     every.chain(list.iter().copied()).for_each(|(level, name)| take(level, name));
     // Older kernels do not show what was set by hand.
     let locked = number(fd, libc::SOL_SOCKET, SO_BUF_LOCK).unwrap_or(0);
@@ -86,7 +88,8 @@ pub(crate) fn options(
     Ok(options)
 }
 
-const EVERY: &[i32] = &[
+/// Options of every socket that are carried.
+pub(crate) const EVERY: &[i32] = &[
     libc::SO_REUSEADDR,
     libc::SO_REUSEPORT,
     libc::SO_KEEPALIVE,

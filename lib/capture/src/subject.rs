@@ -78,6 +78,12 @@ impl<'a> Thread<'a> {
         Ok(Self { pid, tid, status: Status::of(tid)?, tracee })
     }
 
+    /// Of recorded text.
+    #[cfg(test)]
+    pub fn of_status(tid: u32, status: Status) -> Self {
+        Self { pid: tid, tid, status, tracee: None }
+    }
+
     /// The thread as its tracer has it.
     pub fn tracee(&self) -> Result<&Tracee> {
         let none = || Error::because("ask it", "it is not held").pid(self.tid);

@@ -125,7 +125,7 @@ impl Tree {
     }
 
     /// Kills every process while it stands still, and waits until their ids are free. Gives the pids whose
-    /// parent has not waited for them by then.
+    /// parent has not waited for them when none has become free for the time of `patience`.
     pub fn kill(self, patience: Duration) -> Result<Vec<u32>> {
         self.signal(libc::SIGKILL)?;
         let pids: Vec<u32> = self.0.iter().map(|p| p.pid).collect();
@@ -135,10 +135,13 @@ impl Tree {
             // One that is gone has ended.
             let _ = tracee.wait_end();
         }
-        let begin = Instant::now();
+        let (mut left, mut begin) = (pids, Instant::now());
         loop {
-            let left: Vec<u32> =
-                pids.iter().copied().filter(|&pid| floe_proc::path(pid, "stat").exists()).collect();
+            let before = left.len();
+            left.retain(|&pid| floe_proc::path(pid, "stat").exists());
+            if left.len() < before {
+                begin = Instant::now();
+            }
             if left.is_empty() || begin.elapsed() > patience {
                 return Ok(left);
             }

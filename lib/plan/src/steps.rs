@@ -8,7 +8,7 @@ use crate::{
 use floe_records::*;
 use std::{collections::BTreeMap, fmt};
 
-/// One step of a restore. What restore does for itself (its pid file, its progress) is none.
+/// One step of a restore. What restore does for itself (its pid file, its progress) is no step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Compare a union mount of the tree, by its row among those records, with what is here, and mount it where it is missing
@@ -233,7 +233,7 @@ fn release(tree: &Tree, steps: &mut Vec<Step>) {
 /// The process group that had the terminal of the tree.
 fn foreground(tree: &Tree) -> Option<Pid> {
     let root = tree.root()?;
-    // Whoever leads a session has lost its terminal.
+    // A session leader has lost its terminal.
     let has_one = root.tty_nr != 0 && root.sid != root.pid;
     let front = tree.all::<Process>().iter().map(|p| p.pgid);
     front.into_iter().find(|group| has_one && group.0 as i32 == root.tty_pgrp)

@@ -27,7 +27,7 @@ pub use descriptor::terminal::Modes;
 pub use machine::machine;
 pub use maps::own_vdso_hash;
 pub use open::{OpenFiles, RestoreOptions};
-pub use process::limits::allow_many_files;
+pub use process::{audit::lost_login_uids, limits::allow_many_files};
 pub use restore::Restore;
 pub use unions::{Rebuilt, unions};
 
@@ -44,7 +44,7 @@ macro_rules! modules {
     ) => {
         mod namespace { $(mod $n;)* }
         mod process { $(pub(crate) mod $p;)* }
-        mod thread { $(mod $t;)* }
+        mod thread { $(pub(crate) mod $t;)* }
         mod file { $(pub(crate) mod $f;)* }
         mod descriptor { $(pub(crate) mod $d;)* }
         mod object { $(pub(crate) mod $o;)* }

@@ -55,12 +55,19 @@ macro_rules! resources {
                 limits: Limits 8 1 [Limits Last];
                 process_signals: ProcessSignals 4 1 [Settings Queue Last];
                 timers: Timers 6 1 [Timers];
+                audit: Audit 18 1 [Numbers];
+                dump_filter: DumpFilter 19 1 [Settings];
+                autogroup: Autogroup 20 1 [Settings];
+                membarrier: Membarrier 21 1 [Numbers];
             }
             thread {
                 registers: Thread 3 1 [Register ParentDeath];
                 thread_signals: ThreadSignals 5 1 [Register Queue];
                 sched: Sched 9 1 [Sched];
                 creds: Creds 7 1 [Creds];
+                prctls: Prctls 22 1 [Sched];
+                io_priority: IoPriority 23 1 [Sched];
+                memory_policy: MemoryPolicy 24 1 [Sched];
             }
             file {
                 regular: Regular 60 1 [];
@@ -77,11 +84,13 @@ macro_rules! resources {
                 tcp: TcpSocket 71 2 [];
                 udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
+                pidfd: Pidfd 74 1 [Late];
             }
             descriptor {
                 owner: Owner 53 1 [Descriptors];
                 locks: Locks 54 1 [Opened Descriptors];
                 terminal: Terminal 55 1 [];
+                lease: Lease 56 1 [Opened Descriptors];
             }
             object {
                 nameless: Object 42 2 [];

@@ -18,18 +18,20 @@ mod poll;
 mod private;
 mod signals;
 mod socket;
+mod task;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
-pub use clone::spawn_stub;
+pub use clone::{pidfd_of_ended, spawn_stub};
 pub use cpu::extended_state;
 pub use descriptors::{
     close_stdin, duplicate_from, duplicate_inherited, replace_descriptor, take_inherited,
 };
 pub use error::{Error, Result};
 pub use fcntl::{
-    aufs_branch_info, flock, flock_shared, memfd_create, owner_ex, owner_signal, pipe_queued,
-    pipe_size, seals, set_pipe_size, start_writeback, tee, unsent, vmsplice,
+    aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
+    owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, unsent,
+    vmsplice,
 };
 pub use guardian::Guardian;
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
@@ -47,13 +49,19 @@ pub use mount::{
 };
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
-pub use pidfd::{namespace_owner, namespace_parent, pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub use pidfd::{
+    namespace_owner, namespace_parent, pidfd_exit_status, pidfd_getfd, pidfd_open,
+    pidfd_open_thread, pidfd_send_signal,
+};
 pub use poll::poll;
 pub use private::PrivateMemory;
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
-    socket_filter_len, socket_name, socket_option,
+    Peeked, accept, bind_raw, connect_raw, is_member, listen, peek, peer_name, set_socket_option,
+    socket, socket_filter_len, socket_name, socket_option,
+};
+pub use task::{
+    arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,
 };
 
 /// Turns the -1 convention of libc into a result with the errno.

@@ -9,7 +9,7 @@ pub struct Mount {
     pub id: u32,
     /// `major:minor` as makedev(3) packs it.
     pub dev: u64,
-    /// What of the file system is mounted.
+    /// The part of the file system that is mounted.
     pub root: Vec<u8>,
     /// Where.
     pub point: Vec<u8>,

@@ -171,7 +171,7 @@ impl World {
     }
 
     fn build(mut self) -> Builder {
-        // Parents come before their children: whoever was given to the root stands behind it.
+        // Parents come before their children: an orphan that was given to the root stands behind it.
         let mut order = vec![0];
         let mut next = 0;
         while next < order.len() {

@@ -170,6 +170,7 @@ fn every_record_of_a_living_process_and_thread_is_missed() {
     refuses("namespaces", &without::<Namespaces>(&tree, |r| kept(r.pid)), "plan.missing");
     refuses("creds", &without::<Creds>(&tree, |r| r.tid.0 != 101), "plan.missing");
     refuses("sched", &without::<Sched>(&tree, |r| r.tid.0 != 101), "plan.missing");
+    refuses("release", &without::<Prctls>(&tree, |_| false), "plan.release");
     refuses("table", &without::<FdTable>(&tree, |_| false), "plan.file");
     refuses("kind", &without::<Eventfd>(&tree, |_| false), "plan.file");
     refuses("open file", &without::<OpenFile>(&tree, |r| r.id.0 != 0), "plan.descriptor");

@@ -21,6 +21,7 @@ use wait::Waiter;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
 #[derive(Parser)]
+#[command(version)]
 struct Args {
     /// Leave the tree to init and exit once it runs.
     #[arg(long)]
@@ -76,7 +77,7 @@ impl From<OutsideFiles> for Outside {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = floe_toolkit::arguments();
     floe_toolkit::main("restore", || run(&args))
 }
 
@@ -93,7 +94,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         pidns::prepare()?;
     }
     floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
-    let input = floe_toolkit::input()?;
+    let input = floe_toolkit::input("restore < FILE")?;
     let from_start = bulk::at_its_start(input.file());
     let mut reader = floe_stream::Reader::new(input);
     let (tree, first) = match read::metadata(&mut reader) {
@@ -110,7 +111,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let bulk = Bulk::find(&mut reader, &tree, first, from_start)?;
     let tree = if args.detach { orphaned(tree)? } else { tree };
     foreign(&tree)?;
-    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost) {
+    let here = floe_rebuild::lost_login_uids(&tree)?;
+    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&here) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
@@ -159,13 +161,10 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
 /// Conflicts with this system: another vdso, pids that are taken.
 fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
-    let mut report = |pid, object: &str, rule: &str, problem: String| {
-        no.push(Finding::of(pid, object, rule, problem));
-    };
     let own = floe_rebuild::own_vdso_hash()?;
     for mm in tree.all::<Mm>() {
         if mm.vdso_hash != 0 && mm.vdso_hash != own {
-            report(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel".into());
+            no.push(Finding::of(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel"));
         }
     }
     let tids = tree.all::<Thread>().iter().map(|t| t.tid.0);
@@ -173,7 +172,8 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
     for tid in tids.chain(leaders).collect::<std::collections::BTreeSet<_>>() {
         if let Some(problem) = taken(tid)? {
-            report(Pid(tid), "process id", "rebuild.pid", problem);
+            let finding = Finding::of(Pid(tid), "process id", "rebuild.pid", problem);
+            no.push(finding.hint("--new-pidns restores where every id is free"));
         }
     }
     if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
@@ -205,7 +205,7 @@ fn build(
         RestoreOptions { inherit: args.inherit.clone(), root: args.root.clone(), outside };
     let mut open = OpenFiles::new(tree, &options, &plan.steps)?;
     for note in open.notes() {
-        eprintln!("restore: {note}");
+        floe_toolkit::warn("restore", note);
     }
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
