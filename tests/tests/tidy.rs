@@ -54,7 +54,7 @@ const PRIVATE_WORDS: [(&str, usize); 13] = [
     ("so many", 10),
     ("what of", 8),
     ("is none", 14),
-    ("chase", 12),
+    ("chase", 0),
 ];
 
 fn root() -> PathBuf {
