@@ -25,7 +25,7 @@ mod subject;
 pub mod tree;
 
 pub use error::{Error, Result};
-pub use mapped::mapped_files;
+pub use mapped::{mapped_file, mapped_files};
 
 macro_rules! modules {
     (
