@@ -1,39 +1,52 @@
 #!/usr/bin/env bash
 # Checkpoints a process tree into an image file.
 #
-#   checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--outside WHAT] [--strict] [--no-sync]
+#   checkpoint.sh PID [-o FILE] [--kill | --leave-running] [OPTION …]
+#
+# FILE is NAME-PID.floe by default, NAME being that of the program. An OPTION is one of freeze (--close-tcp, --outside WHAT,
+# --on-change RULE, --strict), of aufsfix (--branches FILE, --proc DIR, --sysfs DIR) or of imgpack (--no-sync, --progress-fd N).
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
-# The tools are on PATH, beside this script, or where cargo builds them.
+# The tools are beside this script, on PATH, or where cargo builds them.
 here=$(dirname "$(readlink -f "$0")")
-PATH=$PATH:$here:${CARGO_TARGET_DIR:-$here/../target}/release
+PATH=$here:$PATH:${CARGO_TARGET_DIR:-$here/../target}/release
 
 usage() {
-    echo "usage: checkpoint.sh PID -o FILE [--kill | --leave-running] [--close-tcp] [--outside WHAT] [--strict] [--no-sync]" >&2
-    exit 2
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
 }
 
-pid='' file='' then=run sync=''
+pid='' file='' then=run
 # What freeze is asked for travels in the stream, to every later stage.
-options=()
+for_freeze=() for_aufsfix=() for_imgpack=()
 while (($#)); do
+    # An option and its value, which may be one word.
+    words=("$1")
     case $1 in
-        -o) (($# > 1)) || usage; file=$2; shift ;;
+        -o | --outside | --on-change | --branches | --proc | --sysfs | --progress-fd)
+            (($# > 1)) || { usage >&2; exit 2; }
+            words+=("$2"); shift ;;
+    esac
+    case ${words[0]} in
+        -o) file=${words[1]} ;;
         --kill) then=kill ;;
         --leave-running) then=run ;;
-        # Established TCP connections as closed ones; a loss as a refusal; what stands for files of the world outside.
-        --close-tcp | --strict) options+=("$1") ;;
-        --outside) (($# > 1)) || usage; options+=("$1" "$2"); shift ;;
-        # Do not wait until the image is on the disk.
-        --no-sync) sync=--no-sync ;;
-        -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
-        -*) usage ;;
-        *) [[ -z $pid ]] || usage; pid=$1 ;;
+        --close-tcp | --strict | --outside | --outside=* | --on-change | --on-change=*) for_freeze+=("${words[@]}") ;;
+        --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;
+        --no-sync | --progress-fd | --progress-fd=*) for_imgpack+=("${words[@]}") ;;
+        -h | --help) usage; exit 0 ;;
+        -V | --version) exec freeze --version ;;
+        -*) echo "checkpoint.sh: unknown option ${words[0]}" >&2; usage >&2; exit 2 ;;
+        *) [[ -z $pid ]] || { usage >&2; exit 2; }; pid=$1 ;;
     esac
     shift
 done
-[[ -n $pid && -n $file ]] || usage
+[[ -n $pid ]] || { usage >&2; exit 2; }
+if [[ -z $file ]]; then
+    # Of a pid that names no process freeze says so.
+    name=$(tr -c 'A-Za-z0-9._\n-' _ 2> /dev/null < "/proc/$pid/comm") || name=process
+    file=${name#.}-$pid.floe
+fi
 if [[ $file == - && ! -e /proc/self/fd/1 ]]; then
     echo "checkpoint.sh: standard output is closed: there is no place for the image" >&2
     exit 2
@@ -52,11 +65,11 @@ worst() {
 export -f worst
 if [[ $then == run ]]; then
     # The target runs on as soon as imgpack has all of the stream; it need not wait for the disk. The stages are a
-    # process group of their own, so that whoever ends this script ends them all.
+    # process group of their own, so that a signal that ends this script ends them all.
     set -m
-    # shellcheck disable=SC2086  # empty, or one option
     (
-        freeze "${options[@]}" "$pid" | dumpfs | aufsfix | dumpmem | imgpack $sync -o "$file"
+        freeze "${for_freeze[@]}" "$pid" | dumpfs | aufsfix "${for_aufsfix[@]}" | dumpmem |
+            imgpack "${for_imgpack[@]}" -o "$file"
         worst "${PIPESTATUS[@]}"
     ) &
     stages=$!
@@ -69,9 +82,12 @@ if [[ $then == run ]]; then
 else
     # Held until the image is safe, and it is known that it could be restored here; then killed before it runs another
     # instruction. An image that goes to standard output cannot be asked.
-    export FLOE_IMAGE=$file FLOE_SYNC=$sync
-    exec freeze "${options[@]}" --then kill "$pid" -- bash -c '
-        dumpfs | aufsfix | dumpmem | imgpack $FLOE_SYNC -o "$FLOE_IMAGE"
+    # As words of their own, so that no name can be mistaken for a command.
+    exec freeze "${for_freeze[@]}" --then kill "$pid" -- bash -c '
+        file=$1 count=$2
+        shift 2
+        dumpfs | aufsfix "${@:1:count}" | dumpmem | imgpack "${@:count + 1}" -o "$file"
         (worst "${PIPESTATUS[@]}") || exit
-        [[ $FLOE_IMAGE == - ]] || restore --plan < "$FLOE_IMAGE" > /dev/null'
+        [[ $file == - ]] || restore --plan < "$file" > /dev/null
+    ' checkpoint.sh "$file" "${#for_aufsfix[@]}" "${for_aufsfix[@]}" "${for_imgpack[@]}"
 fi

@@ -3,10 +3,12 @@
 #
 #   restore.sh FILE [--detach] [--pidfile F] [--new-pidns] [--inherit FD] …
 set -uo pipefail
-# The tools are on PATH, beside this script, or where cargo builds them.
+# The tools are beside this script, on PATH, or where cargo builds them.
 here=$(dirname "$(readlink -f "$0")")
-PATH=$PATH:$here:${CARGO_TARGET_DIR:-$here/../target}/release
+PATH=$here:$PATH:${CARGO_TARGET_DIR:-$here/../target}/release
 case ${1-} in
+    -h | --help) echo "usage: restore.sh FILE [OPTION …], the options being those of restore:"; exec restore --help ;;
+    -V | --version) exec restore --version ;;
     '' | -*) echo "usage: restore.sh FILE [OPTION …]" >&2; exit 2 ;;
 esac
 file=$1

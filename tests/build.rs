@@ -10,8 +10,16 @@ use std::{
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let mut code = String::new();
-    code += &tests(&here.join("e2e"), "sh", &["lib", "race", "resource", "refused"], "{}", "&[]");
-    for (name, dir) in [("resource", "fixtures"), ("refused", "fixtures/refused")] {
+    code += &tests(
+        &here.join("e2e"),
+        "sh",
+        &["lib", "race", "resource", "refused", "lost"],
+        "{}",
+        "&[]",
+    );
+    let kinds =
+        [("resource", "fixtures"), ("refused", "fixtures/refused"), ("lost", "fixtures/lost")];
+    for (name, dir) in kinds {
         let dir = here.join(dir);
         let inner = tests(&dir, "py", &["fixture", "race"], name, "&[\"{}\"]");
         code += &format!("mod {name} {{\n{inner}}}\n");

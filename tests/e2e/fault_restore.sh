@@ -15,7 +15,7 @@ tree=$(processes ../image)
 
 hits=0
 at_call() { # CALL FAULT N: true when there was an N-th call to be hit
-    strace -q -o ../trace -e trace="$1" -e inject="$1":"$2":when="$3" restore --detach < ../image 2> ../stderr &&
+    strace -q -o ../trace -e trace="$1" -e inject="$1":"$2":when="$3" restore --detach --on-change append < ../image 2> ../stderr &&
         # There was another way: the tree lives as a whole.
         kill -9 -- "-$pid"
     grep -Eq 'INJECTED|killed by' ../trace
@@ -42,6 +42,6 @@ for back in {0..20}; do
     clean "SIGKILL at the call $back before the last"
 done
 ((hits > 60)) || fail "only $hits calls were hit"
-restore_detached ../image
+restore_detached ../image --on-change append
 grows ../log || fail "stands still"
 awk '{ if ($1 != ++n) exit 1 }' ../log || fail "a number is lost or doubled"

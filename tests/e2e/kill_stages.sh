@@ -43,13 +43,13 @@ checkpoint.sh "$pid" -o image --leave-running
 checkpoint_kill "$pid" good
 tree=$(processes good)
 for ms in 1 2 3 5 7 10 15 20 30; do
-    restore --detach < good & r=$!
+    restore --detach --on-change append < good & r=$!
     sleep "0.$(printf %03d "$ms")"
     kill -9 "$r" 2> /dev/null || true
     wait "$r" 2> /dev/null || true
     end_group "$pid"
     all_gone $tree
 done
-restore_detached good
+restore_detached good --on-change append
 grows log || fail "does not come back"
 kill -9 -- "-$pid"

@@ -64,8 +64,9 @@ checkpoint_kill() { # PID FILE
     [[ ! -e /proc/$1 ]] || fail "pid $1 is still there: $(grep State "/proc/$1/status")"
 }
 
-restore_detached() { # FILE
-    restore.sh "$1" --detach || fail "restore of $1: exit $?"
+restore_detached() { # FILE OPTIONS…
+    local image=$1; shift
+    restore.sh "$image" --detach "$@" || fail "restore of $image: exit $?"
 }
 
 expect_exit() { # CODE COMMAND…: runs it, keeps its stderr in ./stderr

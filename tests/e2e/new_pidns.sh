@@ -1,7 +1,7 @@
 # A pid that is taken is named; in a pid namespace of its own the copy runs beside the original.
 start log bash -c 'while sleep 0.02; do echo $BASHPID $((++n)); done'
 until_true 10 grep -q ' 3$' log
-checkpoint.sh "$pid" -o image --leave-running
+checkpoint.sh "$pid" -o image --leave-running --on-change "append:$PWD/log"
 expect_exit 3 restore --detach < image
 grep -q "is taken by bash" stderr || fail "$(cat stderr)"
 lines=$(wc -l < log)

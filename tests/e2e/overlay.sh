@@ -69,7 +69,7 @@ expect_exit 3 restore --detach --rebuild-unions < changed
 grep -qF "$mid is gone" stderr || fail "$(cat stderr)"
 mv layer/elsewhere "$mid"
 truncate -s "$size" log
-restore --detach --rebuild-unions < changed
+restore --detach --rebuild-unions --on-change append < changed
 asks 3 log
 kill -9 "$pid"; until_true 5 test ! -e "/proc/$pid"
 umount union

@@ -70,7 +70,7 @@ comes_back() { # WHAT RESTORE-OPTIONS…
     local what=$1; shift
     # It goes on writing where it was.
     truncate -s "$size" log
-    restore --detach "$@" < image || fail "$what: restore: exit $?"
+    restore --detach --on-change "append:$PWD/log" "$@" < image || fail "$what: restore: exit $?"
     same "$what"
 }
 over() { kill -9 "$pid"; until_true 5 test ! -e "/proc/$pid"; }

@@ -3,9 +3,10 @@ start log bash -c 'while sleep 0.05; do echo $((++n)); done'
 until_true 10 grep -q '^3$' log
 export pid
 
+# The original goes on writing behind each checkpoint: its log has grown, and the copy writes over what is new.
 back() { # FILE: kills the original, restores the image
     end_group "$pid"
-    restore_detached "$1"
+    restore_detached "$1" --on-change "append:$PWD/log"
     grows log || fail "stands still after $1"
 }
 
@@ -22,16 +23,16 @@ restore_plan=$(restore --plan < staged); [[ -n $restore_plan ]] || fail "no plan
 
 # A stream restores as well as an image, from a file and from a pipe.
 end_group "$pid"
-cat s4 | restore --detach
+cat s4 | restore --detach --on-change append
 grows log || fail "stands still after a restore from a pipe"
 end_group "$pid"
-imgpack --unpack staged | restore --detach
+imgpack --unpack staged | restore --detach --on-change append
 grows log || fail "stands still after --unpack"
 
 # An image that begins within its file is read as a stream.
 end_group "$pid"
 { echo before; cat staged; } > within
-{ read -r line; [[ $line == before ]]; restore --detach; } < within || fail "restore from within a file: exit $?"
+{ read -r line; [[ $line == before ]]; restore --detach --on-change append; } < within || fail "restore from within a file: exit $?"
 grows log || fail "stands still after a restore from within a file"
 
 python3 - > joined 2> joined.err <<'SCRIPT' &

@@ -18,7 +18,55 @@ for place in installed/bin tree/scripts links; do
     (cd / && unset CARGO_TARGET_DIR && PATH=$without "$here/$place/restore.sh" "$here/image" --detach)
     grows log || fail "it stands still"
 done
+
+# Without -o the image is named after the program; it is not killed unless that is asked for.
+checkpoint.sh "$pid"
+imgpack --verify "bash-$pid.floe" > out
+grows log || fail "it does not run on"
+expect_exit 2 checkpoint.sh "$pid" --such-an-option
+expect_exit 2 checkpoint.sh --kill
+expect_exit 2 checkpoint.sh "$pid" --outside
+# Options go to the tools that know them; a name is no command.
+name="a \$(touch harm) 'b'; c"
+echo > branches
+checkpoint.sh "$pid" -o "$name" --outside=null --strict --branches branches --no-sync --progress-fd 4 --kill 4> progress
+wait "$pid" 2> /dev/null || true
+imgpack --verify "$name" > out
+imgpack --json "$name" | grep -q '"outside":"Null"' || fail "$(imgpack --list "$name")"
+grep -q '"done":true' progress || fail "$(cat progress)"
+[[ ! -e harm ]] || fail "a name was run"
+restore.sh "$name" --detach
+grows log || fail "it stands still"
 end_group "$pid"
+
+# What install.sh puts somewhere works from there, and is removed again.
+DESTDIR=$PWD/dest "$scripts/install.sh" /usr > out
+for tool in freeze dumpfs aufsfix dumpmem imgpack restore; do
+    cmp "dest/usr/bin/$tool" "$FLOE_TOOLS/$tool"
+    "dest/usr/bin/$tool" --version | grep -q "^$tool [0-9]" || fail "$tool has no version"
+    grep -q "^\.TH ${tool^^} 1" "dest/usr/share/man/man1/$tool.1" || fail "$tool has no manual page"
+    ! grep -qF '](' "dest/usr/share/man/man1/$tool.1" || fail "the page of $tool is not whole"
+    bash -n "dest/usr/share/bash-completion/completions/$tool"
+    grep -q "^#compdef $tool" "dest/usr/share/zsh/site-functions/_$tool" || fail "$tool has no completion for zsh"
+    grep -q -- "^complete -c $tool" "dest/usr/share/fish/vendor_completions.d/$tool.fish" || fail "$tool: none for fish"
+done
+touch dest/usr/bin/foreign
+DESTDIR=$PWD/dest "$scripts/install.sh" --remove /usr > out
+[[ $(find dest -type f) == dest/usr/bin/foreign ]] || fail "left: $(find dest -type f)"
+if command -v dpkg-deb > /dev/null; then
+    package=$("$scripts/package.sh" .)
+    for file in bin/restore share/man/man1/freeze.1.gz share/bash-completion/completions/imgpack bin/checkpoint.sh; do
+        grep -q " ./usr/$file\$" <(dpkg-deb --contents "$package") || fail "$file is not in the package"
+    done
+else
+    echo "SKIPPED: package.sh: no dpkg-deb"
+fi
+
+# A tool whose standard input is a terminal says how it is called.
+for tool in dumpfs aufsfix dumpmem restore imgpack; do
+    script -qec "$tool > /dev/null 2> said; echo \$? > code" /dev/null < /dev/null > /dev/null
+    [[ $(cat code) == 2 ]] && grep -q "terminal: try " said || fail "$tool: $(cat code said)"
+done
 
 demo.sh > demo.log
 grep -q 'went on without a gap' demo.log || fail "$(cat demo.log)"

@@ -38,6 +38,10 @@ python3 outside.py > job.pid & keeper=$!
 until_true 10 grep -q . job.pid
 sleep 0.3
 pid=$(cat job.pid)
+freeze --check "$pid" > said
+grep -q "^outside: pid $pid: fd 7 (pipe:.*): a pipe whose other end is outside of the tree (.*--inherit 7" said || fail "$(cat said)"
+[[ $(freeze --check --json "$pid") == *'"verdict":"outside"'* ]] || fail "no line of JSON for it"
+! freeze --check --outside null "$pid" | grep outside || fail "said though it is decided"
 checkpoint.sh "$pid" -o piped --kill 2> stderr || fail "$(cat stderr)"
 kill -9 "$keeper"
 until_true 5 test ! -e "/proc/$pid"

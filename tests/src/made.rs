@@ -45,6 +45,11 @@ pub fn file(path: &[u8]) -> FileRef {
     FileRef { path: path.into(), outside: false, dev: 1, ino: 2, mnt_id: None, deleted: false }
 }
 
+/// An open file of ten bytes that changed at no time.
+pub fn regular(file: FileId, pid: Pid, name: FileRef) -> Regular {
+    Regular { file, pid, name, size: 10, mtime_ns: 0, ctime_ns: 0, tail: None }
+}
+
 /// A private mapping of a file.
 pub fn mapping(start: u64, end: u64, path: &[u8]) -> Vma {
     Vma {

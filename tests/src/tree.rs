@@ -248,8 +248,12 @@ fn of_process(pid: Pid, vmas: Vec<Vma>) -> Vec<AnyRecord> {
         Fs { pid, cwd, root, umask: 0o22 }.any(),
         Settings { pid, personality, dumpable, child_subreaper, thp_disabled, oom_score_adj }.any(),
         Limits { pid, limits: vec![(1024, 4096); 16] }.any(),
-        ProcessSignals { pid, actions: Vec::new(), queued: Vec::new() }.any(),
+        ProcessSignals { pid, actions: Vec::new(), queued: Vec::new(), children: Vec::new() }.any(),
         Timers { pid, itimers: [(0, 0); 3], posix: Vec::new() }.any(),
+        Audit { pid, login_uid: None }.any(),
+        DumpFilter { pid, bits: Some(0x33) }.any(),
+        Autogroup { pid, nice: None }.any(),
+        Membarrier { pid, registered: 0 }.any(),
     ]
 }
 
@@ -278,6 +282,9 @@ fn of_thread(pid: Pid, tid: Tid, xstate: usize) -> Vec<AnyRecord> {
             .any(),
         Creds { pid, tid, uids: [0; 4], gids: [0; 4], groups, caps, securebits, no_new_privs }
             .any(),
+        Prctls { pid, tid, values: Vec::new() }.any(),
+        IoPriority { pid, tid, value: 0 }.any(),
+        MemoryPolicy { pid, tid, mode: 0, nodes: Bytes::default() }.any(),
     ]
 }
 
@@ -285,7 +292,18 @@ fn of_thread(pid: Pid, tid: Tid, xstate: usize) -> Vec<AnyRecord> {
 fn namespaces() -> Vec<AnyRecord> {
     let space = |(at, kind): (usize, &NsKind)| {
         let id = NsId(FIRST_NAMESPACE + at as u64);
-        Namespace { id, kind: *kind, parent: None, owner: None, inherited: true }.any()
+        let (kind, mounts) = (*kind, Vec::new());
+        Namespace {
+            id,
+            kind,
+            parent: None,
+            owner: None,
+            inherited: true,
+            initial: true,
+            cookie: None,
+            mounts,
+        }
+        .any()
     };
     NsKind::ALL.iter().enumerate().map(space).collect()
 }

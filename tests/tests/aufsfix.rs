@@ -324,7 +324,7 @@ fn what_was_renamed_after_it_was_mapped_travels() {
 fn what_has_no_name_and_is_not_carried_is_refused() {
     let made = Made::new("/mnt/u", "/mnt/u", &["/l/top=rw"]);
     let orphan = FileRef { outside: true, ..made::file(b"/l/top/.wh..wh.orph/12") };
-    let open = Regular { file: FileId(0), pid: made::NOBODY, name: orphan, size: 5 };
+    let open = made::regular(FileId(0), made::NOBODY, orphan);
     let behind = [open.any()];
     let input = made::stream(Vec::new(), &[(made::NOBODY, Vec::new())], &behind).expect("a stream");
     let [proc, sysfs] = ["", "sysfs"].map(|name| made.0.path().join(name).display().to_string());

@@ -207,6 +207,11 @@ impl<'a> Descriptor<'a> {
         format!("fd {} ({})", self.fd, String::from_utf8_lossy(&self.link))
     }
 
+    /// The root directory of the process that has it.
+    pub fn root(&self) -> &Root {
+        &self.holder.root
+    }
+
     /// Device and inode.
     pub fn inode(&self) -> (u64, u64) {
         (self.stat.dev, self.stat.ino)

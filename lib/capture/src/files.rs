@@ -9,10 +9,11 @@ use crate::{
     descriptor_of::{Context, Descriptor, Holder, Problem},
     resource::{self, is},
     sock_diag::UnixSockets,
+    socket_losses::Fresh,
 };
 use floe_records::{
-    AnyRecord, Fd, FdNum, FdTable, FileId, Findings, Object, ObjectId, OpenFile, Options, Pid,
-    Record,
+    AnyRecord, External, Fd, FdNum, FdTable, FileId, Finding, Findings, Object, ObjectId, OpenFile,
+    Options, Pid, Record,
 };
 use floe_sys::kcmp_file;
 use std::{
@@ -56,6 +57,9 @@ struct Describing<'a> {
     files: Files,
     context: Context<'a>,
     known: HashMap<Key, Vec<Seen>>,
+    fresh: Fresh,
+    /// Parts of a description that are not carried.
+    lost: Vec<(FileId, Finding)>,
     out: &'a mut Findings,
 }
 
@@ -71,12 +75,17 @@ impl Files {
         let sockets = UnixSockets::default();
         let context = Context::new(options, purpose, &sockets);
         let files = Self { pids: pids.to_vec(), ..Self::default() };
-        let mut work = Describing { files, context, known: HashMap::new(), out };
+        let (known, fresh, lost) = (HashMap::new(), Fresh::default(), Vec::new());
+        let mut work = Describing { files, context, known, fresh, lost, out };
         for pid in pids {
             work.process(*pid)?;
         }
-        let mut files = work.files;
+        let Describing { mut files, lost, .. } = work;
         resource::relate(&mut files, out)?;
+        // A file that is the outside's is not made again.
+        let inside = |id: FileId| !is::<External>(&files.all[id.0 as usize].0);
+        let lost = lost.into_iter().filter(|(id, _)| inside(*id));
+        lost.for_each(|(_, finding)| out.lose(finding));
         Ok(files)
     }
 
@@ -162,11 +171,22 @@ impl Describing<'_> {
             same.insert(at, Seen { pid: seen.pid, fd, id });
             let (flags, pos, kind) = (seen.flags, seen.pos, what.kind().number());
             let open = OpenFile { id, pid: Pid(seen.pid), flags, pos, kind };
+            self.losses(&seen, id)?;
             self.keep(&open, &what, seen)?;
             self.files.all.push((open, what));
         }
         self.files.properties.extend(properties);
         Ok(Some(number))
+    }
+
+    /// Looks for parts of a socket that are not carried.
+    fn losses(&mut self, seen: &Descriptor<'_>, id: FileId) -> Result<()> {
+        let Some(kind) = seen.socket().filter(|_| !self.context.taking) else { return Ok(()) };
+        for problem in self.fresh.losses(seen, kind)? {
+            let finding = Finding::of(Pid(seen.pid), seen.object(), "socket.option", problem);
+            self.lost.push((id, finding));
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, problem: Problem, seen: &Descriptor<'_>) -> Result<Option<Fd>> {

@@ -13,10 +13,25 @@ use std::os::fd::BorrowedFd;
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
+/// Whether it is an internet socket.
+pub(crate) fn is_inet(kind: socket::Kind) -> bool {
+    matches!(kind.family, libc::AF_INET | libc::AF_INET6)
+}
+
+/// Level and name of the options that are carried besides those of every socket.
+pub(crate) fn carried(kind: socket::Kind) -> &'static [(i32, i32)] {
+    match kind.protocol {
+        _ if !is_inet(kind) => &[],
+        libc::IPPROTO_TCP => TCP,
+        _ => UDP,
+    }
+}
+
 /// Whether a descriptor is an internet socket of this type and protocol.
 pub(crate) fn is(seen: &Descriptor<'_>, kind: i32, protocol: i32) -> bool {
-    let inet = |it: &socket::Kind| matches!(it.family, libc::AF_INET | libc::AF_INET6);
-    seen.socket().filter(inet).is_some_and(|it| (it.kind, it.protocol) == (kind, protocol))
+    seen.socket()
+        .filter(|it| is_inet(*it))
+        .is_some_and(|it| (it.kind, it.protocol) == (kind, protocol))
 }
 
 /// A TCP socket.

@@ -17,6 +17,10 @@ pub(crate) struct Inode {
     pub rdev: u64,
     /// Bytes.
     pub size: u64,
+    /// Last change of the content, nanoseconds since the epoch.
+    pub mtime_ns: i64,
+    /// Last change of the inode, nanoseconds since the epoch.
+    pub ctime_ns: i64,
 }
 
 impl Inode {
@@ -29,6 +33,8 @@ impl Inode {
             nlink: stat.st_nlink,
             rdev: stat.st_rdev,
             size: stat.st_size as u64,
+            mtime_ns: stat.st_mtime * 1_000_000_000 + stat.st_mtime_nsec,
+            ctime_ns: stat.st_ctime * 1_000_000_000 + stat.st_ctime_nsec,
         }
     }
 
@@ -43,7 +49,7 @@ impl Inode {
         } else {
             return Ok(None);
         };
-        Ok(Some(Self { dev, ino, mode, nlink: 1, rdev: 0, size: 0 }))
+        Ok(Some(Self { dev, ino, mode, nlink: 1, rdev: 0, size: 0, mtime_ns: 0, ctime_ns: 0 }))
     }
 
     fn is(&self, kind: libc::mode_t) -> bool {

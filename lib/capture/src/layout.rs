@@ -137,7 +137,7 @@ struct Files<'a> {
     known: HashMap<(u64, u64, Vec<u8>), Known>,
 }
 
-/// What there is of a mapped file, whoever maps it.
+/// What there is of a mapped file, for every process that maps it.
 #[derive(Clone)]
 enum Known {
     /// Not of a kind that can be captured.

@@ -14,6 +14,7 @@ mod layout;
 pub mod look;
 mod mapped;
 pub mod memory;
+mod multicast;
 mod path;
 mod question;
 mod resource;
@@ -21,6 +22,7 @@ mod rule;
 mod seize;
 mod sock_diag;
 mod socket;
+mod socket_losses;
 mod subject;
 pub mod tree;
 

@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     files::{Files, Purpose},
     resource,
-    rule::{sessions, sharing, state},
+    rule::{cgroup, core_scheduling, numa, outside, sessions, sharing, state, status},
     subject::{self, Process},
     tree::Held,
 };
@@ -80,6 +80,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     sessions::check(&pids, &stats, &mut found)?;
     sharing::processes(&living, &pids, &mut found)?;
+    cgroup::check(&living, &mut found)?;
     let mut still = Vec::with_capacity(living.len());
     for pid in living {
         if !floe_proc::is_dead(pid)? {
@@ -87,7 +88,11 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         }
     }
     let files = Files::describe(&still, options, Purpose::Preview, &mut found);
-    if let Err(error) = files.and_then(|files| files.look(&mut found))
+    let looked = files.and_then(|files| {
+        outside::look(&files, options, &mut found);
+        files.look(&mut found)
+    });
+    if let Err(error) = looked
         && !any_is_ending(&still, root)?
     {
         return Err(error);
@@ -107,6 +112,7 @@ pub(crate) fn held(
     let living: Vec<u32> = processes.iter().map(|process| process.pid).collect();
     sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
+    cgroup::check(&living, &mut found)?;
     for process in processes {
         one(process, &mut found)?;
     }
@@ -122,7 +128,10 @@ fn one(process: &Process<'_>, out: &mut Findings) -> Result<()> {
     state::tracer(process, out)?;
     state::dead_threads(process, out)?;
     sharing::threads(process, out)?;
+    numa::check(process, out)?;
     for thread in &process.tasks {
+        status::check(thread, out);
+        core_scheduling::check(thread, out)?;
         resource::look_at_thread(thread, out)?;
     }
     resource::look_at_process(process, out)
@@ -133,7 +142,7 @@ fn settle(found: &mut Findings, options: &Options) {
     if options.strict {
         found.refused.append(&mut found.lost);
     }
-    for list in [&mut found.refused, &mut found.lost] {
+    for list in [&mut found.refused, &mut found.lost, &mut found.outside] {
         let mut seen = BTreeSet::new();
         list.retain(|finding| seen.insert(finding.clone()));
     }

@@ -93,7 +93,7 @@ impl Root {
         if self.leads_to(&path, dev, ino) {
             return (path, false);
         }
-        // Unlinked, and linked again under the old name since: still there for whoever opens it.
+        // Unlinked, and linked again under the old name since: opened again, it is still there.
         if self.leads_to(bare, dev, ino) {
             return (bare.to_vec(), false);
         }

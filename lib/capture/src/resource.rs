@@ -68,6 +68,11 @@ pub(crate) trait OfDescriptor: Record {
 
     /// What there is of it; `first` says that no other descriptor of this description has been met before.
     fn take(seen: &Descriptor<'_>, file: FileId, first: bool) -> Result<Vec<Self>, Problem>;
+
+    /// Notes what can be told only when all descriptors of the tree are known.
+    fn relate(_: &mut Files, _: &mut Findings) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Something that stands on its own and is found by way of open files.
@@ -191,9 +196,10 @@ macro_rules! dispatch {
             Ok(all)
         }
 
-        /// Notes what can be told only when all descriptions are known.
+        /// Notes what can be told only when all descriptors are known.
         pub(crate) fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
             $(<floe_records::$F as OfFile>::relate(files, out)?;)*
+            $(<floe_records::$D as OfDescriptor>::relate(files, out)?;)*
             Ok(())
         }
 

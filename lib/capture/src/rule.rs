@@ -1,5 +1,10 @@
 //! Rules about what is no resource of its own: relations between processes, and states in which nothing can be captured.
 
+pub(crate) mod cgroup;
+pub(crate) mod core_scheduling;
+pub(crate) mod numa;
+pub(crate) mod outside;
 pub(crate) mod sessions;
 pub(crate) mod sharing;
 pub(crate) mod state;
+pub(crate) mod status;

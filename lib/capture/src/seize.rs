@@ -1,13 +1,13 @@
 //! Stopping a tree that may grow while it is being stopped.
 //!
-//! Whoever is stopped makes no children and no threads, so a scan that finds nothing new has seen everything. One
+//! A stopped thread makes no children and no threads, so a scan that finds nothing new has seen everything. One
 //! thread cannot be stopped while it waits: the parent in vfork(2), for a child that uses its memory until it calls
 //! execve(2) or ends. Such a child is let go again until its parent stands.
 
 use crate::{Error, Result, look, rule::state, subject, tree::release};
 use floe_records::{Finding, Pid};
 use floe_sys::{Shared, kcmp_shared};
-use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, recover};
+use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, keep_call, recover};
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
@@ -65,7 +65,8 @@ pub(crate) fn stop(root: u32) -> Result<(Vec<u32>, BTreeMap<u32, Tracee>)> {
     match stop.run(root) {
         Ok(pids) => Ok((pids, stop.seized)),
         Err(error) => {
-            // Those that have been asked are let go when this thread ends.
+            // The first failure tells what went wrong. Threads that do not stand by now are let go when this one ends.
+            let _ = stop.wait();
             release(stop.seized.into_values());
             Err(error)
         }
@@ -141,13 +142,13 @@ impl TreeStop {
     }
 
     fn take(&mut self, tid: u32, mut tracee: Tracee) -> Result<()> {
-        let recovered = unless_gone(recover(&mut tracee));
-        let gone = matches!(recovered, Ok(None));
+        let ready = unless_gone(recover(&mut tracee).and_then(|()| keep_call(&mut tracee)));
+        let gone = matches!(ready, Ok(None));
         if !gone {
             self.seized.insert(tid, tracee);
             self.stopped.insert(tid);
         }
-        Ok(recovered.map(drop)?)
+        Ok(ready.map(drop)?)
     }
 
     /// Lets those processes go whose memory a thread of another one waits for. Says whether every thread that is left

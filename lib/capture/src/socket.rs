@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 const SO_BUF_LOCK: i32 = 72;
 
 /// Family, type and protocol of a socket (socket(2)).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Kind {
     pub family: i32,
     pub kind: i32,
@@ -86,7 +86,8 @@ pub(crate) fn options(
     Ok(options)
 }
 
-const EVERY: &[i32] = &[
+/// Options of every socket that are carried.
+pub(crate) const EVERY: &[i32] = &[
     libc::SO_REUSEADDR,
     libc::SO_REUSEPORT,
     libc::SO_KEEPALIVE,

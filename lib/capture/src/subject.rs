@@ -22,6 +22,8 @@ pub(crate) struct Process<'a> {
     pub exe: FileRef,
     pub cwd: FileRef,
     pub namespaces: namespaces::Inodes,
+    /// Its children, where the tree is held.
+    pub children: Vec<(u32, Stat)>,
     /// Its threads, the leader first.
     pub tasks: Vec<Thread<'a>>,
     /// Those that are held, the leader first; none while it runs.
@@ -48,6 +50,7 @@ impl<'a> Process<'a> {
             exe,
             cwd,
             namespaces: namespaces_of(pid, namespaces::NAMES)?,
+            children: Vec::new(),
             tasks,
             threads,
         })
@@ -77,6 +80,12 @@ pub(crate) struct Thread<'a> {
 impl<'a> Thread<'a> {
     fn read(pid: u32, tid: u32, tracee: Option<&'a Tracee>) -> Result<Self> {
         Ok(Self { pid, tid, status: Status::of(tid)?, tracee })
+    }
+
+    /// Of recorded text.
+    #[cfg(test)]
+    pub fn of_status(tid: u32, status: Status) -> Self {
+        Self { pid: tid, tid, status, tracee: None }
     }
 
     /// The thread as its tracer has it.

@@ -1,4 +1,4 @@
-//! What of an ELF file tells two builds apart.
+//! What tells two builds of an ELF file apart.
 #![forbid(unsafe_code)]
 
 use goblin::elf::{Elf, ProgramHeader};

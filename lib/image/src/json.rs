@@ -21,7 +21,7 @@ pub fn write_json(record: &RawRecord, at: u64, out: &mut impl Write) -> io::Resu
     out.write_all(b"}")
 }
 
-/// The start of the body as JSON text, at most so many characters.
+/// The start of the body as JSON text, at most this many characters.
 pub fn summary(record: &RawRecord, characters: usize) -> String {
     // No character takes more than four bytes.
     let mut start = Start { text: Vec::new(), room: 4 * characters };

@@ -15,7 +15,7 @@ pub(crate) const BULK_HEAD: u64 = 9;
 pub(crate) const INDEX_AT_LEN: usize = 24;
 /// Bytes of a Seal and of End.
 pub(crate) const END_LEN: usize = 33;
-/// Index entries of about so many bytes go into one record.
+/// Index entries of about this many bytes go into one record.
 const INDEX_PIECE: usize = 4 << 20;
 
 /// A record of the bulk part with its bulk strings, as the index tells it.

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Bytes of the record behind the index, and of End.
 const TAIL: usize = INDEX_AT_LEN + END_LEN;
 
-/// An image whose metadata and index are checked. Bulk is not: whoever reads a bulk string compares its digest.
+/// An image whose metadata and index are checked. Bulk is not: the reader of a bulk string compares its digest.
 #[derive(Debug)]
 pub struct Image {
     /// All records before the bulk part, in order.
@@ -53,7 +53,7 @@ pub struct Bulk {
 
 impl Bulk {
     /// Fills `content`, whose length is that of the bulk string. Fails when that, or what stands before it, is not what was
-    /// written: whoever has read all bulk strings has verified every byte of the image.
+    /// written: a reader of all bulk strings has verified every byte of the image.
     pub fn read(&self, file: &File, content: &mut [u8]) -> Result<()> {
         let head = read_at(file, self.head_at, self.offset - self.head_at)?;
         if xxh3_64(&head) != self.head {

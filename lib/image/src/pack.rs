@@ -150,7 +150,7 @@ pub fn unpack<R: Source, W: Write>(
     }
 }
 
-/// Passes a bulk string of so many bytes on.
+/// Passes a bulk string of this many bytes on.
 type PassOn<'a, R, W> = dyn FnMut(&mut Packer<'_, W>, &mut Reader<R>, u64) -> Result<()> + 'a;
 
 /// Everything but the index: the image so far, its metadata, and the metadata that came too late.

@@ -101,6 +101,7 @@ fn is_thread(tree: &Tree, pid: Pid, tid: Tid) -> bool {
 fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
     let there = match link {
         Link::Process(pid) => lives(tree, pid),
+        Link::Member(pid) => tree.get::<Process>(pid).is_some(),
         Link::Thread(pid, tid) => is_thread(tree, pid, tid),
         Link::File(id) => tree.get::<OpenFile>(id).is_some(),
         Link::Object(id) => extent == Extent::Frozen || tree.get::<Object>(id).is_some(),
@@ -112,7 +113,7 @@ fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
         return None;
     }
     let what = match link {
-        Link::Process(pid) => format!("process {pid}"),
+        Link::Process(pid) | Link::Member(pid) => format!("process {pid}"),
         Link::Thread(pid, tid) => format!("thread {tid} of {pid}"),
         Link::File(id) => format!("open file {id}"),
         Link::Object(id) => format!("the file {}:{} without a name", id.dev, id.ino),
@@ -152,8 +153,22 @@ fn each<T: Record>(tree: &Tree, extent: Extent, owner: impl Fn(&T) -> Belongs, f
     }
 }
 
+/// A stream that has no record of a kind that it must have: most likely the kind is younger than what wrote it.
+fn is_old<T: Record>(tree: &Tree, found: &mut Found) -> bool {
+    let old = tree.all::<T>().is_empty() && !tree.all::<Thread>().is_empty();
+    if old {
+        let problem = format!("it has no record {}: an older release has written it", T::NAME);
+        let finding = Finding::about("the stream", "plan.release", problem);
+        found.add(|| finding.hint("restore it by that release"));
+    }
+    old
+}
+
 /// Every living process has a record of each kind of its scope.
 fn all_have<T: Record>(tree: &Tree, pid: impl Fn(&T) -> Pid, found: &mut Found) {
+    if is_old::<T>(tree, found) {
+        return;
+    }
     let have: BTreeSet<Pid> = tree.all::<T>().iter().map(pid).collect();
     for p in tree.living().filter(|p| !have.contains(&p.pid)) {
         let problem = format!("its record {} is missing", T::NAME);
@@ -163,6 +178,9 @@ fn all_have<T: Record>(tree: &Tree, pid: impl Fn(&T) -> Pid, found: &mut Found) 
 
 /// Every thread has one.
 fn all_threads_have<T: Record<Key = Tid>>(tree: &Tree, found: &mut Found) {
+    if is_old::<T>(tree, found) {
+        return;
+    }
     for t in tree.all::<Thread>().iter().filter(|t| tree.get::<T>(t.tid).is_none()) {
         let problem = format!("its record {} is missing", T::NAME);
         found.add(|| Finding::of(t.pid, format!("thread {}", t.tid), "plan.missing", problem));

@@ -21,3 +21,4 @@ pub use machine::{Extent, Machine};
 pub use phase::Phase;
 pub use room::{has_object_for, has_room_for};
 pub use steps::{Plan, Step, Subject, allow, plan};
+pub use unions::unions_in_use;

@@ -1,8 +1,11 @@
 //! In which order union mounts are mounted: one comes behind the union that it is mounted on, and behind those that its
-//! branches lie on.
+//! branches lie on. And which of them a tree has anything to do with.
 
-use floe_records::Union;
-use std::{cmp::Reverse, collections::BinaryHeap, collections::HashMap};
+use floe_records::*;
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, HashSet},
+};
 
 /// Mount points by the components of their paths. Looking one up takes as long as its path is.
 #[derive(Default)]
@@ -25,6 +28,17 @@ impl<'a> Points<'a> {
         self.unions.insert(node, union);
     }
 
+    /// Visits every union that a path lies on.
+    fn over(&self, path: &[u8], visit: &mut dyn FnMut(usize)) {
+        let mut node = 0;
+        self.unions.get(&node).into_iter().for_each(|union| visit(*union));
+        for component in components(path) {
+            let Some(next) = self.below.get(&(node, component)) else { return };
+            node = *next;
+            self.unions.get(&node).into_iter().for_each(|union| visit(*union));
+        }
+    }
+
     /// The nearest union that a path lies on, but `own`.
     fn nearest(&self, path: &'a [u8], own: usize) -> Option<usize> {
         let (mut node, mut found) = (0, None);
@@ -36,6 +50,64 @@ impl<'a> Points<'a> {
         }
         other(node).or(found)
     }
+}
+
+macro_rules! references {
+    ($($scope:ident { $($module:ident: $type:ident $kind:literal $version:literal [$($phase:ident)*];)* })*) => {
+        /// Shows every reference of the tree to a file or name.
+        fn references(tree: &Tree, visit: &mut dyn FnMut(Reference<'_>)) {
+            $($(
+                for row in tree.all::<$type>() {
+                    row.clone().references(visit);
+                }
+            )*)*
+        }
+    };
+}
+floe_records::resources!(references);
+
+/// Points of those unions that a path of the tree lies on, or a branch of a union that is in use itself. A stream may name
+/// others as well, which are nothing that a restore would have to mount.
+pub fn unions_in_use(tree: &Tree) -> HashSet<Bytes> {
+    let unions = tree.all::<Union>();
+    let mut points = Points::default();
+    unions.iter().enumerate().for_each(|(at, union)| points.insert(&union.point.0, at));
+    let mut found = vec![false; unions.len()];
+    let mut new = Vec::new();
+    references(tree, &mut |reference| {
+        let inside = |pid: Pid, path: &Bytes| {
+            let root = tree.get::<Fs>(pid).map_or(&b"/"[..], |fs| &fs.root.path.0);
+            [root, b"/", &path.0[..]].concat()
+        };
+        let of_file = |pid, file: &FileRef| match file.outside {
+            true => file.path.0.clone(),
+            false => inside(pid, &file.path),
+        };
+        let path = match reference {
+            Reference::File(pid, _, file) => of_file(pid, file),
+            Reference::Root(_, root) => root.path.0.clone(),
+            Reference::Mapping(pid, vma) => match &vma.file {
+                Some(file) => of_file(pid, file),
+                None => return,
+            },
+            Reference::Mapped(mapped) => of_file(mapped.pid, &mapped.file),
+            Reference::Socket(_, name) if !name.0.starts_with(b"/") => return,
+            Reference::Socket(pid, name) => {
+                inside(pid, &name.0.strip_suffix(b"\0").unwrap_or(&name.0).into())
+            }
+        };
+        points.over(&path, &mut |at| new.push(at));
+    });
+    while let Some(at) = new.pop() {
+        if !std::mem::replace(&mut found[at], true) {
+            for (branch, _) in &unions[at].branches {
+                points.over(&branch.0, &mut |at| new.push(at));
+            }
+            points.over(&unions[at].point.0, &mut |at| new.push(at));
+        }
+    }
+    let used = unions.iter().zip(found).filter(|(_, found)| *found);
+    used.map(|(union, _)| union.point.clone()).collect()
 }
 
 /// Rows of the unions in that order, of several possible ones the shorter paths first. Where two need each other, which

@@ -32,10 +32,10 @@ pub use fdinfo::Fdinfo;
 pub use limits::{LIMITS, limits};
 pub use locks::{Access, LeaseState, Lock, LockKind, system_locks};
 pub use maps::{Mapping, mappings};
-pub use namespaces::{namespace, namespaces, namespaces_of};
+pub use namespaces::{is_initial_namespace, namespace, namespaces, namespaces_of};
 pub use read::{
-    comm, fd_path, link, map_file_path, number, numbers_in, oom_score_adj, path, personality, read,
-    read_at, timer_slack, unable,
+    autogroup_nice, comm, core_dump_filter, fd_path, link, login_uid, map_file_path, number,
+    numbers_in, oom_score_adj, path, personality, read, read_at, timer_slack, unable,
 };
 pub use smaps::{SmapsEntry, smaps};
 pub use stat::{AddressSpace, Stat};

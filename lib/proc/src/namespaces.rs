@@ -58,6 +58,27 @@ pub fn namespaces(pid: u32) -> Result<Vec<(String, u64)>> {
     Ok(all)
 }
 
+/// Whether a namespace of this name and inode number is the one that the system was started with. Where kernel threads are not
+/// to be seen, only those are known that have the same number on every system.
+pub fn is_initial_namespace(name: &str, inode: u64) -> Result<bool> {
+    // Dynamic numbers begin behind them: PROC_DYNAMIC_FIRST of include/linux/proc_ns.h.
+    if (0xefff_fff0..0xf000_0000).contains(&inode) {
+        return Ok(true);
+    }
+    // The kernel thread that starts all others.
+    const KTHREADD: u32 = 2;
+    match crate::Stat::of(KTHREADD) {
+        Ok(stat) if stat.is_kernel_thread() => match namespace(KTHREADD, name) {
+            Ok(theirs) => Ok(theirs == Some(inode)),
+            Err(e) if matches!(e.errno(), Some(libc::EACCES | libc::EPERM)) => Ok(false),
+            Err(e) => Err(e),
+        },
+        Ok(_) => Ok(false),
+        Err(e) if e.is_gone() => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// `mnt:[4026531841]`
 fn parse(link: &[u8]) -> io::Result<u64> {
     const WHAT: &str = "a namespace";

@@ -113,6 +113,38 @@ pub fn timer_slack(tid: u32) -> Result<u64> {
     number(tid, "timerslack_ns")
 }
 
+/// What a file says that not every kernel has.
+fn unless_missing<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// The user that the audit system ascribes a process to; `None` where that was never set.
+pub fn login_uid(pid: u32) -> Result<Option<u32>> {
+    let uid = unless_missing(number::<u32>(pid, "loginuid"))?;
+    Ok(uid.filter(|uid| *uid != u32::MAX))
+}
+
+/// Which mappings a core dump contains (core(5)); `None` on a kernel without core dumps.
+pub fn core_dump_filter(pid: u32) -> Result<Option<u64>> {
+    let name = "coredump_filter";
+    let Some(text) = unless_missing(read(pid, name))? else { return Ok(None) };
+    words::hex(&text, "a filter").map(Some).map_err(|e| unable(pid, name, e))
+}
+
+/// The nice value of the autogroup of a process (sched(7)); `None` where there are none.
+pub fn autogroup_nice(pid: u32) -> Result<Option<i32>> {
+    let name = "autogroup";
+    // `/autogroup-77 nice 0`; nothing for a process in a cgroup that schedules by itself.
+    let text = unless_missing(read(pid, name))?.unwrap_or_default();
+    let last = words::words(&text).last();
+    last.map(|word| words::decimal(word, "a nice value"))
+        .transpose()
+        .map_err(|e| unable(pid, name, e))
+}
+
 /// The name of a thread, at most 15 bytes of any value but NUL.
 pub fn comm(tid: u32) -> Result<Vec<u8>> {
     let mut name = read(tid, "comm")?;

@@ -38,6 +38,12 @@ impl Status {
         line.map(<[u8]>::trim_ascii)
     }
 
+    /// Names and values of all lines.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let fields = lines(&self.text).filter_map(|line| split(line, b':', "a line").ok());
+        fields.map(|(key, value)| (key, value.trim_ascii()))
+    }
+
     fn bytes(&self, key: &str) -> Result<&[u8]> {
         self.line(key).ok_or_else(|| self.error(key, io::Error::other(format!("no line {key}"))))
     }

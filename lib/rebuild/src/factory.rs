@@ -19,7 +19,7 @@ pub(crate) const STATUS: OFlag =
 /// Makes files; undoes what it did outside of itself when it is dropped before [`Factory::keep`].
 pub(crate) struct Factory<'a> {
     pub tree: &'a Tree,
-    pub stands: Stands,
+    pub stands: Stands<'a>,
     /// Descriptors of restore that take the place of outside ones of the same number.
     pub inherit: &'a [u32],
     /// What takes the place of an outside file otherwise.
@@ -43,7 +43,7 @@ pub(crate) struct Factory<'a> {
 
 impl<'a> Factory<'a> {
     /// Nothing is made yet.
-    pub fn new(tree: &'a Tree, stands: Stands, inherit: &'a [u32], outside: Outside) -> Self {
+    pub fn new(tree: &'a Tree, stands: Stands<'a>, inherit: &'a [u32], outside: Outside) -> Self {
         Self {
             tree,
             stands,

@@ -7,6 +7,7 @@
 
 mod cpu;
 mod factory;
+mod here;
 mod inet;
 mod machine;
 mod mapped;
@@ -16,18 +17,22 @@ mod open;
 mod release;
 mod resource;
 mod restore;
+mod same;
 mod script;
 mod socket;
 mod stand;
+mod states;
 mod stubs;
 mod unions;
 
 pub use descriptor::terminal::Modes;
+pub use here::Here;
 pub use machine::machine;
 pub use maps::own_vdso_hash;
 pub use open::{OpenFiles, RestoreOptions};
-pub use process::limits::too_high;
+pub use process::{audit::lost_login_uids, limits::too_high};
 pub use restore::Restore;
+pub use thread::creds::beyond_rights;
 pub use unions::{Rebuilt, unions};
 
 macro_rules! modules {
@@ -43,7 +48,7 @@ macro_rules! modules {
     ) => {
         mod namespace { $(mod $n;)* }
         mod process { $(pub(crate) mod $p;)* }
-        mod thread { $(mod $t;)* }
+        mod thread { $(pub(crate) mod $t;)* }
         mod file { $(pub(crate) mod $f;)* }
         mod descriptor { $(pub(crate) mod $d;)* }
         mod object { $(pub(crate) mod $o;)* }

@@ -5,7 +5,7 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
     fcntl::OFlag,
-    sys::stat::{SFlag, fstat},
+    sys::stat::SFlag,
     unistd::{Whence, lseek},
 };
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,17 +29,14 @@ pub(crate) fn seek(fd: &OwnedFd, file: &OpenFile) -> Result<()> {
     Ok(())
 }
 
-/// Opens a file by its name again, which must be of the same kind.
+/// Opens a file by its name again, which must lead to the same one.
 pub(crate) fn open_as(
     make: &Factory<'_>,
     file: &OpenFile,
     name: &FileRef,
     kind: SFlag,
 ) -> Result<OwnedFd> {
-    let fd = make.stands.path(file.pid, name, flags(file))?;
-    let stat = fstat(fd.as_fd()).map_err(|e| Error::new(format!("read {}", name.path), e))?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != kind {
-        return Err(Error::because(format!("open {}", name.path), "it is of another kind now"));
-    }
-    Ok(fd)
+    let found = make.stands.found(file.pid, name, kind)?;
+    make.stands.same.inode(name, &found)?;
+    make.stands.open(file.pid, name, &found, flags(file))
 }

@@ -4,7 +4,8 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen},
     file::external,
-    mapped::{MapKey, known, map_key, same_file, writable},
+    here::Here,
+    mapped::{MapKey, known, map_key, writable},
     resource,
     restore::is_of_restore,
     stand::Stands,
@@ -12,7 +13,10 @@ use crate::{
 use floe_plan::Step;
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::{fcntl::OFlag, sys::uio::pwrite};
+use nix::{
+    fcntl::OFlag,
+    sys::{stat::SFlag, uio::pwrite},
+};
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -29,6 +33,12 @@ pub struct RestoreOptions {
     pub root: PathBuf,
     /// What takes the place of other outside files.
     pub outside: Outside,
+    /// What becomes of files that have changed, behind what the stream says.
+    pub on_change: Vec<OnChange>,
+    /// Kinds of namespaces of which the tree belongs into ours, whichever it was in.
+    pub joined: Vec<NsKind>,
+    /// Where restore itself is.
+    pub here: Here,
 }
 
 /// Everything that is open for the tree; all numbers are at least [`OpenFiles::base`].
@@ -69,7 +79,7 @@ impl<'a> OpenFiles<'a> {
         steps: &[Step],
     ) -> Result<Self, Refusals> {
         let mut no = Vec::new();
-        let stands = Stands::find(tree, &options.root, &mut |pid, object, e| {
+        let stands = Stands::find(tree, options, &mut |pid, object, e| {
             no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });
         if !no.is_empty() {
@@ -207,13 +217,14 @@ impl<'a> OpenFiles<'a> {
         let key = map_key(self.tree, pid, name, write);
         if !self.maps.contains_key(&key) {
             let flags = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
-            let fd = high(self.base, self.make.stands.path(pid, name, flags)?)?;
-            if let Some(known) = known(self.tree, pid, name) {
-                let note = same_file(known, &fd)?;
-                // What is shared is as it is now for everybody.
-                self.notes.extend(note.filter(|_| !write));
+            let stands = &self.make.stands;
+            let found = stands.found(pid, name, mapped_kind(name))?;
+            if found.stat.st_rdev != 0 && found.stat.st_rdev != ZERO {
+                return Err(Error::because(format!("map {}", name.path), "it is another device"));
             }
-            self.maps.insert(key, fd);
+            let fd = stands.open(pid, name, &found, flags)?;
+            stands.same.mapped(name, known(self.tree, pid, name), write, &found, &fd)?;
+            self.maps.insert(key, high(self.base, fd)?);
         }
         Ok(key)
     }
@@ -354,6 +365,14 @@ impl<'a> OpenFiles<'a> {
 /// The object that an executable without a name is.
 fn removed_exe(exe: &FileRef) -> Option<ObjectId> {
     exe.deleted.then_some(ObjectId { dev: exe.dev, ino: exe.ino })
+}
+
+/// Number of /dev/zero.
+const ZERO: u64 = nix::sys::stat::makedev(1, 5);
+
+/// What can be mapped: regular files, and of devices one.
+fn mapped_kind(name: &FileRef) -> SFlag {
+    if name.path.0 == b"/dev/zero" { SFlag::S_IFCHR } else { SFlag::S_IFREG }
 }
 
 fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {

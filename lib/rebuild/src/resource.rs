@@ -73,7 +73,7 @@ pub(crate) trait ForNamespace: Record {
     ///
     /// # Errors
     /// Why there is none.
-    fn stand(&self, spaces: &mut crate::stand::Spaces) -> Result<()>;
+    fn stand(&self, spaces: &mut crate::stand::Spaces<'_>) -> Result<()>;
 }
 
 macro_rules! dispatch {
@@ -164,13 +164,16 @@ macro_rules! dispatch {
         }
 
         /// Finds what takes the place of all namespaces.
-        pub(crate) fn stand(tree: &Tree, spaces: &mut crate::stand::Spaces) -> Result<()> {
+        pub(crate) fn stand(
+            tree: &Tree,
+            spaces: &mut crate::stand::Spaces<'_>,
+            report: &mut dyn FnMut(Error),
+        ) {
             $(
                 for found in tree.all::<floe_records::$N>() {
-                    found.stand(spaces)?;
+                    found.stand(spaces).unwrap_or_else(&mut *report);
                 }
             )*
-            Ok(())
         }
     };
 }

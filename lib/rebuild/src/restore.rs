@@ -6,6 +6,7 @@ use crate::{
     release,
     resource::{self, Context},
     script::{Newborn, Script},
+    states,
     stubs::Stubs,
 };
 use floe_parasite::Arg;
@@ -22,7 +23,7 @@ pub struct Restore<'a> {
     guardian: Option<Guardian>,
     stubs: Stubs,
     cpu: OneCpu,
-    /// See [`release::watched_groups`].
+    /// See [`states::watched_groups`].
     watched: OnceLock<BTreeSet<Pid>>,
 }
 
@@ -127,10 +128,10 @@ impl<'a> Restore<'a> {
             }
             Step::Leave(pid) => release::leave(self.tree, &self.stubs, self.cpu.before(), pid),
             Step::Masks => release::masks(self.tree, &self.stubs),
-            Step::Die(pid) => release::die(self.tree, &self.stubs, pid),
+            Step::Die(pid) => states::die(self.tree, &mut self.stubs, pid),
             Step::Stop(pid) => {
-                let groups = || release::watched_groups(self.tree);
-                release::stop(self.tree, self.watched.get_or_init(groups), pid)
+                let groups = || states::watched_groups(self.tree);
+                states::stop(self.tree, self.watched.get_or_init(groups), &mut self.stubs, pid)
             }
             Step::Guard => {
                 self.guardian = Some(release::guardian(self.tree)?);

@@ -1,12 +1,17 @@
 //! Where paths of the tree are looked up: below the root of the process that they belong to.
 
+use crate::{
+    here::Here,
+    open::RestoreOptions,
+    same::{Comparison, Found},
+};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2},
     sched::{CloneFlags, setns, unshare},
-    sys::stat::{Mode, mkdirat},
+    sys::stat::{Mode, SFlag, fstat, mkdirat},
     unistd::{UnlinkatFlags, chroot, fchdir, unlinkat},
 };
 use std::{
@@ -30,26 +35,57 @@ pub(crate) struct Directories {
 }
 
 /// What takes the place of each namespace of the tree.
-#[derive(Default)]
-pub(crate) struct Spaces(BTreeMap<NsId, Option<OwnedFd>>);
+pub(crate) struct Spaces<'a> {
+    all: BTreeMap<NsId, Option<OwnedFd>>,
+    here: &'a Here,
+    same_boot: bool,
+    /// Kinds of which the user has said where the tree belongs.
+    told: Vec<NsKind>,
+}
 
-impl Spaces {
-    /// The one of restore takes its place.
-    pub fn inherit(&mut self, id: NsId) {
-        self.0.insert(id, None);
+impl<'a> Spaces<'a> {
+    fn new(tree: &Tree, options: &'a RestoreOptions) -> Self {
+        let mut told = options.joined.clone();
+        let of_mounts = |space: &&Namespace| space.kind == NsKind::Mnt;
+        // One directory cannot stand for the roots of several.
+        if options.root != Path::new("/")
+            && tree.all::<Namespace>().iter().filter(of_mounts).count() == 1
+        {
+            told.push(NsKind::Mnt);
+        }
+        let same_boot = options.here.is_same_boot(tree);
+        Self { all: BTreeMap::new(), here: &options.here, same_boot, told }
+    }
+
+    /// The one of restore takes its place, where that is the same or the user has said so.
+    pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
+        self.all.insert(was.id, None);
+        let differs = self.here.differs(was, self.same_boot);
+        let Some(differs) = differs.filter(|_| !self.told.contains(&was.kind)) else {
+            return Ok(());
+        };
+        let name = was.kind.name();
+        let root = if was.kind == NsKind::Mnt { "--root DIR, " } else { "" };
+        let hint = format!(
+            "say where the tree belongs: {root}--join {name}=PATH of a namespace, or --join {name}=here"
+        );
+        let doing = format!("put the tree into its {name} namespace");
+        Err(Error::because(doing, format!("{differs} ({hint})")))
     }
 
     /// The namespace to enter; `None` for our own.
     fn of(&self, id: NsId) -> Result<Option<&OwnedFd>> {
         let unknown = || Error::because("find its namespaces", "they are not in the stream");
-        Ok(self.0.get(&id).ok_or_else(unknown)?.as_ref())
+        Ok(self.all.get(&id).ok_or_else(unknown)?.as_ref())
     }
 }
 
 /// Where the processes of a tree stand: in which namespaces, below which root, in which directory. A path or an address means
 /// something only there, so that is where files and sockets are opened and made.
-pub(crate) struct Stands {
-    spaces: Spaces,
+pub(crate) struct Stands<'a> {
+    spaces: Spaces<'a>,
+    /// How files are known again.
+    pub same: Comparison,
     members: BTreeMap<Pid, Namespaces>,
     /// What stands for the root of the mount namespace, where that is not our own.
     top: Option<OwnedFd>,
@@ -57,15 +93,20 @@ pub(crate) struct Stands {
     all: BTreeMap<Pid, Arc<Directories>>,
 }
 
-impl Stands {
-    /// Finds all; `top` is the directory that stands for the root of the mount namespace.
-    pub fn find(tree: &Tree, top: &Path, report: &mut dyn FnMut(Pid, String, Error)) -> Self {
+impl<'a> Stands<'a> {
+    /// Finds all.
+    pub fn find(
+        tree: &Tree,
+        options: &'a RestoreOptions,
+        report: &mut dyn FnMut(Pid, String, Error),
+    ) -> Self {
         let root = tree.root().map_or(Pid(0), |p| p.pid);
-        let mut spaces = Spaces::default();
-        if let Err(error) = crate::resource::stand(tree, &mut spaces) {
+        let mut spaces = Spaces::new(tree, options);
+        crate::resource::stand(tree, &mut spaces, &mut |error| {
             report(root, "namespace".into(), error);
-        }
-        let top = opened(top).unwrap_or_else(|error| {
+        });
+        let same = Comparison::new(tree, options, &options.here);
+        let top = opened(&options.root).unwrap_or_else(|error| {
             report(root, "root".into(), error);
             None
         });
@@ -73,7 +114,7 @@ impl Stands {
         for fs in tree.all::<Fs>() {
             let found = match open.entry(key(tree, fs)) {
                 Entry::Occupied(found) => Ok(Arc::clone(found.get())),
-                Entry::Vacant(place) => directories(fs, top.as_ref())
+                Entry::Vacant(place) => directories(fs, top.as_ref(), &same)
                     .map(|found| Arc::clone(place.insert(Arc::new(found)))),
             };
             match found {
@@ -82,7 +123,7 @@ impl Stands {
             }
         }
         let members = tree.all::<Namespaces>().iter().map(|all| (all.pid, all.clone())).collect();
-        Self { spaces, members, top, all }
+        Self { spaces, same, members, top, all }
     }
 
     /// Of a process.
@@ -91,8 +132,28 @@ impl Stands {
         self.all.get(&pid).map(AsRef::as_ref).ok_or_else(|| gone().pid(pid.0))
     }
 
-    /// Opens a file as a process would have to.
-    pub fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
+    /// What the name of a file leads to, which must be of this type. Nothing is opened yet: what has taken the place of the
+    /// file may be something that waits for a reader, or that does something when it is opened.
+    pub fn found(&self, pid: Pid, name: &FileRef, kind: SFlag) -> Result<Found> {
+        let found = Found::of(self.path(pid, name, OFlag::O_PATH)?)?;
+        if SFlag::from_bits_truncate(found.stat.st_mode) & SFlag::S_IFMT != kind {
+            let doing = format!("open {}", name.path);
+            return Err(Error::because(doing, "it is of another kind now"));
+        }
+        Ok(found)
+    }
+
+    /// Opens what was found.
+    pub fn open(&self, pid: Pid, name: &FileRef, found: &Found, flags: OFlag) -> Result<OwnedFd> {
+        let fd = self.path(pid, name, flags)?;
+        let stat = fstat(&fd).map_err(|e| Error::new(format!("read {}", name.path), e))?;
+        if (stat.st_dev, stat.st_ino) == (found.stat.st_dev, found.stat.st_ino) {
+            return Ok(fd);
+        }
+        Err(Error::because(format!("open {}", name.path), "its name was given to another file"))
+    }
+
+    fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
         if name.outside {
             return lookup(self.top.as_ref(), &name.path, flags);
         }
@@ -153,14 +214,16 @@ fn key<'a>(tree: &Tree, fs: &'a Fs) -> (Option<Place>, &'a Bytes, bool, (u64, u6
     (tree.place(fs.pid), &fs.cwd.path, fs.cwd.outside, (fs.cwd.dev, fs.cwd.ino))
 }
 
-fn directories(fs: &Fs, top: Option<&OwnedFd>) -> Result<Directories> {
-    let root = match (fs.root.path.0.as_slice(), top) {
-        (b"/", None) => None,
-        _ => Some(lookup(top, &fs.root.path, DIRECTORY)?),
+fn directories(fs: &Fs, top: Option<&OwnedFd>, same: &Comparison) -> Result<Directories> {
+    let checked = |name: &FileRef, below: Option<&OwnedFd>| {
+        let found = Found::of(lookup(below, &name.path, DIRECTORY)?)?;
+        same.inode(name, &found).map(|()| found.path)
     };
+    let own_root = fs.root.path.0 == b"/" && top.is_none();
+    let root = Some(checked(&fs.root, top)?).filter(|_| !own_root);
     let cwd_below = if fs.cwd.outside { top } else { root.as_ref() };
     let cwd = match fs.cwd.deleted {
-        false => lookup(cwd_below, &fs.cwd.path, DIRECTORY)?,
+        false => checked(&fs.cwd, cwd_below)?,
         true => removed(cwd_below, &fs.cwd.path)?,
     };
     Ok(Directories { root, cwd })

@@ -44,6 +44,16 @@ pub(crate) struct Inherited {
     /// Soft and hard limits at their numbers.
     pub limits: Vec<(u64, u64)>,
     pub oom_score_adj: i32,
+    /// /proc/PID/loginuid.
+    pub login_uid: Option<u32>,
+    /// /proc/PID/coredump_filter.
+    pub dump_filter: Option<u64>,
+    /// ioprio_get(2).
+    pub io_priority: u32,
+    /// Mode of get_mempolicy(2).
+    pub memory_policy: u32,
+    /// Settings in the order of [`floe_records::PRCTLS`].
+    pub prctls: Vec<Option<u32>>,
 }
 
 impl Inherited {
@@ -53,6 +63,11 @@ impl Inherited {
             capabilities: floe_sys::effective_capabilities()?,
             limits: numbers.map(|number| floe_sys::get_limit(0, number)).collect::<Result<_>>()?,
             oom_score_adj: floe_proc::oom_score_adj(std::process::id())?,
+            login_uid: floe_proc::login_uid(std::process::id())?,
+            dump_filter: floe_proc::core_dump_filter(std::process::id())?,
+            io_priority: floe_sys::io_priority(0)?,
+            memory_policy: floe_sys::memory_policy()?,
+            prctls: crate::thread::prctls::own(),
         })
     }
 }
@@ -70,6 +85,18 @@ impl Stubs {
     pub fn tracee(&self, tid: i32) -> Result<&Tracee> {
         let none = || Error::because("work on it", "it was not made").pid(tid as u32);
         self.tasks.get(&tid).ok_or_else(none)
+    }
+
+    /// A stopped thread that is to run.
+    pub fn tracee_mut(&mut self, tid: i32) -> Result<&mut Tracee> {
+        let none = || Error::because("work on it", "it was not made").pid(tid as u32);
+        self.tasks.get_mut(&tid).ok_or_else(none)
+    }
+
+    /// One that is to end: only its parent in the tree has to do with it any more.
+    pub fn end(&mut self, pid: Pid) -> Option<Tracee> {
+        self.leaders.remove(&(pid.0 as i32));
+        self.tasks.remove(&(pid.0 as i32))
     }
 
     /// Runs batches in a stub; its signals must be blocked as in [`MASK`].

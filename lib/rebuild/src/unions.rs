@@ -8,6 +8,7 @@ use floe_records::{Bytes, Finding, Refusals, Tree, Union};
 use floe_unions::{Mount, Sources, Stack, Unions, mounts};
 use nix::mount::{MntFlags, umount2};
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     fs,
     os::{fd::AsFd, unix::ffi::OsStrExt},
@@ -43,11 +44,15 @@ pub fn unions(tree: &Tree, steps: &[Step], top: &Path, rebuild: bool) -> Result<
         Step::Union(row) => tree.all::<Union>().get(*row as usize),
         _ => None,
     };
+    let used = if rebuild { floe_plan::unions_in_use(tree) } else { HashSet::new() };
     for union in steps.iter().filter_map(row) {
         let point = at(top, &union.point);
         let (problem, hint) = match here(&point) {
             Err(unreadable) => (Some(unreadable), ""),
             Ok(Some(stack)) => (compare::differs(union, &stack), ""),
+            Ok(None) if rebuild && !used.contains(&union.point) => {
+                (Some("is not mounted here, and no path of the tree leads there".to_owned()), "")
+            }
             Ok(None) if rebuild => match mount::build(union, &point) {
                 Ok(()) => {
                     rebuilt.0.push(point);

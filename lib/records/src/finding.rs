@@ -1,8 +1,8 @@
-//! What stands in the way of a checkpoint or a restore, and what of a tree is not kept: what, where, why, what to do.
+//! What stands in the way of a checkpoint or a restore, and what a tree loses: what, where, why, what to do.
 
 use crate::Pid;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// One thing that cannot be captured or recreated.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -57,15 +57,54 @@ impl fmt::Display for Finding {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Refusals(pub Vec<Refusal>);
 
+/// Places that are named of one cause.
+const PLACES: usize = 8;
+
+/// A line for each cause, with the places where it was found.
 impl fmt::Display for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, refusal) in self.0.iter().enumerate() {
+        let mut causes: Vec<(&Refusal, Vec<&Refusal>)> = Vec::new();
+        let mut known = BTreeMap::new();
+        for refusal in &self.0 {
+            let Finding { rule, problem, hint, .. } = refusal;
+            let at = *known.entry((rule, problem, hint)).or_insert(causes.len());
+            match causes.get_mut(at) {
+                Some((_, places)) => places.push(refusal),
+                None => causes.push((refusal, vec![refusal])),
+            }
+        }
+        for (at, (cause, places)) in causes.iter().enumerate() {
             if at > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{refusal}")?;
+            in_places(places, f)?;
+            write!(f, ": {}", cause.problem)?;
+            if !cause.hint.is_empty() {
+                write!(f, " ({})", cause.hint)?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Each process once, and an object again only where it is another one.
+fn in_places(places: &[&Refusal], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut before: Option<&Refusal> = None;
+    for place in places.iter().take(PLACES) {
+        let new_pid = before.is_none_or(|before| before.pid != place.pid);
+        let new_object = before.is_none_or(|before| before.object != place.object);
+        if before.replace(place).is_some() {
+            f.write_str(", ")?;
+        }
+        match place.pid.filter(|_| new_pid) {
+            Some(pid) if new_object => write!(f, "pid {pid}: {}", place.object)?,
+            Some(pid) => write!(f, "pid {pid}")?,
+            None => f.write_str(&place.object)?,
+        }
+    }
+    match places.len().saturating_sub(PLACES) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
     }
 }
 
@@ -78,6 +117,8 @@ pub struct Findings {
     pub refused: Vec<Finding>,
     /// What comes back without this.
     pub lost: Vec<Finding>,
+    /// What belongs to the world outside of the tree: restore must be given something in its place.
+    pub outside: Vec<Finding>,
 }
 
 impl Findings {
@@ -95,5 +136,28 @@ impl Findings {
     pub fn refusals(&mut self) -> Result<(), Refusals> {
         let refused = std::mem::take(&mut self.refused);
         if refused.is_empty() { Ok(()) } else { Err(Refusals(refused)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once_with_all_its_places() {
+        let of = |pid, object: &str, problem| Finding::of(Pid(pid), object, "rule", problem);
+        let all = vec![
+            of(1, "fd 3", "it is a toy").hint("buy another"),
+            of(1, "fd 4", "it is a tool"),
+            of(1, "fd 5", "it is a toy").hint("buy another"),
+            of(2, "fd 5", "it is a toy").hint("buy another"),
+            Finding::about("the disk", "rule", "it is full"),
+        ];
+        let lines = "pid 1: fd 3, fd 5, pid 2: it is a toy (buy another)\npid 1: fd 4: it is a tool\nthe disk: it is full";
+        assert_eq!(Refusals(all.clone()).to_string(), lines);
+        assert_eq!(Refusals(vec![all[0].clone()]).to_string(), all[0].to_string());
+        let many = (1..=20).map(|pid| of(pid, "memory", "it is shared")).collect();
+        let line = "pid 1: memory, pid 2, pid 3, pid 4, pid 5, pid 6, pid 7, pid 8 and 12 more: it is shared";
+        assert_eq!(Refusals(many).to_string(), line);
     }
 }

@@ -11,6 +11,7 @@
 mod finding;
 mod inet;
 mod list;
+mod on_change;
 mod ranges;
 mod record;
 mod reference;
@@ -21,6 +22,7 @@ mod types;
 
 pub use finding::*;
 pub use inet::*;
+pub use on_change::*;
 pub use ranges::*;
 pub use record::*;
 pub use reference::*;

@@ -33,7 +33,7 @@ macro_rules! resources {
         $then! {
             frame {
                 begin: Begin 1 1 [];
-                options: Options 13 1 [];
+                options: Options 13 2 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
                 stage: Stage 31 1 [];
@@ -43,7 +43,7 @@ macro_rules! resources {
                 fd_table: FdTable 50 1 [];
             }
             namespace {
-                space: Namespace 15 1 [];
+                space: Namespace 15 2 [];
             }
             process {
                 ids: Process 2 2 [];
@@ -53,17 +53,24 @@ macro_rules! resources {
                 fs: Fs 10 1 [Directories Settings];
                 settings: Settings 17 1 [Settings Dumpable];
                 limits: Limits 8 1 [Limits Last];
-                process_signals: ProcessSignals 4 1 [Settings Queue Last];
+                process_signals: ProcessSignals 4 2 [Settings Queue Last];
                 timers: Timers 6 1 [Timers];
+                audit: Audit 18 1 [Numbers];
+                dump_filter: DumpFilter 19 1 [Settings];
+                autogroup: Autogroup 20 1 [Settings];
+                membarrier: Membarrier 21 1 [Numbers];
             }
             thread {
                 registers: Thread 3 1 [Register ParentDeath];
                 thread_signals: ThreadSignals 5 1 [Register Queue];
                 sched: Sched 9 1 [Sched];
                 creds: Creds 7 1 [Creds];
+                prctls: Prctls 22 1 [Sched];
+                io_priority: IoPriority 23 1 [Sched];
+                memory_policy: MemoryPolicy 24 1 [Sched];
             }
             file {
-                regular: Regular 60 1 [];
+                regular: Regular 60 2 [];
                 directory: Directory 61 1 [];
                 device: Device 62 1 [];
                 fifo: Fifo 63 1 [];
@@ -77,11 +84,14 @@ macro_rules! resources {
                 tcp: TcpSocket 71 1 [];
                 udp: UdpSocket 72 1 [];
                 external: External 73 1 [];
+                pidfd: Pidfd 74 1 [Late];
+                inotify: Inotify 75 1 [];
             }
             descriptor {
                 owner: Owner 53 1 [Descriptors];
                 locks: Locks 54 1 [Opened Descriptors];
                 terminal: Terminal 55 1 [];
+                lease: Lease 56 1 [Opened Descriptors];
             }
             object {
                 nameless: Object 42 1 [];

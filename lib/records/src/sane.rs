@@ -17,6 +17,8 @@ pub const USER_END: u64 = 0x7fff_ffff_f000;
 pub enum Link {
     /// A process that lives.
     Process(Pid),
+    /// A process of the tree, which may have ended.
+    Member(Pid),
     /// A thread, which must be of this process.
     Thread(Pid, Tid),
     /// An open file description.

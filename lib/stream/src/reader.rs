@@ -13,7 +13,7 @@ use std::io::{self, Read};
 pub enum Item {
     /// A record.
     Record(RawRecord),
-    /// Bulk of so many bytes belongs to the last record; take it by [`Reader::read_bulk`].
+    /// Bulk of this many bytes belongs to the last record; take it by [`Reader::read_bulk`].
     Bulk(u64),
     /// The stream is whole.
     End,
@@ -118,7 +118,7 @@ impl<R: Source> Reader<R> {
 
     /// Reads on to where a checksum tells whether what has been read so far was damaged, and gives the damage.
     ///
-    /// For whoever fails over a record that has not been verified yet: damage is the better explanation.
+    /// For a caller that fails over a record that has not been verified yet: damage is the better explanation.
     pub fn damage(&mut self) -> Option<Error> {
         while !self.sealed() {
             match self.next() {

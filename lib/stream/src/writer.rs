@@ -68,7 +68,7 @@ impl<W: Write> Writer<W> {
         self.bulk_part(bytes)
     }
 
-    /// Announces a bulk string of `len` bytes; exactly so many must follow by [`Writer::bulk_part`].
+    /// Announces a bulk string of `len` bytes; exactly that many must follow by [`Writer::bulk_part`].
     pub fn bulk_head(&mut self, len: u64) -> Result<()> {
         if self.left > 0 || len > MAX_BULK {
             return Err(io::Error::other("bulk inside of bulk, or too long").into());
@@ -124,7 +124,7 @@ impl<W: Write> Writer<W> {
         self.out.into_inner().map_err(|e| Error::Io(e.into_error()))
     }
 
-    /// Writes Abort instead of End and flushes: whoever reads the stream fails with this exit code (1 to 255) as well, and
+    /// Writes Abort instead of End and flushes: the reader of the stream fails with this exit code (1 to 255) as well, and
     /// need not say why. Nothing can be written behind it.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-//! Starting children with chosen pids.
+//! Starting children with chosen pids, or only to end.
 
 use crate::{Error, Result, check};
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
@@ -50,6 +50,74 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
         None => "start a process".to_owned(),
     };
     pid.map(|pid| pid as i32).map_err(|e| Error::new(what, e))
+}
+
+/// A handle of a process that has ended with this wait status (wait(2), without the flag of a core dump) and has been waited
+/// for; with `thread`, of its main thread alone (PIDFD_THREAD).
+///
+/// # Errors
+/// Also where no process ends so: by a signal that does not kill.
+pub fn pidfd_of_ended(status: u32, thread: bool) -> Result<OwnedFd> {
+    // SAFETY: an all-zero clone_args is valid. Without a signal at its end, nobody but us waits for it.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CLONE_CLEAR_SIGHAND;
+    let fail = |e: io::Error| Error::new("start a process that ends", e);
+    let pid = without_signals(|| {
+        // SAFETY: without CLONE_VM the child has its own copy of our memory and stack.
+        let pid = unsafe {
+            libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of_val(&args))
+        };
+        if pid == 0 {
+            end(status);
+        }
+        check(pid)
+    });
+    let pid = pid.map_err(fail)? as i32;
+    let handle = if thread { crate::pidfd_open_thread(pid) } else { crate::pidfd_open(pid) };
+    let ended = wait_for(pid).map_err(fail)?;
+    if ended != status {
+        let what = format!("none ends with the status {status:#x}, but with {ended:#x}");
+        return Err(Error::because("start a process that ends", what));
+    }
+    handle
+}
+
+/// Ends the child with a wait status, or with 0 where that cannot be; without a core dump.
+fn end(status: u32) -> ! {
+    let signal = (status & 0x7f) as i32;
+    let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
+    // SAFETY: only raw system calls, and an action of ours that the kernel copies.
+    unsafe {
+        libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 0);
+        if signal == 0 {
+            libc::syscall(libc::SYS_exit_group, status >> 8 & 0xff);
+        }
+        if !stops {
+            // One that restore ignores is still ignored: handler, flags, restorer and mask of the kernel's `sigaction`.
+            let action = [0u64; 4];
+            let none = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), none, 8);
+            let pid = libc::syscall(libc::SYS_getpid);
+            libc::syscall(libc::SYS_kill, pid, signal);
+            let open = 0u64;
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &open, none, 8);
+        }
+        loop {
+            libc::syscall(libc::SYS_exit_group, 0);
+        }
+    }
+}
+
+/// Waits for a child, whatever its exit signal; gives its status.
+fn wait_for(pid: i32) -> io::Result<u32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the kernel writes one int.
+        match check(unsafe { libc::waitpid(pid, &mut status, libc::__WALL) }.into()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done.map(|_| status as u32),
+        }
+    }
 }
 
 /// Runs `work` with all signals blocked.

@@ -1,4 +1,4 @@
-//! Open files: owners, pipes, locks, seals.
+//! Open files: owners, pipes, locks, leases, seals.
 
 use crate::{Error, Result, check, descriptors::made};
 use std::{
@@ -8,6 +8,7 @@ use std::{
 };
 
 const F_GETOWN_EX: i32 = 16;
+const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
 
 fn number(fd: BorrowedFd<'_>, command: i32, value: u64, doing: &str) -> Result<i32> {
@@ -80,6 +81,24 @@ pub fn seals(fd: BorrowedFd<'_>) -> Result<i32> {
 pub fn flock(fd: BorrowedFd<'_>, operation: i32) -> io::Result<()> {
     // SAFETY: numbers only.
     check(unsafe { libc::flock(fd.as_raw_fd(), operation) } as i64).map(drop)
+}
+
+/// Whether a lease (F_SETLEASE: F_RDLCK or F_WRLCK) would be had on a file just opened: it is taken and given up at once.
+///
+/// # Errors
+/// EAGAIN where the file is open elsewhere in a way that a lease excludes.
+pub fn lease_would_be_had(fd: BorrowedFd<'_>, kind: i32) -> io::Result<()> {
+    let set = |command: i32, value: i32| {
+        // SAFETY: commands whose argument is a number.
+        check(unsafe { libc::fcntl(fd.as_raw_fd(), command, value) }.into())
+    };
+    // Who opens the file in between makes the kernel send us a signal: one that is ignored by default. F_UNLCK takes it off
+    // again, and us as the owner.
+    set(F_SETSIG, libc::SIGURG)?;
+    let taken = set(libc::F_SETLEASE, kind);
+    let given_up = if taken.is_ok() { set(libc::F_SETLEASE, libc::F_UNLCK) } else { Ok(0) };
+    set(F_SETSIG, 0)?;
+    taken.and(given_up).map(drop)
 }
 
 /// Copies unread bytes from one pipe to another and leaves them there; does not block (tee(2)).

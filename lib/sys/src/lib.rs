@@ -6,7 +6,9 @@ mod cpu;
 mod descriptors;
 mod error;
 mod fcntl;
+mod file_system;
 mod guardian;
+mod inotify;
 mod kcmp;
 mod limits;
 mod mem;
@@ -18,19 +20,22 @@ mod poll;
 mod private;
 mod signals;
 mod socket;
+mod task;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
-pub use clone::spawn_stub;
+pub use clone::{pidfd_of_ended, spawn_stub};
 pub use cpu::extended_state;
 pub use descriptors::{
     close_stdin, duplicate_from, duplicate_inherited, replace_descriptor, take_inherited,
 };
 pub use error::{Error, Result};
 pub use fcntl::{
-    aufs_branch_info, flock, flock_shared, memfd_create, owner_ex, owner_signal, pipe_queued,
-    pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
+    aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
+    owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
 };
+pub use file_system::{FileSystem, file_system, read_before};
 pub use guardian::Guardian;
+pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, open_by_handle};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
@@ -46,13 +51,19 @@ pub use mount::{
 };
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
-pub use pidfd::{namespace_owner, namespace_parent, pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub use pidfd::{
+    namespace_owner, namespace_parent, pidfd_exit_status, pidfd_getfd, pidfd_open,
+    pidfd_open_thread, pidfd_send_signal,
+};
 pub use poll::poll;
 pub use private::PrivateMemory;
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    Peeked, accept, bind_raw, connect_raw, listen, peek, peer_name, set_socket_option, socket,
-    socket_filter_len, socket_name, socket_option,
+    Peeked, accept, bind_raw, connect_raw, is_member, listen, network_cookie, peek, peer_name,
+    set_socket_option, socket, socket_filter_len, socket_name, socket_option,
+};
+pub use task::{
+    arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,
 };
 
 /// Turns the -1 convention of libc into a result with the errno.

@@ -126,7 +126,7 @@ fn transfer(pid: i32, mut remote: Vec<libc::iovec>, mut local: Local<'_>) -> Res
     Ok(())
 }
 
-/// Takes so many bytes off the front of the ranges from `next` on; gives the first that has something left.
+/// Takes this many bytes off the front of the ranges from `next` on; gives the first that has something left.
 fn skip(remote: &mut [libc::iovec], mut next: usize, mut moved: usize) -> usize {
     while let Some(range) = remote.get_mut(next) {
         if moved < range.iov_len {

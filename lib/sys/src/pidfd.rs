@@ -3,11 +3,47 @@
 use crate::{Error, Result, check, descriptors::made};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+/// PIDFD_GET_INFO of linux/pidfd.h: `_IOWR(0xff, 11, struct pidfd_info)` with the first form of that struct.
+const GET_INFO: u64 = 3 << 30 | (INFO as u64) << 16 | 0xff << 8 | 11;
+/// Bytes of it: a mask and a cgroup id of 64 bits, then 12 numbers of 32 bits, of which the last is the wait status.
+const INFO: usize = 64;
+/// Bits of the mask.
+const INFO_EXIT: u64 = 1 << 3;
+
 /// A handle of the process `pid`.
 pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
+    open(pid, 0)
+}
+
+/// A handle of the thread `tid` (PIDFD_THREAD, Linux 6.9).
+pub fn pidfd_open_thread(tid: i32) -> Result<OwnedFd> {
+    open(tid, libc::O_EXCL)
+}
+
+fn open(pid: i32, flags: i32) -> Result<OwnedFd> {
     // SAFETY: numbers only.
-    made(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+    made(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) })
         .map_err(|e| Error::new("open a handle of it", e).pid(pid as u32))
+}
+
+/// The wait status of the process or thread behind `pidfd`, which has ended and been waited for (PIDFD_GET_INFO). `None` where
+/// the kernel keeps it no longer, as those before 6.15 do.
+pub fn pidfd_exit_status(pidfd: BorrowedFd<'_>) -> Result<Option<u32>> {
+    let mut info = [0u64; INFO / 8];
+    info[0] = INFO_EXIT;
+    // SAFETY: the kernel writes no more bytes than the request says.
+    let done =
+        check(unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO as _, info.as_mut_ptr()) }.into());
+    match done {
+        Ok(_) => Ok((info[0] & INFO_EXIT != 0).then_some((info[INFO / 8 - 1] >> 32) as u32)),
+        // It does not know the request, or nothing of the process.
+        Err(e)
+            if [libc::ENOTTY, libc::EINVAL, libc::ESRCH].map(Some).contains(&e.raw_os_error()) =>
+        {
+            Ok(None)
+        }
+        Err(e) => Err(Error::new("read how a process has ended", e)),
+    }
 }
 
 /// A duplicate of the descriptor `fd` of the process behind `pidfd`.

@@ -1,7 +1,10 @@
 //! Sockets: options, addresses, queues.
 
 use crate::{Error, Result, check, descriptors::made};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::{
+    net::IpAddr,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
 
 /// Level and name of options whose value has addresses in it, through which the kernel would reach any memory of ours, and
 /// of those whose length is not in bytes.
@@ -44,6 +47,37 @@ pub fn socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> 
         .map_err(|e| Error::new(format!("read socket option {level}/{name}"), e))?;
     value.truncate(len as usize);
     Ok(value)
+}
+
+/// Whether a socket is a member of a multicast group on an interface, by its index (MCAST_MSFILTER of ip(7), which tells
+/// it only to who names the group).
+pub fn is_member(fd: BorrowedFd<'_>, interface: u32, group: IpAddr) -> Result<bool> {
+    // `struct group_filter` without sources: the interface, padding, `struct sockaddr_storage`, mode, number of sources.
+    const LEN: usize = 144;
+    const GROUP: usize = 8;
+    const MCAST_MSFILTER: i32 = 48;
+    let mut filter = [0u8; LEN];
+    filter[..4].copy_from_slice(&interface.to_ne_bytes());
+    let (level, family) = match group {
+        IpAddr::V4(address) => {
+            filter[GROUP + 4..GROUP + 8].copy_from_slice(&address.octets());
+            (libc::IPPROTO_IP, libc::AF_INET)
+        }
+        IpAddr::V6(address) => {
+            filter[GROUP + 8..GROUP + 24].copy_from_slice(&address.octets());
+            (libc::IPPROTO_IPV6, libc::AF_INET6)
+        }
+    };
+    filter[GROUP..GROUP + 2].copy_from_slice(&(family as u16).to_ne_bytes());
+    let (at, mut len) = (filter.as_mut_ptr().cast(), LEN as libc::socklen_t);
+    // SAFETY: the kernel reads and writes at most `len` bytes of the exclusively borrowed `filter`, in which there are no
+    // addresses of memory.
+    let done = unsafe { libc::getsockopt(fd.as_raw_fd(), level, MCAST_MSFILTER, at, &mut len) };
+    match check(done as i64) {
+        Ok(_) => Ok(true),
+        Err(e) if e.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(false),
+        Err(e) => Err(Error::new("ask for the multicast groups of a socket", e)),
+    }
 }
 
 /// setsockopt(2). EINVAL for options whose value has addresses in it.
@@ -157,4 +191,18 @@ pub fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8], creds: bool) -> Result<Option
         Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
         Err(e) => Err(Error::new("look into the queue of a socket", e)),
     }
+}
+
+/// The cookie of our network namespace, which no other has had since the system was started (SO_NETNS_COOKIE of
+/// `asm-generic/socket.h`, Linux 5.14).
+///
+/// # Errors
+/// Where there are no sockets at all.
+pub fn network_cookie() -> Result<u64> {
+    const SO_NETNS_COOKIE: i32 = 71;
+    let any = socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)?;
+    let value = socket_option(any.as_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, 8)?;
+    let wrong =
+        |_| Error::because("read the cookie of a network namespace", "it has another length");
+    value.try_into().map(u64::from_ne_bytes).map_err(wrong)
 }

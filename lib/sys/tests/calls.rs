@@ -112,6 +112,43 @@ fn memory_of_a_dead_process_is_gone() {
 }
 
 #[test]
+fn a_process_ends_as_it_is_told_to() {
+    let by_signal = [libc::SIGKILL, libc::SIGTERM, libc::SIGPIPE, libc::SIGSEGV, 64];
+    for status in [0, 7 << 8, 255 << 8].into_iter().chain(by_signal.map(|signal| signal as u32)) {
+        let handle = pidfd_of_ended(status, false).expect("a handle");
+        assert_ne!(poll(handle.as_fd(), libc::POLLIN, Some(Duration::ZERO)).expect("poll"), 0);
+        let error = pidfd_send_signal(handle.as_fd(), 0).expect_err("it has ended");
+        assert_eq!(error.errno(), Some(libc::ESRCH));
+        match pidfd_exit_status(handle.as_fd()).expect("a status") {
+            Some(known) => assert_eq!(known, status),
+            None => eprintln!("SKIPPED: this kernel does not keep the status of what has ended"),
+        }
+    }
+    for signal in [libc::SIGSTOP, libc::SIGTSTP, libc::SIGCHLD, libc::SIGCONT] {
+        pidfd_of_ended(signal as u32, false).expect_err("nobody ends by it");
+    }
+    let own = pidfd_open(std::process::id() as i32).expect("a handle");
+    assert_eq!(pidfd_exit_status(own.as_fd()).expect("a status"), None);
+}
+
+#[test]
+fn a_lease_is_tried() {
+    let path = std::env::temp_dir().join(format!("floe-sys-lease-{}", std::process::id()));
+    let file = std::fs::File::create(&path).expect("a file");
+    lease_would_be_had(file.as_fd(), libc::F_WRLCK).expect("nobody else has it");
+    assert_eq!(owner_ex(file.as_fd()).expect("owner").1, 0);
+    assert_eq!(owner_signal(file.as_fd()).expect("signal"), 0);
+    let other = std::fs::File::open(&path).expect("it is not taken any more");
+    for (file, kind) in [(&file, libc::F_WRLCK), (&other, libc::F_RDLCK)] {
+        let error = lease_would_be_had(file.as_fd(), kind).expect_err("it is open for writing");
+        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+    }
+    drop(file);
+    lease_would_be_had(other.as_fd(), libc::F_RDLCK).expect("it is open for reading alone");
+    std::fs::remove_file(&path).expect("remove");
+}
+
+#[test]
 fn a_pipe_is_waited_for() {
     let (mut reader, mut writer) = std::io::pipe().expect("pipe");
     let start = Instant::now();

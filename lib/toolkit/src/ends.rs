@@ -27,10 +27,11 @@ pub struct Input(File);
 /// Standard output, to which a stream goes.
 pub struct Output(File);
 
-/// Standard input; a terminal is refused. On a pipe a shared lock tells the writer that a floe tool reads.
-pub fn input() -> anyhow::Result<Input> {
+/// Standard input; a terminal is refused, and `example` tells how the tool is called instead. On a pipe a shared lock tells the writer that a floe tool reads.
+pub fn input(example: &str) -> anyhow::Result<Input> {
     if io::stdin().is_terminal() {
-        return Err(Usage("no stream on standard input, which is a terminal".into()).into());
+        let text = format!("no stream on standard input, which is a terminal: try `{example}`");
+        return Err(Usage(text).into());
     }
     let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     if is_pipe(file.as_fd()) {

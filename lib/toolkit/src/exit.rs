@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(code(Usage("no".into())), 2);
         assert_eq!(code(Refusals(vec![refusal])), 3);
         assert_eq!(code(anyhow::Error::from(damaged).context("unable to read")), 4);
-        // Whoever has every capability is told by errno alone.
+        // A process with every capability is told by errno alone.
         let denied = if capability(1).is_some() { 5 } else { 1 };
         assert_eq!(code(floe_sys::Error::new("seize", io::Error::from_raw_os_error(1))), denied);
         assert_eq!(code(io::Error::from_raw_os_error(13)), denied);

@@ -64,7 +64,7 @@ pub fn filter(tool: &str, stage: &mut impl Stage) -> anyhow::Result<()> {
     // A tool in front of this one may begin when all behind it are ready.
     wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let mut out = Writer::new(out);
-    let mut reader = match input() {
+    let mut reader = match input(&format!("freeze PID | {tool} | imgpack -o FILE")) {
         Ok(input) => Reader::new(input),
         Err(error) => return Err(aborted(error, &mut out)),
     };

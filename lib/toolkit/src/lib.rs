@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod abort;
+mod arguments;
 mod ends;
 mod exit;
 mod filter;
@@ -13,6 +14,7 @@ mod report;
 mod zero_copy;
 
 pub use abort::{abort, abort_stream};
+pub use arguments::arguments;
 pub use ends::{Input, Output, file, hang_up, input, output, report_file_size_limit, say};
 pub use exit::{Exit, NotPermitted, Usage, exit_code, main};
 pub use filter::{Out, Stage, explained, filter};

@@ -40,11 +40,9 @@ pub struct Progress {
 impl Progress {
     /// `total` bytes of work, where known; `lines` come from [`progress_lines`].
     pub fn new(tool: &str, total: Option<u64>, lines: Option<File>) -> anyhow::Result<Self> {
-        let bar = if io::stderr().is_terminal() {
-            let style = match total {
-                Some(_) => "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-                None => "{msg} {bytes} {bytes_per_sec}",
-            };
+        // Of a pipe, the tool that knows how much there is shows a bar, and no other one.
+        let bar = if total.is_some() && io::stderr().is_terminal() {
+            let style = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
             ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr())
                 .with_style(ProgressStyle::with_template(style)?)
                 .with_message(tool.to_owned())
@@ -55,7 +53,7 @@ impl Progress {
         Ok(Self { bar, lines, tool: tool.into(), done: 0, total, told })
     }
 
-    /// So many bytes more are done.
+    /// That many more bytes are done.
     pub fn add(&mut self, bytes: u64) {
         self.done += bytes;
         self.bar.inc(bytes);

@@ -5,7 +5,7 @@
 //!
 //! 1. The reader copies. It holds the lock of a floe tool (`hangup.rs`), and floe tools only read(2) from a pipe. A
 //!    foreign reader may move pages on by splice(2) or tee(2) and look at them later: it gets copies.
-//! 2. A pipe is first in, first out, and FIONREAD is the number of its unread bytes (pipe(7)). If at least so many bytes
+//! 2. A pipe is first in, first out, and FIONREAD is the number of its unread bytes (pipe(7)). If at least that many bytes
 //!    have been written behind a page as are unread, the page itself has been read. read(2) copies a page before it
 //!    takes its bytes off the count, and the kernel does both under the lock of the pipe that FIONREAD takes as well.
 //! 3. Other writers to the pipe only make the count larger, which errs on the safe side. So does a change of the size of
@@ -88,7 +88,7 @@ impl ZeroCopyWriter {
     }
 }
 
-/// The buffer that went into the pipe first, if so many bytes have been written behind it that it has been read.
+/// The buffer that went into the pipe first, if enough bytes have been written behind it that it has been read.
 fn read_buffer(ends: &[u64], written: u64, unread: u64) -> Option<usize> {
     let (oldest, end) = ends.iter().enumerate().min_by_key(|(_, end)| **end)?;
     (*end == 0 || written.saturating_sub(*end) >= unread).then_some(oldest)

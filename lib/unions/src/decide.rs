@@ -19,7 +19,7 @@ pub enum Decision {
 /// the mount namespace; `process_root` is the root of the process.
 ///
 /// `link` is what /proc/PID/map_files shows for a mapping. Without the fault both are the same; with it `link` lies in
-/// a branch, and `path` is right. `there` tells whether the path leads to the file: whoever opened the file of a branch
+/// a branch, and `path` is right. `there` tells whether the path leads to the file: a process that opened the file of a branch
 /// by its own name keeps that name. Both are asked for only where it matters.
 pub fn decide(
     unions: &Unions,

@@ -16,5 +16,5 @@ mod stack;
 pub use branches::{Branch, Given, from_options, from_sysfs};
 pub use decide::{Decision, decide};
 pub use escape::{newlines, unescape};
-pub use mountinfo::{Mount, mounts};
+pub use mountinfo::{Mount, lasting_mounts, mounts};
 pub use stack::{Place, Sources, Stack, Unions, below};

@@ -1,6 +1,7 @@
 //! Lines of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
 
 use crate::escape::unescape;
+use std::collections::BTreeMap;
 
 /// A mount as one mount namespace sees it, from the root of a process.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -9,7 +10,7 @@ pub struct Mount {
     pub id: u32,
     /// `major:minor` as makedev(3) packs it.
     pub dev: u64,
-    /// What of the file system is mounted.
+    /// The part of the file system that is mounted.
     pub root: Vec<u8>,
     /// Where.
     pub point: Vec<u8>,
@@ -41,6 +42,37 @@ impl Mount {
 /// All mounts, in the order of the file: later ones lie above earlier ones.
 pub fn mounts(text: &[u8]) -> Vec<Mount> {
     text.split(|b| *b == b'\n').filter_map(mount).collect()
+}
+
+/// File systems in which the kernel shows itself. They are mounted anew in each container, and hold nothing that lasts.
+const KERNEL: [&[u8]; 20] = [
+    b"proc",
+    b"sysfs",
+    b"cgroup",
+    b"cgroup2",
+    b"devpts",
+    b"devtmpfs",
+    b"mqueue",
+    b"hugetlbfs",
+    b"debugfs",
+    b"tracefs",
+    b"securityfs",
+    b"configfs",
+    b"bpf",
+    b"pstore",
+    b"efivarfs",
+    b"binfmt_misc",
+    b"fusectl",
+    b"nsfs",
+    b"autofs",
+    b"selinuxfs",
+];
+
+/// The topmost mount at each place, by ascending mount point, but for file systems in which the kernel shows itself.
+pub fn lasting_mounts(text: &[u8]) -> Vec<Mount> {
+    let all = mounts(text).into_iter().map(|mount| (mount.point.clone(), mount));
+    let topmost: BTreeMap<Vec<u8>, Mount> = all.collect();
+    topmost.into_values().filter(|mount| !KERNEL.contains(&mount.fs_type.as_slice())).collect()
 }
 
 fn mount(line: &[u8]) -> Option<Mount> {
@@ -80,6 +112,15 @@ mod tests {
             (&mounts[0].flags[..], &mounts[0].source[..]),
             (&b"rw,relatime"[..], &b"none"[..])
         );
+    }
+
+    #[test]
+    fn what_lasts_is_on_top_and_no_view_of_the_kernel() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:5 / /proc rw - proc proc rw\n\
+                     3 1 0:6 / /tmp rw - tmpfs tmpfs rw\n4 3 8:1 /x /tmp rw - ext4 /dev/sda rw\n";
+        let lasting = lasting_mounts(text);
+        let places: Vec<_> = lasting.iter().map(|m| (&m.point[..], &m.root[..])).collect();
+        assert_eq!(places, [(&b"/"[..], &b"/"[..]), (b"/tmp", b"/x")]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Unions {
     pub stacks: Vec<Stack>,
 }
 
-/// What of `path` lies below `prefix`, by whole components; empty for the prefix itself.
+/// The part of `path` below `prefix`, by whole components; empty for the prefix itself.
 pub fn below<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
     match path.strip_prefix(prefix)? {

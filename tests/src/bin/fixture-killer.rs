@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// Standard input, and what of it was read but not yet passed on.
+/// Standard input, and the part of it that was read but not yet passed on.
 struct Tee {
     ahead: Vec<u8>,
     passed: u64,

@@ -1,7 +1,7 @@
 //! `fixture-peak COMMAND...`: runs COMMAND and prints the largest resident size, in KiB, that it or any process it has
 //! waited for had. Exits as COMMAND did.
 //!
-//! A process takes the peak of the program it was before execve(2) along, so whoever measures must be small itself.
+//! A process takes the peak of the program it was before execve(2) along, so the one that measures must be small itself.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use std::{

@@ -71,8 +71,8 @@ fn threads() -> Builder {
         overrun: 0,
     };
     tree.add(Timers { pid, itimers: [(0, 5), (0, 0), (0, 0)], posix: vec![timer] });
-    let (name, size) = (made::file(b"/var/lib/data"), 4096);
-    let data = tree.file(2, |file| Regular { file, pid, name, size });
+    let name = made::file(b"/var/lib/data");
+    let data = tree.file(2, |file| made::regular(file, pid, name));
     let event = tree.file(2, |file| Eventfd { file, count: 3, semaphore: false });
     let watch = |fd, file| EpollWatch { fd: FdNum(fd), file, events: 1, data: 9 };
     let inner = tree.file(2, |file| Epoll { file, watches: vec![watch(4, event)] });

@@ -24,6 +24,8 @@ struct Task {
     phase: Option<Phase>,
     /// How far each thread is in what it goes through by itself.
     own_phases: BTreeMap<Tid, Phase>,
+    /// Files that it took when they had come late.
+    fetched: BTreeSet<FileId>,
     left: bool,
 }
 
@@ -35,6 +37,7 @@ struct World<'a> {
     /// Steps that come once, by how they print themselves.
     done: BTreeSet<String>,
     open: BTreeSet<FileId>,
+    late: BTreeSet<FileId>,
     dying: BTreeSet<Pid>,
 }
 
@@ -47,6 +50,7 @@ pub fn play(tree: &Tree, steps: &[Step]) -> Played {
         leaders: BTreeSet::new(),
         done: BTreeSet::new(),
         open: BTreeSet::new(),
+        late: BTreeSet::new(),
         dying: BTreeSet::new(),
     };
     for step in steps {
@@ -81,10 +85,12 @@ impl World<'_> {
             Step::Prepare(_) => self.was(Step::Places),
             Step::Program(pid) | Step::Mapped(pid) => self.maps(pid),
             Step::Open(id, kind) => self.opens(id, kind),
-            Step::Late(id, _) => {
-                must(self.open.contains(&id), "nothing keeps its place")?;
-                let exist = self.tree.living().all(|p| self.tasks.contains_key(&p.pid));
-                must(exist, "a process is not there yet")
+            Step::Late(id, kind) => {
+                self.was(Step::Open(id, kind))?;
+                let all = self.tree.all::<Process>();
+                let exist = all.iter().all(|p| self.tasks.contains_key(&p.pid));
+                must(exist, "a process is not there yet")?;
+                must(self.late.insert(id), "it has come")
             }
             Step::Outside | Step::Writers => must(before, "too late"),
             Step::Create(pid, parent) => self.create(pid, parent),
@@ -118,7 +124,8 @@ impl World<'_> {
             }
             Step::Seal => self.was(Step::Fill),
             Step::Leave(pid) => self.leave(pid),
-            Step::Lend(_) | Step::Masks | Step::Die(_) | Step::Stop(_) => self.last(step),
+            Step::Die(_) | Step::Stop(_) => self.state(step),
+            Step::Lend(_) | Step::Masks => self.last(),
             Step::Guard | Step::Release => {
                 self.was(Step::Masks)?;
                 must(*step == Step::Guard || self.was(Step::Guard).is_ok(), "nobody guards them")
@@ -143,11 +150,18 @@ impl World<'_> {
     fn table(&mut self, pid: Pid) -> Played {
         for fd in self.tree.fds(pid) {
             must(self.open.contains(&fd.file), "a file is not open")?;
+            self.is_whole(pid, fd.file)?;
         }
         let task = self.task(pid)?;
         must(task.mapped && !task.table, "not mapped, or for a second time")?;
         task.table = true;
         Ok(())
+    }
+
+    /// Whether a process has the file itself, and not what kept its place.
+    fn is_whole(&self, pid: Pid, file: FileId) -> Played {
+        let fetched = self.tasks.get(&pid).is_some_and(|task| task.fetched.contains(&file));
+        must(fetched == self.late.contains(&file), "it has what kept the place of a file")
     }
 
     fn opens(&mut self, id: FileId, kind: Kind) -> Played {
@@ -227,6 +241,16 @@ impl World<'_> {
         let (filled, sealed) = (self.was(Step::Fill), self.was(Step::Seal));
         let building = Phase::BUILD.contains(&phase);
         must(building != filled.is_ok() && building != sealed.is_ok(), "before or behind memory")?;
+        if let (Phase::Fetch, Subject::File(_, _, file)) = (phase, subject) {
+            self.was(Step::Late(file, kind))?;
+            let task = self.task(pid)?;
+            must(!task.table, "its number is closed")?;
+            task.fetched.insert(file);
+        }
+        if let (Phase::Watches, Subject::File(_, _, file)) = (phase, subject) {
+            let watches = tree.get::<Epoll>(file).map_or(&[][..], |epoll| &epoll.watches);
+            watches.iter().try_for_each(|watch| self.is_whole(pid, watch.file))?;
+        }
         let open = self.open.clone();
         let task = self.task(pid)?;
         let late = "a later phase came before";
@@ -240,6 +264,8 @@ impl World<'_> {
         match subject {
             Subject::Process(_) => {}
             Subject::Thread(_, tid) => must(task.threads.contains(&tid), "it has no such thread")?,
+            // Taken for all descriptors of the process.
+            Subject::File(..) if phase == Phase::Fetch => {}
             Subject::File(_, fd, file) => {
                 must(tree.fd(pid, fd).is_some_and(|fd| fd.file == file), "it has another there")?;
                 must(open.contains(&file), "it is not open")?;
@@ -260,9 +286,18 @@ impl World<'_> {
     }
 
     /// What comes when nothing runs in the hole any more.
-    fn last(&mut self, step: &Step) -> Played {
+    fn last(&mut self) -> Played {
         let left = |p: &Process| self.tasks.get(&p.pid).is_some_and(|task| task.left);
-        must(self.tree.living().all(left), "something is still in the hole")?;
+        must(self.tree.living().all(left), "something is still in the hole")
+    }
+
+    /// The parent is told of it, and can still take the news before it has its own queue.
+    fn state(&mut self, step: &Step) -> Played {
+        self.was(Step::Seal)?;
+        let early = |p: &Process| {
+            self.tasks.get(&p.pid).is_some_and(|task| task.phase < Some(Phase::Queue))
+        };
+        must(self.tree.living().all(early), "a parent has its queue")?;
         let (pid, state) = match *step {
             Step::Die(pid) | Step::Stop(pid) => (pid, self.tree.get::<Process>(pid)),
             _ => return Ok(()),
@@ -334,8 +369,12 @@ macro_rules! list {
         fn wanted(tree: &Tree) -> Vec<String> {
             let mut all = Vec::new();
             let mut want = |phase: Phase, subject: Subject, kind: Kind| {
-                if phase != Phase::Prepare {
-                    all.push(format!("{:?}", Step::Apply(phase, subject, kind)));
+                match (phase, subject) {
+                    (Phase::Prepare, _) => {}
+                    (Phase::Late, Subject::File(_, _, file)) => {
+                        all.push(format!("{:?}", Step::Late(file, kind)));
+                    }
+                    _ => all.push(format!("{:?}", Step::Apply(phase, subject, kind))),
                 }
             };
             for p in tree.living() {

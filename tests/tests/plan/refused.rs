@@ -15,11 +15,13 @@ fn whole() -> Builder {
     tree.process(300, 200, |p| (p.pgid, p.state) = (Pid(200), State::Zombie(0)));
     tree.thread(100, 101);
     let event = tree.file(2, |file| Eventfd { file, count: 0, semaphore: false });
-    let (name, size) = (made::file(b"/data"), 10);
-    let data = tree.file(2, |file| Regular { file, pid, name, size });
+    let name = made::file(b"/data");
+    let data = tree.file(2, |file| made::regular(file, pid, name));
     let watches = vec![EpollWatch { fd: FdNum(9), file: event, events: 1, data: 0 }];
     let epoll = tree.file(2, |file| Epoll { file, watches });
-    for (fd, file) in [event, data, epoll].into_iter().enumerate() {
+    let target = PidfdTarget::Process(Pid(300));
+    let pidfd = tree.file(2, |file| Pidfd { file, target });
+    for (fd, file) in [event, data, epoll, pidfd].into_iter().enumerate() {
         tree.fd(100, fd as u32, file);
         tree.fd(200, fd as u32 + 5, file);
     }
@@ -152,6 +154,10 @@ refused! {
     watch_itself: "plan.epoll" Epoll |r| r.watches[0].file = r.file;
     watch_regular: "plan.epoll" Epoll |r| r.watches[0].file = FileId(1);
     counter: "plan.eventfd" Eventfd |r| r.count = u64::MAX;
+    pidfd_of_none: "plan.reference" Pidfd |r| r.target = PidfdTarget::Process(Pid(101));
+    pidfd_of_stopped: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(19));
+    pidfd_of_core: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(0x8b));
+    pidfd_of_both: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(0x109));
     lock_order: "plan.locks" Locks |r| r.locks[0].start = 10;
     lock_of_none: "plan.orphan" Locks |r| r.fd = FdNum(77);
     owner_kind: "plan.owner" Owner |r| r.kind = 3;
@@ -170,6 +176,7 @@ fn every_record_of_a_living_process_and_thread_is_missed() {
     refuses("namespaces", &without::<Namespaces>(&tree, |r| kept(r.pid)), "plan.missing");
     refuses("creds", &without::<Creds>(&tree, |r| r.tid.0 != 101), "plan.missing");
     refuses("sched", &without::<Sched>(&tree, |r| r.tid.0 != 101), "plan.missing");
+    refuses("release", &without::<Prctls>(&tree, |_| false), "plan.release");
     refuses("table", &without::<FdTable>(&tree, |_| false), "plan.file");
     refuses("kind", &without::<Eventfd>(&tree, |_| false), "plan.file");
     refuses("open file", &without::<OpenFile>(&tree, |r| r.id.0 != 0), "plan.descriptor");
@@ -261,6 +268,62 @@ fn files_and_objects() {
     assert_eq!(rules(&with(|tree| tree.add(union("aufs"))), &machine()), Vec::<String>::new());
 }
 
+#[test]
+fn rules_for_changed_files_have_a_bound() {
+    let with_rules = |count: usize, length: usize| {
+        let pattern = Bytes(vec![b'*'; length]);
+        let on_change = vec![OnChange { change: Change::Accept, pattern }; count];
+        with(|tree| tree.add(Options { on_change, ..Options::default() }))
+    };
+    assert_eq!(rules(&with_rules(64, 1024), &machine()), Vec::<String>::new());
+    refuses("many rules", &with_rules(65, 1), "plan.options");
+    refuses("a long pattern", &with_rules(1, 1025), "plan.options");
+}
+
+#[test]
+fn files_of_sockets_run_nothing() {
+    let socket = |mode| {
+        let mut tree = Builder::new(100);
+        let file = tree.file(2, |file| UnixSocket {
+            file,
+            pid: Pid(100),
+            ino: 5,
+            sock_type: 1,
+            name: "/s".into(),
+            peer: None,
+            peer_name: Bytes::default(),
+            node: Some((0, 0, mode)),
+            backlog: None,
+            shutdown: 0,
+            options: Vec::new(),
+        });
+        tree.fd(100, 0, file);
+        tree.tree()
+    };
+    assert_eq!(rules(&socket(0o777), &machine()), Vec::<String>::new());
+    refuses("a set-user-ID bit", &socket(0o4755), "plan.unix");
+}
+
+#[test]
+fn unions_that_nothing_stands_on() {
+    let union = |point: &str, branch: &str| Union {
+        point: point.into(),
+        fs_type: "overlay".into(),
+        source: "none".into(),
+        flags: "rw".into(),
+        root: "/".into(),
+        branches: vec![(branch.into(), "ro".into())],
+        options: "rw".into(),
+    };
+    let mut tree = whole();
+    let all = [("/data", "/b/low"), ("/b", "/c"), ("/etc", "/x"), ("/dat", "/x"), ("/data/x", "/")];
+    all.iter().for_each(|(point, branch)| tree.add(union(point, branch)));
+    let used = floe_plan::unions_in_use(&tree.tree());
+    let mut used: Vec<String> = used.iter().map(ToString::to_string).collect();
+    used.sort();
+    assert_eq!(used, ["/b", "/data"]);
+}
+
 /// A chain of epoll instances; with `circle` the last one watches the first.
 fn chain(length: u32, circle: bool) -> Tree {
     let mut tree = Builder::new(100);
@@ -333,8 +396,8 @@ fn a_machine_must_have_room() {
     let tree = whole().tree();
     let small = Machine { descriptors: 64, ..machine() };
     assert_eq!(rules(&tree, &small), ["plan.descriptors"]);
-    let high =
-        tree.clone().map(|table: &mut FdTable| table.fds[2].fd = FdNum(4000)).expect("a key");
+    let last = |table: &mut FdTable| table.fds.last_mut().expect("some").fd = FdNum(4000);
+    let high = tree.clone().map(last).expect("a key");
     let narrow = Machine { descriptors: 4096, ..machine() };
     assert_eq!(rules(&high, &narrow), Vec::<String>::new());
     let narrow = Machine { descriptors: 4001, ..machine() };

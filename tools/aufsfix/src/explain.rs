@@ -14,7 +14,7 @@ const DELETED: &[u8] = b" (deleted)";
 
 /// Of a stream on standard input.
 pub fn stream(sources: Sources) -> Result<()> {
-    let mut reader = Reader::new(floe_toolkit::input()?);
+    let mut reader = Reader::new(floe_toolkit::input("freeze PID | aufsfix --explain")?);
     let mut fix = AufsFix::new(sources);
     // From now on it keeps what it does.
     fix.told();

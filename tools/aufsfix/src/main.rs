@@ -34,7 +34,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = floe_toolkit::arguments();
     floe_toolkit::main("aufsfix", || run(cli))
 }
 

@@ -16,7 +16,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = floe_toolkit::arguments();
     floe_toolkit::main("dumpfs", || {
         floe_toolkit::filter("dumpfs", &mut dump::DumpFs::new(cli.close_tcp))
     })

@@ -136,7 +136,7 @@ fn guarded<'a>(pid: Pid, vmas: impl Iterator<Item = &'a Vma>, found: &[Range<u64
     if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
 }
 
-/// What of a mapping can be read: behind the end of its file there is nothing.
+/// The part of a mapping that can be read: behind the end of its file there is nothing.
 fn readable(pid: Pid, vma: &Vma) -> Range<u64> {
     let mut end = vma.start.0;
     while end < vma.end.0 {

@@ -16,7 +16,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = floe_toolkit::arguments();
     floe_toolkit::main("dumpmem", || {
         let lines = floe_toolkit::progress_lines(cli.progress_fd)?;
         floe_toolkit::filter("dumpmem", &mut dump::DumpMem::new(lines))

@@ -8,12 +8,13 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{Error, look, tree::Tree};
-use floe_records::{Finding, Options, Outside, Refusals};
+use floe_proc::Stat;
+use floe_records::{Finding, OnChange, Options, Outside, Refusals};
 use floe_toolkit::{Exit, NotPermitted};
-use std::{ffi::OsString, os::fd::AsFd, time::Duration};
+use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
-/// How long a killed tree may take until its ids are free.
-const REAPING: Duration = Duration::from_secs(3);
+/// How long the parent of a killed tree may take to wait for it. One that reaps at all does so in a few milliseconds.
+const REAPING: Duration = Duration::from_millis(500);
 
 /// What becomes of the tree when COMMAND has succeeded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -61,6 +62,10 @@ struct Args {
     /// What restore puts in the place of a file that belongs to the world outside, where it is given nothing else.
     #[arg(long, value_enum, default_value = "refuse")]
     outside: OutsideFiles,
+    /// What restore does with files that have changed: WHAT is refuse, accept or append, PATTERN that of their paths, for all
+    /// of them /**; the last rule for a file counts.
+    #[arg(long, value_name = "WHAT[:PATTERN]")]
+    on_change: Vec<OnChange>,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -80,7 +85,8 @@ impl Args {
             OutsideFiles::Null => Outside::Null,
             OutsideFiles::Broken => Outside::Broken,
         };
-        Options { close_tcp: self.close_tcp, strict: self.strict, outside }
+        let on_change = self.on_change.clone();
+        Options { close_tcp: self.close_tcp, strict: self.strict, outside, on_change }
     }
 }
 
@@ -94,7 +100,7 @@ pub fn run() -> Result<()> {
 
 /// Gives the exit status.
 fn work() -> Result<u8> {
-    let args: Args = Args::parse();
+    let args: Args = floe_toolkit::arguments();
     if args.command.is_empty() && args.then != Then::Run {
         let what = "--then kill and --then stop need a COMMAND: without one nothing tells whether the \
                     stream has been kept";
@@ -111,8 +117,8 @@ fn work() -> Result<u8> {
     let mut out = floe_toolkit::output()?;
     let begun = look(&args).and_then(|()| begin(&args, &out));
     let (tree, captured) = match begun {
-        Ok(Begun::Captured(tree, captured)) => (tree, captured),
-        Ok(Begun::Interrupted(status)) => return Ok(status),
+        Ok(ControlFlow::Continue(held)) => held,
+        Ok(ControlFlow::Break(status)) => return Ok(status),
         Err(error) => {
             // The tree runs, and the tools behind need no sentence of their own.
             floe_toolkit::abort(&mut out, floe_toolkit::exit_code(&error));
@@ -132,11 +138,12 @@ fn look(args: &Args) -> Result<()> {
     Ok(look.found.refusals()?)
 }
 
-/// Says what was found, a line each: what is fine, what is refused, what would be lost.
+/// Says what was found, a line each: what is fine, what is refused, what would be lost, and what restore must be given.
 fn check(args: &Args, mut look: look::Look) -> Result<u8> {
     let mut lines = String::new();
     if args.json {
-        let all = [("refused", &look.found.refused), ("lost", &look.found.lost)];
+        let found = &look.found;
+        let all = [("refused", &found.refused), ("lost", &found.lost), ("outside", &found.outside)];
         for (verdict, finding) in all.iter().flat_map(|(v, all)| all.iter().map(move |f| (v, f))) {
             let Finding { pid, object, rule, problem, hint } = finding;
             let line = serde_json::json!({
@@ -150,6 +157,9 @@ fn check(args: &Args, mut look: look::Look) -> Result<u8> {
     }
     for lost in &look.found.lost {
         lines.push_str(&format!("lost: {lost}\n"));
+    }
+    for outside in &look.found.outside {
+        lines.push_str(&format!("outside: {outside}\n"));
     }
     if look.found.refused.is_empty() {
         lines.extend(look.pids.iter().map(|pid| format!("pid {pid}: ok\n")));
@@ -170,16 +180,9 @@ pub(crate) fn plain(error: Error) -> anyhow::Error {
     }
 }
 
-/// How far the head of a pipe has come.
-enum Begun {
-    /// The tree is held.
-    Captured(Tree, Captured),
-    /// The tree runs again, and this is our exit status.
-    Interrupted(u8),
-}
-
-/// The head of a pipe up to the first byte that it writes. Where it fails, the tree runs.
-fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<Begun> {
+/// The head of a pipe up to the first byte that it writes. Breaks with an exit status where a signal has come. Then, and where
+/// it fails, the tree runs.
+fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<ControlFlow<u8, (Tree, Captured)>> {
     // Tools that are still starting need no target that stands still.
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
@@ -187,12 +190,12 @@ fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<Begun> {
     let captured = write::collect(args.pid, &args.options(), &tree);
     if let Some(signal) = interrupt.caught() {
         tree.detach();
-        return Ok(Begun::Interrupted(128 + signal));
+        return Ok(ControlFlow::Break(128 + signal));
     }
     // From here on the tree is as it was found: whatever ends us lets it run on.
     interrupt.end_process();
     match captured {
-        Ok(captured) => Ok(Begun::Captured(tree, captured)),
+        Ok(captured) => Ok(ControlFlow::Continue((tree, captured))),
         Err(error) => {
             tree.detach();
             Err(error)
@@ -239,11 +242,21 @@ fn finish(then: Then, tree: Tree) -> Result<u8> {
         }
         Then::Kill => {
             for pid in tree.kill(REAPING).map_err(plain)? {
-                eprintln!(
-                    "freeze: pid {pid}: killed, but its parent has not waited for it: the pid is not free"
-                );
+                floe_toolkit::warn("freeze", &unreaped(pid));
             }
         }
     }
     Ok(0)
+}
+
+/// Of a process that was killed and is a zombie: by whom its id is held.
+fn unreaped(pid: u32) -> String {
+    let parent = Stat::of(pid).map(|stat| stat.ppid);
+    let parent = parent.and_then(|parent| {
+        let comm = floe_proc::comm(parent)?;
+        Ok(format!("{parent} ({})", String::from_utf8_lossy(&comm)))
+    });
+    // It may be gone by now.
+    let parent = parent.unwrap_or_else(|_| "unknown".to_owned());
+    format!("pid {pid}: killed, but its parent {parent} has not waited for it: the pid is not free")
 }

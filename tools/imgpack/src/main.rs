@@ -48,7 +48,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = floe_toolkit::arguments();
     floe_toolkit::main("imgpack", || run(&args))
 }
 
@@ -77,7 +77,7 @@ fn pack(args: &Args, lines: Option<File>) -> anyhow::Result<()> {
         None => Some(Writer::new(output()?)),
     };
     let mut progress = Progress::new("imgpack", None, lines)?;
-    let mut reader = Reader::new(input()?);
+    let mut reader = Reader::new(input("imgpack --list FILE")?);
     let mut tick = |bytes| progress.add(bytes);
     match (target, out) {
         (Some(path), _) => {
@@ -122,7 +122,7 @@ fn verify(file: Option<&Path>) -> anyhow::Result<()> {
     let tally = match file {
         Some(_) => floe_image::verify(source(file)?.file())?,
         None => {
-            let mut reader = Reader::new(input()?);
+            let mut reader = Reader::new(input("imgpack --list FILE")?);
             while !matches!(reader.next()?, floe_stream::Item::End) {}
             reader.tally()
         }
@@ -136,6 +136,6 @@ fn source(file: Option<&Path>) -> anyhow::Result<Input> {
         Some(path) => {
             floe_toolkit::file(path).with_context(|| format!("unable to open {}", path.display()))
         }
-        None => input(),
+        None => input("imgpack --list FILE"),
     }
 }

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod foreground;
+mod join;
 mod pidfile;
 mod pidns;
 mod read;
@@ -12,15 +13,19 @@ use anyhow::Context;
 use bulk::Bulk;
 use clap::Parser;
 use floe_plan::{Plan, Step};
-use floe_rebuild::{OpenFiles, Restore, RestoreOptions};
-use floe_records::{Finding, Losses, Mm, Outside, Pid, Process, Refusals, State, Thread, Tree};
+use floe_rebuild::{Here, OpenFiles, Restore, RestoreOptions};
+use floe_records::{
+    Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread, Tree,
+};
 use floe_toolkit::Progress;
 use foreground::Foreground;
+use join::Join;
 use std::{fs::File, process::ExitCode};
 use wait::Waiter;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
 #[derive(Parser)]
+#[command(version)]
 struct Args {
     /// Leave the tree to init and exit once it runs.
     #[arg(long)]
@@ -46,6 +51,13 @@ struct Args {
     /// We are the init of that namespace, and report on this descriptor that the tree lives.
     #[arg(long, hide = true, value_name = "FD")]
     as_init: Option<i32>,
+    /// What to do with files that have changed, whatever freeze was told: WHAT is refuse, accept or append, PATTERN that of
+    /// their paths, for all of them /**; the last rule for a file counts.
+    #[arg(long, value_name = "WHAT[:PATTERN]")]
+    on_change: Vec<OnChange>,
+    /// Put the tree into the namespace at PATH (as /proc/PID/ns/net), or with "here" into that of restore, whichever it was in.
+    #[arg(long, value_name = "KIND=PATH|here")]
+    join: Vec<Join>,
     /// Write progress as JSON lines to this descriptor.
     #[arg(long, value_name = "N")]
     progress_fd: Option<i32>,
@@ -76,7 +88,7 @@ impl From<OutsideFiles> for Outside {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = floe_toolkit::arguments();
     floe_toolkit::main("restore", || run(&args))
 }
 
@@ -85,12 +97,14 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.new_pidns && !args.plan {
         return pidns::outside(args);
     }
+    join::enter(&args.join)?;
+    let here = Here::read()?;
     let ready = args.as_init.map(floe_sys::take_inherited).transpose()?;
     if ready.is_some() {
         pidns::prepare()?;
     }
     floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
-    let input = floe_toolkit::input()?;
+    let input = floe_toolkit::input("restore < FILE")?;
     let from_start = bulk::at_its_start(input.file());
     let mut reader = floe_stream::Reader::new(input);
     let (tree, first) = match read::metadata(&mut reader) {
@@ -106,11 +120,12 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let bulk = Bulk::find(&mut reader, &tree, first, from_start)?;
     let tree = if args.detach { orphaned(tree)? } else { tree };
     foreign(&tree)?;
-    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost) {
+    let lost_here = floe_rebuild::lost_login_uids(&tree)?;
+    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
-    let waiter = build(args, &tree, &plan, &mut reader, (bulk, lines.take()))?;
+    let waiter = build(args, here, (&tree, &plan), &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
@@ -136,13 +151,10 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
 /// Conflicts with this system: another vdso, pids that are taken, limits that cannot be raised.
 fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
-    let mut report = |pid, object: &str, rule: &str, problem: String| {
-        no.push(Finding::of(pid, object, rule, problem));
-    };
     let own = floe_rebuild::own_vdso_hash()?;
     for mm in tree.all::<Mm>() {
         if mm.vdso_hash != 0 && mm.vdso_hash != own {
-            report(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel".into());
+            no.push(Finding::of(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel"));
         }
     }
     let tids = tree.all::<Thread>().iter().map(|t| t.tid.0);
@@ -150,10 +162,12 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
     for tid in tids.chain(leaders).collect::<std::collections::BTreeSet<_>>() {
         if let Some(problem) = taken(tid)? {
-            report(Pid(tid), "process id", "rebuild.pid", problem);
+            let finding = Finding::of(Pid(tid), "process id", "rebuild.pid", problem);
+            no.push(finding.hint("--new-pidns restores where every id is free"));
         }
     }
     no.extend(floe_rebuild::too_high(tree)?);
+    no.extend(floe_rebuild::beyond_rights(tree)?);
     if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
 }
 
@@ -172,18 +186,23 @@ fn taken(id: u32) -> anyhow::Result<Option<String>> {
 /// From the first process to the release of them all. Where it fails nothing is left.
 fn build(
     args: &Args,
-    tree: &Tree,
-    plan: &Plan,
+    here: Here,
+    (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (bulk, mut lines): (Bulk, Option<File>),
 ) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
-    let outside = args.outside.map_or(tree.options().outside, Into::into);
-    let options =
-        RestoreOptions { inherit: args.inherit.clone(), root: args.root.clone(), outside };
+    let options = RestoreOptions {
+        inherit: args.inherit.clone(),
+        root: args.root.clone(),
+        outside: args.outside.map_or(tree.options().outside, Into::into),
+        on_change: args.on_change.clone(),
+        joined: args.join.iter().map(|join| join.kind).collect(),
+        here,
+    };
     let mut open = OpenFiles::new(tree, &options, &plan.steps)?;
     for note in open.notes() {
-        eprintln!("restore: {note}");
+        floe_toolkit::warn("restore", note);
     }
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());

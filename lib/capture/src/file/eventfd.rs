@@ -30,7 +30,7 @@ impl OfFile for Eventfd {
 }
 
 /// Whether a read takes one off (EFD_SEMAPHORE). Older kernels (6.1) do not show it: one is added, taken, and the
-/// counter put back. Whoever looks at the counter stands still meanwhile.
+/// counter put back. Nobody who looks at the counter runs meanwhile.
 fn counts_down(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
     let add = |n: u64| nix::unistd::write(fd.as_fd(), &n.to_ne_bytes()).map(drop);
     let take = || {

@@ -123,5 +123,5 @@ fn node(pid: u32, name: &[u8]) -> Option<(u32, u32, u32)> {
         path => ("cwd", path),
     };
     let meta = std::fs::metadata(floe_proc::path(pid, base).join(OsStr::from_bytes(path))).ok()?;
-    Some((meta.uid(), meta.gid(), meta.mode() & 0o7777))
+    Some((meta.uid(), meta.gid(), meta.mode() & 0o777))
 }

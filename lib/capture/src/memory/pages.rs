@@ -161,7 +161,7 @@ fn own(entry: u64) -> bool {
     entry >> 62 != 0 && entry >> 61 & 1 == 0
 }
 
-/// Hands on what of the runs lies in the VMAs; both ascend.
+/// Hands on the parts of the runs that lie in the VMAs; both ascend.
 fn clip<'a>(
     runs: &[Range<u64>],
     vmas: impl Iterator<Item = &'a Vma>,

@@ -1,7 +1,7 @@
 //! The namespaces that the processes of a tree are members of.
 
 use crate::{Result, resource::OfNamespace};
-use floe_records::{Namespace, Namespaces, NsId, NsKind, Pid, Tree};
+use floe_records::{Namespace, Namespaces, NsId, NsKind, NsMount, Pid, Tree};
 use std::{
     collections::BTreeSet,
     fs::File,
@@ -40,11 +40,33 @@ fn describe(pid: Pid, kind: NsKind, id: NsId) -> Result<Namespace> {
     };
     let owner = floe_sys::namespace_owner(file.as_fd()).ok();
     let number = |fd: OwnedFd| File::from(fd).metadata().ok().map(|meta| NsId(meta.ino()));
+    let inherited = floe_proc::namespace(std::process::id(), kind.name())? == Some(id.0);
     Ok(Namespace {
         id,
         kind,
         parent: parent.and_then(number),
         owner: owner.and_then(number),
-        inherited: floe_proc::namespace(std::process::id(), kind.name())? == Some(id.0),
+        inherited,
+        initial: floe_proc::is_initial_namespace(kind.name(), id.0)?,
+        cookie: match kind {
+            NsKind::Net if inherited => floe_sys::network_cookie().ok(),
+            _ => None,
+        },
+        mounts: match kind {
+            NsKind::Mnt => mounts(pid)?,
+            _ => Vec::new(),
+        },
     })
+}
+
+/// What is mounted in the mount namespace of a process.
+fn mounts(pid: Pid) -> Result<Vec<NsMount>> {
+    let lasting = floe_unions::lasting_mounts(&floe_proc::read(pid.0, "mountinfo")?).into_iter();
+    let record = |mount: floe_unions::Mount| NsMount {
+        point: mount.point.into(),
+        fs_type: mount.fs_type.into(),
+        root: mount.root.into(),
+        dev: mount.dev,
+    };
+    Ok(lasting.map(record).collect())
 }

@@ -48,6 +48,13 @@ impl OfProcess for Namespaces {
                 out.refuse(finding.hint("run freeze inside that namespace (nsenter)"));
             }
         }
+        let mount = process.namespace("mnt");
+        if mount.is_some_and(|theirs| Some(theirs) != ours[OWN]) {
+            let problem = "it is not the one of freeze, and does not come back: restore refuses until \
+                           it is told where the tree belongs";
+            let finding = Finding::of(Pid(process.pid), "mnt namespace", "namespace.mnt", problem);
+            out.lose(finding.hint("--root DIR, --join mnt=PATH, or start restore in one like it"));
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 use floe_records::{Fifo, ObjectId, OpenFile};
 use floe_sys::Result;
-use nix::fcntl::OFlag;
+use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::os::fd::OwnedFd;
 
 impl ForFile for Fifo {
@@ -17,7 +17,9 @@ impl ForFile for Fifo {
         let both = match make.fifos.remove(&pipe) {
             Some(both) => both,
             None => {
-                let both = make.stands.path(open.pid, &self.name, OFlag::O_RDWR)?;
+                let found = make.stands.found(open.pid, &self.name, SFlag::S_IFIFO)?;
+                make.stands.same.inode(&self.name, &found)?;
+                let both = make.stands.open(open.pid, &self.name, &found, OFlag::O_RDWR)?;
                 fill(make.tree, pipe, &both)?;
                 both
             }

@@ -2,23 +2,25 @@
 
 use crate::{
     factory::Factory,
-    named::{open_as, seek},
+    named::{flags, seek},
     resource::ForFile,
 };
 use floe_records::{OpenFile, Regular};
-use floe_sys::{Error, Result};
-use nix::sys::stat::{SFlag, fstat};
-use std::os::fd::{AsFd, OwnedFd};
+use floe_sys::Result;
+use nix::{fcntl::OFlag, sys::stat::SFlag};
+use std::os::fd::OwnedFd;
 
 impl ForFile for Regular {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
-        let (fd, path) = (open_as(make, open, &self.name, SFlag::S_IFREG)?, &self.name.path);
-        let now = fstat(fd.as_fd()).map_err(|e| Error::new(format!("read {path}"), e))?.st_size;
-        // Logs grow; one that was cut off is another file.
-        if (now as u64) < self.size.min(open.pos) {
-            let what = format!("it had {} bytes and has {now} now", self.size);
-            return Err(Error::because(format!("open {path}"), what));
+        let (stands, flags) = (&make.stands, flags(open));
+        let found = stands.found(open.pid, &self.name, SFlag::S_IFREG)?;
+        stands.same.inode(&self.name, &found)?;
+        // What is only a path shows no content.
+        if !flags.contains(OFlag::O_PATH) {
+            let again = || stands.open(open.pid, &self.name, &found, OFlag::O_RDONLY);
+            stands.same.content(self, open, &found, again)?;
         }
+        let fd = stands.open(open.pid, &self.name, &found, flags)?;
         seek(&fd, open)?;
         Ok(fd)
     }

@@ -6,8 +6,43 @@ use crate::{
 };
 use floe_parasite::Arg;
 use floe_plan::Phase;
-use floe_records::Creds;
-use floe_sys::Result;
+use floe_records::{Creds, Finding, Tree};
+use floe_sys::{Error, Result};
+use nix::unistd::{Uid, getresuid};
+use std::collections::BTreeSet;
+
+const CAP_SETGID: u64 = 1 << 6;
+const CAP_SETUID: u64 = 1 << 7;
+
+/// Users, groups and capabilities that restore cannot give to the threads of a tree, since it has none itself.
+///
+/// # Errors
+/// Where our own credentials cannot be read.
+pub fn beyond_rights(tree: &Tree) -> Result<Vec<Finding>> {
+    let have = floe_sys::effective_capabilities()?;
+    let own = getresuid().map_err(|e| Error::new("read our user ids", e))?;
+    let own = [own.real, own.effective, own.saved].map(Uid::as_raw);
+    let mut no = BTreeSet::new();
+    for creds in tree.all::<Creds>() {
+        let mut refuse = |problem: String, hint: &str| {
+            let finding = Finding::of(creds.pid, "credentials", "rebuild.creds", problem);
+            no.insert(finding.hint(hint));
+        };
+        let other = creds.uids.iter().find(|uid| !own.contains(uid));
+        if let Some(uid) = other.filter(|_| have & CAP_SETUID == 0) {
+            refuse(format!("it is user {uid}, which restore may not become"), "give it CAP_SETUID");
+        }
+        if have & CAP_SETGID == 0 {
+            refuse("restore may not set its groups".to_owned(), "give it CAP_SETGID");
+        }
+        let more = creds.caps[1] & !have;
+        if more != 0 {
+            let problem = format!("it has capabilities {more:#x}, which restore has not");
+            refuse(problem, "give them to restore (capabilities(7))");
+        }
+    }
+    Ok(no.into_iter().collect())
+}
 
 impl ForThread for Creds {
     fn apply(&self, context: Context<'_>, _: Phase, b: &mut Script<'_>) -> Result<()> {

@@ -62,6 +62,15 @@ fn check(union: &Union, point: &Path) -> Done {
         }
     }
     let options = plain_options(&union.options.0);
+    let name =
+        |option: &[u8]| option.split(|b| *b == b'=' || *b == b':').next().map(<[u8]>::to_vec);
+    let unknown = options.iter().find(|option| {
+        !is_generic(option) && !name(option).is_some_and(|name| OPTIONS.contains(&&name[..]))
+    });
+    if let Some(option) = unknown {
+        let option = String::from_utf8_lossy(option);
+        return Err(format!("restore does not know its option {option}"));
+    }
     let work = options.iter().find_map(|option| option.strip_prefix(b"workdir="));
     let Some(work) = work.map(unbackslashed) else { return Ok(()) };
     let work = bytes(&work);
@@ -234,6 +243,69 @@ fn generic(union: &Union) -> MsFlags {
     })
 }
 
+/// Options of the two file systems, besides branches. The image may come from a stranger: what is not among them is not handed
+/// to the kernel.
+const OPTIONS: [&[u8]; 56] = [
+    // overlayfs (Documentation/filesystems/overlayfs.rst).
+    b"workdir",
+    b"redirect_dir",
+    b"index",
+    b"uuid",
+    b"nfs_export",
+    b"xino",
+    b"metacopy",
+    b"verity",
+    b"volatile",
+    b"userxattr",
+    b"default_permissions",
+    b"nooverride_creds",
+    b"override_creds",
+    // AUFS (aufs.5).
+    b"dirperm1",
+    b"nodirperm1",
+    b"noxino",
+    b"trunc_xino",
+    b"notrunc_xino",
+    b"trunc_xino_path",
+    b"itrunc_xino",
+    b"trunc_xib",
+    b"notrunc_xib",
+    b"create",
+    b"cpup",
+    b"coo",
+    b"dirren",
+    b"nodirren",
+    b"v",
+    b"quiet",
+    b"q",
+    b"silent",
+    b"plink",
+    b"noplink",
+    b"udba",
+    b"dio",
+    b"nodio",
+    b"dirwh",
+    b"rdcache",
+    b"rdblk",
+    b"rdhash",
+    b"sum",
+    b"nosum",
+    b"wsum",
+    b"verbose",
+    b"noverbose",
+    b"warn_perm",
+    b"nowarn_perm",
+    b"diropq",
+    b"always_diropq",
+    b"whiteouted_diropq",
+    b"acl",
+    b"noacl",
+    b"shwh",
+    b"noshwh",
+    b"refrof",
+    b"norefrof",
+];
+
 fn is_generic(option: &[u8]) -> bool {
     GENERIC.iter().any(|(name, _)| *name == option)
 }
@@ -309,6 +381,14 @@ mod tests {
         let union =
             union("overlay", "ro,lowerdir=/a\\040b\\054c\\134\\054f\\134:d:/e,xino=off", &[]);
         assert_eq!(overlay_data(&union), b"lowerdir=/a b\\,c\\,f\\:d:/e,xino=off");
+    }
+
+    #[test]
+    fn only_known_options_are_handed_on() {
+        let says = |options| build(&union("overlay", options, &[]), Path::new("/tmp")).unwrap_err();
+        assert_eq!(says("rw,context=x"), "restore does not know its option context=x");
+        assert_eq!(says("rw,lowerdir=/a,exec"), "restore does not know its option exec");
+        assert!(!says("rw,index=off,workdir=/nowhere").contains("option"));
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Resource for UnixSocket {
         ensure(self.backlog.is_none() || self.peer.is_none(), "it listens and is connected")?;
         ensure(self.shutdown <= 3, "it is shut down in an unknown way")?;
         ensure(
-            self.node.is_none_or(|node| node.2 <= 0o7777),
+            self.node.is_none_or(|node| node.2 <= 0o777),
             "its file has impossible permissions",
         )?;
         sane::options(&self.options)

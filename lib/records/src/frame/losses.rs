@@ -1,4 +1,4 @@
-//! What of the tree does not come back, by name. `imgpack --list` and `restore` show it.
+//! What does not come back with the tree, by name. `imgpack --list` and `restore` show it.
 
 use crate::{Finding, Resource};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Options of the whole: given once, to `freeze`, and obeyed by every later stage. An option of a stage itself
 //! overrides it there.
 
-use crate::Resource;
+use crate::{OnChange, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Options of the whole checkpoint and restore.
@@ -14,6 +14,8 @@ pub struct Options {
     pub strict: bool,
     /// What takes the place of a file that belongs to the world outside of the tree.
     pub outside: Outside,
+    /// What restore does with files that have changed; of several rules for a file the last one counts.
+    pub on_change: Vec<OnChange>,
 }
 
 /// What takes the place of an outside file that nothing of restore's own stands for.
@@ -31,4 +33,10 @@ pub enum Outside {
 impl Resource for Options {
     type Key = ();
     fn key(&self) {}
+
+    fn check(&self) -> Result<(), String> {
+        ensure(self.on_change.len() <= OnChange::MOST, "it has too many rules for changed files")?;
+        let short = |rule: &OnChange| rule.pattern.0.len() <= OnChange::LONGEST;
+        ensure(self.on_change.iter().all(short), "a pattern in it is too long")
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Union {
-    /// Mount point, from the root of the mount namespace of whoever captured it.
+    /// Mount point, from the root of the mount namespace that it was captured in.
     pub point: Bytes,
     /// `aufs` or `overlay`.
     pub fs_type: Bytes,
@@ -15,7 +15,7 @@ pub struct Union {
     pub source: Bytes,
     /// Options of the mount itself as mountinfo shows them (`rw,nosuid,noatime`).
     pub flags: Bytes,
-    /// What of it is mounted, `/` for all.
+    /// The part that is mounted, `/` for all.
     pub root: Bytes,
     /// Directory and permission with attributes (`rw`, `ro+wh`), topmost first.
     pub branches: Vec<(Bytes, Bytes)>,

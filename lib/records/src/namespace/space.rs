@@ -1,6 +1,6 @@
 //! Namespaces (namespaces(7)).
 
-use crate::{NsId, Resource, ensure};
+use crate::{Bytes, NsId, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Kinds of namespaces.
@@ -59,6 +59,26 @@ pub struct Namespace {
     pub owner: Option<NsId>,
     /// It was that of `freeze` as well: the one of `restore` takes its place.
     pub inherited: bool,
+    /// It is the one that the system was started with, whose number a reboot may change.
+    pub initial: bool,
+    /// Of a network namespace: its cookie (SO_NETNS_COOKIE), which is given once in the life of a system.
+    pub cookie: Option<u64>,
+    /// Of a mount namespace: what is mounted there, but for what the kernel shows of itself, by ascending mount point.
+    pub mounts: Vec<NsMount>,
+}
+
+/// What is mounted at a place: by this, mount namespaces that are copies of each other are told from others.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NsMount {
+    /// Mount point, from the root of the namespace.
+    pub point: Bytes,
+    /// Type of the file system.
+    pub fs_type: Bytes,
+    /// The part of the file system that is mounted, `/` for all.
+    pub root: Bytes,
+    /// Device of the file system, as makedev(3) packs it.
+    pub dev: u64,
 }
 
 impl Resource for Namespace {

@@ -1,0 +1,91 @@
+//! pidfd_open(2), by kernel/fork.c's (fs/pidfs.c's) show_fdinfo.
+
+use crate::{
+    Result,
+    descriptor_of::{Descriptor, Problem},
+    files::Files,
+    resource::OfFile,
+    subject,
+};
+use floe_records::{AnyRecord, FileId, Finding, Findings, Pid, Pidfd, PidfdTarget};
+use floe_sys::pidfd_exit_status;
+
+/// PIDFD_THREAD.
+const THREAD: u32 = libc::O_EXCL as u32;
+/// Flags that a pidfd can be given again.
+const FLAGS: u32 = THREAD | (libc::O_NONBLOCK | libc::O_APPEND) as u32;
+/// In a wait status: a core was dumped.
+const CORE: u32 = 0x80;
+
+impl OfFile for Pidfd {
+    fn claims(seen: &Descriptor<'_>) -> bool {
+        seen.is_anonymous("[pidfd]")
+    }
+
+    fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
+        let refuse = |problem: &str| Problem::new("file.pidfd", problem);
+        if seen.flags & !FLAGS != libc::O_RDWR as u32 {
+            return Err(refuse("it has flags that pidfd_open(2) does not give"));
+        }
+        // The file that keeps its place in restore would get the lock.
+        if seen.info.line("lock").is_some() {
+            return Err(refuse("a lock on a handle of a process cannot be captured"));
+        }
+        let target = match seen.info.decimal::<i64>("Pid") {
+            Ok(-1) => PidfdTarget::Ended(pidfd_exit_status(seen.duplicate()?)?),
+            Ok(pid) if (1..=i64::from(i32::MAX)).contains(&pid) => {
+                PidfdTarget::Process(Pid(pid as u32))
+            }
+            Ok(0) => return Err(refuse(OUTSIDE)),
+            _ => return Err(refuse("it has an unknown form")),
+        };
+        Ok(Pidfd { file, target })
+    }
+
+    fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
+        for at in 0..files.all.len() {
+            let (open, AnyRecord::Pidfd(pidfd)) = &files.all[at] else { continue };
+            let (mut pidfd, pid, threads) = (*pidfd, open.pid, open.flags & THREAD != 0);
+            let finding = |problem: &str| {
+                Finding::of(pid, object(files, pid, pidfd.file), "file.pidfd", problem)
+            };
+            match &mut pidfd.target {
+                PidfdTarget::Process(target) if is_in_tree(files, *target)? => {}
+                PidfdTarget::Process(target) => {
+                    let other = threads && is_thread_of_tree(files, *target);
+                    out.refuse(finding(if other { OTHER_THREAD } else { OUTSIDE }));
+                }
+                PidfdTarget::Ended(Some(status)) if *status & CORE != 0 => {
+                    out.lose(finding("it will not tell that its process dumped a core"));
+                    *status &= !CORE;
+                    files.all[at].1 = AnyRecord::Pidfd(pidfd);
+                }
+                PidfdTarget::Ended(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+const OUTSIDE: &str = "it is a handle of a process outside of the tree";
+const OTHER_THREAD: &str = "it is a handle of a thread that is not the main one (PIDFD_THREAD)";
+
+/// How people know a description.
+fn object(files: &Files, pid: Pid, file: FileId) -> String {
+    let table = files.tables.iter().find(|table| table.pid == pid);
+    let fd = table.and_then(|table| table.fds.iter().find(|fd| fd.file == file));
+    fd.map_or_else(|| "a pidfd".to_owned(), |fd| format!("fd {} (pidfd)", fd.fd))
+}
+
+/// Also a zombie is: its parent has not waited for it.
+fn is_in_tree(files: &Files, pid: Pid) -> Result<bool> {
+    if files.pids.contains(&pid) {
+        return Ok(true);
+    }
+    let stat = subject::stat(pid.0)?;
+    Ok(stat.is_some_and(|stat| stat.is_dead() && files.pids.contains(&Pid(stat.ppid))))
+}
+
+fn is_thread_of_tree(files: &Files, tid: Pid) -> bool {
+    files.pids.iter().any(|pid| floe_proc::path(pid.0, &format!("task/{tid}")).exists())
+}

@@ -1,0 +1,195 @@
+//! Whether a file is the one that it was. Contents of files that have a name do not travel, so a program must find them as it
+//! has left them. doc/restore.md has the rules for people.
+
+use crate::{here::Here, open::RestoreOptions};
+use floe_records::{Change, FileRef, MappedFile, OnChange, OpenFile, Regular, TAIL, Tree};
+use floe_sys::{Error, FileSystem, Result, read_before};
+use nix::sys::stat::FileStat;
+use std::{
+    fs::File,
+    io::Read,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// A file that a name leads to, open as a path only.
+pub(crate) struct Found {
+    pub path: OwnedFd,
+    pub stat: FileStat,
+    pub system: FileSystem,
+}
+
+impl Found {
+    /// What a path-only descriptor leads to.
+    pub fn of(path: OwnedFd) -> Result<Self> {
+        let stat = nix::sys::stat::fstat(path.as_fd());
+        let stat = stat.map_err(|e| Error::new("read what it leads to", e))?;
+        let system = floe_sys::file_system(path.as_fd())?;
+        Ok(Self { path, stat, system })
+    }
+
+    fn size(&self) -> u64 {
+        self.stat.st_size as u64
+    }
+
+    fn mtime_ns(&self) -> i64 {
+        self.stat.st_mtime * SECOND + self.stat.st_mtime_nsec
+    }
+
+    fn ctime_ns(&self) -> i64 {
+        self.stat.st_ctime * SECOND + self.stat.st_ctime_nsec
+    }
+}
+
+/// What is compared, and which changes are asked for.
+pub(crate) struct Comparison {
+    /// Devices, inode numbers and times of changed inodes mean what they meant: the system has not been started anew since, and
+    /// paths begin where they began.
+    numbers: bool,
+    rules: Vec<OnChange>,
+}
+
+impl Comparison {
+    /// For a restore of this tree; the rules of the restore come behind those of the checkpoint.
+    pub fn new(tree: &Tree, options: &RestoreOptions, here: &Here) -> Self {
+        let rules = tree.options().on_change.into_iter();
+        Self {
+            numbers: here.is_same_boot(tree) && options.root == Path::new("/"),
+            rules: rules.chain(options.on_change.iter().cloned()).collect(),
+        }
+    }
+
+    fn rule(&self, name: &FileRef) -> Option<Change> {
+        OnChange::of(&self.rules, &name.path.0)
+    }
+
+    /// Whether a name leads to the file that it led to.
+    pub fn inode(&self, name: &FileRef, found: &Found) -> Result<()> {
+        let tells = matches!(found.system, FileSystem::Local | FileSystem::Network);
+        let now = (found.stat.st_dev, found.stat.st_ino);
+        if !self.numbers || !tells || now == (name.dev, name.ino) {
+            return Ok(());
+        }
+        if self.rule(name) == Some(Change::Accept) {
+            return Ok(());
+        }
+        let what = format!(
+            "another file has that name by now (inode {} of device {:#x}, and it was {} of {:#x})",
+            now.1, now.0, name.ino, name.dev
+        );
+        Err(changed(name, &what, "accept"))
+    }
+
+    /// Whether a time of change is the same. Archives keep whole seconds only, and a server has its own time.
+    fn same_time(&self, was_ns: i64, found: &Found) -> bool {
+        let now = found.mtime_ns();
+        let whole = !self.numbers && now % SECOND == 0 && now / SECOND == was_ns / SECOND;
+        found.system == FileSystem::Network || was_ns == now || whole
+    }
+
+    /// Whether the content of an open file is as it was. `again` opens the file for reading.
+    pub fn content(
+        &self,
+        was: &Regular,
+        open: &OpenFile,
+        found: &Found,
+        again: impl FnOnce() -> Result<OwnedFd>,
+    ) -> Result<()> {
+        if found.system == FileSystem::Kernel {
+            return Ok(());
+        }
+        let untouched =
+            !self.numbers || found.system != FileSystem::Local || found.ctime_ns() == was.ctime_ns;
+        let same = found.size() == was.size && self.same_time(was.mtime_ns, found);
+        // Of a file that a server times the size and the end must do.
+        let ends = found.system == FileSystem::Network && was.tail.is_some();
+        if same && untouched && !ends {
+            return Ok(());
+        }
+        let rule = self.rule(&was.name);
+        if rule == Some(Change::Accept) {
+            return Ok(());
+        }
+        let as_it_was = found.size() >= was.size && has_tail(was, again)?;
+        if same && untouched && as_it_was {
+            return Ok(());
+        }
+        let grown = as_it_was && found.size() > was.size;
+        // What is only read and has only grown is what any reader of a log must live with.
+        let reader = rule.is_none() && grown && !open.writes();
+        if reader || (rule == Some(Change::Append) && as_it_was) {
+            return Ok(());
+        }
+        let what = if found.size() != was.size {
+            format!("it had {} bytes and has {} now", was.size, found.size())
+        } else if same {
+            "its inode was changed since (ctime)".to_owned()
+        } else {
+            "its content was changed since".to_owned()
+        };
+        Err(changed(&was.name, &what, if grown { "append" } else { "accept" }))
+    }
+
+    /// Whether a file that is mapped or run is the one that it was: code goes on in the midst of it. A build id tells more than
+    /// an inode: another copy of the same build is as good, unless somebody may write to it.
+    pub fn mapped(
+        &self,
+        name: &FileRef,
+        known: Option<&MappedFile>,
+        written: bool,
+        found: &Found,
+        open: &OwnedFd,
+    ) -> Result<()> {
+        let build = known.and_then(|known| known.build_id.as_ref());
+        if build.is_none() || written {
+            self.inode(name, found)?;
+        }
+        let Some(known) = known.filter(|_| found.system != FileSystem::Kernel) else {
+            return Ok(());
+        };
+        if self.rule(name) == Some(Change::Accept) {
+            return Ok(());
+        }
+        if found.size() != known.size {
+            let what = format!("its size was {} and is {} now", known.size, found.size());
+            return Err(changed(name, &what, "accept"));
+        }
+        match build {
+            Some(was) => same_build(name, &was.0, open),
+            None if self.same_time(known.mtime_ns, found) => Ok(()),
+            None => Err(changed(name, "its content was changed since", "accept")),
+        }
+    }
+}
+
+fn same_build(name: &FileRef, was: &[u8], open: &OwnedFd) -> Result<()> {
+    let fail = |e| Error::new(format!("read {}", name.path), e);
+    let mut head = Vec::new();
+    let file = File::from(open.try_clone().map_err(fail)?);
+    file.take(floe_elf::HEAD).read_to_end(&mut head).map_err(fail)?;
+    let now = floe_elf::build_id(&head);
+    if now.as_deref() == Some(was) {
+        return Ok(());
+    }
+    let hex = |id: &[u8]| id.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let now = now.map_or_else(|| "none".to_owned(), |id| hex(&id));
+    let what = format!("its build id was {} and is {now} now", hex(was));
+    Err(changed(name, &what, "accept"))
+}
+
+/// Whether what stands in front of its old end is what stood there.
+fn has_tail(was: &Regular, again: impl FnOnce() -> Result<OwnedFd>) -> Result<bool> {
+    let Some(tail) = was.tail else { return Ok(false) };
+    let file = File::from(again()?);
+    Ok(xxh3_64(&read_before(&file, was.size, TAIL)?) == tail)
+}
+
+/// A file is not as it was; `rule` would take it.
+fn changed(name: &FileRef, what: &str, rule: &str) -> Error {
+    let path = &name.path;
+    let hint = format!("take it as it is with --on-change {rule}:{path}");
+    Error::because(format!("open {path}"), format!("{what} ({hint})"))
+}

@@ -1,0 +1,113 @@
+//! What kind of file system a file lies on, as far as it matters to those who want to know a file again.
+
+use crate::{Error, Result};
+use nix::sys::statfs::{FsType, fstatfs};
+use std::{
+    fs::File,
+    os::{fd::AsFd, unix::fs::FileExt},
+};
+
+/// A kind of file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileSystem {
+    /// Inode numbers and times last as long as the files.
+    Local,
+    /// AUFS or overlayfs: inode numbers change with each mount.
+    Union,
+    /// A server sets the times, when it hears of a change.
+    Network,
+    /// FUSE: a process answers, which may be one that stands still, and inode numbers may be made up.
+    Fuse,
+    /// The kernel shows itself (proc, sysfs, control groups …): sizes and times mean nothing, and reading may do things.
+    Kernel,
+}
+
+/// Magic numbers of `statfs::f_type`, as `linux/magic.h` and the file systems themselves have them.
+const KNOWN: [(FileSystem, &[i64]); 4] = [
+    (FileSystem::Union, &[0x794c_7630, 0x6175_6673]),
+    // NFS, CIFS, SMB2, SMB, 9p, Ceph, AFS, Coda, OCFS2, GFS2.
+    (
+        FileSystem::Network,
+        &[
+            0x6969,
+            0xff53_4d42,
+            0xfe53_4d42,
+            0x517b,
+            0x0102_1997,
+            0x00c3_6400,
+            0x6b41_4653,
+            0x7375_7245,
+            0x7461_636f,
+            0x0116_1970,
+        ],
+    ),
+    (FileSystem::Fuse, &[0x6573_5546]),
+    // proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, configfs, devpts, bpf, nsfs, selinuxfs, binfmt_misc, efivarfs,
+    // pstore, mqueue, pidfd, fusectl, smackfs, apparmorfs, resctrl.
+    (
+        FileSystem::Kernel,
+        &[
+            0x9fa0,
+            0x6265_6572,
+            0x0027_e0eb,
+            0x6367_7270,
+            0x6462_6720,
+            0x7472_6163,
+            0x7363_6673,
+            0x6265_6570,
+            0x1cd1,
+            0xcafe_4a11,
+            0x6e73_6673,
+            0xf97c_ff8c,
+            0x4249_4e4d,
+            0xde5e_81e4,
+            0x6165_676c,
+            0x1980_0202,
+            0x5049_4446,
+            0x6573_5543,
+            0x4341_5d53,
+            0x5a3c_69f0,
+            0x0765_5821,
+        ],
+    ),
+];
+
+/// What kind of file system a file lies on; one that is only a path (O_PATH) will do.
+///
+/// # Errors
+/// Those of fstatfs(2).
+pub fn file_system(file: impl AsFd) -> Result<FileSystem> {
+    let about = fstatfs(file).map_err(|e| Error::new("read what file system it lies on", e))?;
+    let FsType(magic) = about.filesystem_type();
+    // The type of the number depends on the libc; the numbers have 32 bits.
+    let magic = i64::from(magic as u32);
+    let known = KNOWN.iter().find(|(_, all)| all.contains(&magic));
+    Ok(known.map_or(FileSystem::Local, |(kind, _)| *kind))
+}
+
+/// What stands in a file in front of byte `end`, at most `most` bytes; an error where it is not that long.
+///
+/// # Errors
+/// Those of pread(2).
+pub fn read_before(file: &File, end: u64, most: u64) -> Result<Vec<u8>> {
+    let len = end.min(most);
+    let mut bytes = vec![0; len as usize];
+    let fail = |e| Error::new("read the end of a file", e);
+    file.read_exact_at(&mut bytes, end - len).map_err(fail)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_is_the_kernel() {
+        assert_eq!(
+            file_system(File::open("/proc/self/stat").unwrap()).unwrap(),
+            FileSystem::Kernel
+        );
+        let own = File::open(std::env::current_exe().unwrap()).unwrap();
+        assert_ne!(file_system(own).unwrap(), FileSystem::Kernel);
+    }
+}

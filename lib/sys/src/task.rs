@@ -1,0 +1,90 @@
+//! Settings of the calling thread, and what may be asked of another one.
+
+use crate::{Error, Result, check};
+
+/// IOPRIO_WHO_PROCESS: a single thread.
+const WHO: i32 = 1;
+/// Of `PR_SCHED_CORE`.
+const SCHED_CORE_GET: u64 = 0;
+/// A single thread (PIDTYPE_PID of the kernel).
+const ONE_THREAD: u64 = 0;
+/// Bits of the mask of nodes; at least as many as the kernel may have (MAX_NUMNODES).
+const NODES: usize = 1024;
+
+/// A prctl(2) that gives a number as its result.
+pub fn prctl_result(option: u32, which: u32) -> Result<u64> {
+    let (zero, which) = (0u64, u64::from(which));
+    // SAFETY: numbers only; options that take an address find none at so small a one.
+    check(unsafe { libc::prctl(option as i32, which, zero, zero, zero) }.into())
+        .map(|value| value as u64)
+        .map_err(|e| Error::new(format!("ask for the setting {option} of prctl(2)"), e))
+}
+
+/// A prctl(2) that writes an `int` to memory.
+pub fn prctl_word(option: u32) -> Result<u32> {
+    // The longest that any option writes.
+    let mut word = [0u32; 4];
+    let (zero, at) = (0u64, word.as_mut_ptr());
+    // SAFETY: the kernel writes at most 16 bytes (PR_GET_NAME) to the exclusively borrowed `word`.
+    check(unsafe { libc::prctl(option as i32, at, zero, zero, zero) }.into())
+        .map(|_| word[0])
+        .map_err(|e| Error::new(format!("ask for the setting {option} of prctl(2)"), e))
+}
+
+/// An arch_prctl(2) that gives a number as its result.
+pub fn arch_prctl_result(option: u32, which: u32) -> Result<u64> {
+    // SAFETY: numbers only; options that take an address find none at so small a one.
+    check(unsafe { libc::syscall(libc::SYS_arch_prctl, u64::from(option), u64::from(which)) })
+        .map(|value| value as u64)
+        .map_err(|e| Error::new(format!("ask for the setting {option} of arch_prctl(2)"), e))
+}
+
+/// ioprio_get(2) of a thread; 0 stands for our own.
+pub fn io_priority(tid: i32) -> Result<u32> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_get, WHO, tid) })
+        .map(|value| value as u32)
+        .map_err(|e| Error::new("read the I/O priority", e).pid(tid as u32))
+}
+
+/// The mode of our own memory policy (get_mempolicy(2)); 0 on a kernel without policies.
+pub fn memory_policy() -> Result<u32> {
+    let (mut mode, mut nodes) = (0i32, [0u64; NODES / 64]);
+    let (at, mask) = (std::ptr::from_mut(&mut mode), nodes.as_mut_ptr());
+    // SAFETY: the kernel writes an `int` to `mode` and at most `NODES` bits to `nodes`, both exclusively borrowed.
+    match check(unsafe { libc::syscall(libc::SYS_get_mempolicy, at, mask, NODES, 0u64, 0u64) }) {
+        Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => Ok(0),
+        done => done.map(|_| mode as u32).map_err(|e| Error::new("read the memory policy", e)),
+    }
+}
+
+/// The core-scheduling cookie of a thread (`PR_SCHED_CORE` of prctl(2)), 0 for none; 0 stands for our own tid. `None`
+/// where the kernel or the machine has no such thing.
+pub fn core_cookie(tid: i32) -> Result<Option<u64>> {
+    let mut cookie = 0u64;
+    let (at, tid_arg) = (std::ptr::from_mut(&mut cookie), tid as u64);
+    // SAFETY: the kernel writes one word to the exclusively borrowed `cookie`.
+    let done = unsafe { libc::prctl(libc::PR_SCHED_CORE, SCHED_CORE_GET, tid_arg, ONE_THREAD, at) };
+    match check(done.into()) {
+        Ok(_) => Ok(Some(cookie)),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENODEV)) => Ok(None),
+        Err(e) => Err(Error::new("read the core-scheduling cookie", e).pid(tid as u32)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read() {
+        let no_new_privs = prctl_result(libc::PR_GET_NO_NEW_PRIVS as u32, 0).unwrap();
+        assert!(no_new_privs <= 1);
+        assert_eq!(prctl_word(libc::PR_GET_TSC as u32).unwrap(), libc::PR_TSC_ENABLE as u32);
+        assert!(prctl_result(0xffff, 0).is_err() && prctl_word(0xffff).is_err());
+        assert_eq!(io_priority(0).unwrap(), io_priority(std::process::id() as i32).unwrap());
+        assert!(io_priority(1 << 30).unwrap_err().is_gone());
+        assert!(memory_policy().unwrap() < 1 << 16);
+        assert!(matches!(core_cookie(0).unwrap(), None | Some(0)), "the tests have no cookie");
+    }
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs the tools, the scripts checkpoint.sh and restore.sh, manual pages, and completions for bash, zsh and fish.
+#
+#   install.sh [PREFIX]      below PREFIX, /usr/local by default; with DESTDIR set, below $DESTDIR/PREFIX
+#   install.sh --remove [PREFIX]
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+remove=''
+if [[ ${1-} == --remove ]]; then remove=1; shift; fi
+case ${1-} in -*) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
+to=${DESTDIR-}${1:-/usr/local}
+tools=(freeze dumpfs aufsfix dumpmem imgpack restore)
+
+# One list for both ways: put SOURCE PLACE MODE.
+if [[ $remove ]]; then
+    put() { rm -f "$to/$2"; }
+else
+    bin=$("$root/scripts/build.sh")
+    made=$(mktemp -d)
+    trap 'rm -rf "$made"' EXIT
+    put() { install -D -m "$3" "$1" "$to/$2"; }
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
+    for tool in "${tools[@]}"; do
+        "$bin/floe-xtask" man "$root/doc/$tool.md" "$version" > "$made/$tool.1"
+        for shell in bash zsh fish; do "$bin/$tool" --completions "$shell" > "$made/$tool.$shell"; done
+    done
+fi
+for tool in "${tools[@]}"; do
+    put "${bin-}/$tool" "bin/$tool" 755
+    put "${made-}/$tool.1" "share/man/man1/$tool.1" 644
+    put "${made-}/$tool.bash" "share/bash-completion/completions/$tool" 644
+    put "${made-}/$tool.zsh" "share/zsh/site-functions/_$tool" 644
+    put "${made-}/$tool.fish" "share/fish/vendor_completions.d/$tool.fish" 644
+done
+for script in checkpoint.sh restore.sh; do put "$root/scripts/$script" "bin/$script" 755; done
+for page in README.md FORMAT.md LICENSE-MIT LICENSE-APACHE; do put "$root/$page" "share/doc/floe/$page" 644; done
+for page in "$root"/doc/*.md; do put "$page" "share/doc/floe/doc/${page##*/}" 644; done
+if [[ $remove ]]; then
+    # What else is in a directory stays.
+    rmdir "$to/share/doc/floe/doc" "$to/share/doc/floe" 2> /dev/null || true
+    echo "removed from $to"
+else
+    echo "installed below $to: ${tools[*]} checkpoint.sh restore.sh"
+fi
