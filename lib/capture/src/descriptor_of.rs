@@ -10,6 +10,7 @@ use crate::{
 use floe_proc::{Descriptors, Fdinfo};
 use floe_records::{Bytes, FileRef, Finding, Options, Pid};
 use floe_sys::{pidfd_getfd, pidfd_open};
+use nix::sys::stat::{FileStat, fstat};
 use std::{
     cell::OnceCell,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -110,6 +111,27 @@ impl<'a> Holder<'a> {
         Ok(self.all.numbers()?)
     }
 
+    /// stat(2) of the file behind a descriptor. AUFS finds what was removed by no path of /proc, but through the file itself.
+    fn stat(&self, fd: u32) -> Result<FileStat> {
+        match self.all.stat(fd) {
+            Err(error) if error.is_stale() => {
+                let file = pidfd_getfd(self.pidfd.as_fd(), fd as i32)?;
+                let fail = |e| floe_sys::Error::new(format!("read descriptor {fd}"), e);
+                Ok(fstat(file).map_err(|e| fail(e).pid(self.pid))?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// The refusal of a file that was renamed over on an AUFS, of which not even stat(2) tells anything.
+    pub fn stale(&self, fd: u32) -> Result<Finding> {
+        let link = self.all.link(fd)?;
+        let object = format!("fd {fd} ({})", String::from_utf8_lossy(&link));
+        let problem = "it was replaced, and its union file system does not open it any more";
+        let finding = Finding::of(Pid(self.pid), object, "file.stale", problem);
+        Ok(finding.hint("have the program open it again, or close it"))
+    }
+
     /// Whether a descriptor was closed meanwhile.
     pub fn has_closed(&self, fd: u32) -> bool {
         self.all.link(fd).is_err()
@@ -162,7 +184,7 @@ impl<'a> Descriptor<'a> {
         let info = holder.all.info(fd)?;
         let stat = match Inode::nameless(&link, info.ino)? {
             Some(stat) => stat,
-            None => Inode::of(&holder.all.stat(fd)?),
+            None => Inode::of(&holder.stat(fd)?),
         };
         Ok(Self {
             pid: holder.pid,

@@ -5,7 +5,7 @@
 
 pub use crate::descriptor_of::Purpose;
 use crate::{
-    Result,
+    Error, Result,
     descriptor_of::{Context, Descriptor, Holder, Problem},
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
@@ -148,7 +148,13 @@ impl Describing<'_> {
 
     /// Describes a descriptor; `None` for one that is refused.
     fn descriptor(&mut self, holder: &Holder<'_>, fd: u32) -> Result<Option<Fd>> {
-        let seen = Descriptor::read(holder, fd)?;
+        let seen = match Descriptor::read(holder, fd) {
+            Err(Error::Sys(error)) if error.is_stale() => {
+                self.out.refuse(holder.stale(fd)?);
+                return Ok(None);
+            }
+            seen => seen?,
+        };
         let same = self.known.entry(key(&seen)).or_default();
         let (old, at) = find(same, &seen)?;
         let id = old.unwrap_or(FileId(self.files.all.len() as u32));

@@ -29,7 +29,7 @@ pub mod tree;
 
 pub use error::{Error, Result};
 pub use inet::release_ports;
-pub use mapped::mapped_files;
+pub use mapped::{mapped_file, mapped_files};
 
 macro_rules! modules {
     (

@@ -37,6 +37,7 @@ impl<'a> Process<'a> {
         let place = Root::of(pid)?;
         let (exe, cwd) = (place.link("exe")?, place.link("cwd")?);
         let layout = layout::layout(pid, &place)?;
+        let exe = layout.executable(exe);
         let mut root = place.link("root")?;
         root.path = place.path().into();
         let tasks = if threads.is_empty() { running(pid)? } else { held(pid, threads)? };

@@ -2,13 +2,21 @@
 
 use crate::cli::plain;
 use anyhow::{Context, Result};
-use floe_capture::tree::Tree as Held;
+use floe_capture::{
+    memory::{Gather, Scanner, Traced},
+    tree::Tree as Held,
+};
 use floe_plan::Extent;
 use floe_proc::Stat;
-use floe_records::{AnyRecord, Begin, Bytes, FORMAT, Options, Pid, Record, Tree, TreeEnd};
+use floe_records::{
+    AnyRecord, Begin, Bytes, FORMAT, Options, Pages, Pid, Record, Tree, TreeEnd, Vma, Vmas,
+};
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
 use std::io::{self, Write};
+
+/// Bytes of a buffer for pages.
+const BUFFER: usize = 256 << 10;
 
 /// All that freeze writes.
 pub struct Captured {
@@ -67,7 +75,7 @@ fn begin(root: u32, tree: &Held) -> Result<Begin> {
     })
 }
 
-/// Writes it all, End included.
+/// Writes it all, End included; by the thread that holds the tree.
 pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
     let mut w = Writer::new(out);
     w.record(&captured.begin)?;
@@ -76,8 +84,37 @@ pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
         w.any(record)?;
     }
     w.record(&captured.end)?;
+    for record in &captured.records {
+        if let AnyRecord::Vmas(vmas) = record {
+            unreadable(vmas, &mut w)?;
+        }
+    }
     w.end()?;
     Ok(())
+}
+
+/// The pages that the process itself may not read (PROT_NONE). On newer kernels nobody but its tracer may, and that is
+/// this thread.
+fn unreadable(Vmas { pid, vmas }: &Vmas, w: &mut Writer<impl Write>) -> Result<()> {
+    if !vmas.iter().any(Vma::needs_tracer) {
+        return Ok(());
+    }
+    let own = Scanner::new(pid.0)?.look_at(vmas, Vma::needs_tracer)?.own;
+    if own.is_empty() {
+        return Ok(());
+    }
+    let memory = Traced::open(*pid)?;
+    let mut gather = Gather::new(&memory, own);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let (ranges, _) = gather.fill(&mut buffer)?;
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let len = ranges.bytes() as usize;
+        w.record(&Pages { pid: *pid, ranges })?;
+        w.bulk(&buffer[..len])?;
+    }
 }
 
 /// Whether the reader went away.
