@@ -11,7 +11,8 @@ SCRIPT
 start log python3 maker.py
 until_true 20 grep -q ready log
 checkpoint.sh "$pid" -o image || fail "checkpoint: exit $?"
-imgpack --list image | grep -q "PR_SET_PDEATHSIG" || fail "nothing is said: $(imgpack --list image | grep -i lost)"
+imgpack --list image > list
+grep -q "PR_SET_PDEATHSIG" list || fail "nothing is said: $(cat list)"
 expect_exit 3 checkpoint.sh "$pid" -o strict --strict
 grep -q "PR_SET_PDEATHSIG" stderr || fail "$(cat stderr)"
 checkpoint_kill "$pid" image
