@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
 # Runs every test. Real programs that are not on the machine come from the distribution's packages.
+#
+#   test.sh [--all] [ARG…]    --all: also on other kernels, in emulated machines (vm-test.sh), which takes an hour;
+#                             ARG…: arguments of cargo test
 set -euo pipefail
+all=0
+if [[ ${1-} == --all ]]; then all=1; shift; fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 if [[ $(id -u) != 0 ]]; then
@@ -14,6 +19,18 @@ FLOE_SKIPPED=$(mktemp)
 export FLOE_SKIPPED
 trap 'rm -f "$FLOE_SKIPPED"' EXIT
 cargo test --release --workspace "$@"
+if ((all)); then
+    for kernel in 6.1 6.12 newest aufs; do
+        status=0
+        echo "test.sh: Linux $kernel"
+        "$root/scripts/vm-test.sh" "$kernel" || status=$?
+        case $status in
+            0) ;;
+            69) echo "SKIPPED vm-test.sh $kernel: its machine cannot be had here" >> "$FLOE_SKIPPED" ;;
+            *) exit "$status" ;;
+        esac
+    done
+fi
 if [[ -s $FLOE_SKIPPED ]]; then
     printf '\ntest.sh: not everything was tested:\n' >&2
     sort "$FLOE_SKIPPED" >&2

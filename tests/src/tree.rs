@@ -21,6 +21,10 @@ pub fn machine() -> Machine {
         xstate_len: XSTATE,
         pid_max: 4_194_304,
         descriptors: 1 << 20,
+        capabilities: u64::MAX,
+        limits: vec![u64::MAX; 16],
+        oom_score_adj: -1000,
+        pipe: u32::MAX,
     }
 }
 
@@ -248,7 +252,7 @@ fn of_process(pid: Pid, vmas: Vec<Vma>) -> Vec<AnyRecord> {
         Fs { pid, cwd, root, umask: 0o22 }.any(),
         Settings { pid, personality, dumpable, child_subreaper, thp_disabled, oom_score_adj }.any(),
         Limits { pid, limits: vec![(1024, 4096); 16] }.any(),
-        ProcessSignals { pid, actions: Vec::new(), queued: Vec::new() }.any(),
+        ProcessSignals { pid, actions: Vec::new(), queued: Vec::new(), children: Vec::new() }.any(),
         Timers { pid, itimers: [(0, 0); 3], posix: Vec::new() }.any(),
         Audit { pid, login_uid: None }.any(),
         DumpFilter { pid, bits: Some(0x33) }.any(),

@@ -28,10 +28,12 @@ fn run(name: &str, args: &[&str]) -> Output {
         root().join("scripts").display(),
         std::env::var("PATH").unwrap_or_default()
     );
+    // An emulated machine takes longer (scripts/vm-test.sh).
+    let seconds = std::env::var("FLOE_SCENARIO_SECONDS").unwrap_or_else(|_| "240".into());
     Command::new("timeout")
         .args([
             "--kill-after=5",
-            "240",
+            &seconds,
             "unshare",
             "--pid",
             "--fork",

@@ -4,12 +4,13 @@ use crate::{
     Error, Result,
     inode::Inode,
     path::{self, Root},
-    sock_diag::{UnixSockets, UnixState},
+    sock_diag::{InetSockets, UnixSockets, UnixState},
     socket,
 };
 use floe_proc::{Descriptors, Fdinfo};
 use floe_records::{Bytes, FileRef, Finding, Options, Pid};
 use floe_sys::{pidfd_getfd, pidfd_open};
+use nix::sys::stat::{FileStat, fstat};
 use std::{
     cell::OnceCell,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -73,13 +74,19 @@ pub(crate) struct Context<'a> {
     pub taking: bool,
     /// The UNIX sockets of the system.
     pub sockets: &'a UnixSockets,
+    /// Its TCP and UDP sockets.
+    pub inet: &'a InetSockets,
 }
 
 impl<'a> Context<'a> {
     /// Nothing is known of sockets yet.
-    pub fn new(options: &'a Options, purpose: Purpose, sockets: &'a UnixSockets) -> Self {
+    pub fn new(
+        options: &'a Options,
+        purpose: Purpose,
+        (sockets, inet): (&'a UnixSockets, &'a InetSockets),
+    ) -> Self {
         let (held, taking) = (purpose != Purpose::Preview, purpose == Purpose::Take);
-        Self { options, held, taking, sockets }
+        Self { options, held, taking, sockets, inet }
     }
 }
 
@@ -102,6 +109,27 @@ impl<'a> Holder<'a> {
     /// The numbers of its descriptors, ascending.
     pub fn numbers(&self) -> Result<Vec<u32>> {
         Ok(self.all.numbers()?)
+    }
+
+    /// stat(2) of the file behind a descriptor. AUFS finds what was removed by no path of /proc, but through the file itself.
+    fn stat(&self, fd: u32) -> Result<FileStat> {
+        match self.all.stat(fd) {
+            Err(error) if error.is_stale() => {
+                let file = pidfd_getfd(self.pidfd.as_fd(), fd as i32)?;
+                let fail = |e| floe_sys::Error::new(format!("read descriptor {fd}"), e);
+                Ok(fstat(file).map_err(|e| fail(e).pid(self.pid))?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// The refusal of a file that was renamed over on an AUFS, of which not even stat(2) tells anything.
+    pub fn stale(&self, fd: u32) -> Result<Finding> {
+        let link = self.all.link(fd)?;
+        let object = format!("fd {fd} ({})", String::from_utf8_lossy(&link));
+        let problem = "it was replaced, and its union file system does not open it any more";
+        let finding = Finding::of(Pid(self.pid), object, "file.stale", problem);
+        Ok(finding.hint("have the program open it again, or close it"))
     }
 
     /// Whether a descriptor was closed meanwhile.
@@ -156,7 +184,7 @@ impl<'a> Descriptor<'a> {
         let info = holder.all.info(fd)?;
         let stat = match Inode::nameless(&link, info.ino)? {
             Some(stat) => stat,
-            None => Inode::of(&holder.all.stat(fd)?),
+            None => Inode::of(&holder.stat(fd)?),
         };
         Ok(Self {
             pid: holder.pid,
@@ -183,6 +211,11 @@ impl<'a> Descriptor<'a> {
     /// How people know it.
     pub fn object(&self) -> String {
         format!("fd {} ({})", self.fd, String::from_utf8_lossy(&self.link))
+    }
+
+    /// The root directory of the process that has it.
+    pub fn root(&self) -> &Root {
+        &self.holder.root
     }
 
     /// Device and inode.

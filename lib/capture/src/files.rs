@@ -5,10 +5,10 @@
 
 pub use crate::descriptor_of::Purpose;
 use crate::{
-    Result,
+    Error, Result,
     descriptor_of::{Context, Descriptor, Holder, Problem},
     resource::{self, is},
-    sock_diag::UnixSockets,
+    sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
 };
 use floe_records::{
@@ -72,8 +72,8 @@ impl Files {
         purpose: Purpose,
         out: &mut Findings,
     ) -> Result<Self> {
-        let sockets = UnixSockets::default();
-        let context = Context::new(options, purpose, &sockets);
+        let (unix, inet) = (UnixSockets::default(), InetSockets::default());
+        let context = Context::new(options, purpose, (&unix, &inet));
         let files = Self { pids: pids.to_vec(), ..Self::default() };
         let (known, fresh, lost) = (HashMap::new(), Fresh::default(), Vec::new());
         let mut work = Describing { files, context, known, fresh, lost, out };
@@ -148,7 +148,13 @@ impl Describing<'_> {
 
     /// Describes a descriptor; `None` for one that is refused.
     fn descriptor(&mut self, holder: &Holder<'_>, fd: u32) -> Result<Option<Fd>> {
-        let seen = Descriptor::read(holder, fd)?;
+        let seen = match Descriptor::read(holder, fd) {
+            Err(Error::Sys(error)) if error.is_stale() => {
+                self.out.refuse(holder.stale(fd)?);
+                return Ok(None);
+            }
+            seen => seen?,
+        };
         let same = self.known.entry(key(&seen)).or_default();
         let (old, at) = find(same, &seen)?;
         let id = old.unwrap_or(FileId(self.files.all.len() as u32));

@@ -19,6 +19,18 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The executable, of which `exe` may know only the path: a mapping of it may lead to the file all the same.
+    pub(crate) fn executable(&self, exe: FileRef) -> FileRef {
+        let same = |file: &&FileRef| {
+            file.deleted && (&file.path, file.outside) == (&exe.path, exe.outside)
+        };
+        let mapped = self.vmas.iter().filter_map(|vma| vma.file.as_ref()).find(same);
+        match mapped.filter(|_| exe.ino == 0) {
+            Some(file) => FileRef { dev: file.dev, ino: file.ino, ..exe },
+            None => exe,
+        }
+    }
+
     /// The mappings, with the names of those that the kernel has made alone.
     pub(crate) fn mappings(&self) -> Vec<Mapping> {
         let mapping = |vma: &Vma| Mapping {
@@ -168,7 +180,11 @@ impl Files<'_> {
     fn look(&self, path: &[u8], file: &FileRef, vma: &Vma) -> Known {
         let link = floe_proc::map_file_path(self.pid, vma.start.0, vma.end.0);
         // Behind the link is the inode that stat(2) knows; maps shows what lies below an overlay.
-        let meta = std::fs::metadata(&link).ok();
+        let meta = match std::fs::metadata(&link) {
+            // Removed or renamed over on an AUFS: only the pages of the mapping still show it.
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => return Known::Hidden,
+            meta => meta.ok(),
+        };
         if let Some(kind) = meta.as_ref().map(std::fs::Metadata::file_type)
             && (kind.is_char_device() || kind.is_block_device())
             && path != b"/dev/zero"

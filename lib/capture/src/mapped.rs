@@ -26,10 +26,23 @@ fn describe(pid: u32, vma: &Vma, file: &FileRef, head: &mut [u8]) -> Result<Mapp
     let path = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
     let fail = |e| Error::new(format!("read {}", path.display()), e).pid(pid);
     let open = File::open(&path).map_err(fail)?;
-    let stat = open.metadata().map_err(fail)?;
-    let len = fill(&open, head).map_err(fail)?;
+    Ok(mapped_file(Pid(pid), file, &open, head).map_err(fail)?)
+}
+
+/// What tells a file from another one of its name; `head` takes its first bytes ([`floe_elf::HEAD`]).
+///
+/// # Errors
+/// Those of stat(2) and pread(2).
+pub fn mapped_file(
+    pid: Pid,
+    file: &FileRef,
+    open: &File,
+    head: &mut [u8],
+) -> io::Result<MappedFile> {
+    let stat = open.metadata()?;
+    let len = fill(open, head)?;
     Ok(MappedFile {
-        pid: Pid(pid),
+        pid,
         file: file.clone(),
         size: stat.size(),
         mtime_ns: stat.mtime() * 1_000_000_000 + stat.mtime_nsec(),

@@ -7,7 +7,7 @@ mod gather;
 mod object;
 mod pages;
 
-pub use gather::{Gather, Source};
+pub use gather::{Gather, Source, Traced};
 pub(crate) use object::object;
 pub use object::{contents, describe};
 pub use pages::{Found, Scanner};

@@ -44,13 +44,24 @@ impl Root {
     /// The file behind a link of /proc/PID: `exe`, `cwd`, `root`.
     pub fn link(&self, name: &str) -> Result<FileRef> {
         let path = floe_proc::link(self.pid, name)?;
-        let file = open(self.pid, name)?;
+        let file = match open(self.pid, name) {
+            Err(error) if error.is_stale() => return Ok(self.stale(path)),
+            other => other?,
+        };
         let stat = fstat(&file).map_err(|e| unable(self.pid, name, e))?;
         let mnt_id = Some(Fdinfo::of_own(file.as_fd())?.mnt_id);
         let (path, deleted) = self.without_suffix(path, stat.st_dev, stat.st_ino);
         let (path, outside) = self.below(path);
         let (dev, ino) = (stat.st_dev, stat.st_ino);
         Ok(FileRef { path: path.into(), outside, dev, ino, mnt_id, deleted })
+    }
+
+    /// A file that was removed or renamed over, and that its union does not open again: its device and inode, here 0, are
+    /// not to be had.
+    fn stale(&self, path: Vec<u8>) -> FileRef {
+        let bare = path.strip_suffix(DELETED).map(<[u8]>::to_vec);
+        let (path, outside) = self.below(bare.unwrap_or(path));
+        FileRef { path: path.into(), outside, dev: 0, ino: 0, mnt_id: None, deleted: true }
     }
 
     /// A path as the process sees it, from the path as we see it, and whether it lies outside of its root.

@@ -22,6 +22,8 @@ pub(crate) struct Process<'a> {
     pub exe: FileRef,
     pub cwd: FileRef,
     pub namespaces: namespaces::Inodes,
+    /// Its children, where the tree is held.
+    pub children: Vec<(u32, Stat)>,
     /// Its threads, the leader first.
     pub tasks: Vec<Thread<'a>>,
     /// Those that are held, the leader first; none while it runs.
@@ -35,6 +37,7 @@ impl<'a> Process<'a> {
         let place = Root::of(pid)?;
         let (exe, cwd) = (place.link("exe")?, place.link("cwd")?);
         let layout = layout::layout(pid, &place)?;
+        let exe = layout.executable(exe);
         let mut root = place.link("root")?;
         root.path = place.path().into();
         let tasks = if threads.is_empty() { running(pid)? } else { held(pid, threads)? };
@@ -47,6 +50,7 @@ impl<'a> Process<'a> {
             exe,
             cwd,
             namespaces: namespaces_of(pid, namespaces::NAMES)?,
+            children: Vec::new(),
             tasks,
             threads,
         })

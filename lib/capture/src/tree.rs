@@ -10,7 +10,7 @@ use floe_proc::Stat;
 use floe_records::{AnyRecord, Finding, Options, Pid, Record, Refusals, State, Tree as Records};
 use floe_tracee::Tracee;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -83,9 +83,17 @@ impl Tree {
     /// All records, after a last look. The processes are asked, and put back exactly as they were.
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
         let living = self.0.iter().filter(|held| held.zombie.is_none());
-        let processes: Vec<Process<'_>> = living
+        let mut processes: Vec<Process<'_>> = living
             .map(|held| Process::read(held.pid, held.stat.clone(), &held.threads))
             .collect::<Result<_>>()?;
+        let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
+        for held in &self.0 {
+            children.entry(held.stat.ppid).or_default().push((held.pid, held.stat.clone()));
+        }
+        for process in &mut processes {
+            process.children = children.remove(&process.pid).unwrap_or_default();
+            process.children.sort_by_key(|(pid, _)| *pid);
+        }
         let mut found = look::held(&self.0, &processes, options)?;
         found.refusals()?;
         let mut all = Vec::new();
@@ -102,6 +110,11 @@ impl Tree {
                 }
             }
         }
+        let lost = lost_makers(&all, &self.0)?;
+        if options.strict && !lost.is_empty() {
+            return Err(Refusals(lost).into());
+        }
+        found.lost.extend(lost);
         let mut tree = Records::default();
         for members in all.iter().filter(|record| matches!(record, AnyRecord::Namespaces(_))) {
             // A process has one record of them.
@@ -153,6 +166,31 @@ impl Tree {
     pub fn detach(self) {
         release(self.0.into_iter().flat_map(|p| p.threads));
     }
+}
+
+/// Processes that wait for the end of a thread of their parent (PR_SET_PDEATHSIG) which is not its main one: they come back as
+/// children of the main one.
+fn lost_makers(records: &[AnyRecord], all: &[Held]) -> Result<Vec<Finding>> {
+    let waiting = records.iter().filter_map(|record| match record {
+        AnyRecord::Thread(thread) if thread.pdeath_signal != 0 => Some(thread.pid),
+        _ => None,
+    });
+    let by_pid: BTreeMap<u32, &Held> = all.iter().map(|held| (held.pid, held)).collect();
+    let mut of_main: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    let mut lost = Vec::new();
+    for pid in waiting {
+        let parent = by_pid.get(&pid.0).and_then(|held| by_pid.get(&held.stat.ppid));
+        let Some(parent) = parent.filter(|parent| parent.threads.len() > 1) else { continue };
+        if let Entry::Vacant(unread) = of_main.entry(parent.pid) {
+            let children = floe_proc::children(parent.pid, parent.pid)?;
+            unread.insert(children.into_iter().collect());
+        }
+        if !of_main[&parent.pid].contains(&pid.0) {
+            let problem = "the thread that made it is not the main one of its parent: it will wait for the end of the main one";
+            lost.push(Finding::of(pid, "PR_SET_PDEATHSIG", "thread.parent", problem));
+        }
+    }
+    Ok(lost)
 }
 
 /// A thread that is gone needs no release.

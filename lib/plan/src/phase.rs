@@ -8,7 +8,7 @@ use std::{
 };
 
 /// When a resource is applied. Those of [`Phase::BUILD`] come while a process is built, before its memory is filled, those of
-/// [`Phase::FINISH`] behind that; each list is in order.
+/// [`Phase::FINISH`] and [`Phase::END`] behind that; each list is in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Phase {
     /// Files of a kind that depend on each other are made together, before any is opened.
@@ -17,14 +17,14 @@ pub enum Phase {
     Opened,
     /// What can be opened only when all processes exist.
     Late,
-    /// A stub takes a descriptor that came late from restore.
-    Fetch,
     /// Mappings, writable where pages will be filled in.
     Map,
     /// Numbers of the address space.
     Numbers,
     /// Working directory and root.
     Directories,
+    /// A stub takes a descriptor that came late from restore.
+    Fetch,
     /// What needs free descriptor numbers: the table is not there yet.
     Watches,
     /// Settings that nothing else rests on.
@@ -65,8 +65,8 @@ impl Phase {
         Phase::Watches,
         Phase::Settings,
     ];
-    /// Behind that.
-    pub const FINISH: [Phase; 12] = [
+    /// Behind that, up to the moment when processes that have ended or are stopped come to be so.
+    pub const FINISH: [Phase; 10] = [
         Phase::Executable,
         Phase::Protect,
         Phase::Limits,
@@ -77,9 +77,9 @@ impl Phase {
         Phase::ParentDeath,
         Phase::Dumpable,
         Phase::Timers,
-        Phase::Queue,
-        Phase::Last,
     ];
+    /// Behind that moment: what parents are told of their children is what they were told.
+    pub const END: [Phase; 2] = [Phase::Queue, Phase::Last];
 }
 
 impl fmt::Display for Phase {
@@ -88,10 +88,10 @@ impl fmt::Display for Phase {
             Phase::Prepare => "prepare",
             Phase::Opened => "take",
             Phase::Late => "open late",
-            Phase::Fetch => "fetch",
             Phase::Map => "map",
             Phase::Numbers => "set the numbers",
             Phase::Directories => "enter the directories",
+            Phase::Fetch => "fetch",
             Phase::Watches => "add the watches",
             Phase::Settings => "set",
             Phase::Executable => "set the executable",

@@ -63,9 +63,9 @@ pub enum Step {
     Lend(Pid),
     /// Signal masks of all threads.
     Masks,
-    /// Have a stub end as its process did, as soon as it runs.
+    /// Have a stub end as its process did.
     Die(Pid),
-    /// Have a process stop, as soon as it runs.
+    /// Have a process stop, and go on where its parent has not been told yet that it does.
     Stop(Pid),
     /// A guardian takes over: it kills all processes if restore ends before all run.
     Guard,
@@ -187,6 +187,12 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     for p in tree.living() {
         finish(tree, p.pid, &mut on_files, &mut steps);
     }
+    steps.extend(tree.all::<Process>().iter().filter_map(|p| state(tree, p)));
+    for p in tree.living() {
+        for phase in Phase::END {
+            phase::steps_of(tree, p.pid, phase, &mut on_files, &mut steps);
+        }
+    }
     release(tree, &mut steps);
     let hole = hole::find(tree, &machine.taken);
     if hole.is_none() {
@@ -222,12 +228,17 @@ fn release(tree: &Tree, steps: &mut Vec<Step>) {
     steps.extend(tree.living().map(|p| Step::Leave(p.pid)));
     steps.extend(foreground(tree).map(Step::Lend));
     steps.push(Step::Masks);
-    steps.extend(tree.all::<Process>().iter().filter_map(|p| match p.state {
+    steps.extend([Step::Guard, Step::Release, Step::Dismissal]);
+}
+
+/// What brings a process into its state.
+fn state(tree: &Tree, p: &Process) -> Option<Step> {
+    match p.state {
         State::Zombie(_) => Some(Step::Die(p.pid)),
         State::Stopped(_) => Some(Step::Stop(p.pid)),
+        State::Alive if tree.news(p.pid) == Some(&News::Continued) => Some(Step::Stop(p.pid)),
         State::Alive => None,
-    }));
-    steps.extend([Step::Guard, Step::Release, Step::Dismissal]);
+    }
 }
 
 /// The process group that had the terminal of the tree.

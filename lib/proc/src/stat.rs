@@ -34,6 +34,8 @@ pub struct Stat {
     pub threads: u32,
     /// Start, in clock ticks since boot.
     pub start_time: u64,
+    /// User and system time of the process, clock ticks.
+    pub cpu_ticks: u64,
     /// Signal to the parent at the end of the process; -1 for a thread that is no leader.
     pub exit_signal: i32,
     /// Status as wait(2) reports it; 0 also where we may not trace the process.
@@ -105,6 +107,7 @@ impl Stat {
             flags: id(9)?,
             threads: id(20)?,
             start_time: address(22)?,
+            cpu_ticks: address(14)?.saturating_add(address(15)?),
             exit_signal: int(38)?,
             exit_code: int(52)?,
             // 0 stands for no address space, 1 for one that we may not see.

@@ -6,6 +6,7 @@ use crate::{
     release,
     resource::{self, Context},
     script::{Newborn, Script},
+    states,
     stubs::Stubs,
 };
 use floe_parasite::Arg;
@@ -22,7 +23,7 @@ pub struct Restore<'a> {
     guardian: Option<Guardian>,
     stubs: Stubs,
     cpu: OneCpu,
-    /// See [`release::watched_groups`].
+    /// See [`states::watched_groups`].
     watched: OnceLock<BTreeSet<Pid>>,
 }
 
@@ -127,10 +128,10 @@ impl<'a> Restore<'a> {
             }
             Step::Leave(pid) => release::leave(self.tree, &self.stubs, self.cpu.before(), pid),
             Step::Masks => release::masks(self.tree, &self.stubs),
-            Step::Die(pid) => release::die(self.tree, &self.stubs, pid),
+            Step::Die(pid) => states::die(self.tree, &mut self.stubs, pid),
             Step::Stop(pid) => {
-                let groups = || release::watched_groups(self.tree);
-                release::stop(self.tree, self.watched.get_or_init(groups), pid)
+                let groups = || states::watched_groups(self.tree);
+                states::stop(self.tree, self.watched.get_or_init(groups), &mut self.stubs, pid)
             }
             Step::Guard => {
                 self.guardian = Some(release::guardian(self.tree)?);
@@ -151,8 +152,10 @@ impl<'a> Restore<'a> {
 
     /// Puts the descriptors of a process on their numbers and closes all others.
     fn table(&self, pid: Pid, script: &mut Script<'_>) -> Result<()> {
-        let base = u64::from(self.files.base());
+        let (base, top) = self.files.numbers();
+        let (base, top) = (u64::from(base), u64::from(top));
         script.call(libc::SYS_close_range, [0, base - 1, 0].map(Arg::Val));
+        script.call(libc::SYS_close_range, [top + 1, u64::from(u32::MAX), 0].map(Arg::Val));
         for fd in self.tree.fds(pid) {
             let from = Arg::Val(u64::from(self.files.descriptor(fd)?));
             let flags = if fd.cloexec { libc::O_CLOEXEC as u64 } else { 0 };
@@ -166,7 +169,9 @@ impl<'a> Restore<'a> {
             }
             from = exe + 1;
         }
-        script.call(libc::SYS_close_range, [from, u64::from(u32::MAX), 0].map(Arg::Val));
+        if from <= top {
+            script.call(libc::SYS_close_range, [from, top, 0].map(Arg::Val));
+        }
         Ok(())
     }
 

@@ -87,6 +87,18 @@ impl Stubs {
         self.tasks.get(&tid).ok_or_else(none)
     }
 
+    /// A stopped thread that is to run.
+    pub fn tracee_mut(&mut self, tid: i32) -> Result<&mut Tracee> {
+        let none = || Error::because("work on it", "it was not made").pid(tid as u32);
+        self.tasks.get_mut(&tid).ok_or_else(none)
+    }
+
+    /// One that is to end: only its parent in the tree has to do with it any more.
+    pub fn end(&mut self, pid: Pid) -> Option<Tracee> {
+        self.leaders.remove(&(pid.0 as i32));
+        self.tasks.remove(&(pid.0 as i32))
+    }
+
     /// Runs batches in a stub; its signals must be blocked as in [`MASK`].
     pub fn runner(&self, tid: i32) -> Result<StubRunner<'_>> {
         Ok(StubRunner::new(self.tracee(tid)?, self.layout()))

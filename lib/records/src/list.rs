@@ -53,7 +53,7 @@ macro_rules! resources {
                 fs: Fs 10 1 [Directories Settings];
                 settings: Settings 17 1 [Settings Dumpable];
                 limits: Limits 8 1 [Limits Last];
-                process_signals: ProcessSignals 4 1 [Settings Queue Last];
+                process_signals: ProcessSignals 4 2 [Settings Queue Last];
                 timers: Timers 6 1 [Timers];
                 audit: Audit 18 1 [Numbers];
                 dump_filter: DumpFilter 19 1 [Settings];
@@ -81,10 +81,11 @@ macro_rules! resources {
                 signalfd: Signalfd 68 1 [];
                 epoll: Epoll 69 1 [Watches];
                 unix: UnixSocket 70 1 [Prepare];
-                tcp: TcpSocket 71 1 [];
-                udp: UdpSocket 72 1 [];
+                tcp: TcpSocket 71 2 [];
+                udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
                 pidfd: Pidfd 74 1 [Late];
+                inotify: Inotify 75 1 [];
             }
             descriptor {
                 owner: Owner 53 1 [Descriptors];
@@ -93,7 +94,7 @@ macro_rules! resources {
                 lease: Lease 56 1 [Opened Descriptors];
             }
             object {
-                nameless: Object 42 1 [];
+                nameless: Object 42 2 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 1 [];
             }

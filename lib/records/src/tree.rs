@@ -208,6 +208,13 @@ impl Tree {
         children.iter().filter_map(|child| self.get::<Process>(*child))
     }
 
+    /// What the parent of a process, where that is in the tree, would be told of it by wait(2).
+    pub fn news(&self, pid: Pid) -> Option<&News> {
+        let children = &self.get::<ProcessSignals>(self.get::<Process>(pid)?.ppid)?.children;
+        let at = children.binary_search_by_key(&pid, |child| child.pid).ok()?;
+        children.get(at).map(|child| &child.news)
+    }
+
     /// The threads of a process, its leader first.
     pub fn threads(&self, pid: Pid) -> impl Iterator<Item = &Thread> {
         let threads = self.relations().threads.get(&pid).map_or(&[][..], Vec::as_slice);

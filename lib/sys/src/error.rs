@@ -45,6 +45,12 @@ impl Error {
     pub fn is_gone(&self) -> bool {
         self.errno() == Some(libc::ESRCH)
     }
+
+    /// The kernel does not open a file again that it still has (ESTALE): AUFS does so with one that was removed or
+    /// renamed over.
+    pub fn is_stale(&self) -> bool {
+        self.errno() == Some(libc::ESTALE)
+    }
 }
 
 impl fmt::Display for Error {

@@ -8,6 +8,7 @@ mod memory;
 mod raw;
 mod reaper;
 mod regs;
+mod restart;
 mod seize;
 mod session;
 mod stop;
@@ -15,8 +16,9 @@ mod tracee;
 mod trampoline;
 
 pub use call::{Event, RemoteCall};
-pub use memory::{Scratch, find_syscall_insn};
+pub use memory::{Scratch, find_syscall_insn, find_syscall_insn_outside};
 pub use regs::Regs;
+pub use restart::keep_call;
 pub use seize::{OPTIONS, Pauses, PendingStop, Polled, seize_all, seize_all_with};
 pub use session::RemoteSession;
 pub use stop::Stop;

@@ -94,7 +94,7 @@ impl Trampoline {
     /// Writes the return path of a thread that is to go on with `regs` and `mask`; gives its address. It unmaps nothing
     /// yet.
     pub fn build(&self, path: ReturnPath, regs: &Regs, mask: u64) -> Result<u64> {
-        let regs = resumed(regs);
+        let regs = regs.resumed();
         let saved = Saved {
             scratch: 0,
             scratch_len: 0,
@@ -225,25 +225,6 @@ fn code() -> Vec<u8> {
     code
 }
 
-/// The registers to resume with where the kernel no longer knows of the interrupted system call: the call is made again,
-/// as the kernel would have arranged it (also one that it would have failed with EINTR because of a handler).
-fn resumed(regs: &Regs) -> Regs {
-    const ERESTARTSYS: i64 = -512;
-    const ERESTARTNOHAND: i64 = -514;
-    const ERESTART_RESTARTBLOCK: i64 = -516;
-    let mut regs = *regs;
-    if regs.orig_rax() as i64 >= 0 {
-        let again = match regs.rax() as i64 {
-            ERESTARTNOHAND..=ERESTARTSYS => regs.orig_rax(),
-            ERESTART_RESTARTBLOCK => libc::SYS_restart_syscall as u64,
-            _ => return regs,
-        };
-        let rip = regs.rip() - 2;
-        regs.set_rax(again).set_rip(rip);
-    }
-    regs
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,16 +234,5 @@ mod tests {
         assert_eq!(code().len(), CODE);
         assert_eq!(code()[CODE - 1], 0xcc, "the jump was cut off");
         assert_eq!(&code()[..2], &[0x0f, 0x05]);
-    }
-
-    #[test]
-    fn interrupted_calls_are_called_again() {
-        let mut regs = Regs::from_bytes(&[0; 216]);
-        regs.set_rip(0x1002).set_orig_rax(35).set_rax(-516i64 as u64);
-        assert_eq!((resumed(&regs).rip(), resumed(&regs).rax()), (0x1000, 219));
-        regs.set_rax(-514i64 as u64);
-        assert_eq!((resumed(&regs).rip(), resumed(&regs).rax()), (0x1000, 35));
-        regs.set_rax(-4i64 as u64);
-        assert_eq!(resumed(&regs), regs);
     }
 }

@@ -27,6 +27,7 @@ enum What {
     Regular,
     Pipe(u64, u32),
     Epoll(Vec<(u32, usize)>),
+    Pidfd(Pid),
     Unix(u64, u64),
 }
 
@@ -145,7 +146,7 @@ impl World {
     fn opens(&mut self, at: usize, with: u16) {
         let new = self.files.len();
         let mut made = vec![new];
-        match with % 5 {
+        match with % 6 {
             0 => self.files.push(What::Event),
             1 => self.files.push(What::Regular),
             2 => {
@@ -155,8 +156,12 @@ impl World {
             3 => {
                 let known = self.tasks[at].fds.iter();
                 let known = known.filter(|(_, file)| !matches!(self.files[**file], What::Regular));
-                let watched = known.map(|(fd, file)| (*fd, *file)).take(usize::from(with / 5) % 4);
+                let watched = known.map(|(fd, file)| (*fd, *file)).take(usize::from(with / 6) % 4);
                 self.files.push(What::Epoll(watched.collect()));
+            }
+            4 => {
+                let task = &self.tasks[usize::from(with / 6) % self.tasks.len()];
+                self.files.push(What::Pidfd(task.pid));
             }
             _ => {
                 made.push(new + 1);
@@ -265,6 +270,12 @@ impl World {
                 };
                 let watches = there.map(watch).collect();
                 builder.file(2, |file| Epoll { file, watches })
+            }
+            &What::Pidfd(pid) => {
+                let here = self.tasks.iter().any(|task| task.pid == pid);
+                let ended = PidfdTarget::Ended(Some(9));
+                let target = if here { PidfdTarget::Process(pid) } else { ended };
+                builder.file(2, |file| Pidfd { file, target })
             }
             &What::Unix(ino, peer) => {
                 let pair = [ino, peer].map(|ino| (ino / 2 - 1) as usize + (ino % 2) as usize);

@@ -124,7 +124,8 @@ impl World<'_> {
             }
             Step::Seal => self.was(Step::Fill),
             Step::Leave(pid) => self.leave(pid),
-            Step::Lend(_) | Step::Masks | Step::Die(_) | Step::Stop(_) => self.last(step),
+            Step::Die(_) | Step::Stop(_) => self.state(step),
+            Step::Lend(_) | Step::Masks => self.last(),
             Step::Guard | Step::Release => {
                 self.was(Step::Masks)?;
                 must(*step == Step::Guard || self.was(Step::Guard).is_ok(), "nobody guards them")
@@ -285,9 +286,18 @@ impl World<'_> {
     }
 
     /// What comes when nothing runs in the hole any more.
-    fn last(&mut self, step: &Step) -> Played {
+    fn last(&mut self) -> Played {
         let left = |p: &Process| self.tasks.get(&p.pid).is_some_and(|task| task.left);
-        must(self.tree.living().all(left), "something is still in the hole")?;
+        must(self.tree.living().all(left), "something is still in the hole")
+    }
+
+    /// The parent is told of it, and can still take the news before it has its own queue.
+    fn state(&mut self, step: &Step) -> Played {
+        self.was(Step::Seal)?;
+        let early = |p: &Process| {
+            self.tasks.get(&p.pid).is_some_and(|task| task.phase < Some(Phase::Queue))
+        };
+        must(self.tree.living().all(early), "a parent has its queue")?;
         let (pid, state) = match *step {
             Step::Die(pid) | Step::Stop(pid) => (pid, self.tree.get::<Process>(pid)),
             _ => return Ok(()),

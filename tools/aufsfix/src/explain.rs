@@ -16,6 +16,8 @@ const DELETED: &[u8] = b" (deleted)";
 pub fn stream(sources: Sources) -> Result<()> {
     let mut reader = Reader::new(floe_toolkit::input("freeze PID | aufsfix --explain")?);
     let mut fix = AufsFix::new(sources);
+    // From now on it keeps what it does.
+    fix.told();
     loop {
         match reader.next()? {
             Item::Record(raw) => {

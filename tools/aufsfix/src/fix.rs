@@ -83,6 +83,8 @@ impl AufsFix {
             let new = if changed { format!("-> {}", file.path) } else { "has no name".into() };
             let why = why.unwrap_or_default();
             self.tell(|| format!("pid {pid}: {what}: {} {new}: {why}", shown(&old)));
+        } else if let Some((start, end)) = range {
+            self.tell_link(pid, what, &now, (start, end));
         }
         let new = self.used.note(pid, &space, &now, &mut self.refused);
         if new.with_context(|| format!("pid {pid}"))?
@@ -92,6 +94,20 @@ impl AufsFix {
             self.tell(|| format!("pid {pid}: stands on {fs_type} at {point}, and on its branches"));
         }
         Ok(Fixed { changed, nameless })
+    }
+
+    /// A mapping that map_files shows in a branch, and whose path is right.
+    fn tell_link(&mut self, pid: Pid, what: &str, path: &[u8], range: (u64, u64)) {
+        let Some(view) = self.views.get(&pid).filter(|_| self.told.is_some()) else { return };
+        let link = view.link(range.0, range.1).filter(|link| link != path);
+        let Some(link) =
+            link.filter(|link| view.space.unions.branch_of(link, &view.root).is_some())
+        else {
+            return;
+        };
+        let (why, link) = (why(view, &Some(link.clone())), shown(&link));
+        let path = shown(path);
+        self.tell(|| format!("pid {pid}: {what}: {link} -> {path}: {why}, as maps shows it"));
     }
 
     /// A reference whose content is not carried by anybody.
@@ -153,10 +169,33 @@ impl AufsFix {
             Reference::Root(pid, root) => self.root(pid, root),
             Reference::Mapping(pid, vma) => self.mapping(pid, vma),
             Reference::Mapped(mapped) => {
-                Ok(self.file(mapped.pid, "mapped file", &mut mapped.file, None)?.changed)
+                let fixed = self.file(mapped.pid, "mapped file", &mut mapped.file, None)?;
+                Ok(self.describe(mapped)? || fixed.changed)
             }
             Reference::Socket(pid, name) => self.address(pid, name),
         }
+    }
+
+    /// Describes a mapped file of a union by what its path leads to, as restore will find it; true where that differs.
+    /// What the kernel shows of the mapping may be the file of a branch, which was copied up and appended to since.
+    fn describe(&mut self, mapped: &mut MappedFile) -> Result<bool> {
+        let live = self.sources.is_live();
+        let Some(view) = self.views.get(&mapped.pid).filter(|_| live) else { return Ok(false) };
+        let path = view.absolute(&mapped.file.path.0, mapped.file.outside);
+        let there = view.space.over(&path).and_then(|_| content::open_regular(&view.reach(&path)?));
+        let Some(there) = there else { return Ok(false) };
+        let mut head = vec![0; floe_elf::HEAD as usize];
+        let now = floe_capture::mapped_file(mapped.pid, &mapped.file, &there, &mut head)
+            .with_context(|| format!("pid {}: unable to read {}", mapped.pid, mapped.file.path))?;
+        if *mapped == now {
+            return Ok(false);
+        }
+        let was = std::mem::replace(mapped, now);
+        self.tell(|| {
+            let (pid, path, old, new) = (was.pid, &was.file.path, was.size, mapped.size);
+            format!("pid {pid}: mapped file: {path}: its branch shows another one, of {old} bytes: of {new} bytes in the union")
+        });
+        Ok(true)
     }
 
     /// The root of a process, which is seen from outside of itself.

@@ -105,9 +105,14 @@ fn own(pid: Pid, vmas: &[Vma]) -> Result<Vec<Range<u64>>> {
     let scanned = |vma: &Vma| vma.is_carried() && !whole(vma);
     let mut runs = Vec::new();
     if vmas.iter().any(scanned) {
-        let found = Scanner::new(pid.0)?.look_at(vmas, scanned)?;
+        let scanner = Scanner::new(pid.0)?;
+        let found = scanner.look_at(vmas, scanned)?;
         guarded(pid, vmas.iter().filter(|vma| scanned(vma)), &found.guards)?;
-        runs = found.own;
+        runs = match vmas.iter().any(Vma::needs_tracer) {
+            // `freeze` has sent their pages.
+            true => scanner.look_at(vmas, |vma| scanned(vma) && !vma.needs_tracer())?.own,
+            false => found.own,
+        };
     }
     let whole = vmas.iter().filter(|vma| vma.is_carried() && whole(vma));
     runs.extend(whole.map(|vma| readable(pid, vma)).filter(|run| !run.is_empty()));

@@ -2,12 +2,21 @@
 
 use crate::cli::plain;
 use anyhow::{Context, Result};
-use floe_capture::tree::Tree;
+use floe_capture::{
+    memory::{Gather, Scanner, Traced},
+    tree::Tree as Held,
+};
+use floe_plan::Extent;
 use floe_proc::Stat;
-use floe_records::{AnyRecord, Begin, Bytes, FORMAT, Options, Pid, TreeEnd};
+use floe_records::{
+    AnyRecord, Begin, Bytes, FORMAT, Options, Pages, Pid, Record, Tree, TreeEnd, Vma, Vmas,
+};
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
 use std::io::{self, Write};
+
+/// Bytes of a buffer for pages.
+const BUFFER: usize = 256 << 10;
 
 /// All that freeze writes.
 pub struct Captured {
@@ -17,15 +26,27 @@ pub struct Captured {
     end: TreeEnd,
 }
 
+impl Captured {
+    /// Asks of what is known here all that restore will ask, on a machine like this one.
+    pub fn can_be_restored(&self) -> Result<()> {
+        let mut tree = Tree::default();
+        let frame = [self.begin.clone().any(), self.options.clone().any(), self.end.clone().any()];
+        for record in frame.into_iter().chain(self.records.iter().cloned()) {
+            tree.insert(record)?;
+        }
+        Ok(floe_plan::allow(&tree, &floe_rebuild::machine()?, Extent::Frozen)?)
+    }
+}
+
 /// Reads everything about a tree.
-pub fn collect(root: u32, options: &Options, tree: &Tree) -> Result<Captured> {
+pub fn collect(root: u32, options: &Options, tree: &Held) -> Result<Captured> {
     let begin = begin(root, tree)?;
     let records = tree.capture(options).map_err(plain)?;
     let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
     Ok(Captured { begin, options: options.clone(), records, end })
 }
 
-fn begin(root: u32, tree: &Tree) -> Result<Begin> {
+fn begin(root: u32, tree: &Held) -> Result<Begin> {
     let file = |path: &str| -> Result<Bytes> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
@@ -54,7 +75,7 @@ fn begin(root: u32, tree: &Tree) -> Result<Begin> {
     })
 }
 
-/// Writes it all, End included.
+/// Writes it all, End included; by the thread that holds the tree.
 pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
     let mut w = Writer::new(out);
     w.record(&captured.begin)?;
@@ -63,8 +84,37 @@ pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
         w.any(record)?;
     }
     w.record(&captured.end)?;
+    for record in &captured.records {
+        if let AnyRecord::Vmas(vmas) = record {
+            unreadable(vmas, &mut w)?;
+        }
+    }
     w.end()?;
     Ok(())
+}
+
+/// The pages that the process itself may not read (PROT_NONE). On newer kernels nobody but its tracer may, and that is
+/// this thread.
+fn unreadable(Vmas { pid, vmas }: &Vmas, w: &mut Writer<impl Write>) -> Result<()> {
+    if !vmas.iter().any(Vma::needs_tracer) {
+        return Ok(());
+    }
+    let own = Scanner::new(pid.0)?.look_at(vmas, Vma::needs_tracer)?.own;
+    if own.is_empty() {
+        return Ok(());
+    }
+    let memory = Traced::open(*pid)?;
+    let mut gather = Gather::new(&memory, own);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let (ranges, _) = gather.fill(&mut buffer)?;
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let len = ranges.bytes() as usize;
+        w.record(&Pages { pid: *pid, ranges })?;
+        w.bulk(&buffer[..len])?;
+    }
 }
 
 /// Whether the reader went away.

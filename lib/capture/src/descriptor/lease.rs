@@ -30,7 +30,7 @@ impl OfDescriptor for Lease {
         });
         let Some((state, lock)) = lease else { return Ok(Vec::new()) };
         if state != LeaseState::Active {
-            let hint = "wait until it is given up, or broken by the kernel (lease-break-time)";
+            let hint = "wait until it is broken or released";
             return Err(Problem::Refused(RULE, "its lease is being broken".into(), hint));
         }
         // What takes the place of such a file is still open for writing when leases are taken.

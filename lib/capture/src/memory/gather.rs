@@ -20,6 +20,34 @@ impl Source for Pid {
     }
 }
 
+/// The memory of a process that this thread traces, also what the process itself may not read. Newer kernels show that
+/// to its tracer alone (`proc_mem.force_override=ptrace`).
+#[derive(Debug)]
+pub struct Traced(File);
+
+impl Traced {
+    /// Opens /proc/PID/mem.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(pid: Pid) -> Result<Self> {
+        let file = File::open(floe_proc::path(pid.0, "mem"));
+        Ok(Self(file.map_err(|e| floe_proc::unable(pid.0, "mem", e))?))
+    }
+}
+
+impl Source for &Traced {
+    fn read(&self, ranges: &[(u64, u32)], mut into: &mut [u8]) -> Result<()> {
+        for (at, len) in ranges {
+            let (to, rest) = into.split_at_mut(*len as usize);
+            let doing = || format!("read {len} bytes of memory at {at:#x}");
+            self.0.read_exact_at(to, *at).map_err(|e| Error::new(doing(), e))?;
+            into = rest;
+        }
+        Ok(())
+    }
+}
+
 /// The content of a file.
 impl Source for &File {
     fn read(&self, ranges: &[(u64, u32)], mut into: &mut [u8]) -> Result<()> {

@@ -20,7 +20,11 @@ impl OfProcess for Mm {
         let exe = &process.exe;
         let same = |file: &FileRef| file.deleted && (file.dev, file.ino) == (exe.dev, exe.ino);
         let mut mapped = process.layout.vmas.iter().filter_map(|vma| vma.file.as_ref());
-        if exe.deleted && !mapped.any(same) {
+        if exe.deleted && exe.ino == 0 {
+            let problem = "its file was removed or replaced, and its union file system does not open it any more";
+            let finding = Finding::of(pid, "the program", "mm.exe", problem);
+            out.refuse(finding.hint("start the program again"));
+        } else if exe.deleted && !mapped.any(same) {
             let problem = "its file was removed, and it is not mapped";
             out.refuse(Finding::of(pid, "the program", "mm.exe", problem));
         }

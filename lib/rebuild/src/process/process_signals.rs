@@ -3,12 +3,14 @@
 use crate::{
     resource::{Context, ForProcess},
     script::Script,
+    states::take_pending,
 };
 use floe_parasite::Arg;
 use floe_plan::Phase;
-use floe_records::{Addr, Pid, ProcessSignals, SigAction};
+use floe_records::{Addr, News, Pid, ProcessSignals, SigAction, State, Tree};
 use floe_sys::Result;
 
+const P_PID: u64 = libc::P_PID as u64;
 /// SIG_IGN.
 const IGNORED: Addr = Addr(1);
 
@@ -21,7 +23,10 @@ impl ForProcess for ProcessSignals {
             Phase::Settings => {
                 signals.actions.iter().filter(|a| !late(a)).for_each(|a| act(script, a))
             }
-            Phase::Queue => queue(signals, script)?,
+            Phase::Queue => {
+                take_news(context.tree, pid, script)?;
+                queue(signals, script)?;
+            }
             _ => {
                 if let Some(action) = signals.actions.iter().find(late) {
                     script.without_breakpoint()?;
@@ -31,6 +36,34 @@ impl ForProcess for ProcessSignals {
         }
         Ok(())
     }
+}
+
+/// Takes what the parent was told of its children when they were brought into their states: the signals, and reports that it
+/// had taken before.
+fn take_news(tree: &Tree, pid: Pid, script: &mut Script<'_>) -> Result<()> {
+    let (mut set, mut count) = (0, 0);
+    for child in tree.children(pid) {
+        let news = tree.news(child.pid);
+        let signal = match child.state {
+            State::Zombie(_) => child.exit_signal,
+            State::Stopped(_) => libc::SIGCHLD as u32,
+            State::Alive if news == Some(&News::Continued) => libc::SIGCHLD as u32,
+            State::Alive => continue,
+        };
+        if matches!(child.state, State::Stopped(_)) && news.is_none() {
+            let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+            let id = Arg::Val(u64::from(child.pid.0));
+            let args = [Arg::Val(P_PID), id, Arg::Val(0), Arg::Val(flags as u64), Arg::Val(0)];
+            script.call(libc::SYS_waitid, args);
+        }
+        if signal != 0 {
+            set |= 1 << (signal - 1);
+            count += 1;
+        }
+        script.breathe()?;
+    }
+    take_pending(script, set, count);
+    script.breathe()
 }
 
 fn queue(signals: &ProcessSignals, script: &mut Script<'_>) -> Result<()> {

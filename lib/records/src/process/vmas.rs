@@ -68,6 +68,16 @@ impl Vma {
         self.flags.0.as_chunks::<2>().0.contains(flag)
     }
 
+    /// PROT_READ.
+    pub fn can_be_read(&self) -> bool {
+        self.prot & 1 != 0
+    }
+
+    /// Whether its pages are the business of `freeze`: only who traces a process reads what the process itself may not.
+    pub fn needs_tracer(&self) -> bool {
+        self.is_carried() && !self.can_be_read() && self.kind != VmaKind::Detached
+    }
+
     /// Whether pages of it are carried as its process's own ([`Pages`](crate::Pages)).
     pub fn is_carried(&self) -> bool {
         let private = matches!(

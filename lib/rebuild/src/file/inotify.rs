@@ -1,0 +1,103 @@
+//! inotify(7). The kernel numbers watches one after the other, so restore adds and removes watches until the next number
+//! is the wanted one. What it reports meanwhile is read away.
+
+use crate::{
+    factory::{Factory, with_status},
+    resource::ForFile,
+};
+use floe_records::{Inotify, InotifyWatch, OpenFile};
+use floe_sys::{
+    Error, Result, inotify, inotify_add_watch, inotify_rm_watch, memfd_create, pipe_queued,
+};
+use nix::{fcntl::OFlag, unistd::read};
+use std::{
+    ffi::CString,
+    fs::File,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
+
+/// Watches that are removed before their reports are read away: fewer than an instance can hold back.
+const OFTEN: u32 = 1000;
+/// Bytes of a report without a name: `struct inotify_event`.
+const REPORT: usize = 16;
+
+impl ForFile for Inotify {
+    fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
+        let all = inotify()?;
+        for watch in &self.watches {
+            let file = watched(self, watch, make)?;
+            add(&all, watch, &file)?;
+        }
+        read_away(&all, 0)?;
+        if self.overflow {
+            overflow(&all)?;
+        }
+        // It was made so that it never waits; the flag is that of the description from here on.
+        let none = nix::fcntl::FcntlArg::F_SETFL(OFlag::empty());
+        nix::fcntl::fcntl(&all, none).map_err(|e| Error::new("set the flags of inotify", e))?;
+        with_status(all, open)
+    }
+}
+
+/// The file, which must be the one that was watched.
+fn watched(inotify: &Inotify, watch: &InotifyWatch, make: &Factory<'_>) -> Result<OwnedFd> {
+    let found = make.stands.named(inotify.pid, &watch.name)?;
+    make.stands.same.inode(&watch.name, &found)?;
+    Ok(found.path)
+}
+
+/// Adds a watch under its number.
+fn add(all: &OwnedFd, watch: &InotifyWatch, file: &impl AsRawFd) -> Result<()> {
+    let doing = || format!("watch {} under the number {}", watch.name.path, watch.wd);
+    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
+    loop {
+        let fail = |e| Error::new(doing(), e);
+        let wd = inotify_add_watch(all.as_fd(), &path, watch.mask).map_err(fail)?;
+        if wd as u32 == watch.wd {
+            return Ok(());
+        }
+        if wd as u32 > watch.wd {
+            return Err(Error::because(doing(), "the file is watched already"));
+        }
+        inotify_rm_watch(all.as_fd(), wd).map_err(fail)?;
+        if (wd as u32).is_multiple_of(OFTEN) {
+            read_away(all, 0)?;
+        }
+    }
+}
+
+/// Reads reports until `left` bytes of them are left.
+fn read_away(all: &OwnedFd, left: usize) -> Result<()> {
+    let fail = |e| Error::new("read the reports of inotify", e);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let waiting = pipe_queued(all.as_fd()).map_err(fail)?;
+        let some = waiting.saturating_sub(left).min(buffer.len());
+        if some == 0 {
+            return Ok(());
+        }
+        read(all, &mut buffer[..some]).map_err(|e| fail(e.into()))?;
+    }
+}
+
+/// Has it report an overflow, and nothing else: more is reported of a file of our own than it can hold back.
+fn overflow(all: &OwnedFd) -> Result<()> {
+    let fail = |e| Error::new("fill the queue of inotify", e);
+    let file = File::from(memfd_create(c"inotify", 0)?);
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = CString::new(link.clone()).unwrap_or_default();
+    let mask = libc::IN_OPEN | libc::IN_CLOSE;
+    let wd = inotify_add_watch(all.as_fd(), &path, mask).map_err(fail)?;
+    let mut before = usize::MAX;
+    loop {
+        let waiting = pipe_queued(all.as_fd()).map_err(fail)?;
+        if waiting == before {
+            break;
+        }
+        before = waiting;
+        // Two that are the same in a row would be one.
+        drop(File::open(&link).map_err(fail)?);
+    }
+    inotify_rm_watch(all.as_fd(), wd).map_err(fail)?;
+    read_away(all, REPORT)
+}

@@ -1,0 +1,67 @@
+//! What an inotify instance watches (inotify(7)).
+
+use crate::{FileId, FileRef, Link, Pid, Reference, Resource, ensure, sane};
+use serde::{Deserialize, Serialize};
+
+/// All that a mask can say: IN_ALL_EVENTS, IN_EXCL_UNLINK, IN_ONESHOT.
+const MASK: u32 = 0xfff | 0x0400_0000 | 0x8000_0000;
+/// Highest number of a watch: the kernel gives them one after the other, and restore must go through them all.
+pub const HIGHEST_WATCH: u32 = 1 << 20;
+
+/// One watch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InotifyWatch {
+    /// Its number, from 1.
+    pub wd: u32,
+    /// Events (IN_*), IN_EXCL_UNLINK and IN_ONESHOT.
+    pub mask: u32,
+    /// The file.
+    pub name: FileRef,
+}
+
+/// An inotify instance.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inotify {
+    /// The open file description.
+    pub file: FileId,
+    /// A process that has it, in whose place names are read.
+    pub pid: Pid,
+    /// What it watches, by ascending numbers.
+    pub watches: Vec<InotifyWatch>,
+    /// Events waited to be read: they are lost, and it is told of an overflow (IN_Q_OVERFLOW) instead.
+    pub overflow: bool,
+}
+
+impl Resource for Inotify {
+    type Key = FileId;
+    fn key(&self) -> FileId {
+        self.file
+    }
+
+    fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
+        for watch in &mut self.watches {
+            visit(Reference::File(self.pid, "watched file", &mut watch.name));
+        }
+    }
+
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(self.pid));
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let numbers = self.watches.iter().map(|watch| watch.wd);
+        ensure(sane::ascending(numbers), "its watches are not in their order")?;
+        for watch in &self.watches {
+            ensure((1..=HIGHEST_WATCH).contains(&watch.wd), "a watch has no possible number")?;
+            ensure(
+                watch.mask & !MASK == 0 && watch.mask & 0xfff != 0,
+                "a watch waits for nothing",
+            )?;
+            ensure(!watch.name.deleted, "it watches a removed file")?;
+            watch.name.check()?;
+        }
+        Ok(())
+    }
+}
