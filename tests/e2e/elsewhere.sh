@@ -51,7 +51,8 @@ refuses "unable to open $PWD: " --root "$PWD/private"
 
 # A network namespace: freeze is started inside, restore outside.
 unshare --net sleep 1000 & keeper=$!
-until_true 10 test "$(readlink /proc/self/ns/net)" != "$(readlink "/proc/$keeper/ns/net")"
+is_apart() { [[ $(readlink /proc/self/ns/net) != "$(readlink "/proc/$keeper/ns/net")" ]]; }
+until_true 10 is_apart
 nsenter -t "$keeper" -n ip link set lo up
 start log nsenter -t "$keeper" -n --wd="$PWD/private" bash -c 'mkdir -p place; exec python3 ../program.py'
 until_true 10 grep -sq '^3$' private/place/data

@@ -4,6 +4,7 @@ use crate::{
     descriptor_of::{Descriptor, Problem},
     resource::OfFile,
 };
+use floe_proc::{Lock, LockKind};
 use floe_records::{FileId, Pid, Regular, TAIL};
 use floe_sys::{Error, FileSystem, Result, file_system, read_before};
 use std::{
@@ -28,6 +29,12 @@ impl OfFile for Regular {
 /// The checksum of the end of a file that can be read without asking a process, which may be one that stands still. The
 /// descriptor may be open for writing only, so it is opened again, without a trace in the time of its last access.
 fn tail(seen: &Descriptor<'_>) -> Result<Option<u64>> {
+    // To open it would break a lease of the process; where one is, nobody else has the file open.
+    let lease = |lock: &Lock| matches!(lock.kind, LockKind::Lease(..));
+    let locks = seen.info.locks();
+    if locks.is_ok_and(|locks| locks.iter().any(lease)) {
+        return Ok(None);
+    }
     let path = floe_proc::fd_path(seen.pid, seen.fd);
     let only = |flags| OpenOptions::new().read(true).custom_flags(flags).open(&path);
     let fail = |e| Error::new(format!("open {}", path.display()), e).pid(seen.pid);
