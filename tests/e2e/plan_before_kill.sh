@@ -1,4 +1,22 @@
-# What could never be restored is not killed for: restore keeps every file above the highest number of the tree.
+# What could never be restored is not killed for: restore keeps every file of the tree between its numbers, or above them.
+python3 -c '
+import os, resource, time
+most = 2000
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+for number in range(50, most):
+    os.dup2(os.open("/dev/null", os.O_RDWR), number)
+print("ready", flush=True)
+time.sleep(100)' > full & pid=$!
+until_true 5 test -s full
+# Without CAP_SYS_RESOURCE restore has no more than its own limit.
+limited=(bash -c 'ulimit -n 3000; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource "$@"' limited)
+expect_exit 3 "${limited[@]}" checkpoint.sh "$pid" -o full.floe --kill
+grep -q "the highest one is 1999, restore needs" stderr || fail "$(cat stderr)"
+until_true 5 grep -q '^State:.S' "/proc/$pid/status"
+kill "$pid"
+expect_exit 3 "${limited[@]}" restore --plan < full.floe
+
+# The highest number that there is.
 python3 -c '
 import os, resource, time
 with open("/proc/sys/fs/nr_open") as file: most = int(file.read())
@@ -13,12 +31,10 @@ print(most, flush=True)
 time.sleep(100)' > high & pid=$!
 until_true 5 test -s high
 most=$(cat high)
-expect_exit 3 checkpoint.sh "$pid" -o high.floe --kill
-grep -q "the highest one is $((most - 1)), restore needs" stderr || fail "$(cat stderr)"
-until_true 5 grep -q '^State:.S' "/proc/$pid/status"
+checkpoint_kill "$pid" high.floe
+restore_detached high.floe
+[[ $(readlink "/proc/$pid/fd/$((most - 1))") == /dev/null ]] || fail "it is gone: $(ls "/proc/$pid/fd")"
 kill "$pid"
-
-expect_exit 3 restore --plan < high.floe
 
 # Where there is room above the highest number, all is as ever.
 python3 -c '

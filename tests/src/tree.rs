@@ -21,6 +21,10 @@ pub fn machine() -> Machine {
         xstate_len: XSTATE,
         pid_max: 4_194_304,
         descriptors: 1 << 20,
+        capabilities: u64::MAX,
+        limits: vec![u64::MAX; 16],
+        oom_score_adj: -1000,
+        pipe: u32::MAX,
     }
 }
 

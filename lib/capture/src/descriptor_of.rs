@@ -4,7 +4,7 @@ use crate::{
     Error, Result,
     inode::Inode,
     path::{self, Root},
-    sock_diag::{UnixSockets, UnixState},
+    sock_diag::{InetSockets, UnixSockets, UnixState},
     socket,
 };
 use floe_proc::{Descriptors, Fdinfo};
@@ -74,13 +74,19 @@ pub(crate) struct Context<'a> {
     pub taking: bool,
     /// The UNIX sockets of the system.
     pub sockets: &'a UnixSockets,
+    /// Its TCP and UDP sockets.
+    pub inet: &'a InetSockets,
 }
 
 impl<'a> Context<'a> {
     /// Nothing is known of sockets yet.
-    pub fn new(options: &'a Options, purpose: Purpose, sockets: &'a UnixSockets) -> Self {
+    pub fn new(
+        options: &'a Options,
+        purpose: Purpose,
+        (sockets, inet): (&'a UnixSockets, &'a InetSockets),
+    ) -> Self {
         let (held, taking) = (purpose != Purpose::Preview, purpose == Purpose::Take);
-        Self { options, held, taking, sockets }
+        Self { options, held, taking, sockets, inet }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     descriptor_of::{Context, Descriptor, Holder, Problem},
     resource::{self, is},
-    sock_diag::UnixSockets,
+    sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
 };
 use floe_records::{
@@ -72,8 +72,8 @@ impl Files {
         purpose: Purpose,
         out: &mut Findings,
     ) -> Result<Self> {
-        let sockets = UnixSockets::default();
-        let context = Context::new(options, purpose, &sockets);
+        let (unix, inet) = (UnixSockets::default(), InetSockets::default());
+        let context = Context::new(options, purpose, (&unix, &inet));
         let files = Self { pids: pids.to_vec(), ..Self::default() };
         let (known, fresh, lost) = (HashMap::new(), Fresh::default(), Vec::new());
         let mut work = Describing { files, context, known, fresh, lost, out };

@@ -1,13 +1,17 @@
 //! TCP and UDP sockets. A listener's connections that nobody has accepted yet end with it, as do datagrams on
-//! their way; an established connection can only be captured as a closed one.
+//! their way; an established connection can only be captured as one that has ended.
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
+    inet_options::{INET, TCP, UDP},
     socket::{self, options},
 };
-use floe_records::{Bytes, InetSocket};
-use floe_sys::{peer_name, socket_name, socket_option};
-use std::os::fd::BorrowedFd;
+use floe_records::{Bytes, InetSocket, SocketOption};
+use floe_sys::{Error, peer_name, socket_name, socket_option};
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
+};
 
 /// First byte of `struct tcp_info`: states of include/net/tcp_states.h.
 const CLOSE: u8 = 7;
@@ -18,13 +22,9 @@ pub(crate) fn is_inet(kind: socket::Kind) -> bool {
     matches!(kind.family, libc::AF_INET | libc::AF_INET6)
 }
 
-/// Level and name of the options that are carried besides those of every socket.
-pub(crate) fn carried(kind: socket::Kind) -> &'static [(i32, i32)] {
-    match kind.protocol {
-        _ if !is_inet(kind) => &[],
-        libc::IPPROTO_TCP => TCP,
-        _ => UDP,
-    }
+/// Whether an option is carried besides those of every socket, or does nothing to this kind of socket.
+pub(crate) fn is_carried(kind: socket::Kind, option: (i32, i32)) -> bool {
+    is_inet(kind) && [INET, TCP, UDP].iter().any(|list| list.contains(&option))
 }
 
 /// Whether a descriptor is an internet socket of this type and protocol.
@@ -36,91 +36,140 @@ pub(crate) fn is(seen: &Descriptor<'_>, kind: i32, protocol: i32) -> bool {
 
 /// A TCP socket.
 pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
-    let (ino, family, fd) = basics(seen)?;
+    let (mut socket, fd) = described(seen, TCP)?;
     // tcpi_sacked of a listener is its backlog (tcp_get_info in net/ipv4/tcp.c).
     let info = socket_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, 104)?;
-    let peer = Bytes::default();
-    let backlog = match info.first() {
-        Some(&LISTEN) => info.get(28..32).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes),
-        Some(&CLOSE) => None,
+    match info.first() {
+        Some(&LISTEN) => {
+            let backlog = info.get(28..32).and_then(|b| b.try_into().ok());
+            socket.backlog = backlog.map(u32::from_ne_bytes);
+        }
+        Some(&CLOSE) if has_ended(fd)? => {
+            end(&mut socket);
+            // It still shows the address that it had, also where it has given up the port.
+            if seen.context.taking && !seen.context.inet.is_bound(socket.family, socket.ino)? {
+                socket.name = Bytes::default();
+            }
+        }
+        Some(&CLOSE) => {}
         _ if seen.context.options.close_tcp => {
-            let (name, options) = (Bytes::default(), options(seen, TCP)?);
-            return Ok(InetSocket { ino, family, name, peer, backlog: None, options });
+            socket.name = Bytes::default();
+            end(&mut socket);
         }
         _ => {
             let hint = "close the connection, or have it restored as closed with --close-tcp";
             let problem = "an established TCP connection cannot be captured";
             return Err(Problem::Refused("file.tcp", problem.into(), hint));
         }
-    };
-    let (name, options) = (bound(socket_name(fd)?), options(seen, TCP)?);
-    Ok(InetSocket { ino, family, name, peer, backlog, options })
+    }
+    Ok(socket)
+}
+
+/// A connection that has ended: options whose values were those of the connection are none of the socket.
+fn end(socket: &mut InetSocket) {
+    const OF_CONNECTIONS: [i32; 2] = [libc::TCP_MAXSEG, libc::TCP_WINDOW_CLAMP];
+    let own = |o: &SocketOption| o.level != libc::IPPROTO_TCP || !OF_CONNECTIONS.contains(&o.name);
+    socket.options.retain(own);
+    socket.shutdown = BOTH;
 }
 
 /// A UDP socket.
 pub(crate) fn udp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
-    let (ino, family, fd) = basics(seen)?;
-    let (name, peer) = (bound(socket_name(fd)?), Bytes(peer_name(fd)?));
-    Ok(InetSocket { ino, family, name, peer, backlog: None, options: options(seen, UDP)? })
+    let (mut socket, fd) = described(seen, UDP)?;
+    let corked = socket::number(fd, libc::IPPROTO_UDP, libc::UDP_CORK)? != 0;
+    if corked && floe_sys::unsent(fd).map_err(|e| Error::new("ask what is not sent", e))? > 0 {
+        let hint = "try again when the datagram has been sent";
+        let problem = "it holds back a part of a datagram (UDP_CORK)";
+        return Err(Problem::Refused("file.udp", problem.into(), hint));
+    }
+    socket.peer = Bytes(peer_name(fd)?);
+    let there = poll_now(fd)?;
+    socket.shutdown = match there {
+        _ if there & libc::POLLHUP != 0 => BOTH,
+        _ if there & libc::POLLRDHUP != 0 => 1,
+        // What it may not send is told by sock_diag(7) alone.
+        _ if seen.context.taking => seen.context.inet.shutdown(socket.family, socket.ino)?,
+        _ => 0,
+    };
+    Ok(socket)
 }
 
-fn basics<'a>(seen: &'a Descriptor<'_>) -> Result<(u64, u32, BorrowedFd<'a>), Problem> {
+/// Has the ports of TCP connections free for who sets SO_REUSEADDR as soon as the processes are dead: what lingers of a connection
+/// keeps its port from all others for a minute. The processes are about to be killed.
+pub fn release_ports(pids: impl Iterator<Item = u32>) -> crate::Result<()> {
+    for pid in pids {
+        let (pidfd, all) = (floe_sys::pidfd_open(pid as i32)?, floe_proc::Descriptors::of(pid)?);
+        for number in all.numbers()? {
+            if !all.link(number)?.starts_with(b"socket:") {
+                continue;
+            }
+            let fd = floe_sys::pidfd_getfd(pidfd.as_fd(), number as i32)?;
+            let kind = socket::kind(fd.as_fd())?;
+            if kind.protocol == libc::IPPROTO_TCP {
+                let on = 1i32.to_ne_bytes();
+                let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+                floe_sys::set_socket_option(fd.as_fd(), level, name, &on)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What both have.
+fn described<'a>(
+    seen: &'a Descriptor<'_>,
+    list: &[(i32, i32)],
+) -> Result<(InetSocket, BorrowedFd<'a>), Problem> {
     let family = seen.socket().map_or(0, |kind| kind.family as u32);
-    Ok((seen.stat.ino, family, seen.duplicate()?))
+    let fd = seen.duplicate()?;
+    let name = bound(socket_name(fd)?);
+    let list: Vec<(i32, i32)> = INET.iter().chain(list).copied().collect();
+    let socket = InetSocket {
+        ino: seen.stat.ino,
+        family,
+        foreign: seen.context.taking && is_foreign(family, &name)?,
+        name,
+        peer: Bytes::default(),
+        backlog: None,
+        shutdown: 0,
+        options: options(seen, &list)?,
+    };
+    Ok((socket, fd))
 }
 
-/// A socket without a port is not bound.
+/// RCV_SHUTDOWN and SEND_SHUTDOWN.
+const BOTH: u8 = 3;
+
+fn poll_now(fd: BorrowedFd<'_>) -> Result<i16, Problem> {
+    let there = floe_sys::poll(fd, libc::POLLRDHUP, Some(Duration::ZERO));
+    Ok(there.map_err(|e| Error::new("look at a socket", e))?)
+}
+
+/// Whether a TCP socket that is closed was once connected.
+fn has_ended(fd: BorrowedFd<'_>) -> Result<bool, Problem> {
+    Ok(poll_now(fd)? & libc::POLLRDHUP != 0)
+}
+
+/// Port and address of a socket that has either.
 fn bound(name: Vec<u8>) -> Bytes {
-    Bytes(if name.get(2..4).is_some_and(|port| port != [0, 0]) { name } else { Vec::new() })
+    let address = if name.len() > 16 { name.get(8..24) } else { name.get(4..8) };
+    let any = |bytes: Option<&[u8]>| bytes.is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0));
+    Bytes(if any(name.get(2..4)) || any(address) { name } else { Vec::new() })
 }
 
-const IP: i32 = libc::IPPROTO_IP;
-const IP6: i32 = libc::IPPROTO_IPV6;
-
-const TCP: &[(i32, i32)] = &[
-    (IP6, libc::IPV6_V6ONLY),
-    (IP, libc::IP_TOS),
-    (IP, libc::IP_TTL),
-    (IP, libc::IP_FREEBIND),
-    (IP, libc::IP_TRANSPARENT),
-    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
-    (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
-    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
-    (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
-    (libc::IPPROTO_TCP, libc::TCP_CONGESTION),
-    (libc::IPPROTO_TCP, libc::TCP_SYNCNT),
-    (libc::IPPROTO_TCP, libc::TCP_LINGER2),
-    (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
-    (IP, libc::IP_MTU_DISCOVER),
-    (IP6, libc::IPV6_UNICAST_HOPS),
-    (IP6, libc::IPV6_MTU_DISCOVER),
-    (IP6, libc::IPV6_TCLASS),
-];
-
-const UDP: &[(i32, i32)] = &[
-    (IP6, libc::IPV6_V6ONLY),
-    (IP, libc::IP_TOS),
-    (IP, libc::IP_TTL),
-    (IP, libc::IP_FREEBIND),
-    (IP, libc::IP_TRANSPARENT),
-    (IP, libc::IP_PKTINFO),
-    (IP6, libc::IPV6_RECVPKTINFO),
-    (IP, libc::IP_MULTICAST_TTL),
-    (IP, libc::IP_MULTICAST_LOOP),
-    (IP, libc::IP_MTU_DISCOVER),
-    (IP, libc::IP_RECVERR),
-    (IP, libc::IP_RECVTTL),
-    (IP, libc::IP_RECVTOS),
-    (IP, libc::IP_BIND_ADDRESS_NO_PORT),
-    (IP6, libc::IPV6_UNICAST_HOPS),
-    (IP6, libc::IPV6_MULTICAST_HOPS),
-    (IP6, libc::IPV6_MULTICAST_LOOP),
-    (IP6, libc::IPV6_MTU_DISCOVER),
-    (IP6, libc::IPV6_RECVERR),
-    (IP6, libc::IPV6_RECVHOPLIMIT),
-    (IP6, libc::IPV6_RECVTCLASS),
-    (IP6, libc::IPV6_TCLASS),
-];
+/// Whether nobody could bind to an address here without IP_FREEBIND or IP_TRANSPARENT. That a socket had one of them when it was
+/// bound cannot be read.
+fn is_foreign(family: u32, name: &Bytes) -> Result<bool, Problem> {
+    if name.0.is_empty() {
+        return Ok(false);
+    }
+    let mut address = name.0.clone();
+    address[2..4].fill(0);
+    let probe = floe_sys::socket(family as i32, libc::SOCK_DGRAM, 0)?;
+    match floe_sys::bind_raw(probe.as_fd(), &address) {
+        Ok(()) => Ok(false),
+        Err(e) if e.errno() == Some(libc::EADDRNOTAVAIL) => Ok(true),
+        // Another obstacle will show again.
+        Err(_) => Ok(false),
+    }
+}

@@ -9,6 +9,7 @@ mod descriptor_of;
 mod error;
 pub mod files;
 mod inet;
+mod inet_options;
 mod inode;
 mod layout;
 pub mod look;
@@ -27,6 +28,7 @@ mod subject;
 pub mod tree;
 
 pub use error::{Error, Result};
+pub use inet::release_ports;
 pub use mapped::{mapped_file, mapped_files};
 
 macro_rules! modules {

@@ -1,16 +1,17 @@
-//! What sock_diag(7) tells of UNIX sockets.
+//! What sock_diag(7) tells of sockets.
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
 };
 use netlink_packet_sock_diag::{
     SockDiagMessage,
+    inet::{self, ExtensionFlags, InetRequest, SocketId},
     unix::{ShowFlags, StateFlags, UnixRequest, UnixResponse, nlas::Nla},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use std::{
     cell::OnceCell,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{Error, Result},
 };
 
@@ -33,6 +34,9 @@ pub(crate) struct UnixState {
     pub backlog: u32,
     /// RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
     pub shutdown: u8,
+    /// Inode (its lower half) and device (as the kernel counts it) of the file of its name. An accepted socket has that of its
+    /// listener.
+    pub node: Option<(u32, u32)>,
 }
 
 /// The UNIX sockets of our network namespace, read when the first of them is asked for: a request for a single one makes
@@ -41,6 +45,12 @@ pub(crate) struct UnixState {
 pub(crate) struct UnixSockets(OnceCell<HashMap<u32, UnixState>>);
 
 impl UnixSockets {
+    /// Whether any socket has a file with this inode.
+    pub fn have_node(&self, ino: u32) -> bool {
+        let all = self.0.get().into_iter().flat_map(HashMap::values);
+        all.filter_map(|state| state.node).any(|node| node.0 == ino)
+    }
+
     /// The state of a socket; `None` for one that is no UNIX socket of this namespace.
     pub fn find(&self, ino: u64) -> Result<Option<UnixState>> {
         if self.0.get().is_none() {
@@ -58,45 +68,120 @@ pub(crate) fn unix_socket(ino: u64) -> Result<UnixState> {
     ask(0, ino)?.remove(&ino).ok_or_else(none)
 }
 
+/// TCP_BOUND_INACTIVE: bound, and neither listening nor connected (Linux 6.8).
+const BOUND: u8 = 13;
+
+/// TCP and UDP sockets of our network namespace, as far as nothing else tells of them; read when they are asked for.
+#[derive(Debug, Default)]
+pub(crate) struct InetSockets {
+    /// Shutdown states of UDP sockets that have a port, by family and inode.
+    udp: OnceCell<BTreeMap<(u32, u32), u8>>,
+    /// TCP sockets that have a port and do nothing with it.
+    bound: OnceCell<BTreeMap<(u32, u32), u8>>,
+}
+
+impl InetSockets {
+    /// RCV_SHUTDOWN and SEND_SHUTDOWN of a UDP socket; 0 of one that has no port.
+    pub fn shutdown(&self, family: u32, ino: u64) -> std::result::Result<u8, floe_sys::Error> {
+        let all =
+            known(&self.udp, libc::IPPROTO_UDP as u8, StateFlags::from_bits_retain(u32::MAX))?;
+        Ok(u32::try_from(ino).ok().and_then(|ino| all.get(&(family, ino))).copied().unwrap_or(0))
+    }
+
+    /// Whether a TCP socket that is closed has a port. Kernels before 6.8 do not tell: a connection that has ended has none, unless
+    /// it was bound by hand.
+    pub fn is_bound(&self, family: u32, ino: u64) -> std::result::Result<bool, floe_sys::Error> {
+        let states = StateFlags::from_bits_retain(1 << BOUND);
+        let all = known(&self.bound, libc::IPPROTO_TCP as u8, states)?;
+        Ok(u32::try_from(ino).is_ok_and(|ino| all.contains_key(&(family, ino))))
+    }
+}
+
+fn known(
+    cell: &OnceCell<BTreeMap<(u32, u32), u8>>,
+    protocol: u8,
+    states: StateFlags,
+) -> std::result::Result<&BTreeMap<(u32, u32), u8>, floe_sys::Error> {
+    if let Some(all) = cell.get() {
+        return Ok(all);
+    }
+    let mut all = BTreeMap::new();
+    for (family, socket_id) in
+        [(libc::AF_INET, SocketId::new_v4()), (libc::AF_INET6, SocketId::new_v6())]
+    {
+        let request = InetRequest {
+            family: family as u8,
+            protocol,
+            extensions: ExtensionFlags::from_bits_retain(0),
+            states: inet::StateFlags::from_bits_retain(states.bits()),
+            socket_id,
+        };
+        let told = request_all(NLM_F_DUMP, SockDiagMessage::InetRequest(request), &mut |message| {
+            if let SockDiagMessage::InetResponse(told) = message {
+                let shutdown = told.nlas.iter().find_map(|nla| match nla {
+                    inet::nlas::Nla::Shutdown(how) => Some(*how),
+                    _ => None,
+                });
+                all.insert((family as u32, told.header.inode), shutdown.unwrap_or(0));
+            }
+        });
+        told.map_err(|e| floe_sys::Error::new("ask sock_diag for sockets", e))?;
+    }
+    Ok(cell.get_or_init(|| all))
+}
+
 fn ask(flags: u16, inode: u32) -> Result<HashMap<u32, UnixState>> {
+    let request = UnixRequest {
+        // Those that are neither connected nor listening are in TCP_CLOSE.
+        state_flags: StateFlags::from_bits_retain(u32::MAX),
+        inode,
+        show_flags: ShowFlags::PEER | ShowFlags::RQLEN | ShowFlags::VFS,
+        cookie: [0xff; 8],
+    };
+    let mut found = HashMap::new();
+    request_all(flags, SockDiagMessage::UnixRequest(request), &mut |message| {
+        if let SockDiagMessage::UnixResponse(told) = message {
+            found.insert(told.header.inode, state(told));
+        }
+    })?;
+    Ok(found)
+}
+
+/// Makes a request, and hands on each answer.
+fn request_all(
+    flags: u16,
+    request: SockDiagMessage,
+    each: &mut dyn FnMut(&SockDiagMessage),
+) -> Result<()> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | flags;
-    let request = UnixRequest {
-        // Those that are neither connected nor listening are in TCP_CLOSE.
-        state_flags: StateFlags::from_bits_retain(u32::MAX),
-        inode,
-        show_flags: ShowFlags::PEER | ShowFlags::RQLEN,
-        cookie: [0xff; 8],
-    };
-    let mut message = NetlinkMessage::new(header, SockDiagMessage::UnixRequest(request).into());
+    let mut message = NetlinkMessage::new(header, request.into());
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
-    let (mut found, mut bytes) = (HashMap::new(), Vec::with_capacity(ROOM));
+    let mut bytes = Vec::with_capacity(ROOM);
     loop {
         bytes.clear();
         socket.recv(&mut bytes, 0)?;
-        let more = take(&bytes, &mut found)?;
+        let more = take(&bytes, each)?;
         if flags == 0 || !more {
-            return Ok(found);
+            return Ok(());
         }
     }
 }
 
 /// Takes the messages of one answer; false behind the last one of a dump.
-fn take(mut bytes: &[u8], found: &mut HashMap<u32, UnixState>) -> Result<bool> {
+fn take(mut bytes: &[u8], each: &mut dyn FnMut(&SockDiagMessage)) -> Result<bool> {
     while !bytes.is_empty() {
         let message =
             <NetlinkMessage<SockDiagMessage>>::deserialize(bytes).map_err(Error::other)?;
         let len = (message.header.length as usize).next_multiple_of(4);
         match message.payload {
-            NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(told)) => {
-                found.insert(told.header.inode, state(&told));
-            }
+            NetlinkPayload::InnerMessage(answer) => each(&answer),
             NetlinkPayload::Done(_) => return Ok(false),
             NetlinkPayload::Error(error) => return Err(error.to_io()),
             _ => return Err(Error::other("unknown answer")),
@@ -114,6 +199,7 @@ fn state(told: &UnixResponse) -> UnixState {
         queued: 0,
         backlog: 0,
         shutdown: 0,
+        node: None,
     };
     for nla in &told.nlas {
         match nla {
@@ -121,6 +207,15 @@ fn state(told: &UnixResponse) -> UnixState {
                 (state.queued, state.backlog) = (*queued, *backlog);
             }
             Nla::Shutdown(how) => state.shutdown = *how,
+            Nla::Vfs(_) => {
+                // `struct unix_diag_vfs`: inode, then device.
+                let mut vfs = [0; 8];
+                if nla.value_len() == vfs.len() {
+                    nla.emit_value(&mut vfs);
+                    let word = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|n| vfs[at + n]));
+                    state.node = Some((word(0), word(4)));
+                }
+            }
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! Sockets: which kinds can be had, and what all of them have.
 
-use crate::descriptor_of::Descriptor;
+use crate::{descriptor_of::Descriptor, socket_losses::NOTHING_TO_UNIX};
 use floe_records::{Bytes, SocketOption};
 use floe_sys::socket_option;
 use std::os::fd::BorrowedFd;
@@ -74,7 +74,9 @@ pub(crate) fn options(
             options.push(SocketOption { level, name, value: Bytes(value) });
         }
     };
-    let every = EVERY.iter().map(|name| (libc::SOL_SOCKET, *name));
+    let is_unix = seen.socket().is_some_and(|kind| kind.family == libc::AF_UNIX);
+    let every = EVERY.iter().filter(|name| !is_unix || !NOTHING_TO_UNIX.contains(name));
+    let every = every.map(|name| (libc::SOL_SOCKET, *name));
     every.chain(list.iter().copied()).for_each(|(level, name)| take(level, name));
     // Older kernels do not show what was set by hand.
     let locked = number(fd, libc::SOL_SOCKET, SO_BUF_LOCK).unwrap_or(0);
@@ -107,4 +109,37 @@ pub(crate) const EVERY: &[i32] = &[
     libc::SO_RXQ_OVFL,
     libc::SO_PASSSEC,
     libc::SO_PEEK_OFF,
+    libc::SO_NO_CHECK,
+    libc::SO_TIMESTAMPING,
+    SO_TIMESTAMP_NEW,
+    SO_TIMESTAMPNS_NEW,
+    SO_TIMESTAMPING_NEW,
+    libc::SO_WIFI_STATUS,
+    libc::SO_NOFCS,
+    libc::SO_SELECT_ERR_QUEUE,
+    libc::SO_BUSY_POLL,
+    libc::SO_PREFER_BUSY_POLL,
+    libc::SO_BUSY_POLL_BUDGET,
+    libc::SO_MAX_PACING_RATE,
+    libc::SO_INCOMING_CPU,
+    libc::SO_ZEROCOPY,
+    SO_RESERVE_MEM,
+    SO_TXREHASH,
+    SO_RCVMARK,
+    SO_PASSPIDFD,
+    SO_RCVPRIORITY,
+    SO_PASSRIGHTS,
+    SO_INQ,
 ];
+
+// Of include/uapi/asm-generic/socket.h; older kernels know some of them not.
+const SO_TIMESTAMP_NEW: i32 = 63;
+const SO_TIMESTAMPNS_NEW: i32 = 64;
+const SO_TIMESTAMPING_NEW: i32 = 65;
+const SO_RESERVE_MEM: i32 = 73;
+const SO_TXREHASH: i32 = 74;
+const SO_RCVMARK: i32 = 75;
+const SO_PASSPIDFD: i32 = 76;
+const SO_RCVPRIORITY: i32 = 82;
+const SO_PASSRIGHTS: i32 = 83;
+const SO_INQ: i32 = 84;

@@ -7,6 +7,7 @@
 mod files;
 mod ids;
 mod memory;
+mod rights;
 mod sockets;
 mod stream;
 
@@ -46,6 +47,7 @@ pub(crate) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     ids::check(tree, machine, found);
     records(tree, extent, found);
     memory::check(tree, found);
+    rights::check(tree, machine, found);
     if extent == Extent::Whole {
         files::check(tree, machine, found);
         sockets::check(tree, found);

@@ -1,22 +1,57 @@
-//! How many descriptors restore itself needs.
+//! How many descriptors restore itself needs, and under which numbers.
 
 use floe_records::*;
 use std::collections::BTreeSet;
 
 /// What restore has open beside the files of the tree: the stream, its threads, its helpers.
 const OWN: u64 = 64;
+/// Below it restore keeps nothing for the tree.
+const LOW: u64 = 64;
 
-/// Above every number that a process has or an epoll instance remembers: there restore keeps what is open for the tree.
+/// First of the numbers at which restore keeps what is open for the tree. No process has one of them, and no epoll instance
+/// remembers one: the first gap that is wide enough.
 pub fn base(tree: &Tree) -> u32 {
-    let watched = tree.all::<Epoll>().iter().flat_map(|epoll| &epoll.watches);
-    let numbers = tree.all::<FdTable>().iter().flat_map(|table| &table.fds).map(|fd| fd.fd.0);
-    let most = numbers.chain(watched.map(|watch| watch.fd.0)).max();
-    most.map_or(64, |most| most.saturating_add(1).max(64))
+    u32::try_from(gap(tree).0).unwrap_or(u32::MAX)
 }
 
-/// First number that restore does not need. What it opens for itself and for others fills the numbers below [`base`] first.
+/// Whether a process has a number in a range, or an epoll instance remembers one.
+pub fn uses(tree: &Tree, range: std::ops::RangeInclusive<u32>) -> bool {
+    numbers(tree).any(|number| range.contains(&number))
+}
+
+fn numbers(tree: &Tree) -> impl Iterator<Item = u32> {
+    let watched = tree.all::<Epoll>().iter().flat_map(|epoll| &epoll.watches);
+    let numbers = tree.all::<FdTable>().iter().flat_map(|table| &table.fds).map(|fd| fd.fd.0);
+    numbers.chain(watched.map(|watch| watch.fd.0))
+}
+
+/// The first number of the gap, and the first one behind what restore keeps there.
+fn gap(tree: &Tree) -> (u64, u64) {
+    let used: BTreeSet<u64> = numbers(tree).map(u64::from).collect();
+    let (high, low) = kept(tree);
+    let mut base = LOW;
+    for number in used.range(LOW..) {
+        if base + size(base, high, low) <= *number {
+            break;
+        }
+        base = number + 1;
+    }
+    (base, base + size(base, high, low))
+}
+
+/// What restore opens for itself and for others fills the numbers below the base first.
+fn size(base: u64, high: u64, low: u64) -> u64 {
+    high + low.saturating_sub(base)
+}
+
+/// First number that neither restore nor the tree needs.
 pub(crate) fn needed(tree: &Tree) -> u64 {
-    let base = u64::from(base(tree));
+    let most = numbers(tree).max().map_or(0, |most| u64::from(most) + 1);
+    gap(tree).1.max(most)
+}
+
+/// What restore keeps for the tree, and what else it opens.
+fn kept(tree: &Tree) -> (u64, u64) {
     let count = |n: usize| n as u64;
     let mut maps = BTreeSet::new();
     for some in tree.all::<Vmas>() {
@@ -34,7 +69,8 @@ pub(crate) fn needed(tree: &Tree) -> u64 {
     let directories = count(tree.all::<Fs>().len() + roots.count());
     let ends = count(2 * tree.all::<Pipe>().len() + tree.all::<Fifo>().len());
     let low = directories + ends + count(tree.all::<UnixSocket>().len()) + objects + OWN;
-    base + high + low.saturating_sub(base)
+    // The handle of restore itself.
+    (high + 1, low)
 }
 
 fn mapped(pid: Pid, vma: &Vma) -> Option<(Pid, &[u8], bool)> {

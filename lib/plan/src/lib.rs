@@ -15,9 +15,9 @@ mod room;
 mod steps;
 mod unions;
 
-pub use descriptors::base;
+pub use descriptors::{base, uses};
 pub use hole::HOLE;
-pub use machine::{Extent, Machine};
+pub use machine::{CAP_SYS_RESOURCE, Extent, Machine};
 pub use phase::Phase;
 pub use room::{has_object_for, has_room_for};
 pub use steps::{Plan, Step, Subject, allow, plan};

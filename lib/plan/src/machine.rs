@@ -13,7 +13,18 @@ pub struct Machine {
     pub pid_max: u32,
     /// First number that no descriptor of restore can have: its hard RLIMIT_NOFILE.
     pub descriptors: u32,
+    /// Effective capabilities of restore, bit n for capability n.
+    pub capabilities: u64,
+    /// The highest hard limit that restore can set, at the number of each.
+    pub limits: Vec<u64>,
+    /// The lowest oom_score_adj that it can set.
+    pub oom_score_adj: i32,
+    /// The largest pipe that it can make, bytes.
+    pub pipe: u32,
 }
+
+/// What limits, large pipes and low values of oom_score_adj need.
+pub const CAP_SYS_RESOURCE: u32 = 24;
 
 /// How much of the metadata is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

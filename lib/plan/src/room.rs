@@ -114,7 +114,20 @@ mod tests {
         };
         assert!(!fits(&tree, &[(0, 1)]));
         let kind = ObjectKind::SharedAnon;
-        tree.insert(Object { id, kind, size: 5000, mode: 0, uid: 0, gid: 0 }.any()).unwrap();
+        tree.insert(
+            Object {
+                id,
+                kind,
+                size: 5000,
+                mode: 0,
+                uid: 0,
+                gid: 0,
+                times: [(0, 0); 2],
+                attributes: Vec::new(),
+            }
+            .any(),
+        )
+        .unwrap();
         assert!(fits(&tree, &[(0, 5000)]) && fits(&tree, &[(0, 10), (4096, 904)]));
         assert!(!fits(&tree, &[(0, 10), (4096, 905)]) && !fits(&tree, &[(u64::MAX - 5, 2)]));
     }

@@ -1,6 +1,6 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{file::unix, socket::FreshOptions, stand::Stands};
+use crate::{file::unix, inet, socket::FreshOptions, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -13,8 +13,7 @@ use std::{
 };
 
 /// Status flags that fcntl(2) can set on what was not opened by name.
-pub(crate) const STATUS: OFlag =
-    OFlag::O_NONBLOCK.union(OFlag::O_APPEND).union(OFlag::O_ASYNC).union(OFlag::O_DIRECT);
+pub(crate) const STATUS: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_APPEND).union(OFlag::O_DIRECT);
 
 /// Makes files; undoes what it did outside of itself when it is dropped before [`Factory::keep`].
 pub(crate) struct Factory<'a> {
@@ -26,6 +25,8 @@ pub(crate) struct Factory<'a> {
     pub outside: Outside,
     /// Files without a name.
     pub objects: BTreeMap<ObjectId, OwnedFd>,
+    /// Those of them whose first description has been given to the tree.
+    pub given: BTreeSet<ObjectId>,
     /// Both ends of each pipe.
     pub pipes: BTreeMap<ObjectId, (OwnedFd, OwnedFd)>,
     /// Named pipes, open for both.
@@ -37,6 +38,10 @@ pub(crate) struct Factory<'a> {
     pub fresh_options: FreshOptions,
     /// Pipes that have no name.
     pub nameless_pipes: BTreeSet<ObjectId>,
+    /// What will not be quite as it was, in words.
+    pub notes: Vec<String>,
+    /// How many UDP sockets have a port.
+    pub udp_ports: BTreeMap<[u8; 2], usize>,
     /// Numbers that outside files have in the tree.
     pub numbers: BTreeMap<FileId, Vec<u32>>,
 }
@@ -50,6 +55,7 @@ impl<'a> Factory<'a> {
             inherit,
             outside,
             objects: BTreeMap::new(),
+            given: BTreeSet::new(),
             pipes: BTreeMap::new(),
             fifos: BTreeMap::new(),
             unix: BTreeMap::new(),
@@ -57,6 +63,8 @@ impl<'a> Factory<'a> {
             names: unix::Names::default(),
             fresh_options: FreshOptions::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
+            notes: Vec::new(),
+            udp_ports: udp_ports(tree),
             numbers: numbers_of_outside_files(tree),
         }
     }
@@ -78,11 +86,17 @@ impl<'a> Factory<'a> {
         self.stands.within(pid, work)
     }
 
-    /// Puts the seals on.
-    pub fn seal(&self) -> Result<()> {
-        for (id, fd) in &self.objects {
+    /// Notes what is not as it was.
+    pub fn note(&mut self, id: FileId, notes: Vec<String>) {
+        let object = self.tree.describe(id);
+        self.notes.extend(notes.into_iter().map(|note| format!("{object}: {note}")));
+    }
+
+    /// Everything is written: attributes, times and seals go on. `programs` are executables, which are kept apart.
+    pub fn seal(&self, programs: &BTreeMap<ObjectId, OwnedFd>) -> Result<()> {
+        for (id, fd) in self.objects.iter().chain(programs) {
             let object = self.tree.get::<Object>(*id);
-            object.map_or(Ok(()), |object| crate::object::nameless::seal(object, fd))?;
+            object.map_or(Ok(()), |object| crate::object::nameless::finish(object, fd))?;
         }
         Ok(())
     }
@@ -101,6 +115,15 @@ impl Drop for Factory<'_> {
     }
 }
 
+fn udp_ports(tree: &Tree) -> BTreeMap<[u8; 2], usize> {
+    let mut ports = BTreeMap::new();
+    let sockets = tree.all::<UdpSocket>().iter();
+    for port in sockets.filter_map(|udp| inet::port(&udp.socket.name)) {
+        *ports.entry(port).or_default() += 1;
+    }
+    ports
+}
+
 fn numbers_of_outside_files(tree: &Tree) -> BTreeMap<FileId, Vec<u32>> {
     let mut numbers: BTreeMap<FileId, Vec<u32>> = BTreeMap::new();
     let tables = tree.all::<Process>().iter().flat_map(|p| tree.fds(p.pid));
@@ -116,6 +139,17 @@ pub(crate) fn reopen(fd: &OwnedFd, flags: OFlag) -> Result<OwnedFd> {
     // The link is there to be followed.
     let flags = (flags | OFlag::O_CLOEXEC) & !OFlag::O_NOFOLLOW;
     open(path.as_str(), flags, Mode::empty()).map_err(|e| Error::new("open a file again", e))
+}
+
+/// Has signals sent for it (O_ASYNC), where they were. Only fcntl(2) registers that.
+pub(crate) fn with_async(fd: OwnedFd, open: &OpenFile) -> Result<OwnedFd> {
+    let flags = OFlag::from_bits_retain(open.flags as i32);
+    if flags.contains(OFlag::O_ASYNC) && !flags.contains(OFlag::O_PATH) {
+        let all = STATUS | OFlag::O_ASYNC | OFlag::O_NOATIME;
+        fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags & all))
+            .map_err(|e| Error::new("set the flags of an open file", e))?;
+    }
+    Ok(fd)
 }
 
 /// Sets the status flags of what was not opened by name.

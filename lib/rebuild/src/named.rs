@@ -19,7 +19,9 @@ pub(crate) fn flags(file: &OpenFile) -> OFlag {
     if bits & TMPFILE != 0 {
         bits &= !(TMPFILE | OFlag::O_DIRECTORY.bits() as u32);
     }
-    OFlag::from_bits_truncate(bits as i32) & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_TRUNC)
+    // open(2) notes O_ASYNC and has no signal sent: `with_async` sets it.
+    let made = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_TRUNC | OFlag::O_ASYNC;
+    OFlag::from_bits_truncate(bits as i32) & !made
 }
 
 pub(crate) fn seek(fd: &OwnedFd, file: &OpenFile) -> Result<()> {

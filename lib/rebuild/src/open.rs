@@ -2,7 +2,7 @@
 
 use crate::{
     descriptor::terminal::Modes,
-    factory::{Factory, reopen},
+    factory::{Factory, reopen, with_async},
     file::external,
     here::Here,
     mapped::{MapKey, known, map_key, writable},
@@ -41,9 +41,11 @@ pub struct RestoreOptions {
     pub here: Here,
 }
 
-/// Everything that is open for the tree; all numbers are at least [`OpenFiles::base`].
+/// Everything that is open for the tree, at numbers that no process of it has; see [`floe_plan::base`].
 pub struct OpenFiles<'a> {
     base: u32,
+    /// The last number that something is kept at.
+    top: u32,
     tree: &'a Tree,
     make: Factory<'a>,
     files: BTreeMap<FileId, OwnedFd>,
@@ -88,6 +90,7 @@ impl<'a> OpenFiles<'a> {
         }
         let mut me = Self {
             base: floe_plan::base(tree),
+            top: 0,
             tree,
             make: Factory::new(tree, stands, &options.inherit, options.outside),
             files: BTreeMap::new(),
@@ -103,6 +106,8 @@ impl<'a> OpenFiles<'a> {
         for step in steps.iter().filter(|step| is_of_restore(step)) {
             me.step(step, &mut no);
         }
+        me.settle(&mut no);
+        me.notes.append(&mut me.make.notes);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
             match own.and_then(|own| high(me.base, own)) {
@@ -110,7 +115,22 @@ impl<'a> OpenFiles<'a> {
                 Err(e) => no.push(Finding::about("restore", "rebuild.open", e.to_string())),
             }
         }
+        me.top = me.last_kept();
+        if me.top >= me.base && floe_plan::uses(tree, me.base..=me.top) {
+            let problem =
+                "what restore was started with leaves too little room between the numbers";
+            let hint = "start restore with fewer open descriptors";
+            no.push(Finding::about("descriptors", "rebuild.descriptors", problem).hint(hint));
+        }
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
+    }
+
+    /// The highest number that anything of the tree is kept at.
+    fn last_kept(&self) -> u32 {
+        let files = self.files.values().chain(self.standard.values()).chain(&self.restore);
+        let maps = self.maps.values().chain(self.readable.values()).chain(self.programs.values());
+        let all = files.chain(maps).chain(self.make.objects.values());
+        all.map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
     }
 
     fn step(&mut self, step: &Step, no: &mut Vec<Finding>) {
@@ -138,8 +158,9 @@ impl<'a> OpenFiles<'a> {
             }
             Step::Open(id, kind) => {
                 let Some(open) = tree.get::<OpenFile>(id) else { return };
-                match resource::open(open, kind, &mut self.make).and_then(|fd| high(self.base, fd))
-                {
+                let opened = resource::open(open, kind, &mut self.make);
+                let opened = opened.and_then(|fd| with_async(fd, open));
+                match opened.and_then(|fd| high(self.base, fd)) {
                     Ok(fd) => drop(self.files.insert(id, fd)),
                     Err(e) => refuse(None, tree.describe(id), e),
                 }
@@ -154,6 +175,19 @@ impl<'a> OpenFiles<'a> {
             Step::Outside => self.standard(no),
             Step::Writers => self.hold_back_executables(),
             _ => {}
+        }
+    }
+
+    /// What sockets have been given only until all are bound.
+    fn settle(&self, no: &mut Vec<Finding>) {
+        let tcp = self.tree.all::<TcpSocket>().iter().map(|tcp| (tcp.file, &tcp.socket));
+        let udp = self.tree.all::<UdpSocket>().iter().map(|udp| (udp.file, &udp.socket));
+        for (id, socket) in tcp.chain(udp).filter(|(_, socket)| !socket.name.0.is_empty()) {
+            if let Some(fd) = self.files.get(&id)
+                && let Err(e) = crate::inet::settle(socket, fd)
+            {
+                no.push(Finding::about(self.tree.describe(id), "rebuild.open", e.to_string()));
+            }
         }
     }
 
@@ -282,8 +316,10 @@ impl<'a> OpenFiles<'a> {
 
     /// Everything has been written: seals go on.
     pub fn seal(&self) -> Result<()> {
-        self.writers.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.make.seal()
+        let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
+        self.make.seal(&writers)?;
+        writers.clear();
+        Ok(())
     }
 
     /// Sets the terminals that the tree is given as its own were.
@@ -306,9 +342,9 @@ impl<'a> OpenFiles<'a> {
         &self.notes
     }
 
-    /// First number above all of the target's.
-    pub(crate) fn base(&self) -> u32 {
-        self.base
+    /// First and last of the numbers that things are kept at, none of which the target has.
+    pub(crate) fn numbers(&self) -> (u32, u32) {
+        (self.base, self.top.max(self.base))
     }
 
     /// Puts what came late in the place that was kept for it.

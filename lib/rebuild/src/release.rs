@@ -3,7 +3,7 @@
 use crate::stubs::Stubs;
 use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
-use floe_tracee::{Regs, RemoteCall, find_syscall_insn};
+use floe_tracee::{Regs, RemoteCall, find_syscall_insn_outside};
 
 const PROT_EXEC: u8 = libc::PROT_EXEC as u8;
 
@@ -72,9 +72,5 @@ fn foreign_insn(tree: &Tree, stubs: &Stubs, pid: Pid) -> Result<u64> {
     if let (Some(vdso), Some(offset)) = (vdso, stubs.insn_in_vdso) {
         return Ok(vdso.start.0 + offset);
     }
-    let insn = find_syscall_insn(pid.0 as i32)?;
-    if (stubs.hole..stubs.hole + floe_plan::HOLE).contains(&insn) {
-        return Err(Error::because("leave it", "it has no vdso with a system call").pid(pid.0));
-    }
-    Ok(insn)
+    find_syscall_insn_outside(pid.0 as i32, &(stubs.hole..stubs.hole + floe_plan::HOLE))
 }

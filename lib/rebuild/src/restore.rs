@@ -152,8 +152,10 @@ impl<'a> Restore<'a> {
 
     /// Puts the descriptors of a process on their numbers and closes all others.
     fn table(&self, pid: Pid, script: &mut Script<'_>) -> Result<()> {
-        let base = u64::from(self.files.base());
+        let (base, top) = self.files.numbers();
+        let (base, top) = (u64::from(base), u64::from(top));
         script.call(libc::SYS_close_range, [0, base - 1, 0].map(Arg::Val));
+        script.call(libc::SYS_close_range, [top + 1, u64::from(u32::MAX), 0].map(Arg::Val));
         for fd in self.tree.fds(pid) {
             let from = Arg::Val(u64::from(self.files.descriptor(fd)?));
             let flags = if fd.cloexec { libc::O_CLOEXEC as u64 } else { 0 };
@@ -167,7 +169,9 @@ impl<'a> Restore<'a> {
             }
             from = exe + 1;
         }
-        script.call(libc::SYS_close_range, [from, u64::from(u32::MAX), 0].map(Arg::Val));
+        if from <= top {
+            script.call(libc::SYS_close_range, [from, top, 0].map(Arg::Val));
+        }
         Ok(())
     }
 

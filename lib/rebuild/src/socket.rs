@@ -1,10 +1,11 @@
 //! What all sockets have.
 
 use floe_records::SocketOption;
-use floe_sys::{Result, set_socket_option, socket_option};
+use floe_sys::{Error, Result, set_socket_option, socket_option};
+use nix::sys::socket::{Shutdown, shutdown};
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 pub(crate) const IS_SET: [u8; 4] = 1i32.to_ne_bytes();
@@ -41,6 +42,26 @@ pub(crate) fn set_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> 
     options.iter().filter(differs).try_for_each(|o| set(fd, o))
 }
 
+/// The same for sockets of the internet. Most options below the socket itself only tune what a protocol does: those that cannot be
+/// set here are named in the result.
+pub(crate) fn set_inet_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<Vec<String>> {
+    const STRICT: [(i32, i32); 3] = [
+        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+        (libc::IPPROTO_IP, libc::IP_FREEBIND),
+        (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+    ];
+    let mut notes = Vec::new();
+    for option in options {
+        let strict = option.level == libc::SOL_SOCKET;
+        let strict = strict || STRICT.contains(&(option.level, option.name));
+        match set_options(fd, std::slice::from_ref(option)) {
+            Err(error) if !strict => notes.push(error.to_string()),
+            done => done?,
+        }
+    }
+    Ok(notes)
+}
+
 /// Sets one option if it differs.
 pub(crate) fn option(fd: &OwnedFd, (level, name): (i32, i32), value: &[u8]) -> Result<()> {
     if has(fd, (level, name), value) {
@@ -72,6 +93,21 @@ fn set(fd: &OwnedFd, option: &SocketOption) -> Result<()> {
 fn buffer(fd: &OwnedFd, name: i32, value: &[u8]) -> Result<()> {
     let size = value.try_into().map_or(0, i32::from_ne_bytes);
     set_socket_option(fd.as_fd(), libc::SOL_SOCKET, name, &(size / 2).to_ne_bytes())
+}
+
+/// Shuts it down: RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
+pub(crate) fn shut(fd: &OwnedFd, how: u8) -> Result<()> {
+    let how = match how & 3 {
+        0 => return Ok(()),
+        1 => Shutdown::Read,
+        2 => Shutdown::Write,
+        _ => Shutdown::Both,
+    };
+    match shutdown(fd.as_raw_fd(), how) {
+        // Of a UNIX socket there is nothing to shut; an internet socket is shut and says so all the same.
+        Ok(()) | Err(nix::Error::ENOTCONN) => Ok(()),
+        Err(e) => Err(Error::new("shut a socket down", e)),
+    }
 }
 
 #[cfg(test)]

@@ -132,6 +132,11 @@ impl<'a> Stands<'a> {
         self.all.get(&pid).map(AsRef::as_ref).ok_or_else(|| gone().pid(pid.0))
     }
 
+    /// What the name of a file leads to, a symbolic link itself where it is one.
+    pub fn named(&self, pid: Pid, name: &FileRef) -> Result<Found> {
+        Found::of(self.path(pid, name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?)
+    }
+
     /// What the name of a file leads to, which must be of this type. Nothing is opened yet: what has taken the place of the
     /// file may be something that waits for a reader, or that does something when it is opened.
     pub fn found(&self, pid: Pid, name: &FileRef, kind: SFlag) -> Result<Found> {

@@ -15,8 +15,12 @@ pub struct InetSocket {
     pub name: Bytes,
     /// `struct sockaddr` of getpeername(2), empty when unconnected.
     pub peer: Bytes,
+    /// The address is none of the machine: it was bound with IP_FREEBIND or IP_TRANSPARENT set.
+    pub foreign: bool,
     /// Listening, with this backlog.
     pub backlog: Option<u32>,
+    /// Shutdown state: RCV_SHUTDOWN 1, SEND_SHUTDOWN 2. A TCP connection that has ended is shut in both directions.
+    pub shutdown: u8,
     /// Socket options.
     pub options: Vec<SocketOption>,
 }
@@ -36,6 +40,7 @@ impl InetSocket {
                 || address.0.len() == len && family.map(u32::from) == Some(self.family)
         };
         ensure(known(&self.name) && known(&self.peer), "an address of it is none of its family")?;
+        ensure(self.shutdown <= 3, "it is shut down in an unknown way")?;
         ensure(self.backlog.is_none() || !self.name.0.is_empty(), "it listens and has no address")?;
         sane::options(&self.options)
     }

@@ -81,8 +81,8 @@ macro_rules! resources {
                 signalfd: Signalfd 68 1 [];
                 epoll: Epoll 69 1 [Watches];
                 unix: UnixSocket 70 1 [Prepare];
-                tcp: TcpSocket 71 1 [];
-                udp: UdpSocket 72 1 [];
+                tcp: TcpSocket 71 2 [];
+                udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
                 pidfd: Pidfd 74 1 [Late];
                 inotify: Inotify 75 1 [];
@@ -94,7 +94,7 @@ macro_rules! resources {
                 lease: Lease 56 1 [Opened Descriptors];
             }
             object {
-                nameless: Object 42 1 [];
+                nameless: Object 42 2 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 1 [];
             }

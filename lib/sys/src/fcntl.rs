@@ -44,6 +44,14 @@ pub fn pipe_queued(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(queued as usize)
 }
 
+/// Bytes that a socket has not sent yet, with what the kernel keeps beside them (SIOCOUTQ).
+pub fn unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut unsent = 0i32;
+    // SAFETY: SIOCOUTQ, which is TIOCOUTQ, writes one int.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &mut unsent) } as i64)?;
+    Ok(unsent as usize)
+}
+
 /// The branches of the AUFS mount that the file `fd` is on, 4096 bytes for each (ioctl AUFS_CTL_BRINFO,
 /// `linux/aufs_type.h`).
 pub fn aufs_branch_info(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {

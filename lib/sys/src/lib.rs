@@ -21,6 +21,7 @@ mod private;
 mod signals;
 mod socket;
 mod task;
+mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use clone::{pidfd_of_ended, spawn_stub};
@@ -31,7 +32,8 @@ pub use descriptors::{
 pub use error::{Error, Result};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
-    owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, vmsplice,
+    owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, unsent,
+    vmsplice,
 };
 pub use file_system::{FileSystem, file_system, read_before};
 pub use guardian::Guardian;
@@ -70,3 +72,4 @@ pub use task::{
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {
     if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }
+pub use xattr::{attributes, set_attribute};

@@ -16,7 +16,7 @@ mod tracee;
 mod trampoline;
 
 pub use call::{Event, RemoteCall};
-pub use memory::{Scratch, find_syscall_insn};
+pub use memory::{Scratch, find_syscall_insn, find_syscall_insn_outside};
 pub use regs::Regs;
 pub use restart::keep_call;
 pub use seize::{OPTIONS, Pauses, PendingStop, Polled, seize_all, seize_all_with};

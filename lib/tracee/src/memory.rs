@@ -2,6 +2,7 @@
 
 use floe_proc::Mapping;
 use floe_sys::{Error, Result, read_memory};
+use std::ops::Range;
 
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// How much of a mapping is searched at a time.
@@ -18,7 +19,13 @@ pub struct Scratch {
 
 /// The address of a `syscall` instruction in `pid`: in its vdso, else in any executable mapping.
 pub fn find_syscall_insn(pid: i32) -> Result<u64> {
-    for Mapping { start, end, .. } in executables(pid)? {
+    find_syscall_insn_outside(pid, &(0..0))
+}
+
+/// The same, in none of the mappings that begin in `hole`.
+pub fn find_syscall_insn_outside(pid: i32, hole: &Range<u64>) -> Result<u64> {
+    let all = executables(pid)?.into_iter().filter(|map| !hole.contains(&map.start));
+    for Mapping { start, end, .. } in all {
         let mut at = start;
         while at < end {
             let mut bytes = vec![0; (end - at).min(PIECE) as usize];

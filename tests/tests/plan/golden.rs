@@ -102,7 +102,16 @@ fn threads() -> Builder {
     tree.add(Owner { file: pair[0], kind: 0, id: 202, signal: 40 });
     let id = ObjectId { dev: 1, ino: 2 };
     let kind = ObjectKind::Deleted("/bin/gone".into());
-    tree.add(Object { id, kind, size: 8192, mode: 0o755, uid: 0, gid: 0 });
+    tree.add(Object {
+        id,
+        kind,
+        size: 8192,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        times: [(0, 0); 2],
+        attributes: Vec::new(),
+    });
     if let Some(mm) = tree.tree().get::<Mm>(pid) {
         let exe = FileRef { deleted: true, ..made::file(b"/bin/gone") };
         tree.add(Mm { exe, ..mm.clone() });
@@ -128,7 +137,16 @@ fn union() -> Builder {
     tree.add(union);
     let id = ObjectId { dev: 1, ino: 2 };
     let kind = ObjectKind::Memfd("m".into(), 0);
-    tree.add(Object { id, kind, size: 4096, mode: 0o777, uid: 0, gid: 0 });
+    tree.add(Object {
+        id,
+        kind,
+        size: 4096,
+        mode: 0o777,
+        uid: 0,
+        gid: 0,
+        times: [(0, 0); 2],
+        attributes: Vec::new(),
+    });
     let memfd = Vma {
         kind: VmaKind::Object,
         shared: true,

@@ -273,7 +273,7 @@ fn rules_for_changed_files_have_a_bound() {
     let with_rules = |count: usize, length: usize| {
         let pattern = Bytes(vec![b'*'; length]);
         let on_change = vec![OnChange { change: Change::Accept, pattern }; count];
-        with(|tree| tree.add(Options { on_change, ..Options::default() }))
+        with(|tree| tree.add(Options { on_change: on_change.clone(), ..Options::default() }))
     };
     assert_eq!(rules(&with_rules(64, 1024), &machine()), Vec::<String>::new());
     refuses("many rules", &with_rules(65, 1), "plan.options");
@@ -400,7 +400,7 @@ fn a_machine_must_have_room() {
     let high = tree.clone().map(last).expect("a key");
     let narrow = Machine { descriptors: 4096, ..machine() };
     assert_eq!(rules(&high, &narrow), Vec::<String>::new());
-    let narrow = Machine { descriptors: 4001, ..machine() };
+    let narrow = Machine { descriptors: 4000, ..machine() };
     assert_eq!(rules(&high, &narrow), ["plan.descriptors"]);
     let ids = Machine { pid_max: 300, ..machine() };
     assert_eq!(rules(&tree, &ids), ["plan.pid"]);
@@ -431,4 +431,55 @@ fn refusals_are_bounded() {
     let no = plan(&tree.tree(), &machine()).expect_err("a refusal");
     assert_eq!(no.0.len(), 101);
     assert!(no.0[100].problem.contains("5698 more"), "{}", no.0[100]);
+}
+
+/// What only a capability allows.
+#[test]
+fn a_machine_must_allow_it() {
+    const SYS_RESOURCE: u64 = 1 << 24;
+    let (tree, all) = (whole().tree(), machine().capabilities);
+    let without = Machine { capabilities: all & !SYS_RESOURCE, ..machine() };
+    let creds = |set: usize| {
+        tree.clone().map(|creds: &mut Creds| creds.caps[set] |= SYS_RESOURCE).expect("a key")
+    };
+    for set in [0, 1, 2, 4] {
+        assert_eq!(rules(&creds(set), &machine()), Vec::<String>::new());
+        let rules = rules(&creds(set), &without);
+        assert!(!rules.is_empty() && rules.iter().all(|rule| rule == "plan.capabilities"));
+    }
+    assert_eq!(rules(&creds(3), &without), Vec::<String>::new(), "of the bounding set");
+    let no = plan(&creds(1), &without).expect_err("a refusal");
+    assert!(no.0[0].problem.contains("CAP_SYS_RESOURCE"), "{}", no.0[0]);
+
+    let low = tree.clone().map(|s: &mut Settings| s.oom_score_adj = -500).expect("a key");
+    assert_eq!(rules(&low, &machine()), Vec::<String>::new());
+    let bound = Machine { oom_score_adj: -499, ..machine() };
+    assert!(rules(&low, &bound).iter().all(|rule| rule == "plan.oom"));
+    assert!(plan(&low, &bound).expect_err("a refusal").0[0].problem.contains("CAP_SYS_RESOURCE"));
+
+    let mut large = whole();
+    let (id, bytes) = (ObjectId { dev: 9, ino: 9 }, vec![7; 3 << 20]);
+    let len = bytes.len() as u32;
+    large.add(PipeData { id, capacity: 4 << 20, len, packets: Vec::new(), bytes });
+    assert_eq!(rules(&large.tree(), &machine()), Vec::<String>::new());
+    let small = Machine { pipe: 1 << 20, ..machine() };
+    assert_eq!(rules(&large.tree(), &small), ["plan.pipe"]);
+
+    let narrow = Machine { limits: vec![0; 16], ..machine() };
+    let limits = tree.map(|limits: &mut Limits| limits.limits = vec![(0, 1); 16]).expect("a key");
+    assert!(rules(&limits, &narrow).contains(&"plan.limit".to_owned()));
+}
+
+/// What restore keeps for the tree goes into a gap between its numbers.
+#[test]
+fn gaps_between_descriptors_are_used() {
+    let top = |number: u32| {
+        whole().tree().map(|table: &mut FdTable| table.fds[2].fd = FdNum(number)).expect("a key")
+    };
+    let narrow = Machine { descriptors: 4001, ..machine() };
+    assert_eq!(rules(&top(4000), &narrow), Vec::<String>::new(), "the highest one that there is");
+    assert_eq!(rules(&top(4001), &narrow), ["plan.descriptors"], "one above it");
+    assert_eq!(floe_plan::base(&top(4000)), 64);
+    assert_eq!(floe_plan::base(&top(64)), 65);
+    assert_eq!(floe_plan::base(&top(70)), 71, "too narrow");
 }

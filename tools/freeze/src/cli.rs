@@ -208,6 +208,10 @@ fn hold(args: &Args) -> Result<u8> {
     let interrupt = Interrupt::watch()?;
     let tree = Tree::seize(args.pid).map_err(plain)?;
     let worked = write::collect(args.pid, &args.options(), &tree).and_then(|captured| {
+        if args.then == Then::Kill {
+            // Nobody is killed who could never be brought back.
+            captured.can_be_restored()?;
+        }
         let mut command = Command::start(&args.command, args.stream_fd)?;
         interrupt.kill_on_signal(command.pid());
         // A COMMAND that reads only a part of the stream decides by its status whether that was enough.
@@ -224,7 +228,7 @@ fn hold(args: &Args) -> Result<u8> {
         return Ok(128 + signal);
     }
     match worked {
-        Ok(0) => finish(args.then, tree),
+        Ok(0) => finish(args, tree),
         status => {
             tree.detach();
             status
@@ -232,8 +236,8 @@ fn hold(args: &Args) -> Result<u8> {
     }
 }
 
-fn finish(then: Then, tree: Tree) -> Result<u8> {
-    match then {
+fn finish(args: &Args, tree: Tree) -> Result<u8> {
+    match args.then {
         Then::Run => tree.detach(),
         Then::Stop => {
             let stopped = tree.signal(libc::SIGSTOP);
@@ -241,6 +245,10 @@ fn finish(then: Then, tree: Tree) -> Result<u8> {
             stopped.map_err(plain)?;
         }
         Then::Kill => {
+            if args.close_tcp {
+                let living = tree.processes().iter().filter(|held| held.zombie.is_none());
+                floe_capture::release_ports(living.map(|held| held.pid)).map_err(plain)?;
+            }
             for pid in tree.kill(REAPING).map_err(plain)? {
                 floe_toolkit::warn("freeze", &unreaped(pid));
             }

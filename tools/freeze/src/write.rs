@@ -4,10 +4,13 @@ use crate::cli::plain;
 use anyhow::{Context, Result};
 use floe_capture::{
     memory::{Gather, Scanner, Traced},
-    tree::Tree,
+    tree::Tree as Held,
 };
+use floe_plan::Extent;
 use floe_proc::Stat;
-use floe_records::{AnyRecord, Begin, Bytes, FORMAT, Options, Pages, Pid, TreeEnd, Vma, Vmas};
+use floe_records::{
+    AnyRecord, Begin, Bytes, FORMAT, Options, Pages, Pid, Record, Tree, TreeEnd, Vma, Vmas,
+};
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
 use std::io::{self, Write};
@@ -23,15 +26,27 @@ pub struct Captured {
     end: TreeEnd,
 }
 
+impl Captured {
+    /// Asks of what is known here all that restore will ask, on a machine like this one.
+    pub fn can_be_restored(&self) -> Result<()> {
+        let mut tree = Tree::default();
+        let frame = [self.begin.clone().any(), self.options.clone().any(), self.end.clone().any()];
+        for record in frame.into_iter().chain(self.records.iter().cloned()) {
+            tree.insert(record)?;
+        }
+        Ok(floe_plan::allow(&tree, &floe_rebuild::machine()?, Extent::Frozen)?)
+    }
+}
+
 /// Reads everything about a tree.
-pub fn collect(root: u32, options: &Options, tree: &Tree) -> Result<Captured> {
+pub fn collect(root: u32, options: &Options, tree: &Held) -> Result<Captured> {
     let begin = begin(root, tree)?;
     let records = tree.capture(options).map_err(plain)?;
     let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
     Ok(Captured { begin, options: options.clone(), records, end })
 }
 
-fn begin(root: u32, tree: &Tree) -> Result<Begin> {
+fn begin(root: u32, tree: &Held) -> Result<Begin> {
     let file = |path: &str| -> Result<Bytes> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;

@@ -20,7 +20,7 @@ use floe_records::{
 use floe_toolkit::Progress;
 use foreground::Foreground;
 use join::Join;
-use std::{fs::File, process::ExitCode};
+use std::{fs::File, os::unix::process::ExitStatusExt, process::ExitCode};
 use wait::Waiter;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
@@ -97,6 +97,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.new_pidns && !args.plan {
         return pidns::outside(args);
     }
+    if args.detach && args.as_init.is_none() && !args.plan && leads_a_group() {
+        return follow();
+    }
     join::enter(&args.join)?;
     let here = Here::read()?;
     let ready = args.as_init.map(floe_sys::take_inherited).transpose()?;
@@ -113,6 +116,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     };
     anyhow::ensure!(reader.sealed(), "the metadata has no checksum");
     let plan = floe_plan::plan(&tree, &floe_rebuild::machine()?)?;
+    floe_rebuild::allow_many_files()?;
     if args.plan {
         let steps = plan.steps.iter().map(|step| format!("{step}\n"));
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
@@ -138,6 +142,25 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// Whether we lead a process group, as every interactive shell makes it. Who does cannot leave the session (see [`leave`]) while
+/// anybody else is in that group.
+fn leads_a_group() -> bool {
+    nix::unistd::getpgrp() == nix::unistd::getpid()
+}
+
+/// Has a child do it all, which leads no group.
+fn follow() -> anyhow::Result<()> {
+    let status = std::process::Command::new("/proc/self/exe")
+        .args(std::env::args_os().skip(1))
+        .status()
+        .context("unable to start a restore that leads no process group")?;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    match code.and_then(|code| u8::try_from(code).ok()) {
+        Some(0) => Ok(()),
+        code => Err(floe_toolkit::Exit(code.unwrap_or(1)).into()),
+    }
+}
+
 /// A tree whose parent will be init: its root must not die with restore (PR_SET_PDEATHSIG).
 fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     let Some(root) = tree.root().map(|root| root.pid) else { return Ok(tree) };
@@ -148,7 +171,7 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     })?)
 }
 
-/// Conflicts with this system: another vdso, pids that are taken, limits that cannot be raised.
+/// Conflicts with this system: another vdso, pids that are taken.
 fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let mut no = Vec::new();
     let own = floe_rebuild::own_vdso_hash()?;
@@ -166,7 +189,6 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
             no.push(finding.hint("--new-pidns restores where every id is free"));
         }
     }
-    no.extend(floe_rebuild::too_high(tree)?);
     no.extend(floe_rebuild::beyond_rights(tree)?);
     if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
 }
@@ -238,13 +260,8 @@ fn build(
 
 /// Leaves the tree to init. The kernel would end stopped jobs of our session whose last parent we are.
 fn leave(tree: &Tree) -> anyhow::Result<()> {
-    use nix::unistd::{Pid, getpgid, getppid, setpgid, setsid};
-    if tree.all::<Process>().iter().any(|p| matches!(p.state, State::Stopped(_)))
-        && setsid().is_err()
-    {
-        // Only who leads no process group may leave the session.
-        setpgid(Pid::from_raw(0), getpgid(Some(getppid()))?)
-            .and_then(|()| setsid())
+    if tree.all::<Process>().iter().any(|p| matches!(p.state, State::Stopped(_))) {
+        nix::unistd::setsid()
             .context("unable to leave the session, without which stopped jobs end with restore")?;
     }
     Ok(())

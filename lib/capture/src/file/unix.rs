@@ -13,7 +13,12 @@ use floe_sys::{Error, peer_name, socket_name};
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    fs::Metadata,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
+    path::PathBuf,
 };
 
 /// Both directions: what the death of a peer leaves.
@@ -44,12 +49,16 @@ impl OfFile for UnixSocket {
         };
         if seen.context.taking {
             let name = address(socket_name(seen.duplicate()?))?;
-            socket.node = node(seen.pid, &name);
+            socket.node = node(seen, &state, &name);
             socket.name = Bytes(name);
         }
         // Whether a datagram socket belongs to the tree depends on it.
         if seen.context.taking || (is_datagram(&socket) && state.peer.is_some()) {
-            socket.peer_name = Bytes(address(peer_name(seen.duplicate()?))?);
+            let name = address(peer_name(seen.duplicate()?))?;
+            // One that nobody could connect to any more is no address.
+            if state.peer.is_none_or(|peer| leads_to(seen, peer, &name)) {
+                socket.peer_name = Bytes(name);
+            }
         }
         Ok(socket)
     }
@@ -114,14 +123,39 @@ pub(crate) fn may_hold(socket: &UnixSocket, seen: &Descriptor<'_>) -> bool {
     socket.backlog.is_none() && !is_empty
 }
 
-/// Owner, group and permissions of the file that a name stands for.
-fn node(pid: u32, name: &[u8]) -> Option<(u32, u32, u32)> {
+/// Owner, group and permissions of the file of a name, where that is still the one which the socket was bound to. By now the
+/// name may be that of another socket, or of a file of any kind.
+fn node(seen: &Descriptor<'_>, state: &UnixState, name: &[u8]) -> Option<(u32, u32, u32)> {
+    let meta = std::fs::metadata(path(seen.pid, name)?).ok()?;
+    is_of(seen, state, &meta).then(|| (meta.uid(), meta.gid(), meta.mode() & 0o777))
+}
+
+/// Whether a name that a process has of another socket leads there.
+fn leads_to(seen: &Descriptor<'_>, ino: u64, name: &[u8]) -> bool {
+    let Some(path) = path(seen.pid, name) else { return true };
+    let Ok(Some(state)) = seen.context.sockets.find(ino) else { return true };
+    std::fs::metadata(path).is_ok_and(|meta| is_of(seen, &state, &meta))
+}
+
+/// Whether a file is the one that a socket was bound to.
+fn is_of(seen: &Descriptor<'_>, state: &UnixState, meta: &Metadata) -> bool {
+    let Some((ino, dev)) = state.node else { return false };
+    let shown = meta.ino() as u32;
+    // Union file systems show other devices than the kernel has, and some of them other inodes. There the name is another
+    // socket's only where that is known to have it.
+    let internal = (nix::sys::stat::major(meta.dev()) << 20) | nix::sys::stat::minor(meta.dev());
+    let is_other =
+        shown != ino && (internal == u64::from(dev) || seen.context.sockets.have_node(shown));
+    meta.file_type().is_socket() && !is_other
+}
+
+/// Where we find the file of a name; `None` where it has none.
+fn path(pid: u32, name: &[u8]) -> Option<PathBuf> {
     let path = name.strip_suffix(b"\0").unwrap_or(name);
     let (base, path) = match path {
         [] | [0, ..] => return None,
         [b'/', path @ ..] => ("root", path),
         path => ("cwd", path),
     };
-    let meta = std::fs::metadata(floe_proc::path(pid, base).join(OsStr::from_bytes(path))).ok()?;
-    Some((meta.uid(), meta.gid(), meta.mode() & 0o777))
+    Some(floe_proc::path(pid, base).join(OsStr::from_bytes(path)))
 }

@@ -1,6 +1,6 @@
 //! Files without a name that a VMA maps: what they are and what they hold.
 
-use floe_records::{Object, ObjectId, ObjectKind, PAGE_SIZE, Vma};
+use floe_records::{Bytes, Object, ObjectId, ObjectKind, PAGE_SIZE, Vma};
 use floe_sys::{Error, Result};
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
@@ -28,6 +28,10 @@ pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
     } else {
         ObjectKind::Deleted(name.into())
     };
+    let attributes = match kind {
+        ObjectKind::SharedAnon => Vec::new(),
+        _ => floe_sys::attributes(file.as_fd())?,
+    };
     Ok(Object {
         id: ObjectId { dev: stat.dev(), ino: stat.ino() },
         kind,
@@ -35,6 +39,8 @@ pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
         mode: stat.mode() & 0o7777,
         uid: stat.uid(),
         gid: stat.gid(),
+        times: [(stat.atime(), stat.atime_nsec() as u32), (stat.mtime(), stat.mtime_nsec() as u32)],
+        attributes: attributes.into_iter().map(|(n, v)| (Bytes(n), Bytes(v))).collect(),
     })
 }
 

@@ -64,6 +64,11 @@ fn queued(
     let fail = |e| Error::new(format!("copy the contents of pipe {}", id.ino), e);
     let capacity = pipe_size(end)?;
     let len = pipe_queued(end).map_err(fail)?;
+    if len > 0 && capacity > largest()? {
+        return Ok(Err(
+            "it is larger than fs.pipe-max-size, and copying it needs CAP_SYS_RESOURCE",
+        ));
+    }
     let mut bytes = vec![0; len];
     let mut lengths = Vec::new();
     if len > 0 {
@@ -87,6 +92,18 @@ fn queued(
         return Ok(Err("packets and other bytes are mixed in it"));
     }
     Ok(Ok(PipeData { id, capacity: capacity as u32, len: len as u32, packets: lengths, bytes }))
+}
+
+/// The largest pipe that we can make, bytes.
+fn largest() -> Result<usize> {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    if floe_sys::effective_capabilities()? >> CAP_SYS_RESOURCE & 1 != 0 {
+        return Ok(usize::MAX);
+    }
+    let path = "/proc/sys/fs/pipe-max-size";
+    let text = std::fs::read_to_string(path).map_err(|e| Error::new(format!("read {path}"), e))?;
+    let damaged = |_| Error::because(format!("read {path}"), "it is no number");
+    Ok(text.trim().parse().map_err(damaged)?)
 }
 
 /// An end for reading of a named pipe.

@@ -80,6 +80,10 @@ impl<'a> Source<'a> {
         if socket.backlog.is_some() {
             return Ok(None);
         }
+        // One that is connected to none has nothing, and says ENOTCONN.
+        if socket.sock_type as i32 == libc::SOCK_SEQPACKET && socket.peer.is_none() {
+            return Ok(None);
+        }
         let queued = pipe_queued(fd).map_err(|e| Error::new("ask what is queued", e))?;
         let kind = socket.sock_type as i32;
         let (is_stream, is_packets) = (kind == libc::SOCK_STREAM, kind == libc::SOCK_SEQPACKET);

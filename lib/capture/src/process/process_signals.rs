@@ -47,13 +47,11 @@ impl OfProcess for ProcessSignals {
         let child = |(pid, _): &(u32, Stat)| {
             let slot = batch.zeroed(128);
             // It stays as it is: WNOWAIT.
-            let flags = libc::WSTOPPED
-                | libc::WCONTINUED
-                | libc::WNOHANG
-                | libc::WNOWAIT
-                | libc::__WALL;
+            let flags =
+                libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
             let id = u64::from(*pid).into();
-            let args = [u64::from(libc::P_PID).into(), id, slot.into(), (flags as u64).into(), 0.into()];
+            let args =
+                [u64::from(libc::P_PID).into(), id, slot.into(), (flags as u64).into(), 0.into()];
             batch.call(libc::SYS_waitid, args);
             (*pid, slot)
         };

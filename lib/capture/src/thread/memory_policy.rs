@@ -16,7 +16,11 @@ impl OfThread for MemoryPolicy {
         Asked(batch.try_call(libc::SYS_get_mempolicy, args), mode, mask)
     }
 
-    fn take(thread: &Thread<'_>, Asked(call, mode, mask): Asked, replies: &Replies) -> Result<Self> {
+    fn take(
+        thread: &Thread<'_>,
+        Asked(call, mode, mask): Asked,
+        replies: &Replies,
+    ) -> Result<Self> {
         let (mut policy, mut nodes) = (0, Vec::new());
         // A kernel without policies (CONFIG_NUMA) has no such call.
         if replies.value(call).is_ok() {

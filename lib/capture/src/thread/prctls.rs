@@ -25,7 +25,8 @@ impl OfThread for Prctls {
         for Asked { row, call, slot } in asked {
             // A kernel or CPU that does not have it; or (PR_GET_IO_FLUSHER) one that tells it only to the privileged.
             let Ok(result) = replies.value(call) else { continue };
-            let word = |slot| replies.bytes(slot).first_chunk().copied().map_or(0, u32::from_ne_bytes);
+            let word =
+                |slot| replies.bytes(slot).first_chunk().copied().map_or(0, u32::from_ne_bytes);
             let answer = slot.map_or(result, |slot| word(slot).into());
             let PrctlRow { option, which, usual, .. } = *row;
             let value = row.value(answer).filter(|value| *value != usual);

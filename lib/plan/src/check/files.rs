@@ -42,7 +42,7 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
     epoll(tree, found);
 }
 
-/// Restore keeps all files of the tree above its highest number until each is in its place.
+/// Restore keeps all files of the tree in a gap between its numbers until each is in its place.
 fn room(tree: &Tree, machine: &Machine, most: u32, found: &mut Found) {
     let (needed, have) = (descriptors::needed(tree), machine.descriptors);
     if needed > u64::from(have) {

@@ -1,5 +1,6 @@
-//! File locks. Those of an open file description are taken by restore, which shares it; those of a process are taken
-//! by itself, when it closes no descriptor any more: closing any one of the file would drop them.
+//! File locks. Each is taken by the process that has the descriptor, whose id /proc/locks shows, when it closes no descriptor
+//! any more: closing any one of the file would drop those of a process. Before there is any process, restore finds out whether
+//! they can be had.
 
 use crate::{
     resource::{Context, ForDescriptor},
@@ -37,12 +38,16 @@ fn flock_of(lock: &Lock) -> Result<libc::flock> {
 }
 
 impl ForDescriptor for Locks {
-    /// Takes those of the description, and finds out whether the process will get its own.
+    /// Takes those that show nobody's id, and finds out whether the process will get the others.
     fn opened(&self, fd: &OwnedFd) -> Result<()> {
         self.locks.iter().try_for_each(|lock| take(fd, lock))
     }
 
     fn apply(&self, _: Context<'_>, fd: FdNum, script: &mut Script<'_>) -> Result<()> {
+        let number = Arg::Val(u64::from(fd.0));
+        for lock in self.locks.iter().filter(|lock| lock.kind == LockKind::Flock) {
+            script.call(libc::SYS_flock, [number, Arg::Val(how(lock) as u64)]);
+        }
         for lock in self.locks.iter().filter(|lock| lock.kind == LockKind::Posix) {
             let it = flock_of(lock)?;
             let mut bytes = [it.l_type.to_ne_bytes(), it.l_whence.to_ne_bytes()].concat();
@@ -50,15 +55,19 @@ impl ForDescriptor for Locks {
             bytes.extend([it.l_start.to_ne_bytes(), it.l_len.to_ne_bytes()].concat());
             bytes.extend([0; 8]);
             let range = script.bytes(&bytes);
-            let fd = Arg::Val(u64::from(fd.0));
-            script.call(libc::SYS_fcntl, [fd, Arg::Val(F_SETLK), range.into()]);
+            script.call(libc::SYS_fcntl, [number, Arg::Val(F_SETLK), range.into()]);
             script.breathe()?;
         }
         Ok(())
     }
 }
 
-/// Takes a lock of a description, or finds out whether the process will get its own.
+/// The operation of flock(2).
+fn how(lock: &Lock) -> i32 {
+    (if lock.exclusive { libc::LOCK_EX } else { libc::LOCK_SH }) | libc::LOCK_NB
+}
+
+/// Takes an OFD lock, or finds out whether the process will get another one.
 fn take(fd: &OwnedFd, lock: &Lock) -> Result<()> {
     let held = |by: i32| {
         let by = if by > 0 { format!(" by {by}") } else { String::new() };
@@ -71,8 +80,8 @@ fn take(fd: &OwnedFd, lock: &Lock) -> Result<()> {
     let mut range = flock_of(lock)?;
     match lock.kind {
         LockKind::Flock => {
-            let how = if lock.exclusive { libc::LOCK_EX } else { libc::LOCK_SH };
-            let done = floe_sys::flock(fd.as_fd(), how | libc::LOCK_NB);
+            let done = floe_sys::flock(fd.as_fd(), how(lock));
+            let done = done.and_then(|()| floe_sys::flock(fd.as_fd(), libc::LOCK_UN));
             done.map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(0))))
         }
         LockKind::Ofd => fcntl(fd.as_fd(), FcntlArg::F_OFD_SETLK(&range)).map(drop).map_err(failed),

@@ -3,8 +3,11 @@
 use crate::{descriptor::terminal, factory::Factory, named, resource::ForFile};
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::fcntl::{OFlag, open as open_path};
-use nix::sys::stat::Mode;
+use nix::{
+    fcntl::{OFlag, open as open_path},
+    pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
+    sys::stat::Mode,
+};
 use std::os::fd::OwnedFd;
 
 /// What takes the place of an outside file where it has this number: by `--inherit`, by number for standard
@@ -12,7 +15,13 @@ use std::os::fd::OwnedFd;
 /// or error, and nothing else. `None` for other numbers.
 pub(crate) fn by_number(make: &Factory<'_>, id: FileId, number: u32) -> Result<Option<OwnedFd>> {
     let take = |number: u32| floe_sys::duplicate_inherited(number as i32).map(Some);
-    if make.inherit.contains(&number) || [1, 2].contains(&number) {
+    if make.inherit.contains(&number) {
+        return take(number);
+    }
+    if has_hung_up(make, id) {
+        return Ok(None);
+    }
+    if [1, 2].contains(&number) {
         return take(number);
     }
     if number == 0 {
@@ -30,6 +39,22 @@ fn is_terminal(make: &Factory<'_>, id: FileId) -> bool {
     make.tree.get::<Terminal>(id).is_some()
 }
 
+/// Whether it is a pseudo terminal whose other end is gone: it had no modes any more.
+fn has_hung_up(make: &Factory<'_>, id: FileId) -> bool {
+    let name = make.tree.get::<External>(id).map(|external| &external.what.0);
+    name.is_some_and(|name| name.starts_with(b"/dev/pts/")) && !is_terminal(make, id)
+}
+
+/// A pseudo terminal whose other end is closed.
+fn hung_up(open: &OpenFile) -> Result<OwnedFd> {
+    let fail = |e| Error::new("make a pseudo terminal", e);
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).map_err(fail)?;
+    grantpt(&master).and_then(|()| unlockpt(&master)).map_err(fail)?;
+    let path = ptsname_r(&master).map_err(fail)?;
+    let flags = named::flags(open) | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    open_path(path.as_str(), flags, Mode::empty()).map_err(fail)
+}
+
 impl ForFile for External {
     /// What takes its place under all other numbers: the same as under one that is known. A terminal that was opened for
     /// itself is ours, opened for itself.
@@ -45,6 +70,9 @@ impl ForFile for External {
         }
         if let Some(ours) = terminal::ours().filter(|_| is_terminal(make, id)) {
             return terminal::again(ours, named::flags(open));
+        }
+        if has_hung_up(make, id) {
+            return hung_up(open);
         }
         match make.outside {
             Outside::Refuse => {}

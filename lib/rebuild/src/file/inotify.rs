@@ -9,7 +9,7 @@ use floe_records::{Inotify, InotifyWatch, OpenFile};
 use floe_sys::{
     Error, Result, inotify, inotify_add_watch, inotify_rm_watch, memfd_create, pipe_queued,
 };
-use nix::{fcntl::OFlag, sys::stat::fstat, unistd::read};
+use nix::{fcntl::OFlag, unistd::read};
 use std::{
     ffi::CString,
     fs::File,
@@ -41,14 +41,9 @@ impl ForFile for Inotify {
 
 /// The file, which must be the one that was watched.
 fn watched(inotify: &Inotify, watch: &InotifyWatch, make: &Factory<'_>) -> Result<OwnedFd> {
-    let name = &watch.name;
-    let doing = || format!("watch {}", name.path);
-    let file = make.stands.path(inotify.pid, name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
-    let stat = fstat(&file).map_err(|e| Error::new(doing(), e))?;
-    if (stat.st_dev, stat.st_ino) != (name.dev, name.ino) {
-        return Err(Error::because(doing(), "it is another file now"));
-    }
-    Ok(file)
+    let found = make.stands.named(inotify.pid, &watch.name)?;
+    make.stands.same.inode(&watch.name, &found)?;
+    Ok(found.path)
 }
 
 /// Adds a watch under its number.

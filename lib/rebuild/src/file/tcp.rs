@@ -12,6 +12,8 @@ use std::os::fd::OwnedFd;
 impl ForFile for TcpSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let socket = &self.socket;
-        with_status(make.within(self.file, || inet::tcp(socket))?, open)
+        let (fd, notes) = make.within(self.file, || inet::tcp(socket))?;
+        make.note(self.file, notes);
+        with_status(fd, open)
     }
 }

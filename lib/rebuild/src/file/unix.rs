@@ -3,19 +3,20 @@
 use crate::{
     factory::{Factory, with_status},
     object::socket_queue::fill,
+    private::PrivateRoot,
     resource::ForFile,
-    socket::set_options,
+    socket::{set_options, shut},
     stand::Stands,
 };
 use floe_records::*;
 use floe_sys::{Error, Result, accept, bind_raw, connect_raw, listen, socket};
-use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -27,17 +28,21 @@ pub(crate) struct Node {
     pid: Pid,
 }
 
+/// A name with the type of its sockets.
+type Key<'a> = (u32, &'a [u8]);
+
 /// What is known of the names of sockets while they are made.
 #[derive(Default)]
 pub(crate) struct Names<'a> {
     /// Sockets that listen.
-    listeners: BTreeMap<&'a [u8], Named<'a>>,
+    listeners: BTreeMap<Key<'a>, Named<'a>>,
     /// How many sockets have a name.
-    count: BTreeMap<&'a [u8], usize>,
-    /// Listeners in the place of those that have been closed.
-    stand_ins: BTreeMap<&'a [u8], OwnedFd>,
-    /// Files that are needed while sockets are connected, and were gone in the tree: those of closed listeners, and those
-    /// that had been removed.
+    count: BTreeMap<Key<'a>, usize>,
+    /// Listeners in the place of those that have been closed, each bound as one that it has accepted.
+    stand_ins: BTreeMap<Key<'a>, (OwnedFd, Named<'a>)>,
+    /// Where sockets were bound whose names lead to another file by now, or to none; by inode.
+    private: BTreeMap<u64, PrivateRoot>,
+    /// Files of such sockets where no private root can be had.
     temporary: Vec<Node>,
 }
 
@@ -45,23 +50,26 @@ impl<'a> Names<'a> {
     fn of(tree: &'a Tree) -> Self {
         let mut names = Self::default();
         for socket in tree.all::<UnixSocket>().iter().filter(|socket| !socket.name.0.is_empty()) {
-            let name = socket.name.0.as_slice();
-            *names.count.entry(name).or_default() += 1;
+            *names.count.entry(key(socket)).or_default() += 1;
             if socket.backlog.is_some() {
-                names.listeners.entry(name).or_insert((socket.file, socket));
+                names.listeners.entry(key(socket)).or_insert((socket.file, socket));
             }
         }
         names
     }
 
     fn listener(&self, it: &UnixSocket) -> Option<Named<'a>> {
-        self.listeners.get(it.name.0.as_slice()).copied()
+        self.listeners.get(&key(it)).copied()
     }
 
     /// Accepted sockets have one name in common, that of a listener.
     fn is_shared(&self, it: &UnixSocket) -> bool {
-        self.count.get(it.name.0.as_slice()).is_some_and(|count| *count > 1)
+        self.count.get(&key(it)).is_some_and(|count| *count > 1)
     }
+}
+
+fn key(it: &UnixSocket) -> Key<'_> {
+    (it.sock_type, it.name.0.as_slice())
 }
 
 impl ForFile for UnixSocket {
@@ -81,32 +89,33 @@ fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
     let tree = make.tree;
     make.names = Names::of(tree);
     let sockets = tree.all::<UnixSocket>().iter();
-    let mut all: Vec<(FileId, &UnixSocket)> = sockets.map(|socket| (socket.file, socket)).collect();
+    let mut all: Vec<Named<'_>> = sockets.map(|socket| (socket.file, socket)).collect();
     let by_inode: BTreeMap<u64, Named<'_>> = all.iter().map(|it| (it.1.ino, *it)).collect();
-    // Whom others connect to comes first: those that listen, then those that have no peer.
-    all.sort_by_key(|(_, socket)| (socket.backlog.is_none(), socket.peer.is_some()));
+    // Whom others connect to comes first.
+    all.sort_by_key(|(_, socket)| socket.backlog.is_none());
+    let mut links = Vec::new();
     for &(id, socket) in &all {
         if make.unix.contains_key(&socket.ino) {
             continue;
         }
         let pair = socket.peer.and_then(|peer| by_inode.get(&peer));
-        let datagrams = socket.sock_type == libc::SOCK_DGRAM as u32;
         let done = match (socket.peer, pair) {
-            (None, _) => single(make, id, socket, &socket.peer_name),
-            (Some(_), Some(&(other_id, other))) if other.peer == Some(socket.ino) => {
-                joined(make, (id, socket), (other_id, other))
+            (None, _) => single(make, id, socket),
+            (Some(_), Some(&other)) if is_pair(socket, other.1) => {
+                joined(make, (id, socket), other)
+            }
+            (Some(_), Some(&other)) if is_datagram(socket) && !other.1.name.0.is_empty() => {
+                links.push(((id, socket), other));
+                single(make, id, socket)
             }
             (Some(0), _) => peer_closed(make, id, socket),
-            // Many may be connected to one that is connected to none.
-            (Some(_), Some((_, other))) if datagrams && !other.name.0.is_empty() => {
-                single(make, id, socket, &other.name)
-            }
             _ => Err(Error::because("make a UNIX socket", "its peer has another peer")),
         };
         if let Err(e) = done {
             report(id, e);
         }
     }
+    connect_all(make, links, report);
     // Names that were there only to connect by are gone, as they were.
     for node in std::mem::take(&mut make.names).temporary {
         node.undo(&make.stands);
@@ -114,6 +123,69 @@ fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
 }
 
 type Named<'a> = (FileId, &'a UnixSocket);
+
+fn is_datagram(socket: &UnixSocket) -> bool {
+    socket.sock_type == libc::SOCK_DGRAM as u32
+}
+
+/// Whether two sockets are made as a pair. Datagram sockets that both have names are not: others may be connected to them.
+fn is_pair(a: &UnixSocket, b: &UnixSocket) -> bool {
+    let named = !a.name.0.is_empty() && !b.name.0.is_empty();
+    b.peer == Some(a.ino) && a.ino != b.ino && !(is_datagram(a) && named)
+}
+
+/// Connects datagram sockets. One that is connected lets only its own peer connect to it, so whom others connect to comes
+/// after them.
+fn connect_all<'a>(
+    make: &Factory<'_>,
+    links: Vec<(Named<'a>, Named<'a>)>,
+    report: &mut dyn FnMut(FileId, Error),
+) {
+    let strangers = |(from, to): &(Named<'_>, Named<'_>)| to.1.peer != Some(from.1.ino);
+    let mut waits_for: BTreeMap<u64, usize> = BTreeMap::new();
+    for link in links.iter().filter(|link| strangers(link)) {
+        *waits_for.entry(link.1.1.ino).or_default() += 1;
+    }
+    let mut later: BTreeMap<u64, (Named<'a>, Named<'a>)> = BTreeMap::new();
+    let mut ready = Vec::new();
+    for link in links {
+        match waits_for.get(&link.0.1.ino).is_some_and(|count| *count > 0) {
+            true => drop(later.insert(link.0.1.ino, link)),
+            false => ready.push(link),
+        }
+    }
+    while let Some(link) = ready.pop() {
+        let ((id, from), to) = link;
+        if let Some(fd) = make.unix.get(&from.ino)
+            && let Err(e) = connect(make, fd, to).and_then(|()| shut(fd, from.shutdown))
+        {
+            report(id, e);
+        }
+        if strangers(&link)
+            && let Some(count) = waits_for.get_mut(&to.1.ino)
+        {
+            *count -= 1;
+            if *count == 0 {
+                ready.extend(later.remove(&to.1.ino));
+            }
+        }
+    }
+    for ((id, _), _) in later.into_values() {
+        report(id, Error::because("connect a socket", "all that it is connected to form a circle"));
+    }
+}
+
+/// Connects to a socket of the tree, where its name leads to it.
+fn connect(make: &Factory<'_>, fd: &OwnedFd, (id, it): Named<'_>) -> Result<()> {
+    let to = address(&it.name.0);
+    let done = match make.names.private.get(&it.ino) {
+        Some(root) => root.within(path(it), || connect_raw(fd.as_fd(), &to)),
+        None => make.within(id, || connect_raw(fd.as_fd(), &to)),
+    };
+    done.map_err(|e| {
+        Error::because(format!("connect a socket to {}", it.name), e.cause().to_string())
+    })
+}
 
 fn address(name: &[u8]) -> Vec<u8> {
     [&(libc::AF_UNIX as u16).to_ne_bytes()[..], name].concat()
@@ -132,8 +204,8 @@ fn pair_of(socket: &UnixSocket) -> Result<(OwnedFd, OwnedFd)> {
         .map_err(|e| Error::new("make a pair of sockets", e))
 }
 
-/// One that listens, or is not connected within the tree.
-fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, peer: &Bytes) -> Result<()> {
+/// One that listens, is not connected, or is so later.
+fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
     let fd = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
     make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
@@ -144,17 +216,18 @@ fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, peer: &Bytes) -> 
         make.tree.get::<SocketQueue>(it.ino).filter(|queue| !queue.bytes.is_empty())
     {
         let from = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
-        let to = address(&it.name.0);
-        make.within(id, || connect_raw(from.as_fd(), &to))?;
+        connect(make, &from, (id, it))?;
         fill(&from, queue)?;
     }
-    if !peer.0.is_empty() {
-        let to = address(&peer.0);
-        make.within(id, || connect_raw(fd.as_fd(), &to)).map_err(|e| {
-            Error::because(format!("connect a socket to {peer}"), e.cause().to_string())
-        })?;
+    if it.peer.is_none() {
+        if !it.peer_name.0.is_empty() {
+            let (to, peer) = (address(&it.peer_name.0), &it.peer_name);
+            make.within(id, || connect_raw(fd.as_fd(), &to)).map_err(|e| {
+                Error::because(format!("connect a socket to {peer}"), e.cause().to_string())
+            })?;
+        }
+        shut(&fd, it.shutdown)?;
     }
-    shut(&fd, it.shutdown)?;
     make.unix.insert(it.ino, fd);
     Ok(())
 }
@@ -222,84 +295,70 @@ fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>) -> Result<()> 
 fn through(make: &mut Factory<'_>, listener: Named, client: Named) -> Result<(OwnedFd, OwnedFd)> {
     let fd = socket(libc::AF_UNIX, client.1.sock_type as i32, 0)?;
     bind(make, client.0, client.1, &fd)?;
-    let to = address(&listener.1.name.0);
-    make.within(listener.0, || connect_raw(fd.as_fd(), &to))?;
+    let stand_in = make.names.stand_ins.get(&key(listener.1));
+    connect(make, &fd, stand_in.map_or(listener, |(_, it)| *it))?;
     let gone = || Error::because("connect a socket", "its listener could not be made");
-    let stand_in = || make.names.stand_ins.get(listener.1.name.0.as_slice());
-    let it = make.unix.get(&listener.1.ino).or_else(stand_in).ok_or_else(gone)?;
+    let it = make.unix.get(&listener.1.ino).or(stand_in.map(|(fd, _)| fd)).ok_or_else(gone)?;
     let server = accept(it.as_fd())?;
     Ok((fd, server))
 }
 
 /// A listener in the place of one that has been closed.
 fn stand_in<'a>(make: &mut Factory<'a>, server: Named<'a>) -> Result<()> {
-    let name = &server.1.name;
-    if make.names.stand_ins.contains_key(name.0.as_slice()) {
+    if make.names.stand_ins.contains_key(&key(server.1)) {
         return Ok(());
     }
     let fd = socket(libc::AF_UNIX, server.1.sock_type as i32, 0)?;
-    let node = bind_for_a_while(make, server.0, name, &fd)?;
-    make.names.temporary.extend(node);
+    bind(make, server.0, server.1, &fd)?;
     listen(fd.as_fd(), 1)?;
-    make.names.stand_ins.insert(&name.0, fd);
+    make.names.stand_ins.insert(key(server.1), (fd, server));
     Ok(())
 }
 
-/// Binds to a name whose file goes again; the file, where there is one.
-fn bind_for_a_while(
-    make: &Factory<'_>,
-    id: FileId,
-    name: &Bytes,
-    fd: &OwnedFd,
-) -> Result<Option<Node>> {
-    let to = address(&name.0);
-    if name.0.first() == Some(&0) {
-        return bind_raw(fd.as_fd(), &to).map(|()| None);
+fn path(it: &UnixSocket) -> &Path {
+    let name = it.name.0.strip_suffix(b"\0").unwrap_or(&it.name.0);
+    Path::new(OsStr::from_bytes(name))
+}
+
+/// Binds to a name that is another file's by now, or nobody's, where nobody else sees it. Without the right to do so it is bound
+/// in its place, and the file goes again.
+fn bind_aside(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<()> {
+    let to = address(&it.name.0);
+    if let Ok(root) = PrivateRoot::new() {
+        root.within(path(it), || bind_raw(fd.as_fd(), &to))?;
+        make.names.private.insert(it.ino, root);
+        return Ok(());
     }
     let nobody = || Error::because("bind a socket", "no process has it");
     let (pid, _) = make.tree.holder(id).ok_or_else(nobody)?;
     make.stands.within(pid, || bind_raw(fd.as_fd(), &to))?;
-    let path = name.0.strip_suffix(b"\0").unwrap_or(&name.0);
-    Ok(Some(Node { name: Path::new(OsStr::from_bytes(path)).to_owned(), pid }))
+    make.names.temporary.push(Node { name: path(it).to_owned(), pid });
+    Ok(())
 }
 
-fn shut(fd: &OwnedFd, how: u8) -> Result<()> {
-    let how = match how & 3 {
-        0 => return Ok(()),
-        1 => Shutdown::Read,
-        2 => Shutdown::Write,
-        _ => Shutdown::Both,
-    };
-    match shutdown(fd.as_raw_fd(), how) {
-        // Without a peer there is nothing to shut.
-        Ok(()) | Err(nix::Error::ENOTCONN) => Ok(()),
-        Err(e) => Err(Error::new("shut a socket down", e)),
-    }
-}
-
-/// Binds it to its name. A dead socket file of that name is replaced by one just like it.
+/// Binds it to its name. A dead socket file of that name is replaced by one just like it, but for a connected stream: it gets
+/// no connections, and the file was that of a listener which has been closed.
 fn bind(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<()> {
-    // An accepted socket has the name of its listener; the file is the listener's.
     if it.name.0.is_empty() {
         return Ok(());
     }
-    let path = it.name.0.strip_suffix(b"\0").unwrap_or(&it.name.0);
     let to = address(&it.name.0);
     let named = |e: Error| {
-        let name = String::from_utf8_lossy(path).into_owned();
+        let name = path(it).display();
         Error::because(format!("bind a socket to {name}"), e.cause().to_string())
     };
+    if it.name.0.first() == Some(&0) {
+        return make.within(id, || bind_raw(fd.as_fd(), &to)).map_err(named);
+    }
+    let name = path(it).to_owned();
     let (Some((uid, gid, mode)), Some((pid, _))) = (it.node, make.tree.holder(id)) else {
-        if path.first() == Some(&0) {
-            return bind_raw(fd.as_fd(), &to).map_err(named);
-        }
-        // Its file had been removed. Where somebody else has the name by now it comes back without one.
-        if let Ok(node) = bind_for_a_while(make, id, &it.name, fd) {
-            make.names.temporary.extend(node);
-        }
-        return Ok(());
+        return bind_aside(make, id, it, fd).map_err(named);
     };
-    let name = Path::new(OsStr::from_bytes(path)).to_owned();
+    let is_connected = it.peer.is_some() && !is_datagram(it);
+    let is_there = || Ok(std::fs::symlink_metadata(&name).is_ok());
+    if is_connected && make.stands.within(pid, is_there)? {
+        return bind_aside(make, id, it, fd).map_err(named);
+    }
     let fresh = make.stands.within(pid, || make_room(&name, it.sock_type as i32))?;
     let bound = make.stands.within(pid, || bind_raw(fd.as_fd(), &to).map_err(named));
     if let (Err(_), false) = (&bound, fresh) {

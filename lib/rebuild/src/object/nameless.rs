@@ -6,7 +6,10 @@ use floe_sys::{Error, Result};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, SealFlag, fcntl, openat},
-    sys::stat::{Mode, fchmod},
+    sys::{
+        stat::{Mode, fchmod, futimens},
+        time::TimeSpec,
+    },
     unistd::{Gid, Uid, UnlinkatFlags, fchown, ftruncate, unlinkat},
 };
 use std::{
@@ -60,12 +63,13 @@ fn empty(tree: &Tree, stands: &Stands, object: &Object) -> Result<OwnedFd> {
 fn nameless(tree: &Tree, stands: &Stands, path: &Bytes) -> Result<OwnedFd> {
     let mut result = Err(Error::because("make a removed file again", "its directory is gone"));
     let Some(root) = tree.root() else { return result };
-    for directory in Path::new(OsStr::from_bytes(&path.0)).ancestors().skip(1) {
+    let full = Path::new(OsStr::from_bytes(&path.0));
+    for directory in full.ancestors().skip(1) {
         let bytes = Bytes(directory.as_os_str().as_bytes().to_vec());
         let Ok(fd) = stands.bytes(root.pid, &bytes, OFlag::O_PATH | OFlag::O_DIRECTORY) else {
             continue;
         };
-        result = nameless_in(&fd)
+        result = nameless_in(&fd, full.file_name().unwrap_or_default())
             .map_err(|e| Error::new(format!("make a nameless file in {}", directory.display()), e));
         if result.is_ok() {
             break;
@@ -74,29 +78,60 @@ fn nameless(tree: &Tree, stands: &Stands, path: &Bytes) -> Result<OwnedFd> {
     result
 }
 
-fn nameless_in(dir: &OwnedFd) -> nix::Result<OwnedFd> {
-    let how = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-    match openat(dir, ".", how | OFlag::O_TMPFILE, mode) {
+/// Whether a file never had a name: the kernel shows its inode instead. Only such a one can be given a name (linkat(2)).
+fn is_unnamed(name: &OsStr) -> bool {
+    let number = name.as_bytes().strip_prefix(b"#");
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+}
+
+fn nameless_in(dir: &OwnedFd, name: &OsStr) -> nix::Result<OwnedFd> {
+    // The kernel goes on showing the name that a removed file has had.
+    if !is_unnamed(name) {
+        match removed(dir, name) {
+            // Somebody else has the name by now, or may not have it.
+            Err(Errno::EEXIST | Errno::ENAMETOOLONG) => {}
+            made => return made,
+        }
+    }
+    match openat(dir, ".", HOW | OFlag::O_TMPFILE, MODE) {
         // Union file systems have learned it late (overlayfs in Linux 6.3).
         Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::EISDIR) => {}
         made => return made,
     }
     for n in 0.. {
         let name = format!(".floe-{}-{n}", std::process::id());
-        match openat(dir, name.as_str(), how | OFlag::O_CREAT | OFlag::O_EXCL, mode) {
+        match removed(dir, name.as_ref()) {
             Err(Errno::EEXIST) => {}
-            made => {
-                let fd = made?;
-                return unlinkat(dir, name.as_str(), UnlinkatFlags::NoRemoveDir).map(|()| fd);
-            }
+            made => return made,
         }
     }
     Err(Errno::EEXIST)
 }
 
-/// Puts the seals on, when everything is written and mapped.
-pub(crate) fn seal(object: &Object, fd: &OwnedFd) -> Result<()> {
+const HOW: OFlag = OFlag::O_RDWR.union(OFlag::O_CLOEXEC);
+const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+/// A file that is removed at once.
+fn removed(dir: &OwnedFd, name: &OsStr) -> nix::Result<OwnedFd> {
+    let fd = openat(dir, name, HOW | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW, MODE)?;
+    unlinkat(dir, name, UnlinkatFlags::NoRemoveDir).map(|()| fd)
+}
+
+/// Everything is written and mapped: attributes and times go on, and at last the seals.
+pub(crate) fn finish(object: &Object, fd: &OwnedFd) -> Result<()> {
+    if object.kind == ObjectKind::SharedAnon {
+        return Ok(());
+    }
+    for (name, value) in &object.attributes {
+        floe_sys::set_attribute(fd.as_fd(), &name.0, &value.0)?;
+    }
+    let [accessed, changed] = object.times.map(|(sec, nsec)| TimeSpec::new(sec, nsec.into()));
+    futimens(fd.as_fd(), &accessed, &changed)
+        .map_err(|e| Error::new("set the times of a nameless file", e))?;
+    seal(object, fd)
+}
+
+fn seal(object: &Object, fd: &OwnedFd) -> Result<()> {
     let ObjectKind::Memfd(_, seals) = object.kind else { return Ok(()) };
     if seals == 0 || seals == SEAL_SEAL {
         return Ok(());

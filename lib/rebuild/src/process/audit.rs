@@ -25,7 +25,8 @@ pub fn lost_login_uids(tree: &Tree) -> Result<Vec<Finding>> {
         let set = || std::thread::spawn(move || std::fs::write(OWN, text)).join();
         if !*tried.entry(*login_uid).or_insert_with(|| matches!(set(), Ok(Ok(())))) {
             let shown = login_uid.map_or("unset".to_owned(), |uid| uid.to_string());
-            let finding = Finding::of(*pid, "login uid", "rebuild.audit", format!("{shown} cannot be set"));
+            let finding =
+                Finding::of(*pid, "login uid", "rebuild.audit", format!("{shown} cannot be set"));
             lost.push(finding.hint("give restore CAP_AUDIT_CONTROL"));
         }
     }
@@ -39,7 +40,8 @@ impl ForProcess for Audit {
             return Ok(());
         }
         let text = audit.login_uid.unwrap_or(UNSET).to_string();
-        let (path, text) = (script.bytes(&[OWN.as_bytes(), b"\0"].concat()), script.bytes(text.as_bytes()));
+        let (path, text) =
+            (script.bytes(&[OWN.as_bytes(), b"\0"].concat()), script.bytes(text.as_bytes()));
         let flags = Arg::from(libc::O_WRONLY);
         let file = script.call(libc::SYS_openat, [libc::AT_FDCWD.into(), path.into(), flags]);
         // Where this fails, it was reported as lost.

@@ -9,26 +9,6 @@ use floe_plan::Phase;
 use floe_records::*;
 use floe_sys::Result;
 
-/// By number, as /proc/PID/limits orders them by name (include/uapi/asm-generic/resource.h).
-const NAMES: [&str; 16] = [
-    "CPU",
-    "FSIZE",
-    "DATA",
-    "STACK",
-    "CORE",
-    "RSS",
-    "NPROC",
-    "NOFILE",
-    "MEMLOCK",
-    "AS",
-    "LOCKS",
-    "SIGPENDING",
-    "MSGQUEUE",
-    "NICE",
-    "RTPRIO",
-    "RTTIME",
-];
-
 /// Restore holds every file of the tree beside its own: as many as it may, with CAP_SYS_RESOURCE as many as the kernel lets
 /// anybody have.
 pub fn allow_many_files() -> Result<()> {
@@ -39,31 +19,6 @@ pub fn allow_many_files() -> Result<()> {
         return Ok(());
     }
     if soft < hard { floe_sys::set_limit(0, libc::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
-}
-
-/// Hard limits that are higher than ours, where we may not raise them.
-pub fn too_high(tree: &Tree) -> Result<Vec<Refusal>> {
-    let mut no = Vec::new();
-    for (number, name) in NAMES.iter().enumerate() {
-        let (soft, own) = floe_sys::get_limit(0, number as u32)?;
-        for limits in tree.all::<Limits>() {
-            let Some(&(_, hard)) = limits.limits.get(number) else { continue };
-            // Raising it does no harm where it is allowed.
-            if hard <= own || floe_sys::set_limit(0, number as u32, soft, hard).is_ok() {
-                continue;
-            }
-            let shown = shown(hard);
-            let problem = format!("it was {shown}, and cannot be raised above {own} here");
-            let object = format!("limit RLIMIT_{name}");
-            let finding = Finding::of(limits.pid, object, "rebuild.limit", problem);
-            no.push(finding.hint("raise the hard limit of restore, or give it CAP_SYS_RESOURCE"));
-        }
-    }
-    Ok(no)
-}
-
-fn shown(limit: u64) -> String {
-    if limit == u64::MAX { "unlimited".into() } else { limit.to_string() }
 }
 
 impl ForProcess for Limits {

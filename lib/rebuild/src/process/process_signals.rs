@@ -53,8 +53,7 @@ fn take_news(tree: &Tree, pid: Pid, script: &mut Script<'_>) -> Result<()> {
         if matches!(child.state, State::Stopped(_)) && news.is_none() {
             let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
             let id = Arg::Val(u64::from(child.pid.0));
-            let args =
-                [Arg::Val(P_PID), id, Arg::Val(0), Arg::Val(flags as u64), Arg::Val(0)];
+            let args = [Arg::Val(P_PID), id, Arg::Val(0), Arg::Val(flags as u64), Arg::Val(0)];
             script.call(libc::SYS_waitid, args);
         }
         if signal != 0 {

@@ -62,10 +62,12 @@ impl ForThread for Creds {
         let groups = b.bytes(&c.groups.iter().flat_map(|g| g.to_ne_bytes()).collect::<Vec<u8>>());
         b.call(libc::SYS_setgroups, [Arg::Val(c.groups.len() as u64), groups.into()]);
         b.call(libc::SYS_setresgid, [v(c.gids[0]), v(c.gids[1]), v(c.gids[2])]);
-        b.call(libc::SYS_setresuid, [v(c.uids[0]), v(c.uids[1]), v(c.uids[2])]);
+        // Without the capability, setfsgid(2) and setfsuid(2) do nothing, and say nothing.
         b.call(libc::SYS_setfsgid, [v(c.gids[3])]);
-        b.call(libc::SYS_setfsuid, [v(c.uids[3])]);
+        b.call(libc::SYS_setresuid, [v(c.uids[0]), v(c.uids[1]), v(c.uids[2])]);
         // A change of the user takes the effective ones away.
+        capset(b, [all, all, inheritable]);
+        b.call(libc::SYS_setfsuid, [v(c.uids[3])]);
         capset(b, [all, all, inheritable]);
         for cap in (0..64).filter(|cap| ambient >> cap & 1 != 0) {
             let raise = Arg::Val(libc::PR_CAP_AMBIENT_RAISE as u64);

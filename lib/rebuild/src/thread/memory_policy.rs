@@ -19,7 +19,8 @@ impl ForThread for MemoryPolicy {
         let mask = script.bytes(&mask);
         // The kernel takes one bit less than it is told.
         let bits = 8 * Self::MASK + 1;
-        script.call(libc::SYS_set_mempolicy, [Arg::Val(self.mode.into()), mask.into(), bits.into()]);
+        script
+            .call(libc::SYS_set_mempolicy, [Arg::Val(self.mode.into()), mask.into(), bits.into()]);
         Ok(())
     }
 }

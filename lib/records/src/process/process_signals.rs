@@ -71,7 +71,10 @@ impl Resource for ProcessSignals {
         ensure(self.actions.iter().all(|a| may(a.signal)), "it handles a signal that nobody can")?;
         let numbers = self.actions.iter().map(|action| action.signal);
         ensure(sane::ascending(numbers), "its dispositions are not in ascending order")?;
-        ensure(sane::ascending(self.children.iter().map(|c| c.pid.0)), "its children are not in ascending order")?;
+        ensure(
+            sane::ascending(self.children.iter().map(|c| c.pid.0)),
+            "its children are not in ascending order",
+        )?;
         let named = |child: &Child| match &child.news {
             News::Ended { comm, .. } => comm.0.len() <= 15 && !comm.0.contains(&0),
             News::Stopped | News::Continued => true,

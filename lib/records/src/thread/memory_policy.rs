@@ -29,6 +29,9 @@ impl Resource for MemoryPolicy {
     }
 
     fn check(&self) -> Result<(), String> {
-        ensure(self.nodes.0.len() <= Self::MASK, "its memory policy names more nodes than there can be")
+        ensure(
+            self.nodes.0.len() <= Self::MASK,
+            "its memory policy names more nodes than there can be",
+        )
     }
 }

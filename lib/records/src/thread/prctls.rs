@@ -128,9 +128,9 @@ impl Resource for Prctls {
         let mut seen = BTreeSet::new();
         for value in &self.values {
             let key = (value.option, value.which);
-            let known = PRCTLS.iter().any(|row| {
-                (row.option, row.which) == key && row.concerns(self.pid, self.tid)
-            });
+            let known = PRCTLS
+                .iter()
+                .any(|row| (row.option, row.which) == key && row.concerns(self.pid, self.tid));
             ensure(known && seen.insert(key), "it has an unknown setting, or one of them twice")?;
         }
         Ok(())

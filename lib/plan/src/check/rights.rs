@@ -1,0 +1,125 @@
+//! What restore would need a capability for that it does not have.
+
+use super::Found;
+use crate::Machine;
+use floe_records::*;
+
+const HINT: &str = "give restore CAP_SYS_RESOURCE";
+
+pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
+    for creds in tree.all::<Creds>() {
+        capabilities(creds, machine, found);
+    }
+    for limits in tree.all::<Limits>() {
+        hard_limits(limits, machine, found);
+    }
+    for s in tree.all::<Settings>().iter().filter(|s| s.oom_score_adj < machine.oom_score_adj) {
+        let problem = format!(
+            "it was {}, and cannot be set below {} here without CAP_SYS_RESOURCE",
+            s.oom_score_adj, machine.oom_score_adj
+        );
+        found.add(|| Finding::of(s.pid, "oom_score_adj", "plan.oom", problem).hint(HINT));
+    }
+    for data in tree.all::<PipeData>().iter().filter(|data| data.capacity > machine.pipe) {
+        let problem = format!(
+            "it has room for {} bytes, and {} are the most here without CAP_SYS_RESOURCE",
+            data.capacity, machine.pipe
+        );
+        let object = format!("pipe {}", data.id.ino);
+        let hint = "give restore CAP_SYS_RESOURCE, or raise fs.pipe-max-size (sysctl(8))";
+        found.add(|| Finding::about(object, "plan.pipe", problem).hint(hint));
+    }
+}
+
+/// Nobody can give what he does not have.
+fn capabilities(creds: &Creds, machine: &Machine, found: &mut Found) {
+    let [inheritable, permitted, effective, _, ambient] = creds.caps;
+    let lacking = (inheritable | permitted | effective | ambient) & !machine.capabilities;
+    if lacking != 0 {
+        let names: Vec<String> = (0..64).filter(|n| lacking >> n & 1 != 0).map(name).collect();
+        let problem = format!("it holds {}, which restore has not", names.join(", "));
+        let object = format!("capabilities of thread {}", creds.tid);
+        let hint = "run restore with these capabilities";
+        found.add(|| Finding::of(creds.pid, object, "plan.capabilities", problem).hint(hint));
+    }
+}
+
+fn hard_limits(limits: &Limits, machine: &Machine, found: &mut Found) {
+    for ((number, name), &(_, hard)) in LIMITS.iter().enumerate().zip(&limits.limits) {
+        let Some(&most) = machine.limits.get(number).filter(|most| hard > **most) else { continue };
+        let shown = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
+        let problem = format!("it was {shown}, and cannot be raised above {most} here");
+        let object = format!("limit RLIMIT_{name}");
+        let hint = "raise the hard limit of restore, or give it CAP_SYS_RESOURCE";
+        found.add(|| Finding::of(limits.pid, object, "plan.limit", problem).hint(hint));
+    }
+}
+
+/// By number, as /proc/PID/limits orders them by name (include/uapi/asm-generic/resource.h).
+const LIMITS: [&str; 16] = [
+    "CPU",
+    "FSIZE",
+    "DATA",
+    "STACK",
+    "CORE",
+    "RSS",
+    "NPROC",
+    "NOFILE",
+    "MEMLOCK",
+    "AS",
+    "LOCKS",
+    "SIGPENDING",
+    "MSGQUEUE",
+    "NICE",
+    "RTPRIO",
+    "RTTIME",
+];
+
+/// The name of a capability (include/uapi/linux/capability.h).
+fn name(number: usize) -> String {
+    CAPABILITIES.get(number).map_or_else(|| format!("capability {number}"), |n| format!("CAP_{n}"))
+}
+
+const CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];

@@ -1,0 +1,59 @@
+//! A root directory that nobody else sees, in which a socket can be bound to a name that is another file's by now.
+
+use floe_sys::{Error, Result, fsconfig_create, fsmount, fsopen};
+use nix::{
+    errno::Errno,
+    sched::{CloneFlags, unshare},
+    sys::stat::Mode,
+    unistd::{chroot, fchdir, mkdir},
+};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+/// A file system in memory that is mounted nowhere, and gone with the last descriptor of it.
+pub(crate) struct PrivateRoot(OwnedFd);
+
+impl PrivateRoot {
+    /// An empty one. Needs CAP_SYS_ADMIN, and CAP_SYS_CHROOT to stand in it.
+    pub fn new() -> Result<Self> {
+        let fs = fsopen(b"tmpfs")?;
+        fsconfig_create(fs.as_fd())?;
+        fsmount(fs.as_fd(), 0).map(Self)
+    }
+
+    /// Does something in a thread whose root and working directory it is, with all directories that lead to `name` made.
+    pub fn within<T: Send>(
+        &self,
+        name: &Path,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
+        let work = || {
+            let fail = |e: Errno| Error::new("enter a private root", e);
+            unshare(CloneFlags::CLONE_FS).map_err(fail)?;
+            fchdir(&self.0).and_then(|()| chroot(".")).map_err(fail)?;
+            directories(name).map_err(fail)?;
+            work()
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+            let thread = thread.map_err(|e| Error::new("start a thread", e))?;
+            thread
+                .join()
+                .map_err(|_| Error::because("work in a private root", "the thread has failed"))?
+        })
+    }
+}
+
+fn directories(name: &Path) -> nix::Result<()> {
+    let mut all: Vec<&Path> = name.ancestors().skip(1).collect();
+    all.retain(|directory| !directory.as_os_str().is_empty());
+    for directory in all.into_iter().rev() {
+        match mkdir(directory, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
