@@ -5,7 +5,7 @@ use crate::{
     inode::Inode,
     path::{self, Root},
     sock_diag::{InetSockets, UnixSockets, UnixState},
-    socket,
+    socket_kind,
 };
 use floe_proc::{Descriptors, Fdinfo};
 use floe_records::{Bytes, FileRef, Finding, Options, Pid};
@@ -155,7 +155,7 @@ pub(crate) struct Descriptor<'a> {
     holder: &'a Holder<'a>,
     duplicate: OnceCell<OwnedFd>,
     name: OnceCell<Name>,
-    socket: OnceCell<socket::Kind>,
+    socket: OnceCell<socket_kind::Kind>,
 }
 
 /// A path that a descriptor was opened by.
@@ -251,7 +251,7 @@ impl<'a> Descriptor<'a> {
     }
 
     /// Family, type and protocol, of a socket.
-    pub fn socket(&self) -> Option<socket::Kind> {
+    pub fn socket(&self) -> Option<socket_kind::Kind> {
         if !self.stat.is_socket() || self.is_path() {
             return None;
         }
@@ -261,8 +261,10 @@ impl<'a> Descriptor<'a> {
         // What is written down is asked of the socket itself.
         let known = if self.context.taking { None } else { self.unix_state() };
         let kind = match known {
-            Some(state) => socket::Kind { family: libc::AF_UNIX, kind: state.kind, protocol: 0 },
-            None => socket::kind(self.duplicate().ok()?).ok()?,
+            Some(state) => {
+                socket_kind::Kind { family: libc::AF_UNIX, kind: state.kind, protocol: 0 }
+            }
+            None => socket_kind::kind(self.duplicate().ok()?).ok()?,
         };
         Some(*self.socket.get_or_init(|| kind))
     }
@@ -318,7 +320,7 @@ impl<'a> Descriptor<'a> {
         } else if self.stat.is_block_device() {
             Problem::new("file.block", "open block devices cannot be captured")
         } else if self.stat.is_socket() {
-            Problem::new("file.socket", socket::unknown(self.socket()))
+            Problem::new("file.socket", socket_kind::unknown(self.socket()))
         } else if self.name().is_some_and(|name| name.deleted) {
             Problem::new("file.removed", "it was removed, and is no regular file")
         } else {

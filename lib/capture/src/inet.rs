@@ -4,7 +4,8 @@
 use crate::{
     descriptor_of::{Descriptor, Problem},
     inet_options::{INET, TCP, UDP},
-    socket::{self, options},
+    socket::options,
+    socket_kind,
 };
 use floe_records::{Bytes, InetSocket, SocketOption};
 use floe_sys::{Error, peer_name, socket_name, socket_option};
@@ -18,12 +19,12 @@ const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
 /// Whether it is an internet socket.
-pub(crate) fn is_inet(kind: socket::Kind) -> bool {
+pub(crate) fn is_inet(kind: socket_kind::Kind) -> bool {
     matches!(kind.family, libc::AF_INET | libc::AF_INET6)
 }
 
 /// Whether an option is carried besides those of every socket, or does nothing to this kind of socket.
-pub(crate) fn is_carried(kind: socket::Kind, option: (i32, i32)) -> bool {
+pub(crate) fn is_carried(kind: socket_kind::Kind, option: (i32, i32)) -> bool {
     is_inet(kind) && [INET, TCP, UDP].iter().any(|list| list.contains(&option))
 }
 
@@ -76,7 +77,7 @@ fn end(socket: &mut InetSocket) {
 /// A UDP socket.
 pub(crate) fn udp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     let (mut socket, fd) = described(seen, UDP)?;
-    let corked = socket::number(fd, libc::IPPROTO_UDP, libc::UDP_CORK)? != 0;
+    let corked = socket_kind::number(fd, libc::IPPROTO_UDP, libc::UDP_CORK)? != 0;
     if corked && floe_sys::unsent(fd).map_err(|e| Error::new("ask what is not sent", e))? > 0 {
         let hint = "try again when the datagram has been sent";
         let problem = "it holds back a part of a datagram (UDP_CORK)";
@@ -104,7 +105,7 @@ pub fn release_ports(pids: impl Iterator<Item = u32>) -> crate::Result<()> {
                 continue;
             }
             let fd = floe_sys::pidfd_getfd(pidfd.as_fd(), number as i32)?;
-            let kind = socket::kind(fd.as_fd())?;
+            let kind = socket_kind::kind(fd.as_fd())?;
             if kind.protocol == libc::IPPROTO_TCP {
                 let on = 1i32.to_ne_bytes();
                 let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);

@@ -8,6 +8,7 @@
 mod descriptor_of;
 mod error;
 pub mod files;
+mod held;
 mod inet;
 mod inet_options;
 mod inode;
@@ -23,6 +24,7 @@ mod rule;
 mod seize;
 mod sock_diag;
 mod socket;
+mod socket_kind;
 mod socket_losses;
 mod subject;
 pub mod tree;

@@ -7,10 +7,10 @@
 use crate::{
     Error, Result,
     files::{Files, Purpose},
+    held::Held,
     resource,
     rule::{cgroup, core_scheduling, numa, outside, sessions, sharing, state, status},
     subject::{self, Process},
-    tree::Held,
 };
 use floe_proc::Status;
 use floe_records::{Findings, Options, Pid};

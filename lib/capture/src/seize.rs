@@ -4,7 +4,7 @@
 //! thread cannot be stopped while it waits: the parent in vfork(2), for a child that uses its memory until it calls
 //! execve(2) or ends. Such a child is let go again until its parent stands.
 
-use crate::{Error, Result, look, rule::state, subject, tree::release};
+use crate::{Error, Result, held::release, look, rule::state, subject};
 use floe_records::{Finding, Pid};
 use floe_sys::{Shared, kcmp_shared};
 use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, keep_call, recover};

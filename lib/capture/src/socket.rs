@@ -1,61 +1,11 @@
-//! Sockets: which kinds can be had, and what all of them have.
+//! What all sockets have.
 
-use crate::{descriptor_of::Descriptor, socket_losses::NOTHING_TO_UNIX};
+use crate::{descriptor_of::Descriptor, socket_kind::number};
 use floe_records::{Bytes, SocketOption};
 use floe_sys::socket_option;
-use std::os::fd::BorrowedFd;
 
 /// SO_BUF_LOCK: which buffer sizes were set by hand (SOCK_SNDBUF_LOCK 1, SOCK_RCVBUF_LOCK 2).
 const SO_BUF_LOCK: i32 = 72;
-
-/// Family, type and protocol of a socket (socket(2)).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Kind {
-    pub family: i32,
-    pub kind: i32,
-    pub protocol: i32,
-}
-
-/// An option that is a number.
-pub(crate) fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> floe_sys::Result<i32> {
-    let value = socket_option(fd, level, name, 4)?;
-    Ok(value.try_into().map_or(0, i32::from_ne_bytes))
-}
-
-/// What kind of socket it is.
-pub(crate) fn kind(fd: BorrowedFd<'_>) -> floe_sys::Result<Kind> {
-    let option = |name| number(fd, libc::SOL_SOCKET, name);
-    let (family, kind) = (option(libc::SO_DOMAIN)?, option(libc::SO_TYPE)?);
-    Ok(Kind { family, kind, protocol: option(libc::SO_PROTOCOL)? })
-}
-
-/// Why a socket that no kind claims cannot be had.
-pub(crate) fn unknown(kind: Option<Kind>) -> String {
-    let Some(Kind { family, kind, protocol }) = kind else {
-        return "its kind cannot be read".to_owned();
-    };
-    let name = FAMILIES.iter().find(|(number, _)| *number == family).map(|(_, name)| *name);
-    let name = name.map_or_else(|| format!("family {family}"), ToOwned::to_owned);
-    format!("{name} sockets (type {kind}, protocol {protocol}) cannot be captured")
-}
-
-/// Names of families as address_families(7) has them.
-const FAMILIES: [(i32, &str); 14] = [
-    (libc::AF_UNIX, "UNIX"),
-    (libc::AF_INET, "IPv4"),
-    (libc::AF_INET6, "IPv6"),
-    (libc::AF_NETLINK, "netlink"),
-    (libc::AF_PACKET, "packet"),
-    (libc::AF_VSOCK, "vsock"),
-    (libc::AF_ALG, "AF_ALG"),
-    (libc::AF_BLUETOOTH, "Bluetooth"),
-    (libc::AF_CAN, "CAN"),
-    (libc::AF_TIPC, "TIPC"),
-    (libc::AF_KEY, "AF_KEY"),
-    (libc::AF_RDS, "RDS"),
-    (libc::AF_XDP, "XDP"),
-    (43, "SMC"),
-];
 
 /// The options of a socket: those of `list`, those of every socket, and buffer sizes that were set by hand. No refusal
 /// depends on them, so a look gets none.
@@ -143,3 +93,8 @@ const SO_PASSPIDFD: i32 = 76;
 const SO_RCVPRIORITY: i32 = 82;
 const SO_PASSRIGHTS: i32 = 83;
 const SO_INQ: i32 = 84;
+
+/// Options that every socket has and that do nothing to a UNIX socket (or, as SO_LOCK_FILTER and SO_TIMESTAMPING_NEW, come
+/// with one that is asked for): a tree may have thousands of those, and each option costs a call.
+pub(crate) const NOTHING_TO_UNIX: [i32; 16] =
+    [1, 11, 41, 43, 44, 45, 46, 47, 60, 61, 65, 69, 73, 74, 75, 82];

@@ -4,7 +4,8 @@
 use crate::{
     descriptor_of::Descriptor,
     inet, multicast,
-    socket::{EVERY, Kind, number},
+    socket::{EVERY, NOTHING_TO_UNIX},
+    socket_kind::{Kind, number},
 };
 use floe_sys::{Result, socket_filter_len, socket_option};
 use std::{
@@ -49,11 +50,6 @@ const KNOWN: &[(i32, &[i32])] = &[
 /// Options of TCP that say something of the connection where there is one: TCP_MAXSEG, TCP_WINDOW_CLAMP, TCP_RTO_MIN_US,
 /// TCP_DELACK_MAX_US. Those of a listener were set by hand.
 const OF_CONNECTIONS: [i32; 4] = [2, 10, 45, 46];
-
-/// Options that every socket has and that do nothing to a UNIX socket (or, as SO_LOCK_FILTER and SO_TIMESTAMPING_NEW, come
-/// with one that is asked for): a tree may have thousands of those, and each option costs a call.
-pub(crate) const NOTHING_TO_UNIX: [i32; 16] =
-    [1, 11, 41, 43, 44, 45, 46, 47, 60, 61, 65, 69, 73, 74, 75, 82];
 
 /// Names for people.
 const NAMES: [((i32, i32), &str); 6] = [

@@ -4,12 +4,27 @@ use crate::{
     Result,
     layout::{self, Layout},
     path::Root,
-    process::namespaces,
 };
 use floe_proc::{Stat, Status, namespaces_of};
 use floe_records::{Addr, FileRef, Vma, VmaKind};
 use floe_sys::Error;
 use floe_tracee::Tracee;
+
+/// All that there are, as /proc/PID/ns names them.
+pub(crate) const NAMESPACES: [&str; 10] = [
+    "pid",
+    "pid_for_children",
+    "user",
+    "time",
+    "time_for_children",
+    "net",
+    "ipc",
+    "uts",
+    "cgroup",
+    "mnt",
+];
+/// Inode numbers in the order of [`NAMESPACES`]; `None` for one that a process has left at its end.
+pub(crate) type Inodes = [Option<u64>; NAMESPACES.len()];
 
 /// A process. What is read here is read once, before anything is borrowed from it, so that only its own shows.
 pub(crate) struct Process<'a> {
@@ -21,7 +36,7 @@ pub(crate) struct Process<'a> {
     pub root: FileRef,
     pub exe: FileRef,
     pub cwd: FileRef,
-    pub namespaces: namespaces::Inodes,
+    pub namespaces: Inodes,
     /// Its children, where the tree is held.
     pub children: Vec<(u32, Stat)>,
     /// Its threads, the leader first.
@@ -49,7 +64,7 @@ impl<'a> Process<'a> {
             root,
             exe,
             cwd,
-            namespaces: namespaces_of(pid, namespaces::NAMES)?,
+            namespaces: namespaces_of(pid, NAMESPACES)?,
             children: Vec::new(),
             tasks,
             threads,
@@ -60,6 +75,11 @@ impl<'a> Process<'a> {
     pub fn leader(&self) -> Result<&Tracee> {
         let none = || Error::because("ask it", "it is not held").pid(self.pid);
         Ok(self.threads.first().ok_or_else(none)?)
+    }
+
+    /// Inode number of one of its namespaces.
+    pub fn namespace(&self, name: &str) -> Option<u64> {
+        NAMESPACES.iter().position(|known| *known == name).and_then(|at| self.namespaces[at])
     }
 
     /// The vdso.

@@ -1,7 +1,9 @@
 //! A whole process tree that stands still, and its records.
 
 use crate::{
-    Result, look,
+    Result,
+    held::{Held, release},
+    look,
     process::ids::ids,
     question, resource, seize,
     subject::{self, Process},
@@ -13,19 +15,6 @@ use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::{Duration, Instant},
 };
-
-/// A process that is held.
-#[derive(Debug)]
-pub struct Held {
-    /// Its id.
-    pub pid: u32,
-    /// What /proc said of it when it stood.
-    pub(crate) stat: Stat,
-    /// Its threads, the leader first; empty for a zombie.
-    pub threads: Vec<Tracee>,
-    /// Its wait status, for a zombie.
-    pub zombie: Option<u32>,
-}
 
 /// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on.
 #[derive(Debug)]
@@ -191,11 +180,4 @@ fn lost_makers(records: &[AnyRecord], all: &[Held]) -> Result<Vec<Finding>> {
         }
     }
     Ok(lost)
-}
-
-/// A thread that is gone needs no release.
-pub(crate) fn release(tracees: impl IntoIterator<Item = Tracee>) {
-    for tracee in tracees {
-        let _ = tracee.detach();
-    }
 }

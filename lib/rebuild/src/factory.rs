@@ -92,15 +92,6 @@ impl<'a> Factory<'a> {
         self.notes.extend(notes.into_iter().map(|note| format!("{object}: {note}")));
     }
 
-    /// Everything is written: attributes, times and seals go on. `programs` are executables, which are kept apart.
-    pub fn seal(&self, programs: &BTreeMap<ObjectId, OwnedFd>) -> Result<()> {
-        for (id, fd) in self.objects.iter().chain(programs) {
-            let object = self.tree.get::<Object>(*id);
-            object.map_or(Ok(()), |object| crate::object::nameless::finish(object, fd))?;
-        }
-        Ok(())
-    }
-
     /// The restore has succeeded.
     pub fn keep(&mut self) {
         self.nodes.clear();

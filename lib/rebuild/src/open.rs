@@ -4,13 +4,13 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen, with_async},
     file::external,
-    here::Here,
     mapped::{MapKey, known, map_key, writable},
+    object::nameless,
+    options::RestoreOptions,
     resource,
-    restore::is_of_restore,
     stand::Stands,
 };
-use floe_plan::Step;
+use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -20,26 +20,8 @@ use nix::{
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    path::PathBuf,
     sync::{PoisonError, RwLock},
 };
-
-/// What a user may ask of a restore.
-#[derive(Clone, Debug)]
-pub struct RestoreOptions {
-    /// Descriptors of ours that take the place of outside ones of the same number.
-    pub inherit: Vec<u32>,
-    /// Paths of the tree are looked up below it.
-    pub root: PathBuf,
-    /// What takes the place of other outside files.
-    pub outside: Outside,
-    /// What becomes of files that have changed, behind what the stream says.
-    pub on_change: Vec<OnChange>,
-    /// Kinds of namespaces of which the tree belongs into ours, whichever it was in.
-    pub joined: Vec<NsKind>,
-    /// Where restore itself is.
-    pub here: Here,
-}
 
 /// Everything that is open for the tree, at numbers that no process of it has; see [`floe_plan::base`].
 pub struct OpenFiles<'a> {
@@ -166,7 +148,7 @@ impl<'a> OpenFiles<'a> {
                 }
             }
             Step::Apply(_, subject, kind) => {
-                let floe_plan::Subject::File(pid, fd, file) = subject else { return };
+                let Subject::File(pid, fd, file) = subject else { return };
                 let Some(open) = self.files.get(&file) else { return };
                 if let Err(e) = resource::opened(tree, subject, kind, open) {
                     refuse(Some(pid), format!("fd {fd}"), e);
@@ -314,10 +296,13 @@ impl<'a> OpenFiles<'a> {
         Ok(())
     }
 
-    /// Everything has been written: seals go on.
+    /// Everything has been written: attributes, times and seals go on.
     pub fn seal(&self) -> Result<()> {
         let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
-        self.make.seal(&writers)?;
+        for (id, fd) in self.make.objects.iter().chain(writers.iter()) {
+            let object = self.tree.get::<Object>(*id);
+            object.map_or(Ok(()), |object| nameless::finish(object, fd))?;
+        }
         writers.clear();
         Ok(())
     }
@@ -435,4 +420,20 @@ fn number(fd: Option<&OwnedFd>) -> Result<u32> {
 
 fn object_id(vma: &Vma) -> Option<ObjectId> {
     vma.file.as_ref().map(|f| ObjectId { dev: f.dev, ino: f.ino })
+}
+
+/// The steps that [`OpenFiles`] carries out.
+pub(crate) fn is_of_restore(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Places
+            | Step::Make(_)
+            | Step::Prepare(_)
+            | Step::Program(_)
+            | Step::Mapped(_)
+            | Step::Open(..)
+            | Step::Outside
+            | Step::Writers
+            | Step::Apply(Phase::Opened, Subject::File(..), _)
+    )
 }

@@ -73,7 +73,7 @@ pub(crate) trait ForNamespace: Record {
     ///
     /// # Errors
     /// Why there is none.
-    fn stand(&self, spaces: &mut crate::stand::Spaces<'_>) -> Result<()>;
+    fn stand(&self, spaces: &mut crate::spaces::Spaces<'_>) -> Result<()>;
 }
 
 macro_rules! dispatch {
@@ -166,7 +166,7 @@ macro_rules! dispatch {
         /// Finds what takes the place of all namespaces.
         pub(crate) fn stand(
             tree: &Tree,
-            spaces: &mut crate::stand::Spaces<'_>,
+            spaces: &mut crate::spaces::Spaces<'_>,
             report: &mut dyn FnMut(Error),
         ) {
             $(

@@ -2,7 +2,7 @@
 
 use crate::{
     cpu::{OneCpu, Stay},
-    open::OpenFiles,
+    open::{OpenFiles, is_of_restore},
     release,
     resource::{self, Context},
     script::{Newborn, Script},
@@ -207,20 +207,4 @@ fn caller(step: &Step) -> Option<Tid> {
         Step::Apply(_, subject, _) => Some(subject.tid()),
         _ => None,
     }
-}
-
-/// The steps that [`OpenFiles`] carries out.
-pub(crate) fn is_of_restore(step: &Step) -> bool {
-    matches!(
-        step,
-        Step::Places
-            | Step::Make(_)
-            | Step::Prepare(_)
-            | Step::Program(_)
-            | Step::Mapped(_)
-            | Step::Open(..)
-            | Step::Outside
-            | Step::Writers
-            | Step::Apply(Phase::Opened, Subject::File(..), _)
-    )
 }

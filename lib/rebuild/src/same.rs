@@ -1,7 +1,7 @@
 //! Whether a file is the one that it was. Contents of files that have a name do not travel, so a program must find them as it
 //! has left them. doc/restore.md has the rules for people.
 
-use crate::{here::Here, open::RestoreOptions};
+use crate::{here::Here, options::RestoreOptions};
 use floe_records::{Change, FileRef, MappedFile, OnChange, OpenFile, Regular, TAIL, Tree};
 use floe_sys::{Error, FileSystem, Result, read_before};
 use nix::sys::stat::FileStat;

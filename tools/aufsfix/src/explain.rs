@@ -1,9 +1,6 @@
 //! `--explain`: what would be done and why, for people.
 
-use crate::{
-    fix::AufsFix,
-    view::{Sources, View},
-};
+use crate::{fix::AufsFix, sources::Sources, view::View};
 use anyhow::{Context, Result};
 use floe_stream::{Item, Reader};
 use floe_toolkit::Stage;

@@ -1,11 +1,6 @@
 //! The stage: rewrites references into branches, and notes the union mounts that are used.
 
-use crate::{
-    content,
-    space::Space,
-    used::Used,
-    view::{Sources, View},
-};
+use crate::{content, sources::Sources, space::Space, used::Used, view::View};
 use anyhow::{Context, Result};
 use floe_records::*;
 use floe_stream::RawRecord;

@@ -4,14 +4,15 @@
 mod content;
 mod explain;
 mod fix;
+mod sources;
 mod space;
 mod used;
 mod view;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use sources::Sources;
 use std::{path::PathBuf, process::ExitCode};
-use view::Sources;
 
 /// Rewrites references into union file system branches: stdin to stdout.
 #[derive(Parser)]

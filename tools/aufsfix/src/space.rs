@@ -4,7 +4,7 @@
 //! a union it shows no union at all. So the mounts are read where the whole namespace is seen: by ourselves where
 //! it is ours, else by a process of that namespace whose root is the namespace's.
 
-use crate::view::{Sources, table};
+use crate::sources::{Sources, table};
 use anyhow::{Context, Result};
 use floe_unions::{Mount, Stack, Unions, below, mounts};
 use std::{

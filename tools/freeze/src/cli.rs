@@ -2,15 +2,16 @@
 
 use crate::{
     command::Command,
+    failure::plain,
     interrupt::Interrupt,
     write::{self, Captured},
 };
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use floe_capture::{Error, look, tree::Tree};
+use floe_capture::{look, tree::Tree};
 use floe_proc::Stat;
 use floe_records::{Finding, OnChange, Options, Outside, Refusals};
-use floe_toolkit::{Exit, NotPermitted};
+use floe_toolkit::Exit;
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
 /// How long the parent of a killed tree may take to wait for it. One that reaps at all does so in a few milliseconds.
@@ -167,17 +168,6 @@ fn check(args: &Args, mut look: look::Look) -> Result<u8> {
     floe_toolkit::say(&lines)?;
     let refused = std::mem::take(&mut look.found.refused);
     if refused.is_empty() { Ok(0) } else { Err(Refusals(refused).into()) }
-}
-
-/// The library's error as the one that the exit code is chosen by.
-pub(crate) fn plain(error: Error) -> anyhow::Error {
-    match error {
-        Error::Sys(error) if matches!(error.errno(), Some(libc::EPERM | libc::EACCES)) => {
-            anyhow::Error::new(NotPermitted("CAP_SYS_PTRACE")).context(error)
-        }
-        Error::Sys(error) => error.into(),
-        Error::Refused(refusals) => refusals.into(),
-    }
 }
 
 /// The head of a pipe up to the first byte that it writes. Breaks with an exit status where a signal has come. Then, and where

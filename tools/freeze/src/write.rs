@@ -1,6 +1,6 @@
 //! The records of a held tree, as a stream.
 
-use crate::cli::plain;
+use crate::failure::plain;
 use anyhow::{Context, Result};
 use floe_capture::{
     memory::{Gather, Scanner, Traced},

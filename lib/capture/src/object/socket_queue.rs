@@ -3,7 +3,7 @@
 //! A peek at a stream, or at a first message, leaves the socket alone. The messages behind the first one are reached only by
 //! a peek offset, which is a setting of the socket that the target itself would notice.
 
-use crate::{Result, files::Files, resource::OfObject, socket::number};
+use crate::{Result, files::Files, resource::OfObject, socket_kind::number};
 use floe_records::{AnyRecord, Finding, Findings, SocketQueue, UnixSocket};
 use floe_sys::{Error, PeekOffsets, Peeked, peek, peek_offset, pipe_queued};
 use std::os::fd::{AsFd, BorrowedFd};

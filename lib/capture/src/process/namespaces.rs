@@ -1,48 +1,29 @@
 //! The namespaces of a process.
 
-use crate::{Result, resource::OfProcess, subject::Process};
+use crate::{
+    Result,
+    resource::OfProcess,
+    subject::{NAMESPACES, Process},
+};
 use floe_parasite::{Batch, Replies};
 use floe_proc::{namespaces_of, unable};
 use floe_records::{Finding, Findings, Namespaces, NsId, Pid};
 use std::io;
 
-/// All that there are, as /proc/PID/ns names them.
-pub(crate) const NAMES: [&str; 10] = [
-    "pid",
-    "pid_for_children",
-    "user",
-    "time",
-    "time_for_children",
-    "net",
-    "ipc",
-    "uts",
-    "cgroup",
-    "mnt",
-];
 /// The first of them, which must be those of freeze: they are not recreated yet.
 const OWN: usize = 9;
-
-/// Inode numbers in the order of [`NAMES`]; `None` for one that a process has left at its end.
-pub(crate) type Inodes = [Option<u64>; NAMES.len()];
-
-impl Process<'_> {
-    /// Inode number of one of its namespaces.
-    pub fn namespace(&self, name: &str) -> Option<u64> {
-        NAMES.iter().position(|known| *known == name).and_then(|at| self.namespaces[at])
-    }
-}
 
 impl OfProcess for Namespaces {
     type Asked = ();
 
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
-        let ours = namespaces_of(std::process::id(), NAMES)?;
+        let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         for at in 0..OWN {
             let theirs = process.namespaces[at];
             // The pid namespace of its children has no name before the first of them is there.
             let nameless = theirs.is_none() && process.namespace("mnt").is_some();
             if nameless || theirs.is_some_and(|theirs| Some(theirs) != ours[at]) {
-                let object = format!("{} namespace", NAMES[at]);
+                let object = format!("{} namespace", NAMESPACES[at]);
                 let problem = "it is not the one of freeze";
                 let finding = Finding::of(Pid(process.pid), object, "namespace", problem);
                 out.refuse(finding.hint("run freeze inside that namespace (nsenter)"));

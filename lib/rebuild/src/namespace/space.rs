@@ -1,6 +1,6 @@
 //! Namespaces: the one of restore takes the place of each, if it is the same one, or the user says that it may.
 
-use crate::{resource::ForNamespace, stand::Spaces};
+use crate::{resource::ForNamespace, spaces::Spaces};
 use floe_records::Namespace;
 use floe_sys::Result;
 

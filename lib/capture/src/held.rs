@@ -1,0 +1,24 @@
+//! A process whose threads are all stopped.
+
+use floe_proc::Stat;
+use floe_tracee::Tracee;
+
+/// A process that is held.
+#[derive(Debug)]
+pub struct Held {
+    /// Its id.
+    pub pid: u32,
+    /// What /proc said of it when it stood.
+    pub(crate) stat: Stat,
+    /// Its threads, the leader first; empty for a zombie.
+    pub threads: Vec<Tracee>,
+    /// Its wait status, for a zombie.
+    pub zombie: Option<u32>,
+}
+
+/// A thread that is gone needs no release.
+pub(crate) fn release(tracees: impl IntoIterator<Item = Tracee>) {
+    for tracee in tracees {
+        let _ = tracee.detach();
+    }
+}
