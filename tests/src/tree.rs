@@ -251,7 +251,8 @@ fn of_process(pid: Pid, vmas: Vec<Vma>) -> Vec<AnyRecord> {
         mm.any(),
         Fs { pid, cwd, root, umask: 0o22 }.any(),
         Settings { pid, personality, dumpable, child_subreaper, thp_disabled, oom_score_adj }.any(),
-        Limits { pid, limits: vec![(1024, 4096); 16] }.any(),
+        // No higher than anybody may set them.
+        Limits { pid, limits: vec![(0, 0); 16] }.any(),
         ProcessSignals { pid, actions: Vec::new(), queued: Vec::new(), children: Vec::new() }.any(),
         Timers { pid, itimers: [(0, 0); 3], posix: Vec::new() }.any(),
         Audit { pid, login_uid: None }.any(),
