@@ -5,7 +5,7 @@ use nix::sys::stat::FileStat;
 use std::sync::OnceLock;
 
 /// The file behind a descriptor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Inode {
     /// 0 for files that only one kernel-internal file system has.
     pub dev: u64,

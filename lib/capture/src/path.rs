@@ -4,14 +4,14 @@ use floe_proc::{Fdinfo, unable};
 use floe_records::FileRef;
 use floe_sys::Result;
 use nix::{
-    fcntl::{AT_FDCWD, AtFlags},
-    sys::stat::{FileStat, fstat, fstatat},
+    fcntl::{AT_FDCWD, AtFlags, OFlag, openat},
+    sys::stat::{FileStat, Mode, fstat, fstatat},
 };
 use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
             ffi::{OsStrExt, OsStringExt},
             fs::{DirEntryExt, OpenOptionsExt},
@@ -125,6 +125,12 @@ impl Root {
         let Some(inner) = self.inner(path) else { return (AT_FDCWD, path) };
         let inner = inner.strip_prefix(b"/").unwrap_or(inner);
         (self.dir.as_fd(), if inner.is_empty() { b"." } else { inner })
+    }
+
+    /// Opens a path as we see it.
+    pub fn open(&self, path: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
+        let (at, inner) = self.place(path);
+        openat(at, inner, flags | OFlag::O_CLOEXEC, Mode::empty())
     }
 
     /// Whether the path, in the mount namespace of the process, leads to this inode.

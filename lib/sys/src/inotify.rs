@@ -27,6 +27,16 @@ pub fn inotify_rm_watch(fd: BorrowedFd<'_>, wd: i32) -> io::Result<()> {
     check(unsafe { libc::inotify_rm_watch(fd.as_raw_fd(), wd) }.into()).map(drop)
 }
 
+/// INOTIFY_IOC_SETNEXTWD of include/uapi/linux/inotify.h.
+const SET_NEXT: u64 = 0x4004_4900;
+
+/// Sets the number that the next watch gets, or the first free one behind it; 1 to `i32::MAX`. ENOTTY on a kernel without
+/// CONFIG_CHECKPOINT_RESTORE.
+pub fn inotify_set_next(fd: BorrowedFd<'_>, wd: i32) -> io::Result<()> {
+    // SAFETY: the argument is the number itself.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), SET_NEXT as _, i64::from(wd)) }.into()).map(drop)
+}
+
 /// Longest file handle, bytes (MAX_HANDLE_SZ of include/linux/exportfs.h).
 const HANDLE: usize = 128;
 
@@ -63,6 +73,10 @@ mod tests {
         assert!(inotify_rm_watch(all.as_fd(), 1).is_err());
         assert_eq!(inotify_add_watch(all.as_fd(), c"/", libc::IN_CREATE).unwrap(), 2);
         assert!(inotify_add_watch(all.as_fd(), c"/", 0).is_err());
+        inotify_set_next(all.as_fd(), i32::MAX).unwrap();
+        let last = inotify_add_watch(all.as_fd(), c"/proc", libc::IN_CREATE).unwrap();
+        assert_eq!(last, i32::MAX);
+        assert!(inotify_set_next(all.as_fd(), 0).is_err());
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use fcntl::{
 };
 pub use file_system::{FileSystem, file_system, read_before};
 pub use guardian::Guardian;
-pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, open_by_handle};
+pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, open_by_handle};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,

@@ -1,5 +1,4 @@
-//! inotify(7). The kernel numbers watches one after the other, so restore adds and removes watches until the next number
-//! is the wanted one. What it reports meanwhile is read away.
+//! inotify(7). Each watch is added under its number, which the kernel is told beforehand.
 
 use crate::{
     factory::{Factory, with_status},
@@ -7,7 +6,8 @@ use crate::{
 };
 use floe_records::{Inotify, InotifyWatch, OpenFile};
 use floe_sys::{
-    Error, Result, inotify, inotify_add_watch, inotify_rm_watch, memfd_create, pipe_queued,
+    Error, Result, inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, memfd_create,
+    pipe_queued,
 };
 use nix::{fcntl::OFlag, unistd::read};
 use std::{
@@ -16,8 +16,6 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-/// Watches that are removed before their reports are read away: fewer than an instance can hold back.
-const OFTEN: u32 = 1000;
 /// Bytes of a report without a name: `struct inotify_event`.
 const REPORT: usize = 16;
 
@@ -28,7 +26,6 @@ impl ForFile for Inotify {
             let file = watched(self, watch, make)?;
             add(&all, watch, &file)?;
         }
-        read_away(&all, 0)?;
         if self.overflow {
             overflow(&all)?;
         }
@@ -49,20 +46,14 @@ fn watched(inotify: &Inotify, watch: &InotifyWatch, make: &Factory<'_>) -> Resul
 /// Adds a watch under its number.
 fn add(all: &OwnedFd, watch: &InotifyWatch, file: &impl AsRawFd) -> Result<()> {
     let doing = || format!("watch {} under the number {}", watch.name.path, watch.wd);
+    let fail = |e| Error::new(doing(), e);
     let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
-    loop {
-        let fail = |e| Error::new(doing(), e);
-        let wd = inotify_add_watch(all.as_fd(), &path, watch.mask).map_err(fail)?;
-        if wd as u32 == watch.wd {
-            return Ok(());
-        }
-        if wd as u32 > watch.wd {
-            return Err(Error::because(doing(), "the file is watched already"));
-        }
-        inotify_rm_watch(all.as_fd(), wd).map_err(fail)?;
-        if (wd as u32).is_multiple_of(OFTEN) {
-            read_away(all, 0)?;
-        }
+    inotify_set_next(all.as_fd(), watch.wd as i32).map_err(fail)?;
+    // The kernel takes no mask of 0, and tells the end of a file system to all.
+    let mask = watch.mask | libc::IN_UNMOUNT;
+    match inotify_add_watch(all.as_fd(), &path, mask).map_err(fail)? {
+        wd if wd as u32 == watch.wd => Ok(()),
+        _ => Err(Error::because(doing(), "the file is watched already")),
     }
 }
 
