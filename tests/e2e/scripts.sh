@@ -32,7 +32,8 @@ echo > branches
 checkpoint.sh "$pid" -o "$name" --outside=null --strict --branches branches --no-sync --progress-fd 4 --kill 4> progress
 wait "$pid" 2> /dev/null || true
 imgpack --verify "$name" > out
-imgpack --json "$name" | grep -q '"outside":"Null"' || fail "$(imgpack --list "$name")"
+imgpack --json "$name" > json
+grep -q '"outside":"Null"' json || fail "$(imgpack --list "$name")"
 grep -q '"done":true' progress || fail "$(cat progress)"
 [[ ! -e harm ]] || fail "a name was run"
 restore.sh "$name" --detach

@@ -13,16 +13,21 @@ struct Members {
 /// Looks at the processes of a tree and their threads; what they have in common is told once.
 pub(crate) fn check(pids: &[u32], out: &mut Findings) -> Result<()> {
     let membership = |tid| subject::unless_gone(floe_proc::read(tid, "cgroup"));
+    // What has ended is moved into the root of each hierarchy.
+    let has_ended = |tid| Ok::<_, floe_sys::Error>(subject::stat(tid)?.is_none_or(|s| s.is_dead()));
+    let own = membership(std::process::id())?;
     let mut groups: BTreeMap<Vec<u8>, Members> = BTreeMap::new();
     for &pid in pids {
         for tid in subject::tids(pid)? {
-            let of = groups.entry(membership(tid)?);
-            of.or_insert(Members { first: pid, count: 0 }).count += 1;
+            let text = membership(tid)?;
+            if text != own && has_ended(tid)? {
+                continue;
+            }
+            groups.entry(text).or_insert(Members { first: pid, count: 0 }).count += 1;
         }
     }
     // Of one that has just ended.
     groups.remove(&Vec::new());
-    let own = membership(std::process::id())?;
     let is_one = groups.len() == 1;
     for (text, members) in groups {
         let names = differing(&text, &own);
