@@ -219,7 +219,7 @@ mod tests {
     fn rounds(each: &[(usize, usize)], waits: bool) -> u32 {
         let mut progress = Progress::default();
         let all = each.iter().chain(each.last().into_iter().cycle());
-        let go_on = |&(found, stopped): &(usize, usize)| {
+        let mut go_on = |&(found, stopped): &(usize, usize)| {
             progress.round(found, stopped);
             progress.may_go_on(waits)
         };
