@@ -18,9 +18,9 @@ start() {
     sleep 0.05
 }
 
-# until_true SECONDS COMMAND…
+# until_true SECONDS COMMAND… (FLOE_PATIENCE times as long on an emulated machine)
 until_true() {
-    local deadline=$((SECONDS + $1)); shift
+    local deadline=$((SECONDS + $1 * ${FLOE_PATIENCE:-1})); shift
     until "$@"; do
         ((SECONDS < deadline)) || { echo "timed out waiting for: $*" >&2; return 1; }
         sleep 0.05
