@@ -2,7 +2,7 @@
 type -P setpriv > /dev/null || { echo "SKIPPED no setpriv"; exit 0; }
 refuses() { # CAPABILITIES-TO-DROP SENTENCE
     expect_exit 3 strace -qf -o trace -e trace=ptrace setpriv --bounding-set "$1" restore --detach < image
-    grep -q "credentials: .*$2" stderr || fail "without $1: $(cat stderr)"
+    grep -q "$2" stderr || fail "without $1: $(cat stderr)"
     if grep -q '^[0-9]* *ptrace' trace; then fail "a process was made"; fi
 }
 start log setpriv --reuid=65534 --regid=65534 --clear-groups sleep 1000
@@ -15,6 +15,6 @@ kill -9 "$pid"; until_true 5 test ! -e "/proc/$pid"
 
 start log sleep 1000
 checkpoint_kill "$pid" image
-refuses -mac_admin "capabilities 0x200000000, which restore has not"
+refuses -mac_admin "it holds CAP_MAC_ADMIN, which restore has not"
 restore_detached image
 kill -9 "$pid"
