@@ -7,14 +7,14 @@ refuses() { # CAPABILITIES-TO-DROP SENTENCE
 }
 start log setpriv --reuid=65534 --regid=65534 --clear-groups sleep 1000
 checkpoint_kill "$pid" image
-refuses -setuid "credentials: .*user 65534.*CAP_SETUID"
-refuses -setgid "credentials: .*groups.*CAP_SETGID"
+refuses -setuid "user 65534.*CAP_SETUID"
+refuses -setgid "groups.*CAP_SETGID"
 restore_detached image
 [[ $(stat -c %u "/proc/$pid") == 65534 ]] || fail "it is another user"
 kill -9 "$pid"; until_true 5 test ! -e "/proc/$pid"
 
 start log sleep 1000
 checkpoint_kill "$pid" image
-refuses -mac_admin "capabilities of thread $pid: it holds CAP_MAC_ADMIN, which restore has not"
+refuses -mac_admin "it holds CAP_MAC_ADMIN, which restore has not"
 restore_detached image
 kill -9 "$pid"
