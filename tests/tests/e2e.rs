@@ -107,8 +107,8 @@ mod race {
         super::scenario("race", &["fanotify"]);
     }
     #[test]
-    fn filter() {
-        super::scenario("race", &["filter"]);
+    fn namespace() {
+        super::scenario("race", &["namespace"]);
     }
     #[test]
     fn fork() {

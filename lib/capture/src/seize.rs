@@ -142,7 +142,9 @@ impl TreeStop {
     }
 
     fn take(&mut self, tid: u32, mut tracee: Tracee) -> Result<()> {
-        let ready = unless_gone(recover(&mut tracee).and_then(|()| keep_call(&mut tracee)));
+        // Only now that it stands: while it ran it would have been free of its filters.
+        let ready = tracee.suspend_seccomp(OPTIONS).and_then(|()| recover(&mut tracee));
+        let ready = unless_gone(ready.and_then(|()| keep_call(&mut tracee)));
         let gone = matches!(ready, Ok(None));
         if !gone {
             self.seized.insert(tid, tracee);

@@ -108,7 +108,12 @@ impl<'a> Thread<'a> {
         Self { pid: tid, tid, status, tracee: None }
     }
 
-    /// The thread as its tracer has it.
+    /// The thread as its tracer has it, where the tree stands still.
+    pub fn held(&self) -> Option<&Tracee> {
+        self.tracee
+    }
+
+    /// [`Thread::held`] of one that must be.
     pub fn tracee(&self) -> Result<&Tracee> {
         let none = || Error::because("ask it", "it is not held").pid(self.tid);
         Ok(self.tracee.ok_or_else(none)?)

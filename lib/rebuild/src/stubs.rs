@@ -165,6 +165,7 @@ impl Stubs {
             let _ = kill(stub, Signal::SIGKILL);
             let _ = waitpid(stub, None);
         })?;
+        tracee.suspend_seccomp(TRACE)?;
         tracee.set_sigmask(MASK)?;
         let rseq = tracee.rseq()?;
         self.tasks.insert(tid, tracee);

@@ -68,6 +68,7 @@ macro_rules! resources {
                 prctls: Prctls 22 1 [Sched];
                 io_priority: IoPriority 23 1 [Sched];
                 memory_policy: MemoryPolicy 24 1 [Sched];
+                seccomp: Seccomp 25 1 [Sched];
             }
             file {
                 regular: Regular 60 2 [];
