@@ -66,7 +66,7 @@ fn filters(tracee: &floe_tracee::Tracee) -> Result<Vec<Filter>> {
     Ok(all)
 }
 
-/// Whether a filter may give the action that wakes whoever has its listener.
+/// Whether a filter may give the action that wakes the process that has its listener.
 fn asks_supervisor(filter: &Filter) -> bool {
     let mut all = filter.program.0.as_chunks::<INSTRUCTION>().0.iter();
     all.any(|insn| {
