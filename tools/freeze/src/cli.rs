@@ -8,9 +8,12 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use floe_capture::{look, tree::Tree};
+use floe_capture::{
+    look,
+    tree::{INIT, Tree},
+};
 use floe_proc::Stat;
-use floe_records::{Finding, OnChange, Options, Outside, Refusals};
+use floe_records::{Finding, OnChange, Options, Outside, Pid, Refusals};
 use floe_toolkit::Exit;
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
@@ -112,6 +115,7 @@ fn work() -> Result<u8> {
         return check(&args, found);
     }
     if !args.command.is_empty() {
+        stays_stopped(&args)?;
         look(&args)?;
         return hold(&args);
     }
@@ -131,6 +135,16 @@ fn work() -> Result<u8> {
     });
     tree.detach();
     written.map(|()| 0)
+}
+
+/// Refuses to stop pid 1 of our own pid namespace: no signal from inside stops it.
+fn stays_stopped(args: &Args) -> Result<()> {
+    if args.then != Then::Stop || args.pid != INIT {
+        return Ok(());
+    }
+    let problem = "it is pid 1, and nobody in its pid namespace can stop it";
+    let refusal = Finding::of(Pid(INIT), "the process", "process.init", problem);
+    Err(Refusals(vec![refusal.hint("use --then run or --then kill")]).into())
 }
 
 /// Refuses what can be seen before anything is stopped.
