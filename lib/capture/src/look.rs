@@ -13,7 +13,7 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::Status;
-use floe_records::{Findings, Options, Pid};
+use floe_records::{Finding, Findings, Options, Pid};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -37,6 +37,7 @@ pub struct Look {
 
 /// Looks at the running tree below `root`.
 pub fn look(root: u32, options: &Options) -> Result<Look> {
+    same_pids()?;
     exists(root)?;
     let mut look = Look::default();
     state::root(root, &mut look.found)?;
@@ -46,7 +47,7 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
     // The rest can be seen only by a process that may trace it.
     permitted(root)?;
     for _ in 0..LOOKS {
-        look = once(root, options)?;
+        look = once(root, options).map_err(untraceable)?;
         if look.found.refused.is_empty() {
             break;
         }
@@ -200,11 +201,49 @@ pub fn tree(root: u32) -> floe_sys::Result<Vec<u32>> {
     Ok(all)
 }
 
+/// /proc must show the processes that our system calls mean.
+fn same_pids() -> Result<()> {
+    if floe_proc::shows_our_pids()? {
+        return Ok(());
+    }
+    let problem = "it shows another pid namespace than the one of freeze";
+    let finding = Finding::about("/proc", "proc.namespace", problem);
+    Err(Error::refuse(finding.hint("enter mount and pid namespace together: nsenter -m -p")))
+}
+
 /// Whether we may trace it: opening its memory asks the same question of the kernel.
 fn permitted(pid: u32) -> Result<()> {
-    let opened = File::open(floe_proc::path(pid, "mem"));
-    opened.map(drop).map_err(|e| {
-        let doing = "trace it, which needs CAP_SYS_PTRACE";
-        Error::Sys(floe_sys::Error::new(doing, e).pid(pid))
+    let opened = File::open(floe_proc::path(pid, "mem")).map(drop);
+    opened.map_err(|e| lacking("CAP_SYS_PTRACE", floe_sys::Error::new("trace it", e).pid(pid)))?;
+    mapped_files(pid)
+}
+
+/// Whether the links of mapped files may be followed, which even of our own process takes more than its user has. Where they
+/// may, all that is left to be forbidden is forbidden to whoever may not trace.
+fn mapped_files(pid: u32) -> Result<()> {
+    let own = std::process::id();
+    let Some(map) = floe_proc::mappings(own)?.into_iter().find(|map| map.ino != 0) else {
+        return Ok(());
+    };
+    let link = floe_proc::map_file_path(own, map.start, map.end).metadata();
+    link.map(drop).map_err(|e| {
+        let doing = "see which files it maps (/proc/PID/map_files)";
+        lacking("CAP_CHECKPOINT_RESTORE", floe_sys::Error::new(doing, e).pid(pid))
     })
+}
+
+/// What is forbidden when [`permitted`] has passed: processes of the tree that belong to others.
+pub(crate) fn untraceable(error: Error) -> Error {
+    match error {
+        Error::Sys(error) => lacking("CAP_SYS_PTRACE", error),
+        other => other,
+    }
+}
+
+/// An error as the lack of a capability, if it may be one.
+fn lacking(capability: &'static str, error: floe_sys::Error) -> Error {
+    match error.errno() {
+        Some(libc::EPERM | libc::EACCES) => Error::NotPermitted(capability, error),
+        _ => error.into(),
+    }
 }

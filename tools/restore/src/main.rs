@@ -96,6 +96,12 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return follow();
     }
     join::enter(&args.join)?;
+    if !floe_proc::shows_our_pids()? {
+        let problem = "it shows another pid namespace than the one of restore";
+        let finding = Finding::about("/proc", "proc.namespace", problem);
+        let hint = "enter mount and pid namespace together: nsenter -m -p";
+        return Err(Refusals(vec![finding.hint(hint)]).into());
+    }
     let here = Here::read()?;
     floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
     let input = floe_toolkit::input("restore < FILE")?;
@@ -129,7 +135,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
-    let waits = !beside && !(args.detach && inside.is_none());
+    let waits = !beside && (inside.is_some() || !args.detach);
     let waiter = build(args, (here, waits), (&tree, &plan), &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);

@@ -61,7 +61,7 @@ impl OfFile for Inotify {
 
 fn sys(error: crate::Error) -> Problem {
     match error {
-        crate::Error::Sys(error) => error.into(),
+        crate::Error::Sys(error) | crate::Error::NotPermitted(_, error) => error.into(),
         crate::Error::Refused(refusals) => Problem::new("file.inotify", refusals.to_string()),
     }
 }
