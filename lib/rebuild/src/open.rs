@@ -85,9 +85,12 @@ impl<'a> OpenFiles<'a> {
             notes: notes(tree),
             writers: RwLock::default(),
         };
-        for step in steps.iter().filter(|step| is_of_restore(step)) {
+        let missing: BTreeMap<FileId, Finding> = external::missing(&me.make).into_iter().collect();
+        let missed = |step: &Step| matches!(step, Step::Open(id, _) if missing.contains_key(id));
+        for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {
             me.step(step, &mut no);
         }
+        no.extend(missing.into_values());
         me.settle(&mut no);
         me.notes.append(&mut me.make.notes);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {

@@ -4,6 +4,7 @@
 mod bulk;
 mod foreground;
 mod join;
+mod outside;
 mod pidfile;
 mod pidns;
 mod read;
@@ -230,7 +231,10 @@ fn build(
         joined: args.join.iter().map(|join| join.kind).collect(),
         here,
     };
-    let mut open = OpenFiles::new(tree, &options, &plan.steps)?;
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
+    let mut open = OpenFiles::new(tree, &options, &plan.steps)
+        .map_err(|refusals| outside::with_command(refusals, &words))?;
     for note in open.notes() {
         floe_toolkit::warn("restore", note);
     }
