@@ -4,7 +4,7 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen, with_async},
     file::external,
-    mapped::{MapKey, known, map_key, writable},
+    mapped::{MapKey, known, map_key},
     object::nameless,
     options::RestoreOptions,
     resource,
@@ -253,14 +253,14 @@ impl<'a> OpenFiles<'a> {
         match vma.kind {
             VmaKind::File => {
                 if let Some(name) = &vma.file {
-                    self.shared(pid, name, vma.shared && writable(vma))?;
+                    self.shared(pid, name, vma.wants_writing())?;
                 }
             }
             VmaKind::Object => {
                 let gone = || Error::because("map it", "its content is not in the stream");
                 let id = object_id(vma).ok_or_else(gone)?;
                 let fd = self.make.objects.get(&id).ok_or_else(gone)?;
-                if !self.readable.contains_key(&id) && vma.shared && !writable(vma) {
+                if !self.readable.contains_key(&id) && !vma.wants_writing() {
                     let fd = high(self.base, reopen(fd, OFlag::O_RDONLY)?)?;
                     self.readable.insert(id, fd);
                 }
@@ -373,16 +373,14 @@ impl<'a> OpenFiles<'a> {
 
     pub(crate) fn mapped(&self, pid: Pid, vma: &Vma) -> Result<u32> {
         if vma.kind != VmaKind::Object {
-            let write = vma.shared && writable(vma);
+            let write = vma.wants_writing();
             let key = vma.file.as_ref().map(|name| map_key(self.tree, pid, name, write));
             return number(key.and_then(|key| self.maps.get(&key)));
         }
         let id = object_id(vma);
         let readable = id.and_then(|id| self.readable.get(&id));
-        match readable.filter(|_| !(vma.shared && writable(vma))) {
-            Some(fd) => number(Some(fd)),
-            None => number(id.and_then(|id| self.make.objects.get(&id))),
-        }
+        let object = id.and_then(|id| self.make.objects.get(&id));
+        number(if vma.wants_writing() { object.or(readable) } else { readable.or(object) })
     }
 }
 
