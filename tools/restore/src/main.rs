@@ -112,7 +112,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Ok(read) => read,
         Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
     };
-    anyhow::ensure!(reader.sealed(), "the metadata has no checksum");
+    if !reader.sealed() {
+        let problem = "the metadata has no checksum".to_owned();
+        return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
+    }
     let plan = floe_plan::plan(&tree, &floe_rebuild::machine()?)?;
     floe_rebuild::allow_many_files()?;
     if args.plan {
