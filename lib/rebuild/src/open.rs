@@ -320,6 +320,21 @@ impl<'a> OpenFiles<'a> {
         Modes::set(self.tree, &given)
     }
 
+    /// Closes all pipes that are kept here. Every process has its own by now.
+    pub(crate) fn close_pipes(&self) -> Result<()> {
+        let fail = |e: std::io::Error| Error::new("close a pipe", e);
+        let null = std::fs::File::open("/dev/null").map_err(fail)?;
+        let made = self.make.pipes.values().flat_map(|(reader, writer)| [reader, writer]);
+        let made = made.chain(self.make.fifos.values());
+        for fd in made.chain(self.files.values()).chain(self.standard.values()) {
+            let mode = nix::sys::stat::fstat(fd).map_err(|e| fail(e.into()))?.st_mode;
+            if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
+                floe_sys::replace_descriptor(fd.as_fd(), null.as_fd())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The restore has succeeded: nothing is undone any more.
     pub fn keep(&mut self) {
         self.make.keep();
