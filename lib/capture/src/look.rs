@@ -13,7 +13,7 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::Status;
-use floe_records::{Finding, Findings, Options, Pid};
+use floe_records::{Finding, Findings, Options, Pid, Record, Tree, Vmas};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -33,6 +33,8 @@ pub struct Look {
     pub pids: Vec<u32>,
     /// What stands in the way, and what would be lost.
     pub found: Findings,
+    /// What is open and mapped, as records. What exists once for each process is missing.
+    pub files: Tree,
 }
 
 /// Looks at the running tree below `root`.
@@ -63,7 +65,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     for &pid in &pids {
         stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
     }
-    let mut living = Vec::new();
+    let (mut living, mut records) = (Vec::new(), Vec::new());
     for &pid in &pids {
         let stat = match stats.get(&pid).filter(|stat| !stat.is_dead()) {
             Some(stat) => stat.clone(),
@@ -72,8 +74,15 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 continue;
             }
         };
-        match Process::read(pid, stat, &[]).and_then(|process| one(&process, &mut found)) {
-            Ok(()) => living.push(pid),
+        let looked = Process::read(pid, stat, &[]).and_then(|process| {
+            one(&process, &mut found)?;
+            Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
+        });
+        match looked {
+            Ok(vmas) => {
+                living.push(pid);
+                records.push(vmas.any());
+            }
             // It may end while it is looked at; the tree is read again when it stands still.
             Err(_) if pid != root && is_ending(pid)? => {}
             Err(error) => return Err(error),
@@ -91,6 +100,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let files = Files::describe(&still, options, Purpose::Preview, &mut found);
     let looked = files.and_then(|files| {
         outside::look(&files, options, &mut found);
+        records.extend(files.records());
         files.look(&mut found)
     });
     if let Err(error) = looked
@@ -98,7 +108,12 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     {
         return Err(error);
     }
-    Ok(Look { pids, found })
+    let mut kept = Tree::default();
+    for record in records {
+        // Of a pid that was reused meanwhile, the first one.
+        let _ = kept.insert(record);
+    }
+    Ok(Look { pids, found, files: kept })
 }
 
 /// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found.

@@ -9,7 +9,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{
-    look,
+    look::{self, Look},
     tree::{INIT, Tree},
 };
 use floe_proc::Stat;
@@ -111,8 +111,9 @@ fn work() -> Result<u8> {
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
     if args.check {
-        let found = look::look(args.pid, &args.options()).map_err(plain)?;
-        return check(&args, found);
+        let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
+        look.found.outside.extend(lacking(&look)?);
+        return check(&args, look);
     }
     if !args.command.is_empty() {
         stays_stopped(&args)?;
@@ -150,11 +151,20 @@ fn stays_stopped(args: &Args) -> Result<()> {
 /// Refuses what can be seen before anything is stopped.
 fn look(args: &Args) -> Result<()> {
     let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
+    if args.then == Then::Kill {
+        // Nobody is killed who could never be brought back.
+        look.found.refused.extend(lacking(&look)?);
+    }
     Ok(look.found.refusals()?)
 }
 
+/// What a restore by us would lack for as many descriptors as the tree has.
+fn lacking(look: &Look) -> Result<Option<Finding>> {
+    Ok(floe_plan::lacking_descriptors(&look.files, &floe_rebuild::machine()?))
+}
+
 /// Says what was found, a line each: what is fine, what is refused, what would be lost, and what restore must be given.
-fn check(args: &Args, mut look: look::Look) -> Result<u8> {
+fn check(args: &Args, mut look: Look) -> Result<u8> {
     let mut lines = String::new();
     if args.json {
         let found = &look.found;
