@@ -69,9 +69,23 @@ pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
             let finding = Finding::of(Pid(pid), range, "mapping", problem);
             layout.refusals.push(finding.hint("have the program unmap it first"));
         }
+        vma.opened_to_write = vma.file.is_some() && !vma.shared && opened_to_write(pid, &vma)?;
         layout.vmas.push(vma);
     }
     Ok(layout)
+}
+
+fn opened_to_write(pid: u32, vma: &Vma) -> Result<bool> {
+    let link = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
+    match link.symlink_metadata() {
+        Ok(meta) => Ok(meta.mode() & 0o200 != 0),
+        // It runs, and has unmapped it meanwhile.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => {
+            let doing = format!("read {}", link.display());
+            Err(floe_sys::Error::new(doing, e).pid(pid).into())
+        }
+    }
 }
 
 /// Older kernels do not show `lf` (MLOCK_ONFAULT of mlock2(2)). Locked memory that is not all there can be had by no
@@ -94,6 +108,7 @@ fn vma(mapping: Mapping, flags: Vec<u8>) -> (Vec<u8>, Vma) {
         shared,
         kind: VmaKind::Anon,
         offset,
+        opened_to_write: false,
         file: Some(FileRef { path, outside: false, dev, ino, mnt_id: None, deleted: false }),
         name: None,
         flags: flags.into(),

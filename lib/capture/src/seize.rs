@@ -116,7 +116,7 @@ impl TreeStop {
             {
                 return Err(Error::refuse(state::traced(tid, tracer)));
             }
-            match unless_gone(seized)? {
+            match unless_gone(seized).map_err(|e| look::untraceable(e.into()))? {
                 Some(asked) => drop(self.asked.insert(tid, asked)),
                 None => drop(self.ended.insert(tid)),
             }

@@ -30,6 +30,7 @@ mod stubs;
 mod unions;
 
 pub use descriptor::terminal::Modes;
+pub use file::external::OUTSIDE;
 pub use here::Here;
 pub use machine::machine;
 pub use maps::own_vdso_hash;

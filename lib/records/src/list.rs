@@ -48,7 +48,7 @@ macro_rules! resources {
             process {
                 ids: Process 2 2 [];
                 namespaces: Namespaces 16 1 [];
-                vmas: Vmas 12 1 [Map Protect];
+                vmas: Vmas 12 2 [Map Protect];
                 mm: Mm 11 1 [Numbers Executable];
                 fs: Fs 10 1 [Directories Settings];
                 settings: Settings 17 1 [Settings Dumpable];
