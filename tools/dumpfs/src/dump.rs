@@ -7,7 +7,7 @@ use floe_capture::{
     memory::{Gather, contents},
 };
 use floe_records::{
-    Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind, Vmas,
+    FdEntries, Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
@@ -23,6 +23,8 @@ pub struct DumpFs {
     options: Options,
     pids: Vec<Pid>,
     vmas: Vec<(Pid, Vma)>,
+    /// What `freeze` has read of descriptors.
+    read: Vec<FdEntries>,
     files: Files,
 }
 
@@ -30,7 +32,7 @@ impl DumpFs {
     /// Nothing is known yet.
     pub fn new(close_tcp: bool) -> Self {
         let (options, files) = (Options::default(), Files::default());
-        Self { close_tcp, options, pids: Vec::new(), vmas: Vec::new(), files }
+        Self { close_tcp, options, pids: Vec::new(), vmas: Vec::new(), read: Vec::new(), files }
     }
 }
 
@@ -46,8 +48,15 @@ impl Stage for DumpFs {
             self.vmas.extend(vmas.into_iter().map(|vma| (pid, vma)));
         } else if raw.is::<Options>() {
             self.options = raw.decode()?;
+        } else if raw.is::<FdEntries>() {
+            self.read.push(raw.decode()?);
         }
         Ok(())
+    }
+
+    /// What was meant for this stage ends here.
+    fn rewrite(&mut self, raw: RawRecord) -> Result<Option<RawRecord>> {
+        Ok(Some(raw).filter(|raw| !raw.is::<FdEntries>()))
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
@@ -56,7 +65,8 @@ impl Stage for DumpFs {
             out.record(&file)?;
         }
         let mut found = Findings::default();
-        self.files = Files::describe(&self.pids, &self.options, Purpose::Take, &mut found)?;
+        let (read, take) = (std::mem::take(&mut self.read), Purpose::Take);
+        self.files = Files::describe_read(&self.pids, &self.options, take, read, &mut found)?;
         let objects = self.files.collect(&mut found)?;
         found.refusals()?;
         // What is mapped as well is the business of dumpmem.
