@@ -81,12 +81,26 @@ impl Holder {
             Some(link) => link,
             None => self.all.link(fd)?,
         };
-        let stat = match Inode::nameless(&link, info.ino)? {
-            Some(stat) => stat,
-            None => Inode::of(&self.stat(fd)?),
-        };
+        if let Some(stat) = Inode::nameless(&link, info.ino)? {
+            return Ok(Entry { fd, link, stat, info, name: None });
+        }
+        if let Some(stat) = self.by_path(&link, &info) {
+            let name = Some(Name::new(&self.root, link.clone(), false, true));
+            return Ok(Entry { fd, link, stat, info, name });
+        }
+        let stat = Inode::of(&self.stat(fd)?);
         let name = self.name(&link, &stat);
         Ok(Entry { fd, link, stat, info, name })
+    }
+
+    /// The file by its path, where that is known to lead to it: what has no name any more, or one that the kernel shows as
+    /// removed, has to be asked itself. At one place of a mount there is one file of this number.
+    fn by_path(&self, link: &[u8], info: &Fdinfo) -> Option<Inode> {
+        if !link.starts_with(b"/") || Root::may_be_removed(link) || path::of_a_process(link) {
+            return None;
+        }
+        let (stat, mount) = self.root.find(link)?;
+        (stat.ino == info.ino && mount == u64::from(info.mnt_id)).then_some(stat)
     }
 
     fn name(&self, link: &[u8], stat: &Inode) -> Option<Name> {

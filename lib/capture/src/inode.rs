@@ -42,6 +42,22 @@ impl Inode {
         }
     }
 
+    /// By its statx(2).
+    pub fn of_statx(stat: &libc::statx) -> Self {
+        let ns =
+            |time: libc::statx_timestamp| time.tv_sec * 1_000_000_000 + i64::from(time.tv_nsec);
+        Self {
+            dev: libc::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            ino: stat.stx_ino,
+            mode: stat.stx_mode.into(),
+            nlink: stat.stx_nlink.into(),
+            rdev: libc::makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
+            size: stat.stx_size,
+            mtime_ns: ns(stat.stx_mtime),
+            ctime_ns: ns(stat.stx_ctime),
+        }
+    }
+
     /// One that has no name, and whose link says all that a stat(2) would.
     pub fn nameless(link: &[u8], ino: u64) -> Result<Option<Self>> {
         let (dev, mode) = if link.starts_with(b"socket:") {
@@ -142,6 +158,20 @@ mod tests {
         let info = Fdinfo::of_own(fd.as_fd()).unwrap();
         assert_eq!(super::link(&info).unwrap().as_deref(), Some(link));
         (Inode::nameless(link, told.ino).unwrap().unwrap(), told)
+    }
+
+    #[test]
+    fn both_calls_say_the_same() {
+        let root = std::fs::File::open("/").unwrap();
+        for path in ["/dev/null", "/proc/self/exe", "/etc/passwd", "/tmp"] {
+            let inner = path.trim_start_matches('/').as_bytes();
+            let (statx, _) = floe_sys::stat_on_mount(root.as_fd(), inner).unwrap().unwrap();
+            let told = Inode::of(&nix::sys::stat::lstat(path).unwrap());
+            // What /proc shows of a process has the time at which it is looked up.
+            let same = |inode: Inode| Inode { mtime_ns: 0, ctime_ns: 0, ..inode };
+            assert_eq!(same(Inode::of_statx(&statx)), same(told), "{path}");
+            assert!(path.starts_with("/proc") || Inode::of_statx(&statx) == told, "{path}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl DumpFs {
 }
 
 impl Stage for DumpFs {
-    fn record(&mut self, raw: &RawRecord) -> Result<()> {
+    fn passed(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Process>() {
             let process: Process = raw.decode()?;
             if !matches!(process.state, State::Zombie(_)) {
@@ -45,18 +45,21 @@ impl Stage for DumpFs {
             }
         } else if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
-            self.vmas.extend(vmas.into_iter().map(|vma| (pid, vma)));
+            let of_files = vmas.into_iter().filter(|vma| vma.file.is_some());
+            self.vmas.extend(of_files.map(|vma| (pid, vma)));
         } else if raw.is::<Options>() {
             self.options = raw.decode()?;
-        } else if raw.is::<FdEntries>() {
-            self.read.push(raw.decode()?);
         }
         Ok(())
     }
 
     /// What was meant for this stage ends here.
     fn rewrite(&mut self, raw: RawRecord) -> Result<Option<RawRecord>> {
-        Ok(Some(raw).filter(|raw| !raw.is::<FdEntries>()))
+        if raw.is::<FdEntries>() {
+            self.read.push(raw.decode()?);
+            return Ok(None);
+        }
+        Ok(Some(raw))
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
