@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     files::{Files, Purpose},
     held::Held,
-    parallel, resource,
+    resource,
     rule::{cgroup, core_scheduling, numa, outside, sessions, sharing, state, status},
     subject::{self, Process},
 };
@@ -193,9 +193,9 @@ pub fn tree(root: u32) -> floe_sys::Result<Vec<u32>> {
     while at < all.len() {
         let pid = all[at];
         at += 1;
-        let children = |tid: &u32| subject::unless_gone(floe_proc::children(pid, *tid));
-        for children in parallel::each(&subject::tids(pid)?, children) {
-            all.extend(children?.into_iter().filter(|child| seen.insert(*child)));
+        for tid in subject::tids(pid)? {
+            let children = subject::unless_gone(floe_proc::children(pid, tid))?;
+            all.extend(children.into_iter().filter(|child| seen.insert(*child)));
         }
     }
     Ok(all)

@@ -1,6 +1,6 @@
 //! Membership in cgroups (cgroups(7)), and so in cpusets: a tree comes back in those of restore.
 
-use crate::{Result, parallel, subject};
+use crate::{Result, subject};
 use floe_records::{Finding, Findings, Pid};
 use std::collections::BTreeMap;
 
@@ -17,17 +17,14 @@ pub(crate) fn check(pids: &[u32], out: &mut Findings) -> Result<()> {
     let has_ended = |tid| Ok::<_, floe_sys::Error>(subject::stat(tid)?.is_none_or(|s| s.is_dead()));
     let own = membership(std::process::id())?;
     let mut groups: BTreeMap<Vec<u8>, Members> = BTreeMap::new();
-    let mut tasks = Vec::new();
     for &pid in pids {
-        tasks.extend(subject::tids(pid)?.into_iter().map(|tid| (pid, tid)));
-    }
-    for (&(pid, tid), text) in tasks.iter().zip(parallel::each(&tasks, |(_, tid)| membership(*tid)))
-    {
-        let text = text?;
-        if text != own && has_ended(tid)? {
-            continue;
+        for tid in subject::tids(pid)? {
+            let text = membership(tid)?;
+            if text != own && has_ended(tid)? {
+                continue;
+            }
+            groups.entry(text).or_insert(Members { first: pid, count: 0 }).count += 1;
         }
-        groups.entry(text).or_insert(Members { first: pid, count: 0 }).count += 1;
     }
     // Of one that has just ended.
     groups.remove(&Vec::new());
