@@ -39,6 +39,7 @@ fn run(name: &str, args: &[&str]) -> Output {
             "--fork",
             "--kill-child",
             "--mount",
+            "--ipc",
             "--mount-proc",
         ])
         .args(["bash", "-euo", "pipefail", "-c", RUN, "e2e"])

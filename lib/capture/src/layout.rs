@@ -2,7 +2,7 @@
 
 use crate::{Result, memory::Scanner, path::Root};
 use floe_proc::{Mapping, SmapsEntry};
-use floe_records::{Addr, FileRef, Finding, Pid, Vma, VmaKind};
+use floe_records::{Addr, FileRef, Finding, Pid, SEGMENTS, Vma, VmaKind};
 use std::{
     collections::HashMap,
     os::unix::fs::{FileTypeExt, MetadataExt},
@@ -111,6 +111,12 @@ fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma, key: bool) -> Opti
     let blocked = blocked_flags(&vma.flags.0).or_else(|| blocked_path(path));
     if blocked.is_some() {
         return blocked;
+    }
+    if path.starts_with(b"/SYSV") {
+        vma.kind = VmaKind::Object;
+        let name = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        vma.file = file.map(|f| FileRef { path: name.into(), dev: SEGMENTS, deleted: true, ..f });
+        return None;
     }
     let inner = path.strip_prefix(b"[").and_then(|path| path.strip_suffix(b"]"));
     vma.name = inner.map(Into::into);
@@ -230,8 +236,7 @@ fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
 }
 
 fn blocked_path(path: &[u8]) -> Option<&'static str> {
-    const TABLE: [(&[u8], &str); 5] = [
-        (b"/SYSV", "System V shared memory cannot be captured"),
+    const TABLE: [(&[u8], &str); 4] = [
         (b"/[aio]", "a ring of asynchronous I/O (io_setup) cannot be captured"),
         (b"/secretmem", "memory of memfd_secret cannot be captured"),
         (b"/anon_hugepage", "huge pages of hugetlbfs cannot be captured"),

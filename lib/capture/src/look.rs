@@ -9,7 +9,10 @@ use crate::{
     files::{Files, Purpose},
     held::Held,
     resource,
-    rule::{cgroup, core_scheduling, numa, outside, sessions, sharing, state, status},
+    rule::{
+        cgroup, core_scheduling, numa, outside, segments::Attached, sessions, sharing, state,
+        status,
+    },
     subject::{self, Process},
 };
 use floe_proc::Status;
@@ -62,7 +65,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     for &pid in &pids {
         stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
     }
-    let mut living = Vec::new();
+    let (mut living, mut attached) = (Vec::new(), Attached::default());
     for &pid in &pids {
         let stat = match stats.get(&pid).filter(|stat| !stat.is_dead()) {
             Some(stat) => stat.clone(),
@@ -71,13 +74,18 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 continue;
             }
         };
-        match Process::read(pid, stat, &[]).and_then(|process| one(&process, &mut found)) {
+        let looked = Process::read(pid, stat, &[]).and_then(|process| {
+            attached.add(&process);
+            one(&process, &mut found)
+        });
+        match looked {
             Ok(()) => living.push(pid),
             // It may end while it is looked at; the tree is read again when it stands still.
             Err(_) if pid != root && is_ending(pid)? => {}
             Err(error) => return Err(error),
         }
     }
+    attached.check(&tree(root)?, false, &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     sharing::processes(&living, &pids, &mut found)?;
     cgroup::check(&living, &mut found)?;
@@ -114,9 +122,12 @@ pub(crate) fn held(
     sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     cgroup::check(&living, &mut found)?;
+    let mut attached = Attached::default();
     for process in processes {
         one(process, &mut found)?;
+        attached.add(process);
     }
+    attached.check(&pids, true, &mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;

@@ -20,6 +20,7 @@ mod locks;
 mod maps;
 mod namespaces;
 mod read;
+mod segments;
 mod smaps;
 mod stat;
 mod status;
@@ -37,6 +38,7 @@ pub use read::{
     autogroup_nice, comm, core_dump_filter, fd_path, link, login_uid, map_file_path, number,
     numbers_in, oom_score_adj, path, personality, read, read_at, timer_slack, unable,
 };
+pub use segments::{Segment, segments};
 pub use smaps::{SmapsEntry, smaps};
 pub use stat::{AddressSpace, Stat};
 pub use status::{Status, effective_capabilities};

@@ -21,6 +21,7 @@ mod resource;
 mod restore;
 mod same;
 mod script;
+mod segment;
 mod socket;
 mod spaces;
 mod stand;

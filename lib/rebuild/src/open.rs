@@ -418,7 +418,7 @@ fn number(fd: Option<&OwnedFd>) -> Result<u32> {
         .ok_or_else(|| Error::because("hand over a file", "it is not open"))
 }
 
-fn object_id(vma: &Vma) -> Option<ObjectId> {
+pub(crate) fn object_id(vma: &Vma) -> Option<ObjectId> {
     vma.file.as_ref().map(|f| ObjectId { dev: f.dev, ino: f.ino })
 }
 

@@ -95,7 +95,7 @@ macro_rules! resources {
                 lease: Lease 56 1 [Opened Descriptors];
             }
             object {
-                nameless: Object 42 2 [];
+                nameless: Object 42 3 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 1 [];
             }

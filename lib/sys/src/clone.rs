@@ -3,7 +3,7 @@
 use crate::{Error, Result, check};
 use std::{io, os::fd::OwnedFd};
 
-const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
 /// Starts a child with the pids `set_tid` (innermost pid namespace first; empty lets the kernel choose).
 ///
@@ -109,7 +109,7 @@ fn end(status: u32) -> ! {
 }
 
 /// Waits for a child, whatever its exit signal; gives its status.
-fn wait_for(pid: i32) -> io::Result<u32> {
+pub(crate) fn wait_for(pid: i32) -> io::Result<u32> {
     let mut status = 0;
     loop {
         // SAFETY: the kernel writes one int.

@@ -18,6 +18,7 @@ mod peek_offset;
 mod pidfd;
 mod poll;
 mod private;
+mod segment;
 mod signals;
 mod socket;
 mod statx;
@@ -60,6 +61,9 @@ pub use pidfd::{
 };
 pub use poll::poll;
 pub use private::PrivateMemory;
+pub use segment::{
+    NewSegment, lock_segment, make_segment, open_segment, own_segment, remove_segment,
+};
 pub use signals::{default_action, is_ignored};
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, is_member, listen, network_cookie, peek, peer_name,
