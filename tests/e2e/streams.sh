@@ -36,6 +36,7 @@ job = subprocess.Popen(["bash", "-c", "while sleep 0.02; do echo $((++n)) >&7; d
 print(job.pid, flush=True)
 while job.poll() is None: os.read(r, 1000)
 SCRIPT
+rm job.pid
 python3 outside.py > job.pid & keeper=$!
 until_true 10 grep -q . job.pid
 sleep 0.3

@@ -16,7 +16,7 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::Status;
-use floe_records::{Finding, Findings, Options, Pid, Record, Tree, Vmas};
+use floe_records::{FdEntries, Finding, Findings, Options, Pid, Record, Tree, Vmas};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -121,12 +121,13 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     Ok(Look { pids, found, files: kept })
 }
 
-/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found.
+/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what was read of
+/// descriptors.
 pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-) -> Result<Findings> {
+) -> Result<(Findings, Vec<FdEntries>)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
     let stats = held.iter().map(|held| (held.pid, held.stat.clone())).collect();
@@ -144,7 +145,7 @@ pub(crate) fn held(
     let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
-    Ok(found)
+    Ok((found, files.entries))
 }
 
 /// Looks at one process, but for its descriptors.

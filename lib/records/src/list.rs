@@ -38,6 +38,7 @@ macro_rules! resources {
                 tree_end: TreeEnd 30 1 [];
                 stage: Stage 31 1 [];
                 mapped_file: MappedFile 41 1 [];
+                fd_entries: FdEntries 48 1 [];
                 union: Union 43 1 [];
                 open_file: OpenFile 49 2 [];
                 fd_table: FdTable 50 1 [];

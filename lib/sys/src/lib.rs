@@ -21,6 +21,7 @@ mod private;
 mod segment;
 mod signals;
 mod socket;
+mod statx;
 mod task;
 mod xattr;
 
@@ -66,6 +67,7 @@ pub use socket::{
     Peeked, accept, bind_raw, connect_raw, is_member, listen, network_cookie, peek, peer_name,
     set_socket_option, socket, socket_filter_len, socket_name, socket_option,
 };
+pub use statx::stat_on_mount;
 pub use task::{
     arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,
 };

@@ -22,7 +22,7 @@ impl OfFile for Epoll {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        let watches = watches(&seen.info);
+        let watches = watches(seen.info);
         let unknown = || Problem::new("file.epoll", "it has an unknown form");
         Ok(Epoll { file, watches: watches.ok_or_else(unknown)? })
     }
