@@ -112,7 +112,7 @@ pub(crate) fn attach(
 ) -> Result<()> {
     let attachment = |vma: &Vma| {
         let base = vma.start.0.wrapping_sub(vma.offset);
-        (crate::open::object_id(vma), base, crate::mapped::writable(vma))
+        (crate::open::object_id(vma), base, vma.has(b"mw"))
     };
     let parts = tree.vmas(pid).filter(|vma| attachment(vma) == attachment(first));
     let mut parts = parts.peekable();
@@ -121,7 +121,7 @@ pub(crate) fn attach(
     }
     let gone = || Error::because("attach it", "it is not in the stream");
     let size = tree.get::<Object>(id).ok_or_else(gone)?.size.next_multiple_of(PAGE_SIZE);
-    let how = if crate::mapped::writable(first) { 0 } else { READ_ONLY };
+    let how = if first.has(b"mw") { 0 } else { READ_ONLY };
     let at = b.one(libc::SYS_shmat, [id.ino, 0, how].map(Arg::Val))?;
     let mut left = 0;
     for vma in parts {
