@@ -25,8 +25,9 @@ pub(crate) struct Factory<'a> {
     pub outside: Outside,
     /// Files without a name.
     pub objects: BTreeMap<ObjectId, OwnedFd>,
-    /// Those of them whose first description has been given to the tree.
-    pub given: BTreeSet<ObjectId>,
+    /// Those of them whose first description has been given to the tree, and as what. They are written through it too, so its
+    /// status flags come last: with O_APPEND nothing is written in its place.
+    pub given: BTreeMap<ObjectId, FileId>,
     /// Both ends of each pipe.
     pub pipes: BTreeMap<ObjectId, (OwnedFd, OwnedFd)>,
     /// Named pipes, open for both.
@@ -55,7 +56,7 @@ impl<'a> Factory<'a> {
             inherit,
             outside,
             objects: BTreeMap::new(),
-            given: BTreeSet::new(),
+            given: BTreeMap::new(),
             pipes: BTreeMap::new(),
             fifos: BTreeMap::new(),
             unix: BTreeMap::new(),
@@ -145,10 +146,15 @@ pub(crate) fn with_async(fd: OwnedFd, open: &OpenFile) -> Result<OwnedFd> {
 
 /// Sets the status flags of what was not opened by name.
 pub(crate) fn with_status(fd: OwnedFd, open: &OpenFile) -> Result<OwnedFd> {
+    set_status(&fd, open).map(|()| fd)
+}
+
+/// The same, of what is open already.
+pub(crate) fn set_status(fd: &OwnedFd, open: &OpenFile) -> Result<()> {
     let flags = OFlag::from_bits_truncate(open.flags as i32) & STATUS;
     if !flags.is_empty() {
         fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags))
             .map_err(|e| Error::new("set the flags of an open file", e))?;
     }
-    Ok(fd)
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     descriptor::terminal::Modes,
-    factory::{Factory, reopen, with_async},
+    factory::{Factory, reopen, set_status, with_async},
     file::external,
     mapped::{MapKey, known, map_key, writable},
     object::nameless,
@@ -296,12 +296,14 @@ impl<'a> OpenFiles<'a> {
         Ok(())
     }
 
-    /// Everything has been written: attributes, times and seals go on.
+    /// Everything has been written: attributes, times, seals and status flags go on.
     pub fn seal(&self) -> Result<()> {
         let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
         for (id, fd) in self.make.objects.iter().chain(writers.iter()) {
             let object = self.tree.get::<Object>(*id);
             object.map_or(Ok(()), |object| nameless::finish(object, fd))?;
+            let given = self.make.given.get(id).and_then(|file| self.tree.get::<OpenFile>(*file));
+            given.map_or(Ok(()), |open| set_status(fd, open))?;
         }
         writers.clear();
         Ok(())

@@ -1,7 +1,7 @@
 //! Descriptions of files without a name.
 
 use crate::{
-    factory::{Factory, reopen, with_status},
+    factory::{Factory, reopen},
     named::{flags, seek},
     resource::ForFile,
 };
@@ -18,11 +18,11 @@ impl ForFile for NamelessFile {
         let kind = make.tree.get::<Object>(self.object).map(|object| &object.kind);
         let is_like = matches!(kind, Some(ObjectKind::Memfd(..)))
             && flags & OFlag::O_ACCMODE == OFlag::O_RDWR
-            && !make.given.contains(&self.object);
+            && !make.given.contains_key(&self.object);
         let fd = if is_like {
             let fd = object.try_clone().map_err(|e| Error::new("open a memfd", e))?;
-            make.given.insert(self.object);
-            with_status(fd, open)?
+            make.given.insert(self.object, self.file);
+            fd
         } else {
             reopen(object, flags)?
         };
