@@ -49,7 +49,12 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
         Some(pid) => format!("start a process with pid {pid}"),
         None => "start a process".to_owned(),
     };
-    pid.map(|pid| pid as i32).map_err(|e| Error::new(what, e))
+    pid.map(|pid| pid as i32).map_err(|e| match e.raw_os_error() {
+        Some(libc::EEXIST) => {
+            Error::because(what, "it is taken, or that of a session or process group with members")
+        }
+        _ => Error::new(what, e),
+    })
 }
 
 /// A handle of a process that has ended with this wait status (wait(2), without the flag of a core dump) and has been waited
