@@ -16,6 +16,7 @@ use floe_records::{
     Options, Pid, Record,
 };
 use floe_sys::kcmp_file;
+use nix::sys::termios::tcgetattr;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -40,6 +41,8 @@ pub struct Files {
     pub(crate) objects: BTreeMap<ObjectId, (Object, File)>,
     /// Pipes whose contents are the tree's.
     pub(crate) own_pipes: BTreeSet<ObjectId>,
+    /// Pseudo terminals whose other end is closed: restore makes one like it.
+    pub(crate) hung_up: BTreeSet<FileId>,
 }
 
 /// A description and where it was first seen.
@@ -202,6 +205,11 @@ impl Describing<'_> {
         match what {
             // What is known to be empty need not be looked into.
             AnyRecord::UnixSocket(socket) if !crate::file::unix::may_hold(socket, &seen) => {}
+            AnyRecord::External(terminal) if terminal.what.0.starts_with(b"/dev/pts/") => {
+                if seen.duplicate().is_ok_and(|fd| tcgetattr(fd).is_err()) {
+                    self.files.hung_up.insert(open.id);
+                }
+            }
             AnyRecord::UnixSocket(_) if !self.context.held => {
                 // It may be closed by now.
                 let duplicate = seen.into_duplicate().ok();

@@ -23,13 +23,17 @@ pub(crate) fn look(files: &Files, options: &Options, out: &mut Findings) {
         let (AnyRecord::External(external), Some((fd, pid))) = (what, numbers.get(&open.id)) else {
             continue;
         };
-        // In the place of a terminal comes that of restore, under any number.
-        let Some(what) = kind(&external.what.0).filter(|_| !STANDARD.contains(&fd.0)) else {
+        if STANDARD.contains(&fd.0) || files.hung_up.contains(&open.id) {
             continue;
+        }
+        let (problem, also) = match kind(&external.what.0) {
+            Some(what) => (format!("a {what} whose other end is outside of the tree"), ""),
+            // In its place comes that of restore, under any number.
+            None => ("a terminal outside of the tree".to_owned(), " a terminal of its own,"),
         };
         let object = format!("fd {fd} ({})", external.what);
-        let problem = format!("a {what} whose other end is outside of the tree");
-        let hint = format!("restore wants --inherit {fd}, or freeze --outside null or broken");
+        let hint =
+            format!("restore wants{also} --inherit {fd}, or freeze --outside null or broken");
         out.outside.push(Finding::of(*pid, object, "file.outside", problem).hint(hint));
     }
 }
