@@ -1,6 +1,6 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{file::unix, inet, socket::FreshOptions, stand::Stands};
+use crate::{file::unix, inet::Ports, socket::FreshOptions, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -41,8 +41,8 @@ pub(crate) struct Factory<'a> {
     pub nameless_pipes: BTreeSet<ObjectId>,
     /// What will not be quite as it was, in words.
     pub notes: Vec<String>,
-    /// How many UDP sockets have a port.
-    pub udp_ports: BTreeMap<[u8; 2], usize>,
+    pub tcp_ports: Ports,
+    pub udp_ports: Ports,
     /// Numbers that outside files have in the tree.
     pub numbers: BTreeMap<FileId, Vec<u32>>,
 }
@@ -65,7 +65,8 @@ impl<'a> Factory<'a> {
             fresh_options: FreshOptions::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
             notes: Vec::new(),
-            udp_ports: udp_ports(tree),
+            tcp_ports: Ports::of(tree.all::<TcpSocket>().iter().map(|tcp| &tcp.socket)),
+            udp_ports: Ports::of(tree.all::<UdpSocket>().iter().map(|udp| &udp.socket)),
             numbers: numbers_of_outside_files(tree),
         }
     }
@@ -105,15 +106,6 @@ impl Drop for Factory<'_> {
             node.undo(&self.stands);
         }
     }
-}
-
-fn udp_ports(tree: &Tree) -> BTreeMap<[u8; 2], usize> {
-    let mut ports = BTreeMap::new();
-    let sockets = tree.all::<UdpSocket>().iter();
-    for port in sockets.filter_map(|udp| inet::port(&udp.socket.name)) {
-        *ports.entry(port).or_default() += 1;
-    }
-    ports
 }
 
 fn numbers_of_outside_files(tree: &Tree) -> BTreeMap<FileId, Vec<u32>> {
