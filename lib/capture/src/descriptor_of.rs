@@ -203,6 +203,11 @@ impl<'a> Descriptor<'a> {
         })
     }
 
+    /// stat(2), also of what has no name.
+    pub fn stat_again(&self) -> Result<FileStat, Problem> {
+        self.holder.all.stat(self.fd).map_err(Problem::Sys)
+    }
+
     /// Whether another file is behind the number by now.
     pub fn has_changed(&self) -> bool {
         !self.holder.all.link(self.fd).is_ok_and(|link| link == self.link)

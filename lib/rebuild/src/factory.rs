@@ -13,7 +13,8 @@ use std::{
 };
 
 /// Status flags that fcntl(2) can set on what was not opened by name.
-pub(crate) const STATUS: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_APPEND).union(OFlag::O_DIRECT);
+pub(crate) const STATUS: OFlag =
+    OFlag::O_NONBLOCK.union(OFlag::O_APPEND).union(OFlag::O_DIRECT).union(OFlag::O_NOATIME);
 
 /// Makes files; undoes what it did outside of itself when it is dropped before [`Factory::keep`].
 pub(crate) struct Factory<'a> {
@@ -30,6 +31,8 @@ pub(crate) struct Factory<'a> {
     pub given: BTreeMap<ObjectId, FileId>,
     /// Both ends of each pipe.
     pub pipes: BTreeMap<ObjectId, (OwnedFd, OwnedFd)>,
+    /// Ends of them (`true` for that to write to) that have been given to the tree themselves.
+    pub given_ends: BTreeSet<(ObjectId, bool)>,
     /// Named pipes, open for both.
     pub fifos: BTreeMap<ObjectId, OwnedFd>,
     /// UNIX sockets, by inode.
@@ -58,6 +61,7 @@ impl<'a> Factory<'a> {
             objects: BTreeMap::new(),
             given: BTreeMap::new(),
             pipes: BTreeMap::new(),
+            given_ends: BTreeSet::new(),
             fifos: BTreeMap::new(),
             unix: BTreeMap::new(),
             nodes: Vec::new(),
@@ -129,7 +133,7 @@ pub(crate) fn reopen(fd: &OwnedFd, flags: OFlag) -> Result<OwnedFd> {
 pub(crate) fn with_async(fd: OwnedFd, open: &OpenFile) -> Result<OwnedFd> {
     let flags = OFlag::from_bits_retain(open.flags as i32);
     if flags.contains(OFlag::O_ASYNC) && !flags.contains(OFlag::O_PATH) {
-        let all = STATUS | OFlag::O_ASYNC | OFlag::O_NOATIME;
+        let all = STATUS | OFlag::O_ASYNC;
         fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags & all))
             .map_err(|e| Error::new("set the flags of an open file", e))?;
     }

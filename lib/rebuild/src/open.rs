@@ -14,11 +14,11 @@ use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
-    fcntl::OFlag,
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::{stat::SFlag, uio::pwrite},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{PoisonError, RwLock},
 };
@@ -89,6 +89,7 @@ impl<'a> OpenFiles<'a> {
             me.step(step, &mut no);
         }
         me.settle(&mut no);
+        me.compare_flags();
         me.notes.append(&mut me.make.notes);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
@@ -150,7 +151,9 @@ impl<'a> OpenFiles<'a> {
             Step::Apply(_, subject, kind) => {
                 let Subject::File(pid, fd, file) = subject else { return };
                 let Some(open) = self.files.get(&file) else { return };
-                if let Err(e) = resource::opened(tree, subject, kind, open) {
+                let notes = &mut self.notes;
+                let mut note = |note| notes.push(format!("{}: {note}", tree.describe(file)));
+                if let Err(e) = resource::opened(tree, subject, kind, open, &mut note) {
                     refuse(Some(pid), format!("fd {fd}"), e);
                 }
             }
@@ -169,6 +172,26 @@ impl<'a> OpenFiles<'a> {
                 && let Err(e) = crate::inet::settle(socket, fd)
             {
                 no.push(Finding::about(self.tree.describe(id), "rebuild.open", e.to_string()));
+            }
+        }
+    }
+
+    /// Notes what is open in another way than it was. What is written to first gets its flags later, and what comes late when it
+    /// is opened.
+    fn compare_flags(&mut self) {
+        let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
+        for open in self.tree.all::<OpenFile>() {
+            let is = |kind: Kind| open.kind == kind.number();
+            if is(Kind::External) || is(Kind::Pidfd) || later.contains(&open.id) {
+                continue;
+            }
+            let Some(fd) = self.files.get(&open.id) else { continue };
+            if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
+                && now as u32 != open.flags
+            {
+                let (object, was) = (self.tree.describe(open.id), open.flags);
+                self.notes
+                    .push(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"));
             }
         }
     }

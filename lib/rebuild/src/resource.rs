@@ -47,8 +47,8 @@ pub(crate) trait ForFile: Record<Key = FileId> {
 
 /// A property of a descriptor or of its description.
 pub(crate) trait ForDescriptor: Record + Property {
-    /// Takes, in restore, what belongs to the description.
-    fn opened(&self, _: &OwnedFd) -> Result<()> {
+    /// Takes, in restore, what belongs to the description; notes what is not as it was.
+    fn opened(&self, _: &OwnedFd, _: &mut dyn FnMut(String)) -> Result<()> {
         Ok(())
     }
 
@@ -116,11 +116,17 @@ macro_rules! dispatch {
         }
 
         /// Takes what belongs to a description that has just been opened.
-        pub(crate) fn opened(tree: &Tree, subject: Subject, kind: Kind, on: &OwnedFd) -> Result<()> {
+        pub(crate) fn opened(
+            tree: &Tree,
+            subject: Subject,
+            kind: Kind,
+            on: &OwnedFd,
+            note: &mut dyn FnMut(String),
+        ) -> Result<()> {
             match (kind, subject) {
                 $((Kind::$D, Subject::File(pid, fd, file)) => {
                     let found = attached::<floe_records::$D>(tree, pid, fd, file);
-                    found.map_or(Ok(()), |found| found.opened(on))
+                    found.map_or(Ok(()), |found| found.opened(on, note))
                 })*
                 _ => Err(Error::because("take a property", format!("{} has no such part", kind.name()))),
             }

@@ -88,10 +88,11 @@ macro_rules! resources {
                 inotify: Inotify 75 1 [];
             }
             descriptor {
-                owner: Owner 53 1 [Descriptors];
+                owner: Owner 53 2 [Descriptors];
                 locks: Locks 54 1 [Opened Descriptors];
                 terminal: Terminal 55 1 [];
                 lease: Lease 56 1 [Opened Descriptors];
+                attributes: Attributes 57 1 [Opened];
             }
             object {
                 nameless: Object 42 2 [];

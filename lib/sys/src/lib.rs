@@ -32,8 +32,8 @@ pub use descriptors::{
 pub use error::{Error, Result};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
-    owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, unsent,
-    vmsplice,
+    owner_signal, owner_uids, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee,
+    unsent, vmsplice,
 };
 pub use file_system::{FileSystem, file_system, read_before};
 pub use guardian::Guardian;

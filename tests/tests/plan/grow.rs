@@ -240,7 +240,7 @@ impl World {
             }
         }
         for file in self.owners.iter().filter_map(|file| ids.get(file)) {
-            builder.add(Owner { file: *file, kind: 1, id: FIRST, signal: 0 });
+            builder.add(Owner { file: *file, kind: 1, id: FIRST, signal: 0, uids: None });
         }
     }
 

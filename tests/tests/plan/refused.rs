@@ -27,7 +27,7 @@ fn whole() -> Builder {
     }
     let lock = Lock { kind: LockKind::Posix, exclusive: true, start: 5, last: Some(9) };
     tree.add(Locks { pid, fd: FdNum(1), locks: vec![lock] });
-    tree.add(Owner { file: event, kind: 1, id: 100, signal: 0 });
+    tree.add(Owner { file: event, kind: 1, id: 100, signal: 0, uids: None });
     tree
 }
 
