@@ -13,18 +13,28 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::Status;
-use floe_records::{Findings, Options, Pid};
+use floe_records::{Finding, Findings, Options, Pid};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-/// How often a running tree is looked at while something stands in the way, and the time between two looks. A child of
-/// vfork(2) shares the memory of its parent for a moment only.
-const LOOKS: u32 = 25;
+/// How long a running tree is looked at again while something stands in the way that may pass, and the time between two looks. A
+/// tree that takes longer than that is looked at once more.
+const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
+/// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
+/// accepted, descriptors on their way are received, a lease is broken, a process that has ended is waited for.
+const PASSING: [&str; 6] = [
+    "process.shares",
+    "file.unix",
+    "file.udp",
+    "descriptor.lease",
+    "process.leader",
+    "thread.zombie",
+];
 
 /// What a look has found.
 #[derive(Debug, Default)]
@@ -45,15 +55,23 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
     }
     // The rest can be seen only by a process that may trace it.
     permitted(root)?;
-    for _ in 0..LOOKS {
-        look = once(root, options)?;
-        if look.found.refused.is_empty() {
+    let begin = Instant::now();
+    look = once(root, options)?;
+    let (patience, again) = (PATIENCE.max(begin.elapsed()), Instant::now());
+    while !look.found.refused.is_empty() && again.elapsed() < patience {
+        sleep(PAUSE);
+        let before = std::mem::replace(&mut look, once(root, options)?).found.refused;
+        // What is seen twice is no matter of two moments.
+        if look.found.refused == before && !before.iter().any(passes) {
             break;
         }
-        sleep(PAUSE);
     }
     settle(&mut look.found, options);
     Ok(look)
+}
+
+fn passes(finding: &Finding) -> bool {
+    PASSING.contains(&finding.rule.as_str())
 }
 
 fn once(root: u32, options: &Options) -> Result<Look> {
