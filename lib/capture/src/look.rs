@@ -12,7 +12,7 @@ use crate::{
     rule::{cgroup, core_scheduling, numa, outside, sessions, sharing, state, status},
     subject::{self, Process},
 };
-use floe_proc::Status;
+use floe_proc::{Stat, Status};
 use floe_records::{Finding, Findings, Options, Pid};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -80,6 +80,10 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     for &pid in &pids {
         stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
     }
+    let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
+    for (pid, stat) in stats.iter().filter(|(pid, _)| **pid != root) {
+        children.entry(stat.ppid).or_default().push((*pid, stat.clone()));
+    }
     let mut living = Vec::new();
     for &pid in &pids {
         let stat = match stats.get(&pid).filter(|stat| !stat.is_dead()) {
@@ -89,7 +93,11 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 continue;
             }
         };
-        match Process::read(pid, stat, &[]).and_then(|process| one(&process, &mut found)) {
+        let looked = Process::read(pid, stat, &[]).and_then(|mut process| {
+            process.children = children.remove(&pid).unwrap_or_default();
+            one(&process, &mut found)
+        });
+        match looked {
             Ok(()) => living.push(pid),
             // It may end while it is looked at; the tree is read again when it stands still.
             Err(_) if pid != root && is_ending(pid)? => {}
