@@ -14,7 +14,7 @@ start log python3 open.py
 until_true 10 grep -Eq 'ready|SKIPPED' log
 if grep SKIPPED log; then exit 0; fi
 freeze --check "$pid" > said || fail "--check: exit $?"
-grep -q "^outside: pid $pid: fd 3 (.*/console): a terminal outside of the tree (restore wants a terminal of its own, --inherit 3" said || fail "$(cat said)"
+grep -q "^outside: pid $pid: fd 3 (.*/console): a terminal (restore wants a terminal of its own, --inherit 3" said || fail "$(cat said)"
 ! freeze --check --outside null "$pid" | grep outside || fail "said though it is decided"
 checkpoint_kill "$pid" image
 expect_exit 3 restore.sh image --detach

@@ -15,9 +15,9 @@ const FILES: [(&str, u64, u64); 6] = [
     ("v1-descriptors.floe", 51, 8_942),
     ("v1-descriptors.stream", 49, 8_942),
     ("v1-pipeline.floe", 77, 126_990),
-    ("v2-descriptors.floe", 91, 13_038),
-    ("v2-descriptors.stream", 89, 13_038),
-    ("v2-pipeline.floe", 115, 126_990),
+    ("v2-descriptors.floe", 91, 17_134),
+    ("v2-descriptors.stream", 89, 17_134),
+    ("v2-pipeline.floe", 113, 126_990),
 ];
 
 fn golden(name: &str) -> PathBuf {
@@ -57,7 +57,9 @@ fn imgpack_reads_every_release() {
         let kinds = kinds(&stream);
         let items: usize = kinds.values().sum();
         let list = String::from_utf8(imgpack("--list", &file).stdout).expect("text");
-        assert_eq!(list.lines().count(), items, "{name}");
+        // Behind the records it says what belongs to the world outside.
+        let listed = list.lines().filter(|line| !line.starts_with("outside: "));
+        assert_eq!(listed.count(), items, "{name}");
 
         let mut shown = BTreeMap::new();
         let json = String::from_utf8(imgpack("--json", &file).stdout).expect("text");

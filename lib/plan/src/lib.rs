@@ -15,7 +15,7 @@ mod room;
 mod steps;
 mod unions;
 
-pub use descriptors::{base, uses};
+pub use descriptors::{base, lacking_descriptors, uses};
 pub use hole::HOLE;
 pub use machine::{CAP_SYS_RESOURCE, Extent, Machine};
 pub use phase::Phase;

@@ -50,7 +50,7 @@ fn send<const ALIGN: u64, R: Record>(
 }
 
 impl Stage for DumpMem {
-    fn record(&mut self, raw: &RawRecord) -> Result<()> {
+    fn passed(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
             self.vmas.entry(pid).or_default().extend(vmas);

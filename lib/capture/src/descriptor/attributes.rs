@@ -7,6 +7,8 @@ use crate::{
     resource::{OfDescriptor, is},
 };
 use floe_records::{AnyRecord, Attributes, External, FileId, Findings};
+use floe_sys::Error;
+use nix::sys::stat::fstat;
 
 /// Permissions of a new pipe and of a new socket.
 const OF_PIPE: u32 = 0o600;
@@ -18,7 +20,7 @@ impl OfDescriptor for Attributes {
         if !first || seen.is_path() || !(pipe || socket) || !seen.context.taking {
             return Ok(Vec::new());
         }
-        let stat = seen.stat_again()?;
+        let stat = fstat(seen.duplicate()?).map_err(|e| Error::new("read its owner", e))?;
         let times = [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec)];
         let times = pipe.then(|| times.map(|(sec, nsec)| (sec, nsec as u32)));
         let (uid, gid, mode) = (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777);

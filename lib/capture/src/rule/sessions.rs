@@ -60,8 +60,8 @@ fn members(
         let ids = [("session", getsid(Some(number))), ("process group", getpgid(Some(number)))];
         // One that has just ended is in none.
         let ids = ids.map(|(what, id)| (what, id.map_or(0, |id| id.as_raw() as u32)));
-        // A leader outside is told of beside its members in the tree.
-        for (what, id) in ids.into_iter().filter(|(_, id)| *id != pid && needed(id)) {
+        // A leader outside is told of beside its members in the tree; 0 is one of another pid namespace.
+        for (what, id) in ids.into_iter().filter(|(_, id)| ![0, pid].contains(id) && needed(id)) {
             if let Some(by) = named.get(&id).filter(|_| told.insert((what, id))) {
                 let problem = format!("process {pid} is in it, and not in the tree");
                 let hint = "end that one first, or freeze a process above both";

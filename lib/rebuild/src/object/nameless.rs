@@ -1,6 +1,6 @@
 //! Files without a name: shared anonymous memory, memfds, files that were removed.
 
-use crate::{factory::Factory, resource::ForObject, stand::Stands};
+use crate::{factory::Factory, resource::ForObject, segment, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -28,20 +28,29 @@ const SEAL_SEAL: u32 = 1;
 
 impl ForObject for Object {
     fn make(&self, make: &mut Factory<'_>) -> Result<()> {
-        let fd = empty(make.tree, &make.stands, self)?;
-        if let Err(e) = attributes(self, &fd) {
-            if self.kind != ObjectKind::SharedAnon {
-                return Err(e);
+        let fd = match &self.kind {
+            ObjectKind::Segment(kept) => segment::make(self, kept, make)?,
+            kind => {
+                let fd = empty(make.tree, &make.stands, self)?;
+                if let Err(e) = attributes(self, &fd) {
+                    if *kind != ObjectKind::SharedAnon {
+                        return Err(e);
+                    }
+                    // Only a descriptor of it from /proc/PID/map_files shows them.
+                    make.notes.push(format!("shared memory {}: {e}", self.id.ino));
+                }
+                fd
             }
-            // Only a descriptor of it from /proc/PID/map_files shows them.
-            make.notes.push(format!("shared memory {}: {e}", self.id.ino));
-        }
+        };
         make.objects.insert(self.id, fd);
         Ok(())
     }
 
     fn describe(&self) -> String {
-        format!("nameless file {}", self.id.ino)
+        match self.kind {
+            ObjectKind::Segment(_) => format!("segment {} of System V shared memory", self.id.ino),
+            _ => format!("nameless file {}", self.id.ino),
+        }
     }
 }
 
@@ -58,6 +67,7 @@ fn empty(tree: &Tree, stands: &Stands, object: &Object) -> Result<OwnedFd> {
             floe_sys::memfd_create(&name, MFD_CLOEXEC | sealing)?
         }
         ObjectKind::Deleted(path) => nameless(tree, stands, path)?,
+        ObjectKind::Segment(_) => return Err(Error::because("make it", "it is no file")),
     };
     ftruncate(fd.as_fd(), object.size as i64).map_err(fail)?;
     Ok(fd)
@@ -131,6 +141,9 @@ fn removed(dir: &OwnedFd, name: &OsStr) -> nix::Result<OwnedFd> {
 
 /// Everything is written and mapped: attributes and times go on, and at last the seals.
 pub(crate) fn finish(object: &Object, fd: &OwnedFd) -> Result<()> {
+    if let ObjectKind::Segment(kept) = &object.kind {
+        return segment::finish(object, kept);
+    }
     for (name, value) in &object.attributes {
         floe_sys::set_attribute(fd.as_fd(), &name.0, &value.0)?;
     }

@@ -1,8 +1,10 @@
 //! The address space.
 
 use crate::{
+    open::object_id,
     resource::{Context, ForProcess},
     script::Script,
+    segment,
 };
 use floe_parasite::Arg;
 use floe_plan::Phase;
@@ -56,6 +58,13 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
                 b.call(libc::SYS_mremap, [parked.1, len, len, 3, vma.start.0].map(Arg::Val));
                 continue;
             }
+            VmaKind::Object => {
+                if let Some(id) = object_id(vma).filter(|id| id.dev == SEGMENTS) {
+                    segment::attach(context.tree, pid, vma, id, b)?;
+                    advise(vma, b);
+                    continue;
+                }
+            }
             _ => {}
         }
         let mut flags = libc::MAP_FIXED_NOREPLACE;
@@ -79,13 +88,19 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
         let prot = u64::from(fill_prot(vma));
         let args = [vma.start.0, len, prot, flags as u64, fd, vma.offset];
         b.call(libc::SYS_mmap, args.map(Arg::Val));
-        for (flag, advice) in ADVICE {
-            if vma.has(flag) {
-                b.call(libc::SYS_madvise, [vma.start.0, len, advice].map(Arg::Val));
-            }
-        }
+        advise(vma, b);
     }
     Ok(())
+}
+
+/// Advice of madvise(2) that a mapping keeps.
+fn advise(vma: &Vma, b: &mut Script<'_>) {
+    let len = vma.end.0.saturating_sub(vma.start.0);
+    for (flag, advice) in ADVICE {
+        if vma.has(flag) {
+            b.call(libc::SYS_madvise, [vma.start.0, len, advice].map(Arg::Val));
+        }
+    }
 }
 
 /// Final protections and locks.
