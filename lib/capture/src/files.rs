@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     descriptor_of::{Context, Descriptor, Problem},
     entry::{Entry, Holder},
-    parallel,
+    inet, parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
@@ -234,8 +234,16 @@ impl Describing<'_> {
     /// Looks for parts of a socket that are not carried.
     fn losses(&mut self, seen: &Descriptor<'_>, id: FileId) -> Result<()> {
         let Some(kind) = seen.socket().filter(|_| !self.context.taking) else { return Ok(()) };
-        for problem in self.fresh.losses(seen, kind)? {
-            let finding = Finding::of(Pid(seen.pid), seen.object(), "socket.option", problem);
+        let options = self.fresh.losses(seen, kind)?.into_iter();
+        let mut all: Vec<(&str, String)> =
+            options.map(|problem| ("socket.option", problem)).collect();
+        if inet::is_inet(kind) && kind.protocol == libc::IPPROTO_TCP {
+            let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
+            let ended = inet::lost_with_its_end(seen.duplicate()?, bound)?;
+            all.extend(ended.into_iter().map(|problem| ("socket.ended", problem)));
+        }
+        for (rule, problem) in all {
+            let finding = Finding::of(Pid(seen.pid), seen.object(), rule, problem);
             self.lost.push((id, finding));
         }
         Ok(())
