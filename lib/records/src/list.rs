@@ -86,7 +86,7 @@ macro_rules! resources {
                 tcp: TcpSocket 71 2 [];
                 udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
-                pidfd: Pidfd 74 1 [Late];
+                pidfd: Pidfd 74 2 [Late];
                 inotify: Inotify 75 1 [];
             }
             descriptor {

@@ -92,12 +92,12 @@ fn start(set_tid: &[i32]) -> String {
     }
 }
 
-/// A handle of a process that has ended with this wait status (wait(2), without the flag of a core dump) and has been waited
-/// for; with `thread`, of its main thread alone (PIDFD_THREAD).
+/// Handles of one process that has ended with this wait status (wait(2), without the flag of a core dump) and has been waited
+/// for: for each of `threads` one, where that is true of its main thread alone (PIDFD_THREAD).
 ///
 /// # Errors
 /// Also where no process ends so: by a signal that does not kill.
-pub fn pidfd_of_ended(status: u32, thread: bool) -> Result<OwnedFd> {
+pub fn pidfds_of_ended(status: u32, threads: &[bool]) -> Result<Vec<OwnedFd>> {
     // SAFETY: an all-zero clone_args is valid. Without a signal at its end, nobody but us waits for it.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = CLONE_CLEAR_SIGHAND;
@@ -113,13 +113,17 @@ pub fn pidfd_of_ended(status: u32, thread: bool) -> Result<OwnedFd> {
         check(pid)
     });
     let pid = pid.map_err(fail)? as i32;
-    let handle = if thread { crate::pidfd_open_thread(pid) } else { crate::pidfd_open(pid) };
+    let handle = |thread: &bool| match thread {
+        true => crate::pidfd_open_thread(pid),
+        false => crate::pidfd_open(pid),
+    };
+    let handles: Result<Vec<OwnedFd>> = threads.iter().map(handle).collect();
     let ended = wait_for(pid).map_err(fail)?;
     if ended != status {
         let what = format!("none ends with the status {status:#x}, but with {ended:#x}");
         return Err(Error::because("start a process that ends", what));
     }
-    handle
+    handles
 }
 
 /// Ends the child with a wait status, or with 0 where that cannot be; without a core dump.

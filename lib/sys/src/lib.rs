@@ -26,7 +26,7 @@ mod task;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
-pub use clone::{fork, pidfd_of_ended, spawn_stub};
+pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::extended_state;
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
