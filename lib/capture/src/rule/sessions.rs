@@ -40,8 +40,8 @@ pub(crate) fn check(pids: &[u32], stats: &BTreeMap<u32, Stat>, out: &mut Finding
     members(&named, &[root.pgid, root.sid], pids, out)
 }
 
-/// Looks for members outside of the tree: as long as one lives no process can get the number of its session or group (pid(2)
-/// of clone3(2), `set_tid`). `named` are these numbers, each with a process of the tree that needs it. Those of the root may be
+/// Looks for members outside of the tree: as long as one lives no process can get the number of its session or group
+/// (`set_tid` of clone3(2)). `named` are these numbers, each with a process of the tree that needs it. Those of the root may be
 /// those of a shell outside, whose place restore takes.
 fn members(
     named: &BTreeMap<u32, u32>,
@@ -62,7 +62,12 @@ fn members(
         let ids = ids.map(|(what, id)| (what, id.map_or(0, |id| id.as_raw() as u32)));
         // A leader outside is told of beside its members in the tree; 0 is one of another pid namespace.
         for (what, id) in ids.into_iter().filter(|(_, id)| ![0, pid].contains(id) && needed(id)) {
-            if let Some(by) = named.get(&id).filter(|_| told.insert((what, id))) {
+            let by = named.get(&id).filter(|_| !told.contains(&(what, id)));
+            // One that has just been born belongs to the tree as well.
+            if let Some(by) = by
+                && !is_below(pid, &inside)?
+            {
+                told.insert((what, id));
                 let problem = format!("process {pid} is in it, and not in the tree");
                 let hint = "end that one first, or freeze a process above both";
                 let object = format!("{what} {id}");
@@ -71,6 +76,18 @@ fn members(
         }
     }
     Ok(())
+}
+
+/// Whether a process comes from one of these.
+fn is_below(mut pid: u32, all: &BTreeSet<u32>) -> Result<bool> {
+    // A parent that has ended meanwhile has left its children to others.
+    while let Some(parent) = stat(pid)?.map(|stat| stat.ppid).filter(|parent| *parent != 0) {
+        if all.contains(&parent) {
+            return Ok(true);
+        }
+        pid = parent;
+    }
+    Ok(false)
 }
 
 /// Whether a process is in this session, or was before it made its own.
