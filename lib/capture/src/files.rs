@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     descriptor_of::{Context, Descriptor, Problem},
     entry::{Entry, Holder},
-    parallel,
+    inet, parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
@@ -18,6 +18,7 @@ use floe_records::{
     ObjectId, OpenFile, Options, Pid, Record,
 };
 use floe_sys::kcmp_file;
+use nix::sys::termios::tcgetattr;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -42,6 +43,8 @@ pub struct Files {
     pub(crate) objects: BTreeMap<ObjectId, (Object, File)>,
     /// Pipes whose contents are the tree's.
     pub(crate) own_pipes: BTreeSet<ObjectId>,
+    /// Pseudo terminals whose other end is closed: restore makes one like it.
+    pub(crate) hung_up: BTreeSet<FileId>,
     /// What was read of descriptors, for who describes them once more.
     pub(crate) entries: Vec<FdEntries>,
 }
@@ -231,8 +234,16 @@ impl Describing<'_> {
     /// Looks for parts of a socket that are not carried.
     fn losses(&mut self, seen: &Descriptor<'_>, id: FileId) -> Result<()> {
         let Some(kind) = seen.socket().filter(|_| !self.context.taking) else { return Ok(()) };
-        for problem in self.fresh.losses(seen, kind)? {
-            let finding = Finding::of(Pid(seen.pid), seen.object(), "socket.option", problem);
+        let options = self.fresh.losses(seen, kind)?.into_iter();
+        let mut all: Vec<(&str, String)> =
+            options.map(|problem| ("socket.option", problem)).collect();
+        if inet::is_inet(kind) && kind.protocol == libc::IPPROTO_TCP {
+            let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
+            let ended = inet::lost_with_its_end(seen.duplicate()?, bound)?;
+            all.extend(ended.into_iter().map(|problem| ("socket.ended", problem)));
+        }
+        for (rule, problem) in all {
+            let finding = Finding::of(Pid(seen.pid), seen.object(), rule, problem);
             self.lost.push((id, finding));
         }
         Ok(())
@@ -251,6 +262,12 @@ impl Describing<'_> {
         match what {
             // What is known to be empty need not be looked into.
             AnyRecord::UnixSocket(socket) if !crate::file::unix::may_hold(socket, &seen) => {}
+            AnyRecord::External(terminal)
+                if terminal.what.0.starts_with(b"/dev/pts/")
+                    && seen.duplicate().is_ok_and(|fd| tcgetattr(fd).is_err()) =>
+            {
+                self.files.hung_up.insert(open.id);
+            }
             AnyRecord::UnixSocket(_) if !self.context.held => {
                 // It may be closed by now.
                 let duplicate = seen.into_duplicate().ok();

@@ -146,6 +146,35 @@ fn poll_now(fd: BorrowedFd<'_>) -> Result<i16, Problem> {
     Ok(there.map_err(|e| Error::new("look at a socket", e))?)
 }
 
+/// What is not carried of a TCP connection that has ended, in words; `bound` says that it still has its port. Its error cannot be
+/// asked for without taking it.
+pub(crate) fn lost_with_its_end(
+    fd: BorrowedFd<'_>,
+    bound: impl FnOnce() -> Result<bool, Error>,
+) -> crate::Result<Vec<String>> {
+    let info = socket_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, 104)?;
+    let doing = "look at a socket";
+    let there = floe_sys::poll(fd, libc::POLLRDHUP, Some(Duration::ZERO));
+    let there = there.map_err(|e| Error::new(doing, e))?;
+    if info.first() != Some(&CLOSE) || there & libc::POLLRDHUP == 0 {
+        return Ok(Vec::new());
+    }
+    let mut lost = Vec::new();
+    let unread = floe_sys::pipe_queued(fd).map_err(|e| Error::new(doing, e))?;
+    if unread > 0 {
+        lost.push(format!(
+            "its connection has ended: {unread} bytes that nobody has read are not carried"
+        ));
+    }
+    if there & libc::POLLERR != 0 {
+        lost.push("its connection has ended: its error (SO_ERROR) is not carried".to_owned());
+    }
+    if !bound()? {
+        lost.push("its connection has ended: the address that it had is not carried".to_owned());
+    }
+    Ok(lost)
+}
+
 /// Whether a TCP socket that is closed was once connected.
 fn has_ended(fd: BorrowedFd<'_>) -> Result<bool, Problem> {
     Ok(poll_now(fd)? & libc::POLLRDHUP != 0)

@@ -16,6 +16,8 @@ pub struct Layout {
     pub vmas: Vec<Vma>,
     /// Those that cannot be captured.
     pub refusals: Vec<Finding>,
+    /// What of the others does not come back.
+    pub losses: Vec<Finding>,
 }
 
 impl Layout {
@@ -63,11 +65,20 @@ pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
             vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
         }
         let problem = problem(&mut files, &path, &mut vma, protection_key != 0);
-        if let Some(problem) = problem {
+        let finding = |rule: &str, problem: String| {
             let name = String::from_utf8_lossy(&path);
             let range = format!("{:x}-{:x} {name}", vma.start.0, vma.end.0).trim_end().to_owned();
-            let finding = Finding::of(Pid(pid), range, "mapping", problem);
-            layout.refusals.push(finding.hint("have the program unmap it first"));
+            Finding::of(Pid(pid), range, rule, problem)
+        };
+        match problem {
+            Some(problem) => {
+                let finding = finding("mapping", problem.to_owned());
+                layout.refusals.push(finding.hint("have the program unmap it first"));
+            }
+            None => {
+                let lost = lost_flags(&vma).into_iter();
+                layout.losses.extend(lost.map(|problem| finding("mapping.flag", problem)));
+            }
         }
         vma.opened_to_write = vma.file.is_some() && !vma.shared && opened_to_write(pid, &vma)?;
         layout.vmas.push(vma);
@@ -240,6 +251,21 @@ fn may_be_of_a_union(link: &Path) -> bool {
 /// `linux/aufs_type.h`.
 const AUFS_SUPER_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x6175_6673);
 
+/// Flags of VmFlags (show_smap_vma_flags of fs/proc/task_mmu.c) that come back: protections, and what they may become; sharing and
+/// growth; accounting; locks; advice of madvise(2); memory that may be dropped; guards. `sd` belongs to who watches the process.
+const KEPT: &[u8] = b"rdwrexshmrmwmemsgdacnrlolfsrrrdcwfddhgnhmgdpgusd";
+
+/// In words, the flags that do not come back, those that floe does not know included. What the kernel maps has them from it.
+fn lost_flags(vma: &Vma) -> Vec<String> {
+    if matches!(vma.kind, VmaKind::Vdso | VmaKind::Vvar | VmaKind::Vsyscall) {
+        return Vec::new();
+    }
+    let kept = KEPT.as_chunks::<2>().0;
+    let lost = vma.flags.0.as_chunks::<2>().0.iter().filter(|flag| !kept.contains(flag));
+    let shown = lost.map(|flag| String::from_utf8_lossy(flag));
+    shown.map(|flag| format!("its flag \"{flag}\" (VmFlags) is not carried")).collect()
+}
+
 fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
     flags.as_chunks::<2>().0.iter().find_map(|flag| match flag {
         b"ht" => Some("huge pages of hugetlbfs cannot be captured"),
@@ -258,4 +284,29 @@ fn blocked_path(path: &[u8]) -> Option<&'static str> {
         (b"anon_inode:", "mappings of kernel objects cannot be captured"),
     ];
     TABLE.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, problem)| *problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_nobody_knows_are_lost() {
+        let mapping = Mapping {
+            start: 0x1000,
+            end: 0x2000,
+            prot: 3,
+            shared: false,
+            offset: 0,
+            dev: 0,
+            ino: 0,
+            name: Vec::new(),
+        };
+        let (_, mut vma) = vma(mapping, b"rdwrmrmwmeacsrsdxysf".to_vec());
+        let lost = lost_flags(&vma);
+        let named = |flag: &str| lost.iter().any(|problem| problem.contains(flag));
+        assert!(lost.len() == 2 && named("\"xy\"") && named("\"sf\""), "{lost:?}");
+        vma.kind = VmaKind::Vvar;
+        assert!(lost_flags(&vma).is_empty());
+    }
 }

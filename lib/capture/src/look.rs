@@ -15,19 +15,29 @@ use crate::{
     },
     subject::{self, Process},
 };
-use floe_proc::Status;
+use floe_proc::{Stat, Status};
 use floe_records::{FdEntries, Finding, Findings, Options, Pid, Record, Tree, Vmas};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-/// How often a running tree is looked at while something stands in the way, and the time between two looks. A child of
-/// vfork(2) shares the memory of its parent for a moment only.
-const LOOKS: u32 = 25;
+/// How long a running tree is looked at again while something stands in the way that may pass, and the time between two looks. A
+/// tree that takes longer than that is looked at once more.
+const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
+/// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
+/// accepted, descriptors on their way are received, a lease is broken, a process that has ended is waited for.
+const PASSING: [&str; 6] = [
+    "process.shares",
+    "file.unix",
+    "file.udp",
+    "descriptor.lease",
+    "process.leader",
+    "thread.zombie",
+];
 
 /// What a look has found.
 #[derive(Debug, Default)]
@@ -51,15 +61,24 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
     }
     // The rest can be seen only by a process that may trace it.
     permitted(root)?;
-    for _ in 0..LOOKS {
-        look = once(root, options).map_err(untraceable)?;
-        if look.found.refused.is_empty() {
+    let begin = Instant::now();
+    let again = || once(root, options).map_err(untraceable);
+    look = again()?;
+    let (patience, since) = (PATIENCE.max(begin.elapsed()), Instant::now());
+    while !look.found.refused.is_empty() && since.elapsed() < patience {
+        sleep(PAUSE);
+        let before = std::mem::replace(&mut look, again()?).found.refused;
+        // What is seen twice is no matter of two moments.
+        if look.found.refused == before && !before.iter().any(passes) {
             break;
         }
-        sleep(PAUSE);
     }
     settle(&mut look.found, options);
     Ok(look)
+}
+
+fn passes(finding: &Finding) -> bool {
+    PASSING.contains(&finding.rule.as_str())
 }
 
 fn once(root: u32, options: &Options) -> Result<Look> {
@@ -67,6 +86,10 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let mut stats = BTreeMap::new();
     for &pid in &pids {
         stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
+    }
+    let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
+    for (pid, stat) in stats.iter().filter(|(pid, _)| **pid != root) {
+        children.entry(stat.ppid).or_default().push((*pid, stat.clone()));
     }
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     for &pid in &pids {
@@ -77,7 +100,8 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 continue;
             }
         };
-        let looked = Process::read(pid, stat, &[]).and_then(|process| {
+        let looked = Process::read(pid, stat, &[]).and_then(|mut process| {
+            process.children = children.remove(&pid).unwrap_or_default();
             attached.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })

@@ -41,7 +41,7 @@ pub(crate) struct Process<'a> {
     pub exe: FileRef,
     pub cwd: FileRef,
     pub namespaces: Inodes,
-    /// Its children, where the tree is held.
+    /// Its children.
     pub children: Vec<(u32, Stat)>,
     /// Its threads, the leader first.
     pub tasks: Vec<Thread<'a>>,

@@ -1,6 +1,6 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{file::unix, inet, segment, socket::FreshOptions, stand::Stands};
+use crate::{file::unix, inet::Ports, segment, socket::FreshOptions, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -13,7 +13,8 @@ use std::{
 };
 
 /// Status flags that fcntl(2) can set on what was not opened by name.
-pub(crate) const STATUS: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_APPEND).union(OFlag::O_DIRECT);
+pub(crate) const STATUS: OFlag =
+    OFlag::O_NONBLOCK.union(OFlag::O_APPEND).union(OFlag::O_DIRECT).union(OFlag::O_NOATIME);
 
 /// Makes files; undoes what it did outside of itself when it is dropped before [`Factory::keep`].
 pub(crate) struct Factory<'a> {
@@ -25,10 +26,13 @@ pub(crate) struct Factory<'a> {
     pub outside: Outside,
     /// Files without a name.
     pub objects: BTreeMap<ObjectId, OwnedFd>,
-    /// Those of them whose first description has been given to the tree.
-    pub given: BTreeSet<ObjectId>,
+    /// Those of them whose first description has been given to the tree, and as what. They are written through it too, so its
+    /// status flags come last: with O_APPEND nothing is written in its place.
+    pub given: BTreeMap<ObjectId, FileId>,
     /// Both ends of each pipe.
     pub pipes: BTreeMap<ObjectId, (OwnedFd, OwnedFd)>,
+    /// Ends of them (`true` for that to write to) that have been given to the tree themselves.
+    pub given_ends: BTreeSet<(ObjectId, bool)>,
     /// Named pipes, open for both.
     pub fifos: BTreeMap<ObjectId, OwnedFd>,
     /// UNIX sockets, by inode.
@@ -42,8 +46,8 @@ pub(crate) struct Factory<'a> {
     pub nameless_pipes: BTreeSet<ObjectId>,
     /// What will not be quite as it was, in words.
     pub notes: Vec<String>,
-    /// How many UDP sockets have a port.
-    pub udp_ports: BTreeMap<[u8; 2], usize>,
+    pub tcp_ports: Ports,
+    pub udp_ports: Ports,
     /// Numbers that outside files have in the tree.
     pub numbers: BTreeMap<FileId, Vec<u32>>,
 }
@@ -57,8 +61,9 @@ impl<'a> Factory<'a> {
             inherit,
             outside,
             objects: BTreeMap::new(),
-            given: BTreeSet::new(),
+            given: BTreeMap::new(),
             pipes: BTreeMap::new(),
+            given_ends: BTreeSet::new(),
             fifos: BTreeMap::new(),
             unix: BTreeMap::new(),
             nodes: Vec::new(),
@@ -67,7 +72,8 @@ impl<'a> Factory<'a> {
             fresh_options: FreshOptions::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
             notes: Vec::new(),
-            udp_ports: udp_ports(tree),
+            tcp_ports: Ports::of(tree.all::<TcpSocket>().iter().map(|tcp| &tcp.socket)),
+            udp_ports: Ports::of(tree.all::<UdpSocket>().iter().map(|udp| &udp.socket)),
             numbers: numbers_of_outside_files(tree),
         }
     }
@@ -110,15 +116,6 @@ impl Drop for Factory<'_> {
     }
 }
 
-fn udp_ports(tree: &Tree) -> BTreeMap<[u8; 2], usize> {
-    let mut ports = BTreeMap::new();
-    let sockets = tree.all::<UdpSocket>().iter();
-    for port in sockets.filter_map(|udp| inet::port(&udp.socket.name)) {
-        *ports.entry(port).or_default() += 1;
-    }
-    ports
-}
-
 fn numbers_of_outside_files(tree: &Tree) -> BTreeMap<FileId, Vec<u32>> {
     let mut numbers: BTreeMap<FileId, Vec<u32>> = BTreeMap::new();
     let tables = tree.all::<Process>().iter().flat_map(|p| tree.fds(p.pid));
@@ -140,7 +137,7 @@ pub(crate) fn reopen(fd: &OwnedFd, flags: OFlag) -> Result<OwnedFd> {
 pub(crate) fn with_async(fd: OwnedFd, open: &OpenFile) -> Result<OwnedFd> {
     let flags = OFlag::from_bits_retain(open.flags as i32);
     if flags.contains(OFlag::O_ASYNC) && !flags.contains(OFlag::O_PATH) {
-        let all = STATUS | OFlag::O_ASYNC | OFlag::O_NOATIME;
+        let all = STATUS | OFlag::O_ASYNC;
         fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags & all))
             .map_err(|e| Error::new("set the flags of an open file", e))?;
     }
@@ -149,10 +146,15 @@ pub(crate) fn with_async(fd: OwnedFd, open: &OpenFile) -> Result<OwnedFd> {
 
 /// Sets the status flags of what was not opened by name.
 pub(crate) fn with_status(fd: OwnedFd, open: &OpenFile) -> Result<OwnedFd> {
+    set_status(&fd, open).map(|()| fd)
+}
+
+/// The same, of what is open already.
+pub(crate) fn set_status(fd: &OwnedFd, open: &OpenFile) -> Result<()> {
     let flags = OFlag::from_bits_truncate(open.flags as i32) & STATUS;
     if !flags.is_empty() {
         fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags))
             .map_err(|e| Error::new("set the flags of an open file", e))?;
     }
-    Ok(fd)
+    Ok(())
 }

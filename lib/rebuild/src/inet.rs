@@ -1,29 +1,56 @@
 //! What TCP and UDP sockets share.
 
-use crate::socket::{IS_SET, option, set_inet_options, shut};
+use crate::{
+    socket::{IS_SET, option, set_inet_options, shut},
+    time_wait,
+};
 use floe_records::{Bytes, InetSocket};
-use floe_sys::{Result, bind_raw, connect_raw, listen, socket};
-use std::os::fd::{AsFd, OwnedFd};
+use floe_sys::{Error, Result, bind_raw, connect_raw, listen, socket};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+};
 
 /// SO_REUSEADDR.
 const REUSE: (i32, i32) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+/// SO_REUSEPORT.
+const REUSE_PORT: (i32, i32) = (libc::SOL_SOCKET, libc::SO_REUSEPORT);
 /// Also of IPv6 sockets.
 const FREEBIND: (i32, i32) = (libc::IPPROTO_IP, libc::IP_FREEBIND);
 
-/// A TCP socket, and what could not be set of it. Connections that have just been closed keep the port busy for a listener that does not say so, and others of
-/// the tree may have it too: so SO_REUSEADDR is set; see [`settle`].
-pub(crate) fn tcp(tcp: &InetSocket) -> Result<(OwnedFd, Vec<String>)> {
+/// A TCP socket, and what could not be set of it. Connections that have just been closed keep the port busy for a listener that
+/// does not say so, and others of the tree may have it too (`shares`): so SO_REUSEADDR is set, and SO_REUSEPORT, which may have
+/// been switched off when all were bound; see [`settle`].
+pub(crate) fn tcp(tcp: &InetSocket, shares: bool) -> Result<(OwnedFd, Vec<String>)> {
     let fd = socket(tcp.family as i32, libc::SOCK_STREAM, libc::IPPROTO_TCP)?;
     let notes = set_inet_options(&fd, &tcp.options)?;
     if !tcp.name.0.is_empty() {
         option(&fd, REUSE, &IS_SET)?;
-        bind(&fd, tcp)?;
+        if shares {
+            option(&fd, REUSE_PORT, &IS_SET)?;
+        }
+        bind(&fd, tcp, &|| with_port(tcp, || bind_raw(fd.as_fd(), &tcp.name.0)))?;
         if let Some(backlog) = tcp.backlog {
-            listen(fd.as_fd(), backlog).map_err(|e| address(tcp, e))?;
+            with_port(tcp, || listen(fd.as_fd(), backlog)).map_err(|e| address(tcp, e))?;
         }
     }
     shut(&fd, tcp.shutdown)?;
     Ok((fd, notes))
+}
+
+/// Makes a call that wants a port; where connections that have ended keep it, they let it go.
+fn with_port(tcp: &InetSocket, call: impl Fn() -> Result<()>) -> Result<()> {
+    let done = call();
+    let in_use = done.as_ref().is_err_and(|e| e.errno() == Some(libc::EADDRINUSE));
+    let Some(port) = port(&tcp.name).filter(|_| in_use) else { return done };
+    match time_wait::end(port) {
+        Ok(0) => done,
+        Ok(_) => call(),
+        Err(_) => Err(Error::because(
+            "bind a socket",
+            "a connection that has ended may keep it for a minute (TIME_WAIT): try again later",
+        )),
+    }
 }
 
 /// A UDP socket, and what could not be set of it; `shares` says that others of the tree have its port.
@@ -34,7 +61,7 @@ pub(crate) fn udp(udp: &InetSocket, shares: bool) -> Result<(OwnedFd, Vec<String
         if shares {
             option(&fd, REUSE, &IS_SET)?;
         }
-        bind(&fd, udp)?;
+        bind(&fd, udp, &|| bind_raw(fd.as_fd(), &udp.name.0))?;
     }
     if !udp.peer.0.is_empty() {
         connect_raw(fd.as_fd(), &udp.peer.0)?;
@@ -43,22 +70,44 @@ pub(crate) fn udp(udp: &InetSocket, shares: bool) -> Result<(OwnedFd, Vec<String
     Ok((fd, notes))
 }
 
-/// All are bound: SO_REUSEADDR as it was.
+/// All are bound: SO_REUSEADDR and SO_REUSEPORT as they were.
 pub(crate) fn settle(socket: &InetSocket, fd: &OwnedFd) -> Result<()> {
-    let was = socket.options.iter().find(|o| (o.level, o.name) == REUSE);
-    option(fd, REUSE, was.map_or(&[0; 4], |o| &o.value.0))
+    [REUSE, REUSE_PORT].into_iter().try_for_each(|name| {
+        let was = socket.options.iter().find(|o| (o.level, o.name) == name);
+        option(fd, name, was.map_or(&[0; 4], |o| &o.value.0))
+    })
+}
+
+/// How many sockets of a protocol have a port.
+#[derive(Default)]
+pub(crate) struct Ports(BTreeMap<[u8; 2], usize>);
+
+impl Ports {
+    /// Those of all sockets of a protocol.
+    pub fn of<'a>(sockets: impl Iterator<Item = &'a InetSocket>) -> Self {
+        let mut ports = Self::default();
+        for port in sockets.filter_map(|socket| port(&socket.name)) {
+            *ports.0.entry(port).or_default() += 1;
+        }
+        ports
+    }
+
+    /// Whether others of the tree have the port of this address.
+    pub fn shares(&self, name: &Bytes) -> bool {
+        port(name).is_some_and(|port| self.0.get(&port).is_some_and(|count| *count > 1))
+    }
 }
 
 /// The port of an address.
-pub(crate) fn port(name: &Bytes) -> Option<[u8; 2]> {
+fn port(name: &Bytes) -> Option<[u8; 2]> {
     name.0.get(2..4).and_then(|port| port.try_into().ok())
 }
 
-fn bind(fd: &OwnedFd, it: &InetSocket) -> Result<()> {
+fn bind(fd: &OwnedFd, it: &InetSocket, call: &dyn Fn() -> Result<()>) -> Result<()> {
     if it.foreign {
         option(fd, FREEBIND, &IS_SET)?;
     }
-    bind_raw(fd.as_fd(), &it.name.0).map_err(|e| address(it, e))?;
+    call().map_err(|e| address(it, e))?;
     if it.foreign {
         let was = it.options.iter().find(|o| (o.level, o.name) == FREEBIND);
         option(fd, FREEBIND, was.map_or(&[0; 4], |o| &o.value.0))?;

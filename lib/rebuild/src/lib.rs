@@ -27,6 +27,7 @@ mod spaces;
 mod stand;
 mod states;
 mod stubs;
+mod time_wait;
 mod unions;
 
 pub use descriptor::terminal::Modes;

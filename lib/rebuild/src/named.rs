@@ -11,7 +11,7 @@ use nix::{
 use std::os::fd::{AsFd, OwnedFd};
 
 /// __O_TMPFILE of include/uapi/asm-generic/fcntl.h: how the file was made, not how it is open.
-const TMPFILE: u32 = 0o20_000_000;
+pub(crate) const TMPFILE: u32 = 0o20_000_000;
 
 /// Flags to open a description again with.
 pub(crate) fn flags(file: &OpenFile) -> OFlag {

@@ -2,7 +2,7 @@
 
 use crate::{
     descriptor::terminal::Modes,
-    factory::{Factory, reopen, with_async},
+    factory::{Factory, reopen, set_status, with_async},
     file::external,
     mapped::{MapKey, known, map_key},
     object::nameless,
@@ -14,11 +14,11 @@ use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
-    fcntl::OFlag,
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::{stat::SFlag, uio::pwrite},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{PoisonError, RwLock},
 };
@@ -92,6 +92,7 @@ impl<'a> OpenFiles<'a> {
         }
         no.extend(missing.into_values());
         me.settle(&mut no);
+        me.compare_flags();
         me.notes.append(&mut me.make.notes);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
@@ -153,7 +154,9 @@ impl<'a> OpenFiles<'a> {
             Step::Apply(_, subject, kind) => {
                 let Subject::File(pid, fd, file) = subject else { return };
                 let Some(open) = self.files.get(&file) else { return };
-                if let Err(e) = resource::opened(tree, subject, kind, open) {
+                let notes = &mut self.notes;
+                let mut note = |note| notes.push(format!("{}: {note}", tree.describe(file)));
+                if let Err(e) = resource::opened(tree, subject, kind, open, &mut note) {
                     refuse(Some(pid), format!("fd {fd}"), e);
                 }
             }
@@ -172,6 +175,26 @@ impl<'a> OpenFiles<'a> {
                 && let Err(e) = crate::inet::settle(socket, fd)
             {
                 no.push(Finding::about(self.tree.describe(id), "rebuild.open", e.to_string()));
+            }
+        }
+    }
+
+    /// Notes what is open in another way than it was. What is written to first gets its flags later, and what comes late when it
+    /// is opened.
+    fn compare_flags(&mut self) {
+        let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
+        for open in self.tree.all::<OpenFile>() {
+            let is = |kind: Kind| open.kind == kind.number();
+            if is(Kind::External) || is(Kind::Pidfd) || later.contains(&open.id) {
+                continue;
+            }
+            let Some(fd) = self.files.get(&open.id) else { continue };
+            if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
+                && now as u32 != open.flags
+            {
+                let (object, was) = (self.tree.describe(open.id), open.flags);
+                self.notes
+                    .push(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"));
             }
         }
     }
@@ -299,12 +322,14 @@ impl<'a> OpenFiles<'a> {
         Ok(())
     }
 
-    /// Everything has been written: attributes, times and seals go on.
+    /// Everything has been written: attributes, times, seals and status flags go on.
     pub fn seal(&self) -> Result<()> {
         let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
         for (id, fd) in self.make.objects.iter().chain(writers.iter()) {
             let object = self.tree.get::<Object>(*id);
             object.map_or(Ok(()), |object| nameless::finish(object, fd))?;
+            let given = self.make.given.get(id).and_then(|file| self.tree.get::<OpenFile>(*file));
+            given.map_or(Ok(()), |open| set_status(fd, open))?;
         }
         writers.clear();
         Ok(())

@@ -4,7 +4,7 @@ use crate::{factory::Factory, open::OpenFiles, script::Script, stubs::Stubs};
 use floe_plan::{Phase, Subject};
 use floe_records::{FdNum, FileId, Kind, OpenFile, Pid, Property, Record, Tid, Tree};
 use floe_sys::{Error, Result};
-use std::os::fd::OwnedFd;
+use std::{collections::BTreeMap, os::fd::OwnedFd};
 
 /// What a resource that is applied to a process may look at.
 #[derive(Clone, Copy)]
@@ -31,8 +31,9 @@ pub(crate) trait ForFile: Record<Key = FileId> {
     /// Makes or opens it, in restore.
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd>;
 
-    /// Opens it when all processes exist, for kinds with the phase `Late`; what [`ForFile::open`] gave only kept its place.
-    fn late(&self, _: &Tree) -> Result<OwnedFd> {
+    /// Opens it when all processes exist, for kinds with the phase `Late`; what [`ForFile::open`] gave only kept its place. What
+    /// must be opened together with it stays in `made` for its own turn.
+    fn late(&self, _: &Tree, _made: &mut BTreeMap<FileId, OwnedFd>) -> Result<OwnedFd> {
         Err(Error::because("open it late", "its kind is opened with the others"))
     }
 
@@ -47,8 +48,8 @@ pub(crate) trait ForFile: Record<Key = FileId> {
 
 /// A property of a descriptor or of its description.
 pub(crate) trait ForDescriptor: Record + Property {
-    /// Takes, in restore, what belongs to the description.
-    fn opened(&self, _: &OwnedFd) -> Result<()> {
+    /// Takes, in restore, what belongs to the description; notes what is not as it was.
+    fn opened(&self, _: &OwnedFd, _: &mut dyn FnMut(String)) -> Result<()> {
         Ok(())
     }
 
@@ -116,11 +117,17 @@ macro_rules! dispatch {
         }
 
         /// Takes what belongs to a description that has just been opened.
-        pub(crate) fn opened(tree: &Tree, subject: Subject, kind: Kind, on: &OwnedFd) -> Result<()> {
+        pub(crate) fn opened(
+            tree: &Tree,
+            subject: Subject,
+            kind: Kind,
+            on: &OwnedFd,
+            note: &mut dyn FnMut(String),
+        ) -> Result<()> {
             match (kind, subject) {
                 $((Kind::$D, Subject::File(pid, fd, file)) => {
                     let found = attached::<floe_records::$D>(tree, pid, fd, file);
-                    found.map_or(Ok(()), |found| found.opened(on))
+                    found.map_or(Ok(()), |found| found.opened(on, note))
                 })*
                 _ => Err(Error::because("take a property", format!("{} has no such part", kind.name()))),
             }
@@ -139,10 +146,15 @@ macro_rules! dispatch {
         }
 
         /// Opens a description when all processes exist.
-        pub(crate) fn late(tree: &Tree, file: FileId, kind: Kind) -> Result<OwnedFd> {
+        pub(crate) fn late(
+            tree: &Tree,
+            file: FileId,
+            kind: Kind,
+            made: &mut BTreeMap<FileId, OwnedFd>,
+        ) -> Result<OwnedFd> {
             let none = || Error::because("open it", "what it is does not stand in the stream");
             match kind {
-                $(Kind::$F => tree.get::<floe_records::$F>(file).ok_or_else(none)?.late(tree),)*
+                $(Kind::$F => tree.get::<floe_records::$F>(file).ok_or_else(none)?.late(tree, made),)*
                 _ => Err(none()),
             }
         }

@@ -13,7 +13,11 @@ use floe_parasite::Arg;
 use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
-use std::{collections::BTreeSet, sync::OnceLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
+    sync::OnceLock,
+};
 
 /// A restore under way. Dropped before the release, it kills what it made.
 pub struct Restore<'a> {
@@ -23,6 +27,8 @@ pub struct Restore<'a> {
     guardian: Option<Guardian>,
     stubs: Stubs,
     cpu: OneCpu,
+    /// What was opened late before its turn.
+    made: BTreeMap<FileId, OwnedFd>,
     /// See [`states::watched_groups`].
     watched: OnceLock<BTreeSet<Pid>>,
 }
@@ -31,7 +37,15 @@ impl<'a> Restore<'a> {
     /// Begins; nothing is made yet. `hole` is that of the plan.
     pub fn new(tree: &'a Tree, files: &'a OpenFiles<'a>, hole: u64) -> Result<Self> {
         let (stubs, cpu) = (Stubs::new(hole)?, OneCpu::here()?);
-        Ok(Self { tree, files, guardian: None, stubs, cpu, watched: OnceLock::new() })
+        Ok(Self {
+            tree,
+            files,
+            guardian: None,
+            stubs,
+            cpu,
+            watched: OnceLock::new(),
+            made: BTreeMap::new(),
+        })
     }
 
     /// Does some steps in order; neighbours for which the same stub makes calls are done at once. The calling thread stays
@@ -123,7 +137,7 @@ impl<'a> Restore<'a> {
             Step::Leader(group, by) => self.stubs.leader(group, by),
             Step::Dismiss(group, by) => self.stubs.dismiss(group, by),
             Step::Late(file, kind) => {
-                let fd = resource::late(self.tree, file, kind)?;
+                let fd = resource::late(self.tree, file, kind, &mut self.made)?;
                 self.files.put_late(file, &fd)
             }
             Step::Leave(pid) => release::leave(self.tree, &self.stubs, self.cpu.before(), pid),

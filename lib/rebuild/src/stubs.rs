@@ -5,9 +5,12 @@ use floe_parasite::{Arg, Batch, PayloadLayout, PtraceRunner, Runner, StubRunner}
 use floe_records::{Pid, Tid};
 use floe_sys::{Error, Result};
 use floe_tracee::{OPTIONS, RemoteCall, Tracee, find_syscall_insn, seize_all_with};
-use nix::sys::{
-    signal::{Signal, kill},
-    wait::{WaitPidFlag, WaitStatus, waitpid},
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{Uid, getresuid},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +46,8 @@ pub(crate) struct Stubs {
 pub(crate) struct Inherited {
     /// Effective capabilities.
     pub capabilities: u64,
+    /// Real, effective and saved user.
+    pub uids: [u32; 3],
     /// Soft and hard limits at their numbers.
     pub limits: Vec<(u64, u64)>,
     pub oom_score_adj: i32,
@@ -61,7 +66,9 @@ pub(crate) struct Inherited {
 impl Inherited {
     fn now() -> Result<Self> {
         let numbers = 0..floe_proc::LIMITS as u32;
+        let users = getresuid().map_err(|e| Error::new("read our user ids", e))?;
         Ok(Self {
+            uids: [users.real, users.effective, users.saved].map(Uid::as_raw),
             capabilities: floe_sys::effective_capabilities()?,
             limits: numbers.map(|number| floe_sys::get_limit(0, number)).collect::<Result<_>>()?,
             oom_score_adj: floe_proc::oom_score_adj(std::process::id())?,

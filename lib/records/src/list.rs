@@ -86,14 +86,15 @@ macro_rules! resources {
                 tcp: TcpSocket 71 2 [];
                 udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
-                pidfd: Pidfd 74 1 [Late];
+                pidfd: Pidfd 74 2 [Late];
                 inotify: Inotify 75 1 [];
             }
             descriptor {
-                owner: Owner 53 1 [Descriptors];
+                owner: Owner 53 2 [Descriptors];
                 locks: Locks 54 1 [Opened Descriptors];
                 terminal: Terminal 55 1 [];
                 lease: Lease 56 1 [Opened Descriptors];
+                attributes: Attributes 57 1 [Opened];
             }
             object {
                 nameless: Object 42 3 [];

@@ -38,7 +38,7 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
         }
         check(pid)
     });
-    pid.map(|pid| pid as i32).map_err(|e| Error::new(start(set_tid), e))
+    pid.map(|pid| pid as i32).map_err(|e| unable(set_tid, e))
 }
 
 /// Goes on as two processes: gives the pid of the copy, and in the copy `None`. `set_tid` and `flags` are as for
@@ -47,7 +47,7 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
 /// # Errors
 /// Also where this process has other threads: what they hold would be held for ever in the copy.
 pub fn fork(set_tid: &[i32], flags: u64) -> Result<Option<i32>> {
-    let fail = |e: io::Error| Error::new(start(set_tid), e);
+    let fail = |e: io::Error| unable(set_tid, e);
     if std::fs::read_dir("/proc/self/task").map_err(fail)?.count() != 1 {
         return Err(Error::because(start(set_tid), "there is more than one thread"));
     }
@@ -75,6 +75,16 @@ fn arguments(set_tid: &[i32], flags: u64, exit_signal: i32) -> libc::clone_args 
     args
 }
 
+fn unable(set_tid: &[i32], e: io::Error) -> Error {
+    match e.raw_os_error() {
+        Some(libc::EEXIST) => {
+            let problem = "it is taken, or that of a session or process group with members";
+            Error::because(start(set_tid), problem)
+        }
+        _ => Error::new(start(set_tid), e),
+    }
+}
+
 fn start(set_tid: &[i32]) -> String {
     match set_tid.first() {
         Some(pid) => format!("start a process with pid {pid}"),
@@ -82,12 +92,12 @@ fn start(set_tid: &[i32]) -> String {
     }
 }
 
-/// A handle of a process that has ended with this wait status (wait(2), without the flag of a core dump) and has been waited
-/// for; with `thread`, of its main thread alone (PIDFD_THREAD).
+/// Handles of one process that has ended with this wait status (wait(2), without the flag of a core dump) and has been waited
+/// for: for each of `threads` one, where that is true of its main thread alone (PIDFD_THREAD).
 ///
 /// # Errors
 /// Also where no process ends so: by a signal that does not kill.
-pub fn pidfd_of_ended(status: u32, thread: bool) -> Result<OwnedFd> {
+pub fn pidfds_of_ended(status: u32, threads: &[bool]) -> Result<Vec<OwnedFd>> {
     // SAFETY: an all-zero clone_args is valid. Without a signal at its end, nobody but us waits for it.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = CLONE_CLEAR_SIGHAND;
@@ -103,13 +113,17 @@ pub fn pidfd_of_ended(status: u32, thread: bool) -> Result<OwnedFd> {
         check(pid)
     });
     let pid = pid.map_err(fail)? as i32;
-    let handle = if thread { crate::pidfd_open_thread(pid) } else { crate::pidfd_open(pid) };
+    let handle = |thread: &bool| match thread {
+        true => crate::pidfd_open_thread(pid),
+        false => crate::pidfd_open(pid),
+    };
+    let handles: Result<Vec<OwnedFd>> = threads.iter().map(handle).collect();
     let ended = wait_for(pid).map_err(fail)?;
     if ended != status {
         let what = format!("none ends with the status {status:#x}, but with {ended:#x}");
         return Err(Error::because("start a process that ends", what));
     }
-    handle
+    handles
 }
 
 /// Ends the child with a wait status, or with 0 where that cannot be; without a core dump.

@@ -8,6 +8,7 @@ use std::{
 };
 
 const F_GETOWN_EX: i32 = 16;
+const F_GETOWNER_UIDS: i32 = 17;
 const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
 
@@ -24,6 +25,17 @@ pub fn owner_ex(fd: BorrowedFd<'_>) -> Result<(i32, i32)> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETOWN_EX, owner.as_mut_ptr()) } as i64)
         .map_err(|e| Error::new("read the owner of a descriptor", e))?;
     Ok((owner[0], owner[1]))
+}
+
+/// Real and effective user of who named the receiver of SIGIO; `None` of a kernel without CONFIG_CHECKPOINT_RESTORE.
+pub fn owner_uids(fd: BorrowedFd<'_>) -> Result<Option<[u32; 2]>> {
+    let mut uids = [0u32; 2];
+    // SAFETY: the kernel writes two ints.
+    match check(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETOWNER_UIDS, uids.as_mut_ptr()) } as i64) {
+        Ok(_) => Ok(Some(uids)),
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(None),
+        Err(e) => Err(Error::new("read the users of the owner of a descriptor", e)),
+    }
 }
 
 /// The signal sent instead of SIGIO, 0 for SIGIO.

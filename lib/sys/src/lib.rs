@@ -26,14 +26,14 @@ mod task;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
-pub use clone::{fork, pidfd_of_ended, spawn_stub};
+pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::extended_state;
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
-    owner_signal, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee, unsent,
-    vmsplice,
+    owner_signal, owner_uids, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee,
+    unsent, vmsplice,
 };
 pub use file_system::{FileSystem, file_system, read_before};
 pub use guardian::Guardian;

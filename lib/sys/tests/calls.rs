@@ -110,7 +110,7 @@ fn memory_of_a_dead_process_is_gone() {
 fn a_process_ends_as_it_is_told_to() {
     let by_signal = [libc::SIGKILL, libc::SIGTERM, libc::SIGPIPE, libc::SIGSEGV, 64];
     for status in [0, 7 << 8, 255 << 8].into_iter().chain(by_signal.map(|signal| signal as u32)) {
-        let handle = pidfd_of_ended(status, false).expect("a handle");
+        let handle = pidfds_of_ended(status, &[false]).expect("a handle").remove(0);
         assert_ne!(poll(handle.as_fd(), libc::POLLIN, Some(Duration::ZERO)).expect("poll"), 0);
         let error = pidfd_send_signal(handle.as_fd(), 0).expect_err("it has ended");
         assert_eq!(error.errno(), Some(libc::ESRCH));
@@ -120,7 +120,7 @@ fn a_process_ends_as_it_is_told_to() {
         }
     }
     for signal in [libc::SIGSTOP, libc::SIGTSTP, libc::SIGCHLD, libc::SIGCONT] {
-        pidfd_of_ended(signal as u32, false).expect_err("nobody ends by it");
+        pidfds_of_ended(signal as u32, &[false]).expect_err("nobody ends by it");
     }
     let own = pidfd_open(std::process::id() as i32).expect("a handle");
     assert_eq!(pidfd_exit_status(own.as_fd()).expect("a status"), None);

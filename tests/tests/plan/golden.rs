@@ -99,7 +99,7 @@ fn threads() -> Builder {
     let lock = |kind, start| Lock { kind, exclusive: true, start, last: None };
     let locks = vec![lock(LockKind::Flock, 0), lock(LockKind::Posix, 10)];
     tree.add(Locks { pid, fd: FdNum(3), locks });
-    tree.add(Owner { file: pair[0], kind: 0, id: 202, signal: 40 });
+    tree.add(Owner { file: pair[0], kind: 0, id: 202, signal: 40, uids: None });
     let id = ObjectId { dev: 1, ino: 2 };
     let kind = ObjectKind::Deleted("/bin/gone".into());
     tree.add(Object {

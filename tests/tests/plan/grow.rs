@@ -240,7 +240,7 @@ impl World {
             }
         }
         for file in self.owners.iter().filter_map(|file| ids.get(file)) {
-            builder.add(Owner { file: *file, kind: 1, id: FIRST, signal: 0 });
+            builder.add(Owner { file: *file, kind: 1, id: FIRST, signal: 0, uids: None });
         }
     }
 
@@ -275,7 +275,7 @@ impl World {
                 let here = self.tasks.iter().any(|task| task.pid == pid);
                 let ended = PidfdTarget::Ended(Some(9));
                 let target = if here { PidfdTarget::Process(pid) } else { ended };
-                builder.file(2, |file| Pidfd { file, target })
+                builder.file(2, |file| Pidfd { file, target, inode: None })
             }
             &What::Unix(ino, peer) => {
                 let pair = [ino, peer].map(|ino| (ino / 2 - 1) as usize + (ino % 2) as usize);

@@ -20,14 +20,14 @@ fn whole() -> Builder {
     let watches = vec![EpollWatch { fd: FdNum(9), file: event, events: 1, data: 0 }];
     let epoll = tree.file(2, |file| Epoll { file, watches });
     let target = PidfdTarget::Process(Pid(300));
-    let pidfd = tree.file(2, |file| Pidfd { file, target });
+    let pidfd = tree.file(2, |file| Pidfd { file, target, inode: None });
     for (fd, file) in [event, data, epoll, pidfd].into_iter().enumerate() {
         tree.fd(100, fd as u32, file);
         tree.fd(200, fd as u32 + 5, file);
     }
     let lock = Lock { kind: LockKind::Posix, exclusive: true, start: 5, last: Some(9) };
     tree.add(Locks { pid, fd: FdNum(1), locks: vec![lock] });
-    tree.add(Owner { file: event, kind: 1, id: 100, signal: 0 });
+    tree.add(Owner { file: event, kind: 1, id: 100, signal: 0, uids: None });
     tree
 }
 

@@ -70,7 +70,7 @@ fn descriptors() {
         for fd in 0..n {
             let file = tree.file(2, |file| Eventfd { file, count: 0, semaphore: false });
             tree.fd(1000, fd, file);
-            tree.add(Owner { file, kind: 1, id: 1000, signal: 0 });
+            tree.add(Owner { file, kind: 1, id: 1000, signal: 0, uids: None });
         }
         tree.tree()
     });

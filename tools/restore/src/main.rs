@@ -21,8 +21,14 @@ use floe_records::{
 use floe_toolkit::Progress;
 use foreground::Foreground;
 use join::Join;
+use nix::unistd::{getpgid, getsid};
 use pidns::{Inside, Side};
-use std::{collections::BTreeSet, fs::File, os::unix::process::ExitStatusExt, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    os::unix::process::ExitStatusExt,
+    process::ExitCode,
+};
 use wait::Waiter;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
@@ -195,8 +201,9 @@ fn foreign(tree: &Tree, beside: bool) -> anyhow::Result<()> {
     let tids = tids.chain(tree.all::<Process>().iter().map(|p| p.pid.0));
     let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
     let own = |tid: &u32| beside && *tid == pidns::INIT;
+    let members = members()?;
     for tid in tids.chain(leaders).filter(|tid| !own(tid)).collect::<BTreeSet<_>>() {
-        if let Some(problem) = taken(tid)? {
+        if let Some(problem) = taken(tid, &members)? {
             let finding = Finding::of(Pid(tid), "process id", "rebuild.pid", problem);
             no.push(finding.hint("--new-pidns restores where every id is free"));
         }
@@ -205,16 +212,29 @@ fn foreign(tree: &Tree, beside: bool) -> anyhow::Result<()> {
     if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
 }
 
-/// By whom an id is taken.
-fn taken(id: u32) -> anyhow::Result<Option<String>> {
+/// A process of each session and process group that there is.
+fn members() -> anyhow::Result<BTreeMap<u32, (&'static str, u32)>> {
+    let mut all = BTreeMap::new();
+    for pid in floe_proc::numbers_in("/proc")? {
+        let number = Some(nix::unistd::Pid::from_raw(pid as i32));
+        let ids = [("session", getsid(number)), ("process group", getpgid(number))];
+        // One that has just ended is in none.
+        all.extend(
+            ids.into_iter().filter_map(|(of, id)| Some((id.ok()?.as_raw() as u32, (of, pid)))),
+        );
+    }
+    Ok(all)
+}
+
+/// By whom an id is taken: a session or process group keeps that of its leader as long as it has members.
+fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Result<Option<String>> {
     match floe_proc::comm(id) {
         Ok(comm) => return Ok(Some(format!("is taken by {}", String::from_utf8_lossy(&comm)))),
         Err(e) if e.is_gone() => {}
         Err(e) => return Err(e.into()),
     }
-    let group = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id as i32), None);
-    let problem = "is that of a process group which somebody is still in";
-    Ok(group.is_ok().then(|| problem.to_owned()))
+    let member = members.get(&id);
+    Ok(member.map(|(of, pid)| format!("is that of a {of} which process {pid} is still in")))
 }
 
 /// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.

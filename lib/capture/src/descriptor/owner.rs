@@ -5,7 +5,7 @@ use crate::{
     resource::OfDescriptor,
 };
 use floe_records::{FileId, Owner};
-use floe_sys::{owner_ex, owner_signal};
+use floe_sys::{owner_ex, owner_signal, owner_uids};
 
 impl OfDescriptor for Owner {
     fn take(seen: &Descriptor<'_>, file: FileId, first: bool) -> Result<Vec<Self>, Problem> {
@@ -16,7 +16,8 @@ impl OfDescriptor for Owner {
         let fd = seen.duplicate()?;
         let (kind, id) = owner_ex(fd)?;
         let signal = owner_signal(fd)?;
-        let owner = Owner { file, kind, id: id as u32, signal };
+        let uids = if id == 0 { None } else { owner_uids(fd)? };
+        let owner = Owner { file, kind, id: id as u32, signal, uids };
         Ok(if id != 0 || signal != 0 { vec![owner] } else { Vec::new() })
     }
 }

@@ -9,6 +9,8 @@ use crate::{
 };
 use floe_records::{AnyRecord, FileId, Finding, Findings, Pid, Pidfd, PidfdTarget};
 use floe_sys::pidfd_exit_status;
+use nix::sys::statfs::{FsType, fstatfs};
+use std::os::fd::BorrowedFd;
 
 /// PIDFD_THREAD.
 const THREAD: u32 = libc::O_EXCL as u32;
@@ -39,7 +41,11 @@ impl OfFile for Pidfd {
             Ok(0) => return Err(refuse(OUTSIDE)),
             _ => return Err(refuse("it has an unknown form")),
         };
-        Ok(Pidfd { file, target })
+        let inode = match target {
+            PidfdTarget::Ended(_) if has_own_inode(seen.duplicate()?) => Some(seen.info.ino),
+            _ => None,
+        };
+        Ok(Pidfd { file, target, inode })
     }
 
     fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
@@ -65,6 +71,14 @@ impl OfFile for Pidfd {
         }
         Ok(())
     }
+}
+
+/// Of include/uapi/linux/magic.h.
+const PID_FS_MAGIC: FsType = FsType(0x5049_4446);
+
+/// Whether each process has an inode of its own. Older kernels have one for all.
+fn has_own_inode(fd: BorrowedFd<'_>) -> bool {
+    fstatfs(fd).is_ok_and(|about| about.filesystem_type() == PID_FS_MAGIC)
 }
 
 const OUTSIDE: &str = "it is a handle of a process outside of the tree";

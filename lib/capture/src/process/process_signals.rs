@@ -1,6 +1,11 @@
 //! Signal actions, the queue of a process, and what it is told of its children.
 
-use crate::{Result, process::settings::words, resource::OfProcess, subject::Process};
+use crate::{
+    Result,
+    process::settings::words,
+    resource::OfProcess,
+    subject::{Process, unless_gone},
+};
 use floe_parasite::{Batch, Replies, Slot};
 use floe_proc::{Stat, Status};
 use floe_records::*;
@@ -25,6 +30,12 @@ impl OfProcess for ProcessSignals {
             if stat.cpu_ticks > 0 {
                 let problem = "it has ended: the processor time that wait4(2) tells of it comes back as nearly none";
                 lose("resource usage", "signals.usage", problem);
+            }
+            let own = groups(std::process::id())?;
+            // It may be waited for while it is looked at.
+            if unless_gone(groups(*pid).map(Some))?.is_some_and(|groups| groups != own) {
+                let problem = "it has ended: its groups come back as those of restore";
+                lose("groups", "signals.groups", problem);
             }
             if stat.exit_code & 0x80 != 0 {
                 let problem = "it has ended with a core file: its status comes back as without one";
@@ -88,6 +99,14 @@ impl OfProcess for ProcessSignals {
             children,
         }])
     }
+}
+
+/// Groups of a process: real, effective, saved, file system, then all others.
+fn groups(pid: u32) -> floe_sys::Result<Vec<u32>> {
+    let status = Status::of(pid)?;
+    let mut all = status.ids("Gid")?.to_vec();
+    all.extend(status.numbers("Groups")?);
+    Ok(all)
 }
 
 /// Signals that are queued for the process (`shared`) or for the thread alone.

@@ -12,6 +12,7 @@ impl OfProcess for Vmas {
 
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         out.refused.extend(process.layout.refusals.iter().cloned());
+        out.lost.extend(process.layout.losses.iter().cloned());
         Ok(())
     }
 

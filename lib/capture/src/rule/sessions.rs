@@ -3,7 +3,8 @@
 use crate::{Result, subject::stat};
 use floe_proc::Stat;
 use floe_records::{Finding, Findings, Pid};
-use std::collections::BTreeMap;
+use nix::unistd::{getpgid, getsid};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Ids of a process: session, process group, parent.
 struct Ids {
@@ -32,7 +33,61 @@ pub(crate) fn check(pids: &[u32], stats: &BTreeMap<u32, Stat>, out: &mut Finding
             out.refuse(Finding::of(Pid(*pid), object, "tree.group", problem));
         }
     }
+    let named: BTreeMap<u32, u32> = all
+        .iter()
+        .flat_map(|(pid, own)| [(own.pgid, *pid), (own.sid, *pid), (*pid, *pid)])
+        .collect();
+    members(&named, &[root.pgid, root.sid], pids, out)
+}
+
+/// Looks for members outside of the tree: as long as one lives no process can get the number of its session or group
+/// (`set_tid` of clone3(2)). `named` are these numbers, each with a process of the tree that needs it. Those of the root may be
+/// those of a shell outside, whose place restore takes.
+fn members(
+    named: &BTreeMap<u32, u32>,
+    of_root: &[u32],
+    pids: &[u32],
+    out: &mut Findings,
+) -> Result<()> {
+    let inside: BTreeSet<u32> = pids.iter().copied().collect();
+    let needed = |id: &u32| inside.contains(id) || !of_root.contains(id);
+    let mut told = BTreeSet::new();
+    for pid in floe_proc::numbers_in("/proc")? {
+        if inside.contains(&pid) {
+            continue;
+        }
+        let number = nix::unistd::Pid::from_raw(pid as i32);
+        let ids = [("session", getsid(Some(number))), ("process group", getpgid(Some(number)))];
+        // One that has just ended is in none.
+        let ids = ids.map(|(what, id)| (what, id.map_or(0, |id| id.as_raw() as u32)));
+        // A leader outside is told of beside its members in the tree; 0 is one of another pid namespace.
+        for (what, id) in ids.into_iter().filter(|(_, id)| ![0, pid].contains(id) && needed(id)) {
+            let by = named.get(&id).filter(|_| !told.contains(&(what, id)));
+            // One that has just been born belongs to the tree as well.
+            if let Some(by) = by
+                && !is_below(pid, &inside)?
+            {
+                told.insert((what, id));
+                let problem = format!("process {pid} is in it, and not in the tree");
+                let hint = "end that one first, or freeze a process above both";
+                let object = format!("{what} {id}");
+                out.refuse(Finding::of(Pid(*by), object, "tree.member", problem).hint(hint));
+            }
+        }
+    }
     Ok(())
+}
+
+/// Whether a process comes from one of these.
+fn is_below(mut pid: u32, all: &BTreeSet<u32>) -> Result<bool> {
+    // A parent that has ended meanwhile has left its children to others.
+    while let Some(parent) = stat(pid)?.map(|stat| stat.ppid).filter(|parent| *parent != 0) {
+        if all.contains(&parent) {
+            return Ok(true);
+        }
+        pid = parent;
+    }
+    Ok(false)
 }
 
 /// Whether a process is in this session, or was before it made its own.

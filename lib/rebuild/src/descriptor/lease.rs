@@ -19,7 +19,7 @@ fn kind(lease: &Lease) -> i32 {
 
 impl ForDescriptor for Lease {
     /// Finds out whether the process will get it.
-    fn opened(&self, fd: &OwnedFd) -> Result<()> {
+    fn opened(&self, fd: &OwnedFd, _: &mut dyn FnMut(String)) -> Result<()> {
         lease_would_be_had(fd.as_fd(), kind(self)).map_err(|e| match e.raw_os_error() {
             Some(libc::EAGAIN) if self.exclusive => {
                 Error::because("take its lease", "somebody else has the file open")

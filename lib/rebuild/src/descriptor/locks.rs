@@ -39,7 +39,7 @@ fn flock_of(lock: &Lock) -> Result<libc::flock> {
 
 impl ForDescriptor for Locks {
     /// Takes those that show nobody's id, and finds out whether the process will get the others.
-    fn opened(&self, fd: &OwnedFd) -> Result<()> {
+    fn opened(&self, fd: &OwnedFd, _: &mut dyn FnMut(String)) -> Result<()> {
         self.locks.iter().try_for_each(|lock| take(fd, lock))
     }
 

@@ -18,7 +18,18 @@ impl ForDescriptor for Owner {
         if context.tree.has_task(self.id) {
             let owner = [self.kind.to_ne_bytes(), self.id.to_ne_bytes()].concat();
             let owner = script.bytes(&owner);
+            let own = context.stubs.inherited.uids;
+            let uids = self.uids.filter(|uids| *uids != [own[0], own[1]]);
+            // The kernel notes who names it. The saved one stays, so that there is a way back, capabilities included.
+            let turn_into = |script: &mut Script<'_>, [real, effective]: [u32; 2]| {
+                let ids = [real, effective, own[2]].map(|id| Arg::Val(u64::from(id)));
+                script.call(libc::SYS_setresuid, ids);
+            };
+            uids.into_iter().for_each(|uids| turn_into(script, uids));
             script.call(libc::SYS_fcntl, [number, Arg::Val(F_SETOWN_EX), owner.into()]);
+            if uids.is_some() {
+                turn_into(script, [own[0], own[1]]);
+            }
         }
         if self.signal != 0 {
             let signal = Arg::Val(self.signal as u64);

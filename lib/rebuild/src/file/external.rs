@@ -38,14 +38,19 @@ pub(crate) fn by_number(make: &Factory<'_>, id: FileId, number: u32) -> Result<O
     Ok(None)
 }
 
+/// Pipes and sockets have no path. One of another kind than a pseudo terminal may have no modes either, such as the console of
+/// a container.
 fn is_terminal(make: &Factory<'_>, id: FileId) -> bool {
-    make.tree.get::<Terminal>(id).is_some()
+    is_at(make, id, b"/") && !has_hung_up(make, id)
 }
 
 /// Whether it is a pseudo terminal whose other end is gone: it had no modes any more.
 fn has_hung_up(make: &Factory<'_>, id: FileId) -> bool {
-    let name = make.tree.get::<External>(id).map(|external| &external.what.0);
-    name.is_some_and(|name| name.starts_with(b"/dev/pts/")) && !is_terminal(make, id)
+    is_at(make, id, b"/dev/pts/") && make.tree.get::<Terminal>(id).is_none()
+}
+
+fn is_at(make: &Factory<'_>, id: FileId, start: &[u8]) -> bool {
+    make.tree.get::<External>(id).is_some_and(|external| external.what.0.starts_with(start))
 }
 
 /// A pseudo terminal whose other end is closed.

@@ -1,30 +1,31 @@
 //! Descriptions of files without a name.
 
 use crate::{
-    factory::{Factory, reopen, with_status},
-    named::{flags, seek},
+    factory::{Factory, STATUS, reopen},
+    named::{TMPFILE, flags, seek},
     resource::ForFile,
 };
 use floe_records::{NamelessFile, Object, ObjectKind, OpenFile};
 use floe_sys::{Error, Result};
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, fcntl};
 use std::os::fd::OwnedFd;
 
 impl ForFile for NamelessFile {
     /// The description that memfd_create(2) gives does not keep the file from being executed (ETXTBSY), as every other one does
-    /// that is open for writing: so it goes to the first that is like it.
+    /// that is open for writing, and that of O_TMPFILE shows this flag: so it goes to the first that is like it.
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
-        let (flags, object) = (flags(open), make.object(self.object)?);
+        let object = make.object(self.object)?;
         let kind = make.tree.get::<Object>(self.object).map(|object| &object.kind);
-        let is_like = matches!(kind, Some(ObjectKind::Memfd(..)))
-            && flags & OFlag::O_ACCMODE == OFlag::O_RDWR
-            && !make.given.contains(&self.object);
-        let fd = if is_like {
+        let first = matches!(kind, Some(ObjectKind::Memfd(..))) || open.flags & TMPFILE != 0;
+        let fail = |e| Error::new("open a file without a name", e);
+        let made = fcntl(object, FcntlArg::F_GETFL).map_err(fail)? as u32;
+        let is_like = (made ^ open.flags) & !(STATUS.bits() as u32) == 0;
+        let fd = if first && is_like && !make.given.contains_key(&self.object) {
             let fd = object.try_clone().map_err(|e| Error::new("open a memfd", e))?;
-            make.given.insert(self.object);
-            with_status(fd, open)?
+            make.given.insert(self.object, self.file);
+            fd
         } else {
-            reopen(object, flags)?
+            reopen(object, flags(open))?
         };
         seek(&fd, open)?;
         Ok(fd)

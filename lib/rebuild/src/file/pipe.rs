@@ -1,13 +1,16 @@
 //! Ends of pipes.
 
 use crate::{
-    factory::{Factory, reopen, with_status},
+    factory::{Factory, STATUS, reopen, with_status},
     named::flags,
     resource::ForFile,
 };
 use floe_records::{OpenFile, Pipe};
 use floe_sys::{Error, Result};
-use nix::{fcntl::OFlag, unistd::pipe2};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    unistd::pipe2,
+};
 use std::{collections::btree_map::Entry, os::fd::OwnedFd};
 
 impl ForFile for Pipe {
@@ -21,7 +24,17 @@ impl ForFile for Pipe {
             }
         };
         let flags = flags(open);
-        let end = if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY { writer } else { reader };
+        let writes = flags & OFlag::O_ACCMODE == OFlag::O_WRONLY;
+        let end = if writes { writer } else { reader };
+        // Those that pipe(2) gives have no O_LARGEFILE, which open(2) sets on all others.
+        let made = open.flags & libc::O_ACCMODE as u32 == open.flags & !STATUS.bits() as u32;
+        if made && make.given_ends.insert((self.pipe, writes)) {
+            let fd = end.try_clone().map_err(|e| Error::new("give away an end of a pipe", e))?;
+            // It may still have the flags that it was filled with.
+            fcntl(&fd, FcntlArg::F_SETFL(flags & STATUS))
+                .map_err(|e| Error::new("set the flags of a pipe", e))?;
+            return Ok(fd);
+        }
         // Only fcntl(2) puts a pipe into packet mode.
         let fd = reopen(end, flags & !OFlag::O_DIRECT)?;
         if flags.contains(OFlag::O_DIRECT) { with_status(fd, open) } else { Ok(fd) }

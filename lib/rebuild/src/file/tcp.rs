@@ -11,8 +11,8 @@ use std::os::fd::OwnedFd;
 
 impl ForFile for TcpSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
-        let socket = &self.socket;
-        let (fd, notes) = make.within(self.file, || inet::tcp(socket))?;
+        let (socket, shares) = (&self.socket, make.tcp_ports.shares(&self.socket.name));
+        let (fd, notes) = make.within(self.file, || inet::tcp(socket, shares))?;
         make.note(self.file, notes);
         with_status(fd, open)
     }

@@ -11,8 +11,7 @@ use std::os::fd::OwnedFd;
 
 impl ForFile for UdpSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
-        let (socket, port) = (&self.socket, inet::port(&self.socket.name));
-        let shares = port.is_some_and(|port| make.udp_ports.get(&port).is_some_and(|n| *n > 1));
+        let (socket, shares) = (&self.socket, make.udp_ports.shares(&self.socket.name));
         let (fd, notes) = make.within(self.file, || inet::udp(socket, shares))?;
         make.note(self.file, notes);
         with_status(fd, open)

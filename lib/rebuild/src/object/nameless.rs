@@ -30,7 +30,17 @@ impl ForObject for Object {
     fn make(&self, make: &mut Factory<'_>) -> Result<()> {
         let fd = match &self.kind {
             ObjectKind::Segment(kept) => segment::make(self, kept, make)?,
-            _ => empty(make.tree, &make.stands, self)?,
+            kind => {
+                let fd = empty(make.tree, &make.stands, self)?;
+                if let Err(e) = attributes(self, &fd) {
+                    if *kind != ObjectKind::SharedAnon {
+                        return Err(e);
+                    }
+                    // Only a descriptor of it from /proc/PID/map_files shows them.
+                    make.notes.push(format!("shared memory {}: {e}", self.id.ino));
+                }
+                fd
+            }
         };
         make.objects.insert(self.id, fd);
         Ok(())
@@ -48,8 +58,8 @@ impl ForObject for Object {
 fn empty(tree: &Tree, stands: &Stands, object: &Object) -> Result<OwnedFd> {
     let fail = |e| Error::new("make a nameless file", e);
     let fd = match &object.kind {
-        // What backs shared memory cannot be made in another way; it has its size already.
-        ObjectKind::SharedAnon => return Ok(floe_sys::shared_memory(object.size)?.into()),
+        // What backs shared memory cannot be made in another way. A descriptor of it may have changed its size.
+        ObjectKind::SharedAnon => floe_sys::shared_memory(object.size.max(1))?.into(),
         ObjectKind::Memfd(name, seals) => {
             let name = CString::new(name.0.clone())
                 .map_err(|_| Error::because("make a memfd", "its name has a zero in it"))?;
@@ -60,10 +70,15 @@ fn empty(tree: &Tree, stands: &Stands, object: &Object) -> Result<OwnedFd> {
         ObjectKind::Segment(_) => return Err(Error::because("make it", "it is no file")),
     };
     ftruncate(fd.as_fd(), object.size as i64).map_err(fail)?;
+    Ok(fd)
+}
+
+/// Owner and permissions.
+fn attributes(object: &Object, fd: &OwnedFd) -> Result<()> {
+    let fail = |e| Error::new("set the owner of a nameless file", e);
     fchown(fd.as_fd(), Some(Uid::from_raw(object.uid)), Some(Gid::from_raw(object.gid)))
         .map_err(fail)?;
-    fchmod(fd.as_fd(), Mode::from_bits_truncate(object.mode)).map_err(fail)?;
-    Ok(fd)
+    fchmod(fd.as_fd(), Mode::from_bits_truncate(object.mode)).map_err(fail)
 }
 
 /// A file on the file system where the removed one was: in its directory, or the nearest one above that is left.
@@ -126,10 +141,8 @@ fn removed(dir: &OwnedFd, name: &OsStr) -> nix::Result<OwnedFd> {
 
 /// Everything is written and mapped: attributes and times go on, and at last the seals.
 pub(crate) fn finish(object: &Object, fd: &OwnedFd) -> Result<()> {
-    match &object.kind {
-        ObjectKind::SharedAnon => return Ok(()),
-        ObjectKind::Segment(kept) => return segment::finish(object, kept),
-        _ => {}
+    if let ObjectKind::Segment(kept) = &object.kind {
+        return segment::finish(object, kept);
     }
     for (name, value) in &object.attributes {
         floe_sys::set_attribute(fd.as_fd(), &name.0, &value.0)?;

@@ -14,6 +14,17 @@ use floe_sys::Result;
 const MAP_GROWSDOWN: i32 = 0x100;
 /// In the place of MAP_PRIVATE (Linux 6.11).
 const MAP_DROPPABLE: i32 = 8;
+/// madvise(2): MADV_RANDOM, MADV_SEQUENTIAL, MADV_HUGEPAGE and the like, by the flags that show them.
+const ADVICE: [(&[u8; 2], u64); 8] = [
+    (b"rr", 1),
+    (b"sr", 2),
+    (b"hg", 14),
+    (b"nh", 15),
+    (b"dc", 10),
+    (b"wf", 18),
+    (b"dd", 16),
+    (b"mg", 12),
+];
 const MADV_GUARD_INSTALL: u64 = 102;
 const MLOCK_ONFAULT: u64 = 1;
 
@@ -85,9 +96,7 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
 /// Advice of madvise(2) that a mapping keeps.
 fn advise(vma: &Vma, b: &mut Script<'_>) {
     let len = vma.end.0.saturating_sub(vma.start.0);
-    for (flag, advice) in
-        [(b"hg", 14), (b"nh", 15), (b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)]
-    {
+    for (flag, advice) in ADVICE {
         if vma.has(flag) {
             b.call(libc::SYS_madvise, [vma.start.0, len, advice].map(Arg::Val));
         }

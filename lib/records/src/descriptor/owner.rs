@@ -15,6 +15,9 @@ pub struct Owner {
     pub id: u32,
     /// F_GETSIG, 0 for SIGIO.
     pub signal: i32,
+    /// Real and effective user of who named the owner (F_GETOWNER_UIDS), whose right to send a signal counts; `None` of a kernel
+    /// that keeps them to itself.
+    pub uids: Option<[u32; 2]>,
 }
 
 impl Resource for Owner {

@@ -33,8 +33,12 @@ impl External {
     /// Whether restore has nothing of its own that takes its place as this descriptor: it has standard streams, and in the
     /// place of a terminal comes its own one, under any number.
     pub fn must_be_given(&self, fd: FdNum) -> bool {
-        let is_terminal = !self.what.0.starts_with(PIPE) && !self.what.0.starts_with(SOCKET);
-        !STANDARD.contains(&fd.0) && !is_terminal
+        !STANDARD.contains(&fd.0) && !self.is_terminal()
+    }
+
+    /// Whether it is neither a pipe nor a socket.
+    pub fn is_terminal(&self) -> bool {
+        !self.what.0.starts_with(PIPE) && !self.what.0.starts_with(SOCKET)
     }
 }
 

@@ -11,6 +11,9 @@ pub struct Pidfd {
     pub file: FileId,
     /// What it is a handle of.
     pub target: PidfdTarget,
+    /// Number of its inode, which all handles of a process share, where the kernel (6.9) gives each process one and the process has
+    /// been waited for.
+    pub inode: Option<u64>,
 }
 
 /// What a pidfd is a handle of.
