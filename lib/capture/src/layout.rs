@@ -16,7 +16,7 @@ pub struct Layout {
     pub vmas: Vec<Vma>,
     /// Those that cannot be captured.
     pub refusals: Vec<Finding>,
-    /// What of the others does not come back.
+    /// Properties of the others that do not come back.
     pub losses: Vec<Finding>,
 }
 
