@@ -25,6 +25,11 @@ fn from(tree: &Tree, pid: Pid, start: u64) -> impl Iterator<Item = &Vma> {
     some.flat_map(move |some| &some.vmas[some.vmas.partition_point(|vma| vma.end.0 <= start)..])
 }
 
+/// The mapping of a process that holds an address.
+pub fn vma_at(tree: &Tree, pid: Pid, at: Addr) -> Option<&Vma> {
+    from(tree, pid, at.0).next().filter(|vma| vma.start <= at)
+}
+
 /// Whether all of this content belongs into an object of the tree.
 pub fn has_object_for(tree: &Tree, data: &ObjectData) -> bool {
     let end = data.ranges.as_slice().last().map_or(0, |(start, len)| start + u64::from(*len));

@@ -39,6 +39,7 @@ macro_rules! resources {
                 stage: Stage 31 1 [];
                 mapped_file: MappedFile 41 1 [];
                 union: Union 43 1 [];
+                inherited: Inherited 44 1 [];
                 open_file: OpenFile 49 2 [];
                 fd_table: FdTable 50 1 [];
             }
@@ -101,6 +102,7 @@ macro_rules! resources {
             bulk {
                 pages: Pages 100 2 [];
                 object_data: ObjectData 101 2 [];
+                parent_pages: ParentPages 102 1 [];
             }
         }
     };
