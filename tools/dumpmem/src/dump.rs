@@ -2,7 +2,7 @@
 
 use crate::shared::{self, Runs};
 use anyhow::Result;
-use floe_capture::memory::{Gather, Scanner, Source, contents, describe};
+use floe_capture::memory::{Gather, MemFile, Scanner, Source, contents, describe};
 use floe_plan::Heritage;
 use floe_records::{
     Finding, Object, ObjectData, ObjectId, Pages, ParentPages, Pid, Process, Ranges, Record,
@@ -52,7 +52,8 @@ impl DumpMem {
         let (progress, writer) = self.sending.insert((progress, ZeroCopyWriter::new()?));
         for (pid, from, runs) in shared::by_source(&self.heritage.supplies) {
             let record = |ranges| ParentPages { pid, ranges };
-            send(out, writer, progress, Gather::new(from, runs), record)?;
+            let memory = MemFile::open(from)?;
+            send(out, writer, progress, Gather::new(&memory, runs), record)?;
         }
         Ok(())
     }

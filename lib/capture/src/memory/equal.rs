@@ -5,7 +5,7 @@
 //! another one has just been, and only a privileged process sees them. Of pages that a process has alone only some are
 //! compared: those that all children of one parent have written in the same way, each for itself, are few and equal.
 
-use crate::memory::Scanner;
+use crate::memory::{MemFile, Scanner, Source};
 use floe_records::{PAGE_SIZE, Pid};
 use floe_sys::Result;
 use std::{
@@ -177,7 +177,7 @@ impl Compare<'_> {
             }
             let pid = self.processes[chunk[of_one[0]].process as usize].pid;
             let into = &mut self.bytes[place * PAGE..(place + of_one.len()) * PAGE];
-            floe_sys::read_memory_ranges(pid.0 as i32, &ranges, into)?;
+            (&MemFile::open(pid)?).read(&ranges, into)?;
             place += of_one.len();
         }
         let content = |at: usize| &self.bytes[places[at] * PAGE..][..PAGE];
