@@ -22,7 +22,7 @@ mod unions;
 pub use descriptors::{base, uses};
 pub use hole::HOLE;
 pub use inherit::{Change, Inheritance};
-pub use lineage::{Equal, Heritage, Supply, heritage, sorts};
+pub use lineage::{Differ, Equal, Heritage, Supply, heritage, sorts};
 pub use machine::{CAP_SYS_RESOURCE, Extent, Machine};
 pub use phase::Phase;
 pub use room::{has_object_for, has_room_for, vma_at};

@@ -33,9 +33,11 @@ pub struct Equal {
     pub start: u64,
     /// First address behind.
     pub end: u64,
-    /// Processes, by their rows among the records, ascending; those with the same second number are equal, in mappings of the
-    /// same sort.
+    /// Processes, by their rows among the records; those with the same second number are equal, in mappings of the same sort.
+    /// The first of each number gives the content.
     pub owners: Owners,
+    /// Some differ by a few bytes.
+    pub nearly: bool,
 }
 
 /// Pages that are sent for the parent of a process.
@@ -51,6 +53,19 @@ pub struct Supply {
     pub end: u64,
 }
 
+/// Pages that differ by a few bytes from what has been inherited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Differ {
+    /// Whose they are.
+    pub pid: Pid,
+    /// Which process has the pages that were inherited.
+    pub from: Pid,
+    /// First address.
+    pub start: u64,
+    /// First address behind.
+    pub end: u64,
+}
+
 /// What is to be written of it.
 #[derive(Clone, Debug, Default)]
 pub struct Heritage {
@@ -58,6 +73,8 @@ pub struct Heritage {
     pub records: Vec<Inherited>,
     /// Contents, in the order in which restore wants them; ascending for each child and source.
     pub supplies: Vec<Supply>,
+    /// What must be compared, and sent where it differs.
+    pub differ: Vec<Differ>,
     /// What of each process is not sent otherwise: addresses from the first one to the first one behind, ascending.
     pub kept: BTreeMap<Pid, Vec<(u64, u64)>>,
 }
@@ -82,10 +99,10 @@ pub fn heritage(tree: &Tree, equal: &[Equal]) -> Heritage {
     let lineage = Lineage::of(tree);
     let mut clashes: Vec<Clash> = Vec::new();
     for _ in 0..TRIES {
-        let (parts, supplies) = lineage.assign(equal, &clashes);
-        let (all, new) = segments(tree, &parts, usize::MAX);
+        let assigned = lineage.assign(equal, &clashes);
+        let (all, new) = segments(tree, &assigned.parts, usize::MAX);
         if new.is_empty() {
-            return written(tree, &parts, supplies, &all);
+            return written(tree, assigned, &all);
         }
         clashes.extend(new);
     }
@@ -106,7 +123,17 @@ struct Fate {
     taken: Vec<u32>,
     /// A child, and who has the page now.
     supplied: Vec<(u32, u32)>,
-    kept: Vec<u32>,
+    /// Who keeps it, and who has given the content.
+    kept: Vec<(u32, u32)>,
+}
+
+/// What all pages are to come by.
+#[derive(Default)]
+struct Assigned {
+    parts: Parts,
+    /// By rank.
+    supplies: BTreeMap<u32, Vec<Supply>>,
+    differ: Vec<Differ>,
 }
 
 impl Lineage {
@@ -127,9 +154,9 @@ impl Lineage {
     }
 
     /// What each process has of which, and what must be sent for that.
-    fn assign(&self, equal: &[Equal], clashes: &[Clash]) -> (Parts, BTreeMap<u32, Vec<Supply>>) {
+    fn assign(&self, equal: &[Equal], clashes: &[Clash]) -> Assigned {
         let mut fates: HashMap<(Owners, Vec<u32>), Rc<Fate>> = HashMap::new();
-        let (mut parts, mut supplies) = (Parts::default(), BTreeMap::<u32, Vec<Supply>>::new());
+        let mut assigned = Assigned::default();
         let known: HashMap<Pid, u32> = self.pids.iter().copied().zip(0..).collect();
         for run in equal {
             for (start, end) in pieces(run.start, run.end, clashes) {
@@ -144,44 +171,43 @@ impl Lineage {
                         fate
                     }
                 };
-                self.add(&fate, start, end, &mut parts, &mut supplies);
+                self.add(&fate, (start, end), run.nearly, &mut assigned);
             }
         }
-        (parts, supplies)
+        assigned
     }
 
-    fn add(
-        &self,
-        fate: &Fate,
-        start: u64,
-        end: u64,
-        parts: &mut Parts,
-        supplies: &mut BTreeMap<u32, Vec<Supply>>,
-    ) {
+    fn add(&self, fate: &Fate, (start, end): (u64, u64), nearly: bool, to: &mut Assigned) {
         let pid = |rank: u32| self.pids[rank as usize];
         let put = |map: &mut BTreeMap<Pid, RangeSet>, rank| {
             map.entry(pid(rank)).or_default().insert(start, end);
         };
-        fate.taken.iter().for_each(|rank| put(&mut parts.taken, *rank));
-        fate.kept.iter().for_each(|rank| put(&mut parts.kept, *rank));
+        fate.taken.iter().for_each(|rank| put(&mut to.parts.taken, *rank));
+        for &(rank, from) in &fate.kept {
+            put(&mut to.parts.kept, rank);
+            if nearly && rank != from {
+                to.differ.push(Differ { pid: pid(rank), from: pid(from), start, end });
+            }
+        }
         for &(child, from) in &fate.supplied {
-            put(&mut parts.supplied, child);
+            put(&mut to.parts.supplied, child);
             let supply = Supply { child: pid(child), from: pid(from), start, end };
-            supplies.entry(child).or_default().push(supply);
+            to.supplies.entry(child).or_default().push(supply);
         }
     }
 
     /// What becomes of a page that is equal in these processes; no page passes on to the ranks in `barred`.
     fn fate(&self, owners: &[(u32, u32)], barred: &[u32]) -> Fate {
         let rank = |row: u32| self.ranks.get(row as usize).copied().flatten();
-        let mut groups: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        // Who gives the content, and all members.
+        let mut groups: BTreeMap<u32, (u32, BTreeSet<u32>)> = BTreeMap::new();
         for (row, group) in owners {
             if let Some(rank) = rank(*row) {
-                groups.entry(*group).or_default().insert(rank);
+                groups.entry(*group).or_insert((rank, BTreeSet::new())).1.insert(rank);
             }
         }
         let mut edges: BTreeMap<u32, u32> = BTreeMap::new();
-        for (&group, members) in groups.iter().filter(|(_, members)| members.len() > 1) {
+        for (&group, (_, members)) in groups.iter().filter(|(_, (_, all))| all.len() > 1) {
             let mut open = members.clone();
             while let Some(last) = open.pop_last().filter(|_| !open.is_empty()) {
                 // Parents come before their children: `last` is above nobody that is left.
@@ -197,15 +223,14 @@ impl Lineage {
         for (&child, &group) in &edges {
             let Some(parent) = self.parents[child as usize] else { continue };
             if held.insert(parent, group) != Some(group) {
-                let first = groups.get(&group).and_then(|members| members.first());
-                fate.supplied.extend(first.map(|from| (child, *from)));
+                fate.supplied.extend(groups.get(&group).map(|(from, _)| (child, *from)));
             }
             fate.taken.push(child);
             held.insert(child, group);
         }
-        for (group, members) in &groups {
+        for (group, (from, members)) in &groups {
             let kept = members.iter().filter(|rank| held.get(rank) == Some(group));
-            fate.kept.extend(kept);
+            fate.kept.extend(kept.map(|rank| (*rank, *from)));
         }
         fate
     }
@@ -221,13 +246,10 @@ fn pieces(start: u64, end: u64, clashes: &[Clash]) -> Vec<(u64, u64)> {
 }
 
 /// As records: each range in one mapping, or in one segment.
-fn written(
-    tree: &Tree,
-    parts: &Parts,
-    supplies: BTreeMap<u32, Vec<Supply>>,
-    all: &BTreeMap<Pid, Segments>,
-) -> Heritage {
-    let mut heritage = Heritage::default();
+fn written(tree: &Tree, assigned: Assigned, all: &BTreeMap<Pid, Segments>) -> Heritage {
+    let Assigned { parts, supplies, mut differ } = assigned;
+    differ.sort_by_key(|differ| (differ.pid, differ.from, differ.start));
+    let mut heritage = Heritage { differ, ..Heritage::default() };
     let none = Segments::default();
     for p in tree.living() {
         let own = all.get(&p.pid).unwrap_or(&none);

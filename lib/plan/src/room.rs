@@ -1,12 +1,12 @@
 //! Whether what comes behind the metadata belongs where it says: where it does not, nobody knows what it would overwrite.
 
-use floe_records::{Addr, Object, ObjectData, Pages, Pid, Record, Tree, Vma, Vmas};
+use floe_records::{Addr, Object, ObjectData, Pid, Record, Tree, Vma, Vmas};
 
-/// Whether all of these pages belong where memory of the tree is.
-pub fn has_room_for(tree: &Tree, pages: &Pages) -> bool {
-    pages.ranges.as_slice().iter().all(|&(start, len)| {
+/// Whether all of these ranges, addresses and lengths in bytes, belong where memory of a process is.
+pub fn has_room_for(tree: &Tree, pid: Pid, ranges: &[(u64, u32)]) -> bool {
+    ranges.iter().all(|&(start, len)| {
         let (mut at, end) = (start, start + u64::from(len));
-        for vma in from(tree, pages.pid, start).take_while(|vma| vma.start.0 < end) {
+        for vma in from(tree, pid, start).take_while(|vma| vma.start.0 < end) {
             if vma.start.0 > at || !vma.is_carried() {
                 return false;
             }
@@ -57,9 +57,7 @@ mod tests {
     }
 
     fn fits(tree: &Tree, pid: u32, list: &[(u64, u32)]) -> bool {
-        let mut ranges = Ranges::default();
-        list.iter().for_each(|(start, len)| ranges.push(*start, *len).expect("sane ranges"));
-        has_room_for(tree, &Pages { pid: Pid(pid), ranges })
+        has_room_for(tree, Pid(pid), list)
     }
 
     #[test]

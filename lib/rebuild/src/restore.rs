@@ -187,13 +187,14 @@ impl<'a> Restore<'a> {
 
     /// Writes pages into the parent of a process that is about to be made.
     pub fn parent_pages(&self, pages: &ParentPages, bytes: &[u8]) -> Result<()> {
-        let parent = self.tree.get::<Process>(pages.pid).map_or(0, |child| child.ppid.0);
-        floe_sys::write_memory_ranges(parent as i32, pages.ranges.as_slice(), bytes)
+        let none = || Error::because("write pages for it", "it has no parent").pid(pages.pid.0);
+        let parent = self.tree.get::<Process>(pages.pid).ok_or_else(none)?.ppid;
+        self.memory(parent, pages.ranges.as_slice(), bytes)
     }
 
-    /// Writes pages into place.
-    pub fn pages(&self, pages: &Pages, bytes: &[u8]) -> Result<()> {
-        floe_sys::write_memory_ranges(pages.pid.0 as i32, pages.ranges.as_slice(), bytes)
+    /// Writes ranges, addresses and lengths in bytes, into the memory of a process.
+    pub fn memory(&self, pid: Pid, ranges: &[(u64, u32)], bytes: &[u8]) -> Result<()> {
+        floe_sys::write_memory_ranges(pid.0 as i32, ranges, bytes)
     }
 }
 

@@ -103,6 +103,7 @@ macro_rules! resources {
                 pages: Pages 100 2 [];
                 object_data: ObjectData 101 2 [];
                 parent_pages: ParentPages 102 1 [];
+                patches: Patches 103 1 [];
             }
         }
     };

@@ -128,6 +128,7 @@ impl Stage for DumpMem {
             let record = |ranges| Pages { pid, ranges };
             send(out, &mut writer, &mut progress, Gather::new(pid, runs), record)?;
         }
+        shared::send_differences(&self.heritage.differ, out)?;
         progress.finish();
         Ok(())
     }

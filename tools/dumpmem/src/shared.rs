@@ -1,10 +1,19 @@
 //! Pages that processes of the tree share since fork(2): sent once, and had by children from their parents again.
 
 use anyhow::Result;
-use floe_capture::memory::{Candidates, equal_pages};
-use floe_plan::{Equal, Heritage, Supply, heritage, sorts};
-use floe_records::{Pid, Process, Tree};
+use floe_capture::memory::{Candidates, MemFile, Source, equal_pages};
+use floe_plan::{Differ, Equal, Heritage, Supply, heritage, sorts};
+use floe_records::{BadRange, PAGE_SIZE, Patches, Pid, Process, Ranges, Tree};
+use floe_toolkit::Out;
 use std::{collections::BTreeMap, ops::Range};
+
+const PAGE: usize = PAGE_SIZE as usize;
+/// Pages that are compared at a time.
+const CHUNK: usize = 64;
+/// Bytes that are equal or not as a whole.
+const WORD: usize = 8;
+/// Equal bytes between two differences that are sent with them: a range of its own takes more.
+const NEAR: usize = 8;
 
 /// Runs of own pages of each process, ascending.
 pub type Runs = BTreeMap<Pid, Vec<Range<u64>>>;
@@ -22,16 +31,20 @@ pub fn find(tree: &Tree, runs: &Runs) -> Result<Heritage> {
     };
     let all: Vec<Candidates> = tree.all::<Process>().iter().map(candidates).collect();
     let mut equal: Vec<Equal> = Vec::new();
-    equal_pages(&all, &mut |at, owners| {
+    equal_pages(&all, &mut |at, owners, nearly| {
         let end = at + floe_records::PAGE_SIZE;
         match equal.last_mut() {
-            Some(last) if last.end == at && *last.owners == *owners => last.end = end,
+            Some(last)
+                if last.end == at && last.nearly == nearly && *last.owners == *owners =>
+            {
+                last.end = end;
+            }
             // Pages of one kind, but not of one run.
             Some(last) if *last.owners == *owners => {
                 let owners = last.owners.clone();
-                equal.push(Equal { start: at, end, owners });
+                equal.push(Equal { start: at, end, owners, nearly });
             }
-            _ => equal.push(Equal { start: at, end, owners: owners.into() }),
+            _ => equal.push(Equal { start: at, end, owners: owners.into(), nearly }),
         }
     })?;
     Ok(heritage(tree, &equal))
@@ -78,6 +91,65 @@ pub fn by_source(supplies: &[Supply]) -> impl Iterator<Item = (Pid, Pid, Vec<Ran
     })
 }
 
+/// Sends by which bytes pages differ from those that were inherited.
+pub fn send_differences(differ: &[Differ], out: &mut Out) -> Result<()> {
+    for some in differ.chunk_by(|a, b| (a.pid, a.from) == (b.pid, b.from)) {
+        let (pid, from) = (some[0].pid, some[0].from);
+        let memories = [MemFile::open(pid)?, MemFile::open(from)?];
+        let pages = some.iter().flat_map(|differ| (differ.start..differ.end).step_by(PAGE));
+        let pages: Vec<(u64, u32)> = pages.map(|at| (at, PAGE as u32)).collect();
+        let (mut ranges, mut bytes) = (Ranges::<1>::default(), Vec::new());
+        for pages in pages.chunks(CHUNK) {
+            let mut contents = [vec![0; pages.len() * PAGE], vec![0; pages.len() * PAGE]];
+            for (memory, content) in memories.iter().zip(&mut contents) {
+                memory.read(pages, content)?;
+            }
+            for (at, (own, other)) in pages.iter().zip(pairs(&contents)) {
+                for part in differences(own, other) {
+                    let len = part.len() as u32;
+                    let pushed = ranges.push(at.0 + part.start as u64, len);
+                    if pushed == Err(BadRange::Full) {
+                        let full = Patches { pid, ranges: std::mem::take(&mut ranges) };
+                        out.record(&full)?;
+                        out.bulk(&bytes)?;
+                        bytes.clear();
+                        ranges.push(at.0 + part.start as u64, len)?;
+                    } else {
+                        pushed?;
+                    }
+                    bytes.extend_from_slice(&own[part]);
+                }
+            }
+        }
+        if !ranges.is_empty() {
+            out.record(&Patches { pid, ranges })?;
+            out.bulk(&bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// The pages of two contents, side by side.
+fn pairs([own, other]: &[Vec<u8>; 2]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    own.chunks(PAGE).zip(other.chunks(PAGE))
+}
+
+/// Where two pages differ: ranges of whole words, few of them.
+fn differences(own: &[u8], other: &[u8]) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for at in (0..own.len()).step_by(WORD) {
+        let word = at..at + WORD;
+        if own[word.clone()] == other[word.clone()] {
+            continue;
+        }
+        match parts.last_mut() {
+            Some(last) if word.start - last.end <= NEAR => last.end = word.end,
+            _ => parts.push(word),
+        }
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +159,16 @@ mod tests {
         let cut = by_sort(&[1..5, 7..20, 30..31], &[(0, 3, 1), (3, 10, 2), (12, 15, 3), (18, 40, 4)]);
         let all = [(1..3, 1), (3..5, 2), (7..10, 2), (12..15, 3), (18..20, 4), (30..31, 4)];
         assert_eq!(cut, all);
+    }
+
+    #[test]
+    fn differences_are_whole_words() {
+        let mut own = vec![0; PAGE];
+        assert_eq!(differences(&own, &vec![0; PAGE]), []);
+        own[3] = 1;
+        own[17] = 1;
+        own[PAGE - 1] = 1;
+        assert_eq!(differences(&own, &vec![0; PAGE]), [0..24, PAGE - 8..PAGE]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::read::unknown;
 use anyhow::Result;
 use floe_plan::{Inheritance, has_object_for, has_room_for};
 use floe_rebuild::{OpenFiles, Restore};
-use floe_records::{MAX_CONTENT, ObjectData, Pages, ParentPages, Pid, Tree};
+use floe_records::{MAX_CONTENT, ObjectData, Pages, ParentPages, Patches, Pid, Tree};
 use floe_stream::{Item, RawRecord, Reader, Source};
 use floe_toolkit::{Input, Progress};
 use floe_worker_pool::WorkerPool;
@@ -35,6 +35,7 @@ pub enum Place {
     Memory(Pages),
     Object(ObjectData),
     Parent(ParentPages),
+    Patches(Patches),
 }
 
 /// What tells whether bulk belongs where it says.
@@ -49,12 +50,16 @@ impl Place {
     fn of(raw: &RawRecord, whole: Whole<'_>) -> Result<Option<Self>> {
         let (place, known) = if raw.is::<Pages>() {
             let pages: Pages = raw.decode()?;
-            let known = has_room_for(whole.tree, &pages);
+            let known = has_room_for(whole.tree, pages.pid, pages.ranges.as_slice());
             (Self::Memory(pages), known)
         } else if raw.is::<ObjectData>() {
             let data: ObjectData = raw.decode()?;
             let known = has_object_for(whole.tree, &data);
             (Self::Object(data), known)
+        } else if raw.is::<Patches>() {
+            let some: Patches = raw.decode()?;
+            let known = has_room_for(whole.tree, some.pid, some.ranges.as_slice());
+            (Self::Patches(some), known)
         } else if raw.is::<ParentPages>() {
             let pages: ParentPages = raw.decode()?;
             let known = whole.inheritance.has_room_for(&pages);
@@ -74,6 +79,7 @@ impl Place {
             Self::Memory(pages) => pages.ranges.bytes(),
             Self::Object(data) => data.ranges.bytes(),
             Self::Parent(pages) => pages.ranges.bytes(),
+            Self::Patches(some) => some.ranges.bytes(),
         }
     }
 
@@ -87,7 +93,8 @@ impl Place {
 
     fn put(&self, bytes: &[u8], work: &Restore<'_>, open: &OpenFiles<'_>) -> Result<()> {
         match self {
-            Self::Memory(pages) => Ok(work.pages(pages, bytes)?),
+            Self::Memory(pages) => Ok(work.memory(pages.pid, pages.ranges.as_slice(), bytes)?),
+            Self::Patches(some) => Ok(work.memory(some.pid, some.ranges.as_slice(), bytes)?),
             Self::Object(data) => Ok(open.write_object(data, bytes)?),
             Self::Parent(pages) => Ok(work.parent_pages(pages, bytes)?),
         }

@@ -24,6 +24,8 @@ const ALONE: u32 = 256;
 const CHUNK: usize = 4096;
 /// Contents of a page that are compared one by one; more are found by their hashes.
 const FEW: usize = 4;
+/// Words of eight bytes by which two pages may differ to be nearly equal.
+const WORDS: usize = 64;
 
 /// Pages of a process that may be equal to those of another one.
 #[derive(Clone, Debug)]
@@ -34,8 +36,8 @@ pub struct Candidates {
     pub own: Vec<(Range<u64>, u32)>,
 }
 
-/// Takes the address of a page, and its owners.
-pub type Equals<'a> = dyn FnMut(u64, &[(u32, u32)]) + 'a;
+/// Takes the address of a page, its owners, and whether some of them have it nearly like that.
+pub type Equals<'a> = dyn FnMut(u64, &[(u32, u32)], bool) + 'a;
 
 /// A page of a process.
 #[derive(Clone, Copy)]
@@ -47,8 +49,8 @@ struct Page {
 }
 
 /// Finds pages that are equal in several of these processes, which stand still, and hands them on by ascending address, each
-/// with its owners: row of the process, ascending, and a number that those with an equal page have in common. Pages of zeros
-/// are no such pages.
+/// with its owners: row of the process, and a number that those with an equal page have in common. Pages of zeros are no such
+/// pages. One that a process has alone may differ by some bytes from that of the first one with its number.
 ///
 /// # Errors
 /// What cannot be read.
@@ -183,9 +185,9 @@ impl Compare<'_> {
         let content = |at: usize| &self.bytes[places[at] * PAGE..][..PAGE];
         let mut at = 0;
         for same in chunk.chunk_by(|a, b| a.at == b.at) {
-            let owners = owners(same, |n| content(at + n));
+            let (owners, nearly) = owners(same, |n| content(at + n));
             if !owners.is_empty() {
-                found(same[0].at, &owners);
+                found(same[0].at, &owners, nearly);
             }
             at += same.len();
         }
@@ -194,15 +196,20 @@ impl Compare<'_> {
     }
 }
 
-/// Those of the owners of a page whose content another one has too.
-fn owners<'a>(pages: &[Page], content: impl Fn(usize) -> &'a [u8]) -> Vec<(u32, u32)> {
+/// Those of the owners of a page whose content another one has too, the first of each number in front; and whether some of
+/// them have it nearly.
+fn owners<'a>(pages: &[Page], content: impl Fn(usize) -> &'a [u8]) -> (Vec<(u32, u32)>, bool) {
     // The first page of each content.
     let mut first: Vec<usize> = Vec::new();
     let mut hashed: HashMap<(u32, u64), Vec<usize>> = HashMap::new();
     let mut owners: Vec<(u32, u32)> = Vec::new();
     let mut counts: Vec<u32> = Vec::new();
-    for (n, page) in pages.iter().enumerate() {
-        let bytes = content(n);
+    let mut nearly = false;
+    // What is shared already gives the content: it stays so.
+    let (alone, shared): (Vec<usize>, Vec<usize>) =
+        (0..pages.len()).partition(|n| pages[*n].exclusive);
+    for n in shared.into_iter().chain(alone) {
+        let (page, bytes) = (&pages[n], content(n));
         if *bytes == ZERO {
             continue;
         }
@@ -210,12 +217,19 @@ fn owners<'a>(pages: &[Page], content: impl Fn(usize) -> &'a [u8]) -> Vec<(u32, 
             let other = first[*group];
             pages[other].sort == page.sort && content(other) == bytes
         };
-        let mut group = (0..first.len().min(FEW)).find(equal);
+        let near = |group: &usize| {
+            let other = first[*group];
+            pages[other].sort == page.sort && page.exclusive && differ_little(content(other), bytes)
+        };
+        let few = 0..first.len().min(FEW);
+        let mut group = few.clone().find(equal);
         let key = (group.is_none() && first.len() >= FEW).then(|| (page.sort, xxh3_64(bytes)));
         if let Some(key) = &key {
             group = hashed.get(key).and_then(|some| some.iter().copied().find(equal));
         }
-        let group = group.unwrap_or_else(|| {
+        let like = if group.is_none() { few.clone().find(near) } else { None };
+        nearly |= like.is_some();
+        let group = group.or(like).unwrap_or_else(|| {
             first.push(n);
             counts.push(0);
             first.len() - 1
@@ -227,7 +241,14 @@ fn owners<'a>(pages: &[Page], content: impl Fn(usize) -> &'a [u8]) -> Vec<(u32, 
         owners.push((page.process, group as u32));
     }
     owners.retain(|(_, group)| counts[*group as usize] > 1);
-    owners
+    owners.sort_by_key(|(_, group)| *group);
+    (owners, nearly)
+}
+
+/// Whether two pages are worth being told by their difference.
+fn differ_little(a: &[u8], b: &[u8]) -> bool {
+    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+    words.filter(|(a, b)| a != b).take(WORDS + 1).count() <= WORDS
 }
 
 #[cfg(test)]
@@ -245,7 +266,24 @@ mod tests {
         let sorts = [0, 0, 0, 0, 0, 0, 0, 1];
         let pages: Vec<Page> = (0..).zip(sorts).map(|(row, sort)| page(row, sort)).collect();
         let found = owners(&pages, |n| &contents[n]);
-        assert_eq!(found, [(0, 0), (1, 1), (2, 0), (5, 1)]);
+        assert_eq!(found, (vec![(0, 0), (2, 0), (1, 1), (5, 1)], false));
+    }
+
+    #[test]
+    fn what_one_has_alone_may_be_nearly_equal() {
+        let made = |at: usize| {
+            let mut page = vec![7; PAGE];
+            page[at..at + 8 * WORDS].fill(8);
+            page
+        };
+        let far = [vec![8; 8 * WORDS], vec![7; 8], vec![8; PAGE - 8 * WORDS - 8]].concat();
+        let contents = [made(64), vec![7; PAGE], vec![7; PAGE], far];
+        let mut pages: Vec<Page> = (0..4).map(|row| page(row, 0)).collect();
+        let alone = owners(&pages, |n| &contents[n]);
+        assert_eq!(alone, (vec![(1, 1), (2, 1)], false), "shared pages are equal or not");
+        (pages[0].exclusive, pages[3].exclusive) = (true, true);
+        let found = owners(&pages, |n| &contents[n]);
+        assert_eq!(found, (vec![(1, 0), (2, 0), (0, 0)], true), "shared pages come first");
     }
 
     #[test]
@@ -253,7 +291,8 @@ mod tests {
         let contents: Vec<Vec<u8>> = (0..200).map(|n| vec![1 + (n % 100) as u8; PAGE]).collect();
         let pages: Vec<Page> = (0..200).map(|row| page(row, 0)).collect();
         let found = owners(&pages, |n| &contents[n]);
-        let pairs = found.iter().all(|(row, group)| row % 100 == *group);
+        let (found, nearly) = found;
+        let pairs = !nearly && found.iter().all(|(row, group)| row % 100 == *group);
         assert!(found.len() == 200 && pairs, "{found:?}");
     }
 
