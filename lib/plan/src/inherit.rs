@@ -34,7 +34,7 @@ pub struct Inheritance {
     born: BTreeMap<Pid, Vec<Change>>,
     settled: BTreeMap<Pid, Settled>,
     supplied: BTreeMap<Pid, RangeSet>,
-    /// Processes that map something before their children are made.
+    /// Processes that have children, and so change it at once.
     early: BTreeSet<Pid>,
 }
 
@@ -100,8 +100,8 @@ impl Inheritance {
             let own = all.get(&pid).unwrap_or(&none);
             let changes = born(above, has, own, taken);
             had.insert(pid, taken.clone());
-            let mut children = tree.children(pid);
-            if !own.is_empty() && children.any(|child| parts.taken.contains_key(&child.pid)) {
+            // Its children will have what it has.
+            if !changes.is_empty() && tree.children(pid).next().is_some() {
                 new.early.insert(pid);
                 with_memory.push(Step::Inherit(pid));
             }

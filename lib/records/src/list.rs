@@ -62,7 +62,7 @@ macro_rules! resources {
                 membarrier: Membarrier 21 1 [Numbers];
             }
             thread {
-                registers: Thread 3 1 [Register ParentDeath];
+                registers: Thread 3 2 [Register ParentDeath];
                 thread_signals: ThreadSignals 5 1 [Register Queue];
                 sched: Sched 9 1 [Sched];
                 creds: Creds 7 1 [Creds];

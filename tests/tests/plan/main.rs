@@ -2,6 +2,7 @@
 
 mod golden;
 mod grow;
+mod inheritance;
 mod model;
 mod property;
 mod refused;
