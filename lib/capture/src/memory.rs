@@ -9,7 +9,7 @@ mod object;
 mod pages;
 
 pub use equal::{Candidates, Equals, equal_pages};
-pub use gather::{Gather, Source, MemFile};
+pub use gather::{Gather, MemFile, Source};
 pub(crate) use object::object;
 pub use object::{contents, describe};
 pub use pages::{Found, Scanner};

@@ -161,7 +161,9 @@ fn checked(tree: &Tree, found: &mut Found) -> Option<(Parts, BTreeMap<Pid, Segme
             let end = start + len;
             let segment = all.get(&record.pid).and_then(|own| own.around(*start, end));
             match record.part {
-                InheritedPart::Kept => segment.is_some_and(|s| is_own(tree, record.pid, s, *start, end)),
+                InheritedPart::Kept => {
+                    segment.is_some_and(|s| is_own(tree, record.pid, s, *start, end))
+                }
                 _ => segment.is_some(),
             }
         };

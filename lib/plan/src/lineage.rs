@@ -254,7 +254,8 @@ fn written(tree: &Tree, assigned: Assigned, all: &BTreeMap<Pid, Segments>) -> He
     for p in tree.living() {
         let own = all.get(&p.pid).unwrap_or(&none);
         let bounds: Vec<(u64, u64)> = own.iter().map(|s| (s.start, s.end)).collect();
-        let lists = [(InheritedPart::Supplied, &parts.supplied), (InheritedPart::Taken, &parts.taken)];
+        let lists =
+            [(InheritedPart::Supplied, &parts.supplied), (InheritedPart::Taken, &parts.taken)];
         for (part, ranges) in lists {
             record(p.pid, part, ranges.get(&p.pid), &bounds, &mut heritage.records);
         }

@@ -9,7 +9,9 @@ pub(crate) struct RangeSet(BTreeMap<u64, u64>);
 impl RangeSet {
     /// Adds a range, which may overlap with others.
     pub fn insert(&mut self, mut start: u64, mut end: u64) {
-        while let Some((&from, &to)) = self.0.range(..=end).next_back().filter(|last| *last.1 >= start) {
+        while let Some((&from, &to)) =
+            self.0.range(..=end).next_back().filter(|last| *last.1 >= start)
+        {
             self.0.remove(&from);
             (start, end) = (start.min(from), end.max(to));
         }

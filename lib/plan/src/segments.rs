@@ -68,7 +68,10 @@ impl Segments {
     /// Those with a part in a range, ascending.
     pub fn within(&self, start: u64, end: u64) -> impl Iterator<Item = &Segment> {
         let first = self.0.range(..=start).next_back().map_or(start, |last| *last.0);
-        self.0.range(first..end.max(first)).map(|(_, segment)| segment).filter(move |s| s.end > start)
+        self.0
+            .range(first..end.max(first))
+            .map(|(_, segment)| segment)
+            .filter(move |s| s.end > start)
     }
 
     /// From the first to the last one with a part in a range.

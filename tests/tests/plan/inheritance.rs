@@ -131,8 +131,10 @@ fn equal(tree: &Tree, world: &World) -> Vec<Equal> {
             }
         }
         let groups = groups.into_values().filter(|rows| rows.len() > 1);
-        let owners: Vec<(u32, u32)> =
-            groups.zip(0..).flat_map(|(rows, n)| rows.into_iter().map(move |row| (row, n))).collect();
+        let owners: Vec<(u32, u32)> = groups
+            .zip(0..)
+            .flat_map(|(rows, n)| rows.into_iter().map(move |row| (row, n)))
+            .collect();
         if !owners.is_empty() {
             all.push(Equal { start, end, owners: owners.into(), nearly: false });
         }
@@ -190,7 +192,12 @@ impl Stub {
 }
 
 /// Plays all steps on memory; gives what each process has in the end, without what is sent for it alone.
-fn play(tree: &Tree, world: &World, plan: &Plan, heritage: &Heritage) -> Played<BTreeMap<Pid, Stub>> {
+fn play(
+    tree: &Tree,
+    world: &World,
+    plan: &Plan,
+    heritage: &Heritage,
+) -> Played<BTreeMap<Pid, Stub>> {
     let mut stubs: BTreeMap<Pid, Stub> = BTreeMap::new();
     let mut frames = 0;
     for step in &plan.steps {
@@ -237,7 +244,11 @@ fn play(tree: &Tree, world: &World, plan: &Plan, heritage: &Heritage) -> Played<
 }
 
 /// Everybody has what it had; how many pages of memory that takes, and how many are had.
-fn whole(stubs: &BTreeMap<Pid, Stub>, world: &World, heritage: &Heritage) -> Played<(usize, usize)> {
+fn whole(
+    stubs: &BTreeMap<Pid, Stub>,
+    world: &World,
+    heritage: &Heritage,
+) -> Played<(usize, usize)> {
     let (mut frames, mut all) = (BTreeSet::new(), 0);
     for (pid, memory) in world {
         let stub = stubs.get(pid).ok_or("it was never made")?;

@@ -34,9 +34,7 @@ pub fn find(tree: &Tree, runs: &Runs) -> Result<Heritage> {
     equal_pages(&all, &mut |at, owners, nearly| {
         let end = at + floe_records::PAGE_SIZE;
         match equal.last_mut() {
-            Some(last)
-                if last.end == at && last.nearly == nearly && *last.owners == *owners =>
-            {
+            Some(last) if last.end == at && last.nearly == nearly && *last.owners == *owners => {
                 last.end = end;
             }
             // Pages of one kind, but not of one run.
@@ -156,7 +154,8 @@ mod tests {
 
     #[test]
     fn runs_are_cut_by_mappings() {
-        let cut = by_sort(&[1..5, 7..20, 30..31], &[(0, 3, 1), (3, 10, 2), (12, 15, 3), (18, 40, 4)]);
+        let cut =
+            by_sort(&[1..5, 7..20, 30..31], &[(0, 3, 1), (3, 10, 2), (12, 15, 3), (18, 40, 4)]);
         let all = [(1..3, 1), (3..5, 2), (7..10, 2), (12..15, 3), (18..20, 4), (30..31, 4)];
         assert_eq!(cut, all);
     }

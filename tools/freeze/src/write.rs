@@ -3,7 +3,7 @@
 use crate::failure::plain;
 use anyhow::{Context, Result};
 use floe_capture::{
-    memory::{Gather, Scanner, MemFile},
+    memory::{Gather, MemFile, Scanner},
     tree::Tree as Held,
 };
 use floe_plan::Extent;

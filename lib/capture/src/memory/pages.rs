@@ -116,9 +116,7 @@ impl Scanner {
                 _ => runs.push((at..at + PAGE, exclusive)),
             }
         });
-        read.map_err(|e| {
-            Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid)
-        })?;
+        read.map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))?;
         Ok(runs)
     }
 

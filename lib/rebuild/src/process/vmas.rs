@@ -49,7 +49,9 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
         if !context.inheritance.stays(pid, vma) {
             make(context, pid, vma, vma.start.0..vma.end.0, b)?;
         }
-        for (flag, advice) in HUGE.into_iter().chain([(b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)]) {
+        for (flag, advice) in
+            HUGE.into_iter().chain([(b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)])
+        {
             if vma.has(flag) {
                 b.call(libc::SYS_madvise, [vma.start.0, len, advice].map(Arg::Val));
             }
@@ -92,11 +94,7 @@ fn make(
 }
 
 /// Makes changes of what a stub has from its parent and has for its children.
-pub(crate) fn make_all(
-    context: Context<'_>,
-    changes: &[Change],
-    b: &mut Script<'_>,
-) -> Result<()> {
+pub(crate) fn make_all(context: Context<'_>, changes: &[Change], b: &mut Script<'_>) -> Result<()> {
     let hole = context.stubs.hole..context.stubs.hole + floe_plan::HOLE;
     for change in changes {
         match *change {
