@@ -198,7 +198,7 @@ fn born(above: &Segments, has: &RangeSet, own: &Segments, taken: &RangeSet) -> V
     changes
 }
 
-/// Unmaps what of some segments lies in a range.
+/// Unmaps the parts of some segments that lie in a range.
 fn unmap(segments: &Segments, start: u64, end: u64, changes: &mut Vec<Change>) {
     let extent = segments.extent(start, end);
     changes.extend(extent.map(|(from, to)| Change::Unmap(from.max(start), to.min(end))));

@@ -75,7 +75,7 @@ pub struct Heritage {
     pub supplies: Vec<Supply>,
     /// What must be compared, and sent where it differs.
     pub differ: Vec<Differ>,
-    /// What of each process is not sent otherwise: addresses from the first one to the first one behind, ascending.
+    /// Pages of each process that are not sent otherwise: addresses from the first one to the first one behind, ascending.
     pub kept: BTreeMap<Pid, Vec<(u64, u64)>>,
 }
 

@@ -7,3 +7,4 @@ mod model;
 mod property;
 mod refused;
 mod scale;
+mod strangers;

@@ -24,7 +24,7 @@ pub struct DumpMem {
     /// Processes and their mappings.
     tree: Tree,
     objects: BTreeMap<ObjectId, (Object, File)>,
-    /// Pages of each process that exist in no file, and what of them is inherited.
+    /// Pages of each process that exist in no file, and which of them are inherited.
     runs: Runs,
     heritage: Heritage,
     lines: Option<File>,
