@@ -20,8 +20,10 @@ static ZERO: [u8; PAGE] = [0; PAGE];
 const CELL: u64 = 1 << 20;
 /// Pages that are mapped by one process alone and are compared all the same, for each process.
 const ALONE: u32 = 256;
-/// Pages that are read at a time, over all processes, where fewer than that have the same one.
-const CHUNK: usize = 4096;
+/// Pages that are read at a time, over all processes: what fits in a cache is compared there. Of many processes it is more, for
+/// each is opened each time.
+const CHUNK: usize = 256;
+const CHUNK_OF_EACH: usize = 4;
 /// Contents of a page that are compared one by one; more are found by their hashes.
 const FEW: usize = 4;
 /// Words of eight bytes by which two pages may differ to be nearly equal.
@@ -154,7 +156,7 @@ impl Compare<'_> {
             if chunk.len() - before < 2 {
                 chunk.truncate(before);
             }
-            if chunk.len() >= CHUNK {
+            if chunk.len() >= CHUNK.max(CHUNK_OF_EACH * self.processes.len()) {
                 self.chunk(&mut chunk, found)?;
             }
         }
