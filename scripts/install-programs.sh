@@ -12,6 +12,8 @@ need strace strace
 need setpriv util-linux
 need ps procps
 need less less
+# Debian keeps its servers out of PATH.
+compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql postgresql-contrib)
 if ((${#missing[@]})); then
     apt-get update -qq
     # A server that a package would start by itself is none of our business.

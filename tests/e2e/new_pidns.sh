@@ -25,6 +25,6 @@ expect_exit 42 restore.sh image --new-pidns
 rm stop
 restore.sh image --new-pidns & waiter=$!
 sleep 0.5
-pkill -KILL -P "$(pgrep -f -- --as-init)" -x bash
+pkill -KILL -P "$(pgrep -P "$waiter")" -x bash
 wait "$waiter" && fail "killed, and restore says done" || status=$?
 [[ $status == 137 ]] || fail "status $status instead of 137"

@@ -10,8 +10,13 @@ time.sleep(100)' > full & pid=$!
 until_true 5 test -s full
 # Without CAP_SYS_RESOURCE restore has no more than its own limit.
 limited=(bash -c 'ulimit -n 3000; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource "$@"' limited)
-expect_exit 3 "${limited[@]}" checkpoint.sh "$pid" -o full.floe --kill
+"${limited[@]}" freeze --check "$pid" > said
+grep -q "^outside: descriptors: the highest one is 1999, restore needs" said || fail "$(cat said)"
+expect_exit 3 "${limited[@]}" strace -o trace -e trace=ptrace freeze --then kill "$pid" -- true
 grep -q "the highest one is 1999, restore needs" stderr || fail "$(cat stderr)"
+! grep SEIZE trace || fail "it was stopped before anybody has looked"
+# An image is no harm: it may be restored where there is more room.
+expect_exit 0 "${limited[@]}" checkpoint.sh "$pid" -o full.floe --leave-running
 until_true 5 grep -q '^State:.S' "/proc/$pid/status"
 kill "$pid"
 expect_exit 3 "${limited[@]}" restore --plan < full.floe

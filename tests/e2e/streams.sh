@@ -28,12 +28,15 @@ cat > outside.py <<'SCRIPT'
 import os, subprocess
 r, w = os.pipe()
 os.dup2(w, 7)
+other, w = os.pipe()
+os.dup2(w, 9)
 null = subprocess.DEVNULL
 job = subprocess.Popen(["bash", "-c", "while sleep 0.02; do echo $((++n)) >&7; done"],
-                       pass_fds=[7], stdin=null, stdout=null, stderr=null, start_new_session=True)
+                       pass_fds=[7, 9], stdin=null, stdout=null, stderr=null, start_new_session=True)
 print(job.pid, flush=True)
 while job.poll() is None: os.read(r, 1000)
 SCRIPT
+rm job.pid
 python3 outside.py > job.pid & keeper=$!
 until_true 10 grep -q . job.pid
 sleep 0.3
@@ -46,7 +49,14 @@ checkpoint.sh "$pid" -o piped --kill 2> stderr || fail "$(cat stderr)"
 kill -9 "$keeper"
 until_true 5 test ! -e "/proc/$pid"
 expect_exit 3 restore --detach < piped
-grep -q -- '--inherit 7' stderr || fail "$(cat stderr)"
-restore --detach --inherit 7 7> seven < piped
+grep -q "pid $pid: fd 7 (pipe:.*), fd 9 (pipe:.*): a pipe whose other end is outside of the tree (.*restore --detach --inherit 7 --inherit 9 7<>FILE 9<>FILE)" stderr ||
+    fail "$(cat stderr)"
+imgpack --list piped | grep -q "^outside: pid $pid (bash): fd 7 (pipe:.*): a pipe .* (restore wants --inherit 7, " ||
+    fail "$(imgpack --list piped | grep outside)"
+# The command that it prints works as it stands, but for FILE.
+said=$(< stderr) && [[ $said =~ 'files of yours: '([^\)]*)\) ]] || fail "$said"
+command=${BASH_REMATCH[1]//FILE/seven}
+eval "$command < piped" || fail "$command"
+[[ $(readlink "/proc/$pid/fd/9") == "$PWD/seven" ]] || fail "$(ls -l "/proc/$pid/fd")"
 grows seven || fail "descriptor 7 leads nowhere"
 kill -9 -- "-$pid"

@@ -63,6 +63,7 @@ pub fn mapping(start: u64, end: u64, path: &[u8]) -> Vma {
         name: Some(path.into()),
         flags: "rdexmrmwme".into(),
         guards: Vec::new(),
+        opened_to_write: false,
     }
 }
 

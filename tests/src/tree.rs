@@ -22,6 +22,7 @@ pub fn machine() -> Machine {
         pid_max: 4_194_304,
         descriptors: 1 << 20,
         capabilities: u64::MAX,
+        filtered: false,
         limits: vec![u64::MAX; 16],
         oom_score_adj: -1000,
         pipe: u32::MAX,
@@ -290,6 +291,7 @@ fn of_thread(pid: Pid, tid: Tid, xstate: usize) -> Vec<AnyRecord> {
         Prctls { pid, tid, values: Vec::new() }.any(),
         IoPriority { pid, tid, value: 0 }.any(),
         MemoryPolicy { pid, tid, mode: 0, nodes: Bytes::default() }.any(),
+        Seccomp { pid, tid, strict: false, filters: Vec::new() }.any(),
     ]
 }
 

@@ -25,6 +25,7 @@ fn sample() -> Vec<u8> {
         name: Some("heap".into()),
         flags: "rdwrmrmwme".into(),
         guards: Vec::new(),
+        opened_to_write: false,
     };
     out.record(&Vmas { pid: Pid(4_194_303), vmas: vec![vma] }).expect("write");
     out.record(&TreeEnd { processes: 0, threads: 0 }).expect("write");

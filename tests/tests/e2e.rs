@@ -39,6 +39,7 @@ fn run(name: &str, args: &[&str]) -> Output {
             "--fork",
             "--kill-child",
             "--mount",
+            "--ipc",
             "--mount-proc",
         ])
         .args(["bash", "-euo", "pipefail", "-c", RUN, "e2e"])
@@ -106,8 +107,8 @@ mod race {
         super::scenario("race", &["fanotify"]);
     }
     #[test]
-    fn filter() {
-        super::scenario("race", &["filter"]);
+    fn namespace() {
+        super::scenario("race", &["namespace"]);
     }
     #[test]
     fn fork() {

@@ -57,7 +57,9 @@ fn imgpack_reads_every_release() {
         let kinds = kinds(&stream);
         let items: usize = kinds.values().sum();
         let list = String::from_utf8(imgpack("--list", &file).stdout).expect("text");
-        assert_eq!(list.lines().count(), items, "{name}");
+        // Behind the records it says what belongs to the world outside.
+        let listed = list.lines().filter(|line| !line.starts_with("outside: "));
+        assert_eq!(listed.count(), items, "{name}");
 
         let mut shown = BTreeMap::new();
         let json = String::from_utf8(imgpack("--json", &file).stdout).expect("text");

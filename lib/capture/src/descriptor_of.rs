@@ -2,15 +2,15 @@
 
 use crate::{
     Error, Result,
+    entry::{Entry, Holder, Name},
     inode::Inode,
     path::{self, Root},
     sock_diag::{InetSockets, UnixSockets, UnixState},
     socket_kind,
 };
-use floe_proc::{Descriptors, Fdinfo};
+use floe_proc::Fdinfo;
 use floe_records::{Bytes, FileRef, Finding, Options, Pid};
-use floe_sys::{pidfd_getfd, pidfd_open};
-use nix::sys::stat::{FileStat, fstat};
+use nix::fcntl::OFlag;
 use std::{
     cell::OnceCell,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -90,127 +90,60 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A process whose descriptors are looked at.
-pub(crate) struct Holder<'a> {
-    pid: u32,
-    context: Context<'a>,
-    root: Root,
-    pidfd: OwnedFd,
-    all: Descriptors,
-}
-
-impl<'a> Holder<'a> {
-    /// Opens what is read relative to it.
-    pub fn open(pid: u32, context: Context<'a>) -> Result<Self> {
-        let (pidfd, root, all) = (pidfd_open(pid as i32)?, Root::of(pid)?, Descriptors::of(pid)?);
-        Ok(Self { pid, context, root, pidfd, all })
-    }
-
-    /// The numbers of its descriptors, ascending.
-    pub fn numbers(&self) -> Result<Vec<u32>> {
-        Ok(self.all.numbers()?)
-    }
-
-    /// stat(2) of the file behind a descriptor. AUFS finds what was removed by no path of /proc, but through the file itself.
-    fn stat(&self, fd: u32) -> Result<FileStat> {
-        match self.all.stat(fd) {
-            Err(error) if error.is_stale() => {
-                let file = pidfd_getfd(self.pidfd.as_fd(), fd as i32)?;
-                let fail = |e| floe_sys::Error::new(format!("read descriptor {fd}"), e);
-                Ok(fstat(file).map_err(|e| fail(e).pid(self.pid))?)
-            }
-            other => Ok(other?),
-        }
-    }
-
-    /// The refusal of a file that was renamed over on an AUFS, of which not even stat(2) tells anything.
-    pub fn stale(&self, fd: u32) -> Result<Finding> {
-        let link = self.all.link(fd)?;
-        let object = format!("fd {fd} ({})", String::from_utf8_lossy(&link));
-        let problem = "it was replaced, and its union file system does not open it any more";
-        let finding = Finding::of(Pid(self.pid), object, "file.stale", problem);
-        Ok(finding.hint("have the program open it again, or close it"))
-    }
-
-    /// Whether a descriptor was closed meanwhile.
-    pub fn has_closed(&self, fd: u32) -> bool {
-        self.all.link(fd).is_err()
-    }
-}
-
 /// A descriptor as it is found in /proc; a duplicate is taken only by who needs one.
 pub(crate) struct Descriptor<'a> {
     pub pid: u32,
     pub fd: u32,
     /// What /proc/PID/fd shows.
-    pub link: Vec<u8>,
+    pub link: &'a [u8],
     pub stat: Inode,
     /// /proc/PID/fdinfo.
-    pub info: Fdinfo,
+    pub info: &'a Fdinfo,
     /// F_GETFL.
     pub flags: u32,
     pub cloexec: bool,
     pub pos: u64,
     pub context: Context<'a>,
-    holder: &'a Holder<'a>,
+    holder: &'a Holder,
+    entry: &'a Entry,
     duplicate: OnceCell<OwnedFd>,
-    name: OnceCell<Name>,
     socket: OnceCell<socket_kind::Kind>,
 }
 
-/// A path that a descriptor was opened by.
-pub(crate) struct Name {
-    /// As the process sees it.
-    pub path: Vec<u8>,
-    /// It lies outside of the root of the process.
-    pub outside: bool,
-    /// No name leads to the file any more.
-    pub deleted: bool,
-    /// The path as we see it, without the kernel's remark.
-    full: Vec<u8>,
-}
-
-impl Name {
-    /// The path as we see it, without the kernel's remark.
-    pub fn full(&self) -> &[u8] {
-        &self.full
-    }
-}
-
 impl<'a> Descriptor<'a> {
-    /// Reads what /proc says of a descriptor.
-    pub fn read(holder: &'a Holder<'a>, fd: u32) -> Result<Self> {
-        let link = holder.all.link(fd)?;
-        let info = holder.all.info(fd)?;
-        let stat = match Inode::nameless(&link, info.ino)? {
-            Some(stat) => stat,
-            None => Inode::of(&holder.stat(fd)?),
-        };
-        Ok(Self {
+    /// What was read of one.
+    pub fn of(holder: &'a Holder, context: Context<'a>, entry: &'a Entry) -> Self {
+        let info = &entry.info;
+        Self {
             pid: holder.pid,
-            fd,
-            link,
-            stat,
+            fd: entry.fd,
+            link: &entry.link,
+            stat: entry.stat,
             flags: info.flags & !O_CLOEXEC,
             cloexec: info.flags & O_CLOEXEC != 0,
             pos: info.pos as u64,
             info,
-            context: holder.context,
+            context,
             holder,
+            entry,
             duplicate: OnceCell::new(),
-            name: OnceCell::new(),
             socket: OnceCell::new(),
-        })
+        }
+    }
+
+    /// The same, read again just now.
+    pub fn info_now(&self) -> Result<Fdinfo, floe_sys::Error> {
+        self.holder.info(self.fd)
     }
 
     /// Whether another file is behind the number by now.
     pub fn has_changed(&self) -> bool {
-        !self.holder.all.link(self.fd).is_ok_and(|link| link == self.link)
+        self.holder.has_changed(self.entry)
     }
 
     /// How people know it.
     pub fn object(&self) -> String {
-        format!("fd {} ({})", self.fd, String::from_utf8_lossy(&self.link))
+        format!("fd {} ({})", self.fd, String::from_utf8_lossy(self.link))
     }
 
     /// The root directory of the process that has it.
@@ -236,8 +169,7 @@ impl<'a> Descriptor<'a> {
     /// A duplicate, which shares the description but not the table.
     pub fn duplicate(&self) -> Result<BorrowedFd<'_>, floe_sys::Error> {
         if self.duplicate.get().is_none() {
-            let fd = pidfd_getfd(self.holder.pidfd.as_fd(), self.fd as i32)?;
-            let _ = self.duplicate.set(fd);
+            let _ = self.duplicate.set(self.holder.duplicate(self.fd)?);
         }
         let none = || floe_sys::Error::because("take a duplicate", "there is none");
         self.duplicate.get().map(AsFd::as_fd).ok_or_else(none)
@@ -274,17 +206,14 @@ impl<'a> Descriptor<'a> {
         self.context.sockets.find(self.stat.ino).ok().flatten()
     }
 
+    /// The file, opened anew.
+    pub fn open_again(&self, flags: OFlag) -> Result<OwnedFd, floe_sys::Error> {
+        self.holder.open_again(self.fd, flags)
+    }
+
     /// The path that it was opened by, where there was one.
     pub fn name(&self) -> Option<&Name> {
-        if !self.link.starts_with(b"/") {
-            return None;
-        }
-        Some(self.name.get_or_init(|| {
-            let (dev, ino) = self.inode();
-            let (full, deleted) = self.holder.root.without_suffix(self.link.clone(), dev, ino);
-            let (path, outside) = self.holder.root.below(full.clone());
-            Name { path, outside, deleted, full }
-        }))
+        self.entry.name.as_ref()
     }
 
     /// Whether it has a path that still leads to it.
@@ -297,13 +226,13 @@ impl<'a> Descriptor<'a> {
         let refuse = |problem: &str| Problem::new("file.name", problem);
         let (dev, ino) = self.inode();
         let name = self.name().ok_or_else(|| refuse("it never had a name"))?;
-        if path::of_a_process(&self.link) {
+        if path::of_a_process(self.link) {
             return Err(refuse("files of a process in /proc cannot be captured"));
         }
         if name.deleted {
             return Err(refuse("it was removed, and is no regular file"));
         }
-        if !self.holder.root.leads_to(&name.full, dev, ino) {
+        if !name.leads {
             return Err(refuse("its path leads to another file by now"));
         }
         let mnt_id = Some(self.info.mnt_id);

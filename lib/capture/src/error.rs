@@ -11,6 +11,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The kernel said no.
     Sys(floe_sys::Error),
+    /// The kernel said no to a process without this capability.
+    NotPermitted(&'static str, floe_sys::Error),
     /// Something in the tree cannot be captured; nothing was changed.
     Refused(Refusals),
 }
@@ -25,7 +27,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Sys(error) => error.fmt(f),
+            Error::Sys(error) | Error::NotPermitted(_, error) => error.fmt(f),
             Error::Refused(refusals) => refusals.fmt(f),
         }
     }
@@ -34,7 +36,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Sys(error) => Some(error),
+            Error::Sys(error) | Error::NotPermitted(_, error) => Some(error),
             Error::Refused(refusals) => Some(refusals),
         }
     }

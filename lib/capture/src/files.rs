@@ -6,14 +6,16 @@
 pub use crate::descriptor_of::Purpose;
 use crate::{
     Error, Result,
-    descriptor_of::{Context, Descriptor, Holder, Problem},
+    descriptor_of::{Context, Descriptor, Problem},
+    entry::{Entry, Holder},
+    parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
 };
 use floe_records::{
-    AnyRecord, External, Fd, FdNum, FdTable, FileId, Finding, Findings, Object, ObjectId, OpenFile,
-    Options, Pid, Record,
+    AnyRecord, External, Fd, FdEntries, FdEntry, FdNum, FdTable, FileId, Finding, Findings, Object,
+    ObjectId, OpenFile, Options, Pid, Record,
 };
 use floe_sys::kcmp_file;
 use std::{
@@ -40,6 +42,8 @@ pub struct Files {
     pub(crate) objects: BTreeMap<ObjectId, (Object, File)>,
     /// Pipes whose contents are the tree's.
     pub(crate) own_pipes: BTreeSet<ObjectId>,
+    /// What was read of descriptors, for who describes them once more.
+    pub(crate) entries: Vec<FdEntries>,
 }
 
 /// A description and where it was first seen.
@@ -60,6 +64,8 @@ struct Describing<'a> {
     fresh: Fresh,
     /// Parts of a description that are not carried.
     lost: Vec<(FileId, Finding)>,
+    /// Descriptors of which it is still to be kept what was read.
+    keep: usize,
     out: &'a mut Findings,
 }
 
@@ -72,13 +78,32 @@ impl Files {
         purpose: Purpose,
         out: &mut Findings,
     ) -> Result<Self> {
+        Self::describe_read(pids, options, purpose, Vec::new(), out)
+    }
+
+    /// The same; those processes of whose descriptors `read` has records are not read again.
+    pub fn describe_read(
+        pids: &[Pid],
+        options: &Options,
+        purpose: Purpose,
+        read: Vec<FdEntries>,
+        out: &mut Findings,
+    ) -> Result<Self> {
         let (unix, inet) = (UnixSockets::default(), InetSockets::default());
         let context = Context::new(options, purpose, (&unix, &inet));
         let files = Self { pids: pids.to_vec(), ..Self::default() };
         let (known, fresh, lost) = (HashMap::new(), Fresh::default(), Vec::new());
-        let mut work = Describing { files, context, known, fresh, lost, out };
+        let keep = if purpose == Purpose::Look { MOST } else { 0 };
+        let mut work = Describing { files, context, known, fresh, lost, keep, out };
+        let mut by_pid: HashMap<Pid, Vec<FdEntry>> = HashMap::new();
+        for FdEntries { pid, entries } in read {
+            by_pid.entry(pid).or_default().extend(entries);
+        }
         for pid in pids {
-            work.process(*pid)?;
+            match by_pid.remove(pid) {
+                Some(read) => work.process_read(*pid, read)?,
+                None => work.process(*pid)?,
+            }
         }
         let Describing { mut files, lost, .. } = work;
         resource::relate(&mut files, out)?;
@@ -133,28 +158,52 @@ impl Files {
 
 impl Describing<'_> {
     fn process(&mut self, pid: Pid) -> Result<()> {
-        let holder = Holder::open(pid.0, self.context)?;
-        let mut fds = Vec::new();
-        for fd in holder.numbers()? {
-            match self.descriptor(&holder, fd) {
-                Ok(found) => fds.extend(found),
-                Err(_) if !self.context.held && holder.has_closed(fd) => {}
-                Err(error) => return Err(error),
+        let holder = Holder::open(pid.0, self.context.held)?;
+        let numbers = holder.numbers()?;
+        let keeps = numbers.len() <= self.keep;
+        let (mut fds, mut kept) = (Vec::with_capacity(numbers.len()), Vec::new());
+        for some in numbers.chunks(AT_ONCE) {
+            let read = parallel::each(some, |fd| holder.entry(*fd));
+            for (&fd, entry) in some.iter().zip(read) {
+                let entry = match entry {
+                    Err(Error::Sys(error)) if error.is_stale() => {
+                        self.out.refuse(holder.stale(fd)?);
+                        continue;
+                    }
+                    Err(_) if !self.context.held && holder.has_closed(fd) => continue,
+                    other => other?,
+                };
+                kept.extend(keeps.then(|| entry.record()));
+                match self.descriptor(&holder, &entry) {
+                    Ok(found) => fds.extend(found),
+                    Err(_) if !self.context.held && holder.has_changed(&entry) => {}
+                    Err(error) => return Err(error),
+                }
             }
+        }
+        if keeps {
+            self.keep -= numbers.len();
+            self.files.entries.push(FdEntries { pid, entries: kept });
+        }
+        self.files.tables.push(FdTable { pid, fds });
+        Ok(())
+    }
+
+    /// A process of which all has been read.
+    fn process_read(&mut self, pid: Pid, read: Vec<FdEntry>) -> Result<()> {
+        let holder = Holder::open(pid.0, self.context.held)?;
+        let mut fds = Vec::with_capacity(read.len());
+        for record in read {
+            let entry = Entry::of_record(record, &holder)?;
+            fds.extend(self.descriptor(&holder, &entry)?);
         }
         self.files.tables.push(FdTable { pid, fds });
         Ok(())
     }
 
     /// Describes a descriptor; `None` for one that is refused.
-    fn descriptor(&mut self, holder: &Holder<'_>, fd: u32) -> Result<Option<Fd>> {
-        let seen = match Descriptor::read(holder, fd) {
-            Err(Error::Sys(error)) if error.is_stale() => {
-                self.out.refuse(holder.stale(fd)?);
-                return Ok(None);
-            }
-            seen => seen?,
-        };
+    fn descriptor(&mut self, holder: &Holder, entry: &Entry) -> Result<Option<Fd>> {
+        let (seen, fd) = (Descriptor::of(holder, self.context, entry), entry.fd);
         let same = self.known.entry(key(&seen)).or_default();
         let (old, at) = find(same, &seen)?;
         let id = old.unwrap_or(FileId(self.files.all.len() as u32));
@@ -222,8 +271,10 @@ impl Describing<'_> {
     }
 }
 
-/// Descriptors to a record.
+/// Descriptors to a record, and of which it is kept what was read: some hundred bytes each.
 const MOST: usize = 65_536;
+/// Descriptors that are read before they are described: few, because those of a process that runs may change meanwhile.
+const AT_ONCE: usize = 1024;
 
 fn pieces(table: &FdTable) -> impl Iterator<Item = FdTable> {
     table.fds.chunks(MOST).map(|fds| FdTable { pid: table.pid, fds: fds.to_vec() })
@@ -233,7 +284,7 @@ fn pieces(table: &FdTable) -> impl Iterator<Item = FdTable> {
 fn key(seen: &Descriptor<'_>) -> Key {
     let mut object = Vec::new();
     if seen.link.starts_with(b"anon_inode:") {
-        object.extend(&seen.link);
+        object.extend(seen.link);
         object.extend(seen.info.line("eventfd-id").unwrap_or_default());
     }
     // One that is only a path is another description than the file itself.

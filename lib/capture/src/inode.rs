@@ -1,8 +1,12 @@
 //! The file behind a descriptor, as stat(2) or the descriptor's link shows it.
 
+use floe_proc::Fdinfo;
 use floe_sys::{Error, Result};
 use nix::sys::stat::FileStat;
-use std::sync::OnceLock;
+use std::{
+    os::{fd::AsFd, unix::net::UnixDatagram},
+    sync::OnceLock,
+};
 
 /// The file behind a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,12 +42,28 @@ impl Inode {
         }
     }
 
+    /// By its statx(2).
+    pub fn of_statx(stat: &libc::statx) -> Self {
+        let ns =
+            |time: libc::statx_timestamp| time.tv_sec * 1_000_000_000 + i64::from(time.tv_nsec);
+        Self {
+            dev: libc::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            ino: stat.stx_ino,
+            mode: stat.stx_mode.into(),
+            nlink: stat.stx_nlink.into(),
+            rdev: libc::makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
+            size: stat.stx_size,
+            mtime_ns: ns(stat.stx_mtime),
+            ctime_ns: ns(stat.stx_ctime),
+        }
+    }
+
     /// One that has no name, and whose link says all that a stat(2) would.
     pub fn nameless(link: &[u8], ino: u64) -> Result<Option<Self>> {
         let (dev, mode) = if link.starts_with(b"socket:") {
             (0, libc::S_IFSOCK)
         } else if link.starts_with(b"pipe:") {
-            (pipe_device()?, libc::S_IFIFO)
+            (Own::get()?.pipe_device, libc::S_IFIFO)
         } else if link.starts_with(b"anon_inode:") {
             (0, 0)
         } else {
@@ -81,15 +101,44 @@ impl Inode {
     }
 }
 
-/// The device that all pipes without a name are on.
-fn pipe_device() -> Result<u64> {
-    static DEVICE: OnceLock<u64> = OnceLock::new();
-    if let Some(device) = DEVICE.get() {
-        return Ok(*device);
+/// What the link of a descriptor shows, where fdinfo tells as much: of sockets and pipes without a name, each of which are all
+/// on one mount of the kernel's own, and of eventfds.
+pub(crate) fn link(info: &Fdinfo) -> Result<Option<Vec<u8>>> {
+    let (own, ino) = (Own::get()?, info.ino);
+    Ok(if info.mnt_id == own.pipes {
+        Some(format!("pipe:[{ino}]").into_bytes())
+    } else if info.mnt_id == own.sockets {
+        Some(format!("socket:[{ino}]").into_bytes())
+    } else if info.line("eventfd-count").is_some() {
+        Some(b"anon_inode:[eventfd]".to_vec())
+    } else {
+        None
+    })
+}
+
+/// The mounts that only the kernel itself has: those of pipes and sockets.
+struct Own {
+    pipes: u32,
+    sockets: u32,
+    /// The device of the former.
+    pipe_device: u64,
+}
+
+impl Own {
+    /// As a pipe and a socket of ours show them.
+    fn get() -> Result<&'static Self> {
+        static OWN: OnceLock<Own> = OnceLock::new();
+        if let Some(own) = OWN.get() {
+            return Ok(own);
+        }
+        let fail = |e: nix::Error| Error::new("look at a pipe", e);
+        let (pipe, _other) = nix::unistd::pipe().map_err(fail)?;
+        let pipe_device = nix::sys::stat::fstat(&pipe).map_err(fail)?.st_dev;
+        let socket = UnixDatagram::unbound().map_err(|e| Error::new("look at a socket", e))?;
+        let mount = |fd| Fdinfo::of_own(fd).map(|info| info.mnt_id);
+        let (pipes, sockets) = (mount(pipe.as_fd())?, mount(socket.as_fd())?);
+        Ok(OWN.get_or_init(|| Self { pipes, sockets, pipe_device }))
     }
-    let stat = nix::unistd::pipe().and_then(|(end, _)| nix::sys::stat::fstat(end));
-    let stat = stat.map_err(|e| Error::new("look at a pipe", e))?;
-    Ok(*DEVICE.get_or_init(|| stat.st_dev))
 }
 
 #[cfg(test)]
@@ -104,9 +153,25 @@ mod tests {
     fn both(fd: impl AsFd) -> (Inode, Inode) {
         let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
         let link = std::fs::read_link(&path).unwrap();
-        let told = Inode::of(&fstat(fd).unwrap());
+        let told = Inode::of(&fstat(&fd).unwrap());
         let link = link.as_os_str().as_encoded_bytes();
+        let info = Fdinfo::of_own(fd.as_fd()).unwrap();
+        assert_eq!(super::link(&info).unwrap().as_deref(), Some(link));
         (Inode::nameless(link, told.ino).unwrap().unwrap(), told)
+    }
+
+    #[test]
+    fn both_calls_say_the_same() {
+        let root = std::fs::File::open("/").unwrap();
+        for path in ["/dev/null", "/proc/self/exe", "/etc/passwd", "/tmp"] {
+            let inner = path.trim_start_matches('/').as_bytes();
+            let (statx, _) = floe_sys::stat_on_mount(root.as_fd(), inner).unwrap().unwrap();
+            let told = Inode::of(&nix::sys::stat::lstat(path).unwrap());
+            // What /proc shows of a process has the time at which it is looked up.
+            let same = |inode: Inode| Inode { mtime_ns: 0, ctime_ns: 0, ..inode };
+            assert_eq!(same(Inode::of_statx(&statx)), same(told), "{path}");
+            assert!(path.starts_with("/proc") || Inode::of_statx(&statx) == told, "{path}");
+        }
     }
 
     #[test]
@@ -119,6 +184,8 @@ mod tests {
         assert!(shown.is_socket() && told.is_socket());
         let (shown, _) = both(EventFd::new().unwrap());
         assert!(!shown.is_file() && !shown.is_dir() && !shown.is_char_device());
+        let own = std::fs::File::open("/proc/self/stat").unwrap();
+        assert_eq!(super::link(&Fdinfo::of_own(own.as_fd()).unwrap()).unwrap(), None);
         assert!(Inode::nameless(b"/dev/null", 1).unwrap().is_none());
         let null = Inode::of(&stat("/dev/null").unwrap());
         assert!(

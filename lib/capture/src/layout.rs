@@ -2,7 +2,7 @@
 
 use crate::{Result, memory::Scanner, path::Root};
 use floe_proc::{Mapping, SmapsEntry};
-use floe_records::{Addr, FileRef, Finding, Pid, Vma, VmaKind};
+use floe_records::{Addr, FileRef, Finding, Pid, SEGMENTS, Vma, VmaKind};
 use std::{
     collections::HashMap,
     os::unix::fs::{FileTypeExt, MetadataExt},
@@ -69,9 +69,23 @@ pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
             let finding = Finding::of(Pid(pid), range, "mapping", problem);
             layout.refusals.push(finding.hint("have the program unmap it first"));
         }
+        vma.opened_to_write = vma.file.is_some() && !vma.shared && opened_to_write(pid, &vma)?;
         layout.vmas.push(vma);
     }
     Ok(layout)
+}
+
+fn opened_to_write(pid: u32, vma: &Vma) -> Result<bool> {
+    let link = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
+    match link.symlink_metadata() {
+        Ok(meta) => Ok(meta.mode() & 0o200 != 0),
+        // It runs, and has unmapped it meanwhile.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => {
+            let doing = format!("read {}", link.display());
+            Err(floe_sys::Error::new(doing, e).pid(pid).into())
+        }
+    }
 }
 
 /// Older kernels do not show `lf` (MLOCK_ONFAULT of mlock2(2)). Locked memory that is not all there can be had by no
@@ -94,6 +108,7 @@ fn vma(mapping: Mapping, flags: Vec<u8>) -> (Vec<u8>, Vma) {
         shared,
         kind: VmaKind::Anon,
         offset,
+        opened_to_write: false,
         file: Some(FileRef { path, outside: false, dev, ino, mnt_id: None, deleted: false }),
         name: None,
         flags: flags.into(),
@@ -111,6 +126,12 @@ fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma, key: bool) -> Opti
     let blocked = blocked_flags(&vma.flags.0).or_else(|| blocked_path(path));
     if blocked.is_some() {
         return blocked;
+    }
+    if path.starts_with(b"/SYSV") {
+        vma.kind = VmaKind::Object;
+        let name = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        vma.file = file.map(|f| FileRef { path: name.into(), dev: SEGMENTS, deleted: true, ..f });
+        return None;
     }
     let inner = path.strip_prefix(b"[").and_then(|path| path.strip_suffix(b"]"));
     vma.name = inner.map(Into::into);
@@ -230,8 +251,7 @@ fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
 }
 
 fn blocked_path(path: &[u8]) -> Option<&'static str> {
-    const TABLE: [(&[u8], &str); 5] = [
-        (b"/SYSV", "System V shared memory cannot be captured"),
+    const TABLE: [(&[u8], &str); 4] = [
         (b"/[aio]", "a ring of asynchronous I/O (io_setup) cannot be captured"),
         (b"/secretmem", "memory of memfd_secret cannot be captured"),
         (b"/anon_hugepage", "huge pages of hugetlbfs cannot be captured"),

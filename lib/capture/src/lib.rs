@@ -7,6 +7,7 @@
 
 mod by_inode;
 mod descriptor_of;
+mod entry;
 mod error;
 pub mod files;
 mod held;
@@ -18,6 +19,7 @@ pub mod look;
 mod mapped;
 pub mod memory;
 mod multicast;
+mod parallel;
 mod path;
 mod question;
 mod resource;

@@ -9,11 +9,14 @@ use crate::{
     files::{Files, Purpose},
     held::Held,
     resource,
-    rule::{cgroup, core_scheduling, numa, outside, sessions, sharing, state, status},
+    rule::{
+        cgroup, core_scheduling, numa, outside, segments::Attached, sessions, sharing, state,
+        status,
+    },
     subject::{self, Process},
 };
 use floe_proc::Status;
-use floe_records::{Findings, Options, Pid};
+use floe_records::{FdEntries, Finding, Findings, Options, Pid, Record, Tree, Vmas};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -33,10 +36,13 @@ pub struct Look {
     pub pids: Vec<u32>,
     /// What stands in the way, and what would be lost.
     pub found: Findings,
+    /// What is open and mapped, as records. What exists once for each process is missing.
+    pub files: Tree,
 }
 
 /// Looks at the running tree below `root`.
 pub fn look(root: u32, options: &Options) -> Result<Look> {
+    same_pids()?;
     exists(root)?;
     let mut look = Look::default();
     state::root(root, &mut look.found)?;
@@ -46,7 +52,7 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
     // The rest can be seen only by a process that may trace it.
     permitted(root)?;
     for _ in 0..LOOKS {
-        look = once(root, options)?;
+        look = once(root, options).map_err(untraceable)?;
         if look.found.refused.is_empty() {
             break;
         }
@@ -62,7 +68,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     for &pid in &pids {
         stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
     }
-    let mut living = Vec::new();
+    let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     for &pid in &pids {
         let stat = match stats.get(&pid).filter(|stat| !stat.is_dead()) {
             Some(stat) => stat.clone(),
@@ -71,13 +77,22 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 continue;
             }
         };
-        match Process::read(pid, stat, &[]).and_then(|process| one(&process, &mut found)) {
-            Ok(()) => living.push(pid),
+        let looked = Process::read(pid, stat, &[]).and_then(|process| {
+            attached.add(&process);
+            one(&process, &mut found)?;
+            Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
+        });
+        match looked {
+            Ok(vmas) => {
+                living.push(pid);
+                records.push(vmas.any());
+            }
             // It may end while it is looked at; the tree is read again when it stands still.
             Err(_) if pid != root && is_ending(pid)? => {}
             Err(error) => return Err(error),
         }
     }
+    attached.check(&tree(root)?, false, &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     sharing::processes(&living, &pids, &mut found)?;
     cgroup::check(&living, &mut found)?;
@@ -90,6 +105,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let files = Files::describe(&still, options, Purpose::Preview, &mut found);
     let looked = files.and_then(|files| {
         outside::look(&files, options, &mut found);
+        records.extend(files.records());
         files.look(&mut found)
     });
     if let Err(error) = looked
@@ -97,15 +113,21 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     {
         return Err(error);
     }
-    Ok(Look { pids, found })
+    let mut kept = Tree::default();
+    for record in records {
+        // Of a pid that was reused meanwhile, the first one.
+        let _ = kept.insert(record);
+    }
+    Ok(Look { pids, found, files: kept })
 }
 
-/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found.
+/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what was read of
+/// descriptors.
 pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-) -> Result<Findings> {
+) -> Result<(Findings, Vec<FdEntries>)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
     let stats = held.iter().map(|held| (held.pid, held.stat.clone())).collect();
@@ -113,14 +135,17 @@ pub(crate) fn held(
     sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     cgroup::check(&living, &mut found)?;
+    let mut attached = Attached::default();
     for process in processes {
         one(process, &mut found)?;
+        attached.add(process);
     }
+    attached.check(&pids, true, &mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
-    Ok(found)
+    Ok((found, files.entries))
 }
 
 /// Looks at one process, but for its descriptors.
@@ -200,11 +225,49 @@ pub fn tree(root: u32) -> floe_sys::Result<Vec<u32>> {
     Ok(all)
 }
 
+/// /proc must show the processes that our system calls mean.
+fn same_pids() -> Result<()> {
+    if floe_proc::shows_our_pids()? {
+        return Ok(());
+    }
+    let problem = "it shows another pid namespace than the one of freeze";
+    let finding = Finding::about("/proc", "proc.namespace", problem);
+    Err(Error::refuse(finding.hint("enter mount and pid namespace together: nsenter -m -p")))
+}
+
 /// Whether we may trace it: opening its memory asks the same question of the kernel.
 fn permitted(pid: u32) -> Result<()> {
-    let opened = File::open(floe_proc::path(pid, "mem"));
-    opened.map(drop).map_err(|e| {
-        let doing = "trace it, which needs CAP_SYS_PTRACE";
-        Error::Sys(floe_sys::Error::new(doing, e).pid(pid))
+    let opened = File::open(floe_proc::path(pid, "mem")).map(drop);
+    opened.map_err(|e| lacking("CAP_SYS_PTRACE", floe_sys::Error::new("trace it", e).pid(pid)))?;
+    mapped_files(pid)
+}
+
+/// Whether the links of mapped files may be followed, which even of our own process takes more than its user has. Where they
+/// may, all that is left to be forbidden is forbidden to whoever may not trace.
+fn mapped_files(pid: u32) -> Result<()> {
+    let own = std::process::id();
+    let Some(map) = floe_proc::mappings(own)?.into_iter().find(|map| map.ino != 0) else {
+        return Ok(());
+    };
+    let link = floe_proc::map_file_path(own, map.start, map.end).metadata();
+    link.map(drop).map_err(|e| {
+        let doing = "see which files it maps (/proc/PID/map_files)";
+        lacking("CAP_CHECKPOINT_RESTORE", floe_sys::Error::new(doing, e).pid(pid))
     })
+}
+
+/// What is forbidden when [`permitted`] has passed: processes of the tree that belong to others.
+pub(crate) fn untraceable(error: Error) -> Error {
+    match error {
+        Error::Sys(error) => lacking("CAP_SYS_PTRACE", error),
+        other => other,
+    }
+}
+
+/// An error as the lack of a capability, if it may be one.
+fn lacking(capability: &'static str, error: floe_sys::Error) -> Error {
+    match error.errno() {
+        Some(libc::EPERM | libc::EACCES) => Error::NotPermitted(capability, error),
+        _ => error.into(),
+    }
 }

@@ -1,8 +1,9 @@
 //! References to files, as a process sees them.
 
+use crate::inode::Inode;
 use floe_proc::{Fdinfo, unable};
 use floe_records::FileRef;
-use floe_sys::Result;
+use floe_sys::{Result, stat_on_mount};
 use nix::{
     fcntl::{AT_FDCWD, AtFlags, OFlag, openat},
     sys::stat::{FileStat, Mode, fstat, fstatat},
@@ -131,6 +132,18 @@ impl Root {
     pub fn open(&self, path: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
         let (at, inner) = self.place(path);
         openat(at, inner, flags | OFlag::O_CLOEXEC, Mode::empty())
+    }
+
+    /// The file that a path leads to, as we see it, and the number of its mount; `None` where that cannot be told.
+    pub fn find(&self, path: &[u8]) -> Option<(Inode, u64)> {
+        let (at, inner) = self.place(path);
+        let found = stat_on_mount(at, inner).ok().flatten();
+        found.map(|(stat, mount)| (Inode::of_statx(&stat), mount))
+    }
+
+    /// Whether a path ends with what the kernel remarks of files that were removed.
+    pub fn may_be_removed(path: &[u8]) -> bool {
+        path.ends_with(DELETED)
     }
 
     /// Whether the path, in the mount namespace of the process, leads to this inode.

@@ -4,6 +4,7 @@ pub(crate) mod cgroup;
 pub(crate) mod core_scheduling;
 pub(crate) mod numa;
 pub(crate) mod outside;
+pub(crate) mod segments;
 pub(crate) mod sessions;
 pub(crate) mod sharing;
 pub(crate) mod state;

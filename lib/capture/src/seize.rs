@@ -18,10 +18,24 @@ use std::{
 const ROUND: Duration = Duration::from_millis(20);
 /// Rounds in which a tree may grow. One in which every thread stands cannot.
 const GROWTH: u32 = 1000;
-/// Rounds without progress, while every thread that is left is in an uninterruptible wait.
-const STUCK: u32 = 100;
-/// Rounds without progress, while one is left that only needs a CPU.
+/// Rounds without progress, while every thread that is left waits for a child of vfork(2), which may never come to an end.
+const BORROWED: u32 = 100;
+/// The same, while every thread that is left is in another uninterruptible wait: for a disk, or for memory that must be
+/// written to one first. Under load that takes seconds.
+const STUCK: u32 = 1000;
+/// Rounds in which no task is found or stopped, whatever they wait for.
 const SLOW: u32 = 3000;
+
+/// What the threads that are left wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wait {
+    /// One of them at least only needs a CPU.
+    Cpu,
+    /// All are in an uninterruptible wait.
+    Kernel,
+    /// All are, and some for a child that has their memory.
+    Child,
+}
 
 /// Whether a tree comes to a stand, told by what happens and not by the clock: a machine may be slow.
 #[derive(Default)]
@@ -30,18 +44,27 @@ struct Progress {
     growth: u32,
     /// Rounds since a task was found, or stopped, for the first time.
     still: u32,
+    /// Those of them in which no thread that waits has gone from one wait to another either.
+    quiet: u32,
 }
 
 impl Progress {
-    /// Notes a round: the number of tasks that were found and that stopped for the first time.
-    fn round(&mut self, found: usize, stopped: usize) {
+    /// Notes a round: the number of tasks that were found and that stopped for the first time, and whether a thread that waits
+    /// has gone from one wait to another.
+    fn round(&mut self, found: usize, stopped: usize, moved: bool) {
         self.growth += u32::from(found > 0);
         self.still = if found + stopped > 0 { 0 } else { self.still + 1 };
+        self.quiet = if moved { 0 } else { self.still.min(self.quiet + 1) };
     }
 
-    /// Whether the next round may bring something. `waits`: every thread that is left is in an uninterruptible wait.
-    fn may_go_on(&self, waits: bool) -> bool {
-        self.growth <= GROWTH && self.still <= if waits { STUCK } else { SLOW }
+    /// Whether the next round may bring something.
+    fn may_go_on(&self, wait: Wait) -> bool {
+        let quiet = match wait {
+            Wait::Cpu => SLOW,
+            Wait::Kernel => STUCK,
+            Wait::Child => BORROWED,
+        };
+        self.growth <= GROWTH && self.still <= SLOW && self.quiet <= quiet
     }
 }
 
@@ -56,6 +79,8 @@ struct TreeStop {
     ended: BTreeSet<u32>,
     /// Those that have stood at any time.
     stopped: BTreeSet<u32>,
+    /// How often each of those that wait has given up its CPU.
+    switches: BTreeMap<u32, u64>,
 }
 
 /// Stops every thread of every process below and including `root`. Gives the processes, parents first, and the
@@ -93,9 +118,10 @@ impl TreeStop {
             }
             self.ask(&new)?;
             self.wait()?;
-            let waits = self.let_borrowers_go()?;
-            progress.round(self.pids.len() - before.0, self.stopped.len() - before.1);
-            if !progress.may_go_on(waits) {
+            let wait = self.let_borrowers_go()?;
+            let moved = self.moved()?;
+            progress.round(self.pids.len() - before.0, self.stopped.len() - before.1, moved);
+            if !progress.may_go_on(wait) {
                 return Err(self.no_progress(root));
             }
         }
@@ -116,7 +142,7 @@ impl TreeStop {
             {
                 return Err(Error::refuse(state::traced(tid, tracer)));
             }
-            match unless_gone(seized)? {
+            match unless_gone(seized).map_err(|e| look::untraceable(e.into()))? {
                 Some(asked) => drop(self.asked.insert(tid, asked)),
                 None => drop(self.ended.insert(tid)),
             }
@@ -142,7 +168,9 @@ impl TreeStop {
     }
 
     fn take(&mut self, tid: u32, mut tracee: Tracee) -> Result<()> {
-        let ready = unless_gone(recover(&mut tracee).and_then(|()| keep_call(&mut tracee)));
+        // Only now that it stands: while it ran it would have been free of its filters.
+        let ready = tracee.suspend_seccomp(OPTIONS).and_then(|()| recover(&mut tracee));
+        let ready = unless_gone(ready.and_then(|()| keep_call(&mut tracee)));
         let gone = matches!(ready, Ok(None));
         if !gone {
             self.seized.insert(tid, tracee);
@@ -151,9 +179,21 @@ impl TreeStop {
         Ok(ready.map(drop)?)
     }
 
-    /// Lets those processes go whose memory a thread of another one waits for. Says whether every thread that is left
-    /// is in an uninterruptible wait.
-    fn let_borrowers_go(&mut self) -> Result<bool> {
+    /// Whether one of those that do not stand yet has given up its CPU since the last round.
+    fn moved(&mut self) -> Result<bool> {
+        let mut now = BTreeMap::new();
+        for &tid in self.asked.keys() {
+            let status = subject::unless_gone(floe_proc::Status::of(tid).map(Some))?;
+            if let Some(status) = status {
+                now.insert(tid, status.number("voluntary_ctxt_switches")?);
+            }
+        }
+        let before = std::mem::replace(&mut self.switches, now);
+        Ok(self.switches.iter().any(|(tid, now)| before.get(tid).is_some_and(|was| was != now)))
+    }
+
+    /// Lets those processes go whose memory a thread of another one waits for. Says what the threads that are left wait for.
+    fn let_borrowers_go(&mut self) -> Result<Wait> {
         let (mut waiting, mut all_wait) = (BTreeSet::new(), true);
         for &tid in self.asked.keys() {
             // Others are only slow.
@@ -163,8 +203,9 @@ impl TreeStop {
                 all_wait = false;
             }
         }
+        let wait = if all_wait { Wait::Kernel } else { Wait::Cpu };
         if waiting.is_empty() {
-            return Ok(all_wait);
+            return Ok(wait);
         }
         let seized: BTreeSet<u32> =
             self.seized.keys().filter_map(|tid| self.pids.get(tid)).copied().collect();
@@ -177,7 +218,7 @@ impl TreeStop {
             |tid: &u32| self.pids.get(tid).is_some_and(|pid| borrowers.contains(pid));
         let released = self.seized.extract_if(.., |tid, _| of_a_borrower(tid));
         release(released.map(|(_, tracee)| tracee));
-        Ok(all_wait)
+        Ok(if all_wait && !borrowers.is_empty() { Wait::Child } else { wait })
     }
 
     fn no_progress(&self, root: u32) -> Error {
@@ -216,24 +257,30 @@ mod tests {
     use super::*;
 
     /// How many rounds are made of these, the last one again and again.
-    fn rounds(each: &[(usize, usize)], waits: bool) -> u32 {
+    fn rounds(each: &[(usize, usize, bool)], wait: Wait) -> u32 {
         let mut progress = Progress::default();
         let all = each.iter().chain(each.last().into_iter().cycle());
-        let mut go_on = |&(found, stopped): &(usize, usize)| {
-            progress.round(found, stopped);
-            progress.may_go_on(waits)
+        let mut go_on = |&(found, stopped, moved): &(usize, usize, bool)| {
+            progress.round(found, stopped, moved);
+            progress.may_go_on(wait)
         };
         all.take(10 * SLOW as usize).take_while(|round| go_on(round)).count() as u32
     }
 
     #[test]
     fn progress_counts_and_not_time() {
-        assert_eq!(rounds(&[(64, 0), (0, 0)], true), STUCK + 1, "nothing stops");
-        assert_eq!(rounds(&[(64, 0), (0, 0)], false), SLOW + 1, "all wait for a CPU");
-        assert_eq!(rounds(&[(1, 1)], true), GROWTH, "one more with each that stops");
+        let nothing = [(64, 0, false), (0, 0, false)];
+        assert_eq!(rounds(&nothing, Wait::Child), BORROWED + 1, "a child keeps the memory");
+        assert_eq!(rounds(&nothing, Wait::Kernel), STUCK + 1, "nothing stops");
+        assert_eq!(rounds(&nothing, Wait::Cpu), SLOW + 1, "all wait for a CPU");
+        let waits = [(64, 0, false), (0, 0, true)];
+        assert_eq!(rounds(&waits, Wait::Kernel), SLOW + 1, "from one wait into the next");
+        assert_eq!(rounds(&[(1, 1, false)], Wait::Kernel), GROWTH, "one more with each that stops");
         let slowly: Vec<_> = (0..64)
-            .flat_map(|_| vec![(0, 0); STUCK as usize - 1].into_iter().chain([(0, 1)]))
+            .flat_map(|_| {
+                vec![(0, 0, false); STUCK as usize - 1].into_iter().chain([(0, 1, false)])
+            })
             .collect();
-        assert_eq!(rounds(&slowly, true), 10 * SLOW, "one by one they come to a stand");
+        assert_eq!(rounds(&slowly, Wait::Kernel), 10 * SLOW, "one by one they come to a stand");
     }
 }

@@ -3,6 +3,11 @@
 use crate::{descriptor_of::Descriptor, socket_kind::number};
 use floe_records::{Bytes, SocketOption};
 use floe_sys::socket_option;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    os::fd::AsFd,
+    sync::{Mutex, PoisonError},
+};
 
 /// SO_BUF_LOCK: which buffer sizes were set by hand (SOCK_SNDBUF_LOCK 1, SOCK_RCVBUF_LOCK 2).
 const SO_BUF_LOCK: i32 = 72;
@@ -36,6 +41,23 @@ pub(crate) fn options(
         }
     }
     Ok(options)
+}
+
+/// Leaves out what a UNIX socket of this type has from the start, on every machine: a tree may have thousands of them. Only for
+/// one that restore makes by socket(2) or socketpair(2): one that was accepted has options of its listener.
+pub(crate) fn leave_out_usual(kind: i32, options: &mut Vec<SocketOption>) -> floe_sys::Result<()> {
+    static USUAL: Mutex<BTreeMap<i32, Vec<Option<Vec<u8>>>>> = Mutex::new(BTreeMap::new());
+    let mut usual = USUAL.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Entry::Vacant(place) = usual.entry(kind) {
+        let fresh = floe_sys::socket(libc::AF_UNIX, kind, 0)?;
+        let value = |name: &i32| socket_option(fresh.as_fd(), libc::SOL_SOCKET, *name, 64).ok();
+        place.insert(EVERY.iter().map(value).collect());
+    }
+    options.retain(|option| {
+        let at = EVERY.iter().position(|name| *name == option.name);
+        at.is_none_or(|at| usual[&kind][at].as_ref() != Some(&option.value.0))
+    });
+    Ok(())
 }
 
 /// Options of every socket that are carried.
@@ -98,3 +120,27 @@ const SO_INQ: i32 = 84;
 /// with one that is asked for): a tree may have thousands of those, and each option costs a call.
 pub(crate) const NOTHING_TO_UNIX: [i32; 16] =
     [1, 11, 41, 43, 44, 45, 46, 47, 60, 61, 65, 69, 73, 74, 75, 82];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_set_is_left() {
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let on = 1i32.to_ne_bytes();
+        floe_sys::set_socket_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, &on)
+            .unwrap();
+        let option = |name: &i32| {
+            let value = socket_option(socket.as_fd(), libc::SOL_SOCKET, *name, 64).ok()?;
+            Some(SocketOption { level: libc::SOL_SOCKET, name: *name, value: Bytes(value) })
+        };
+        let all = EVERY.iter().filter(|name| !NOTHING_TO_UNIX.contains(name));
+        let mut options: Vec<SocketOption> = all.filter_map(option).collect();
+        // The size of a buffer stands for one that was set by hand.
+        options.extend(option(&libc::SO_RCVBUF));
+        leave_out_usual(libc::SOCK_STREAM, &mut options).unwrap();
+        let names: Vec<i32> = options.iter().map(|option| option.name).collect();
+        assert_eq!(names, [libc::SO_PASSCRED, libc::SO_RCVBUF]);
+    }
+}

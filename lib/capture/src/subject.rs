@@ -3,6 +3,7 @@
 use crate::{
     Result,
     layout::{self, Layout},
+    parallel,
     path::Root,
 };
 use floe_proc::{Stat, Status, namespaces_of};
@@ -23,6 +24,9 @@ pub(crate) const NAMESPACES: [&str; 10] = [
     "cgroup",
     "mnt",
 ];
+/// Those that a thread may have of its own, besides its table and its directories.
+pub(crate) const OF_THREADS: [&str; 6] =
+    ["net", "ipc", "uts", "cgroup", "pid_for_children", "time_for_children"];
 /// Inode numbers in the order of [`NAMESPACES`]; `None` for one that a process has left at its end.
 pub(crate) type Inodes = [Option<u64>; NAMESPACES.len()];
 
@@ -94,21 +98,31 @@ pub(crate) struct Thread<'a> {
     pub pid: u32,
     pub tid: u32,
     pub status: Status,
+    /// Those of [`OF_THREADS`]; `None` for one that has ended since.
+    pub namespaces: Option<[Option<u64>; OF_THREADS.len()]>,
     tracee: Option<&'a Tracee>,
 }
 
 impl<'a> Thread<'a> {
-    fn read(pid: u32, tid: u32, tracee: Option<&'a Tracee>) -> Result<Self> {
-        Ok(Self { pid, tid, status: Status::of(tid)?, tracee })
+    fn read(pid: u32, tid: u32) -> Result<Self> {
+        let own = |tid| namespaces_of(tid, OF_THREADS).map(Some);
+        // What its leader has is known already.
+        let namespaces = if tid == pid { None } else { unless_gone(own(tid))? };
+        Ok(Self { pid, tid, status: Status::of(tid)?, namespaces, tracee: None })
     }
 
     /// Of recorded text.
     #[cfg(test)]
     pub fn of_status(tid: u32, status: Status) -> Self {
-        Self { pid: tid, tid, status, tracee: None }
+        Self { pid: tid, tid, status, namespaces: None, tracee: None }
     }
 
-    /// The thread as its tracer has it.
+    /// The thread as its tracer has it, where the tree stands still.
+    pub fn held(&self) -> Option<&Tracee> {
+        self.tracee
+    }
+
+    /// [`Thread::held`] of one that must be.
     pub fn tracee(&self) -> Result<&Tracee> {
         let none = || Error::because("ask it", "it is not held").pid(self.tid);
         Ok(self.tracee.ok_or_else(none)?)
@@ -116,16 +130,19 @@ impl<'a> Thread<'a> {
 }
 
 fn held(pid: u32, threads: &[Tracee]) -> Result<Vec<Thread<'_>>> {
-    threads.iter().map(|tracee| Thread::read(pid, tracee.tid() as u32, Some(tracee))).collect()
+    let read = |tracee: &'_ Tracee| Thread::read(pid, tracee.tid() as u32);
+    let all = parallel::each(threads, read).into_iter().zip(threads);
+    all.map(|(thread, tracee)| Ok(Thread { tracee: Some(tracee), ..thread? })).collect()
 }
 
 fn running<'a>(pid: u32) -> Result<Vec<Thread<'a>>> {
     let mut all = Vec::new();
-    for tid in tids(pid)? {
-        match Thread::read(pid, tid, None) {
+    let tids = tids(pid)?;
+    for (tid, thread) in tids.iter().zip(parallel::each(&tids, |tid| Thread::read(pid, *tid))) {
+        match thread {
             Ok(thread) => all.push(thread),
             // It has just ended.
-            Err(_) if floe_proc::is_dead(tid)? => {}
+            Err(_) if floe_proc::is_dead(*tid)? => {}
             Err(error) => return Err(error),
         }
     }

@@ -16,6 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Pid of the init of a pid namespace, inside of it.
+pub const INIT: u32 = 1;
+
 /// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on.
 #[derive(Debug)]
 pub struct Tree(Vec<Held>);
@@ -83,7 +86,7 @@ impl Tree {
             process.children = children.remove(&process.pid).unwrap_or_default();
             process.children.sort_by_key(|(pid, _)| *pid);
         }
-        let mut found = look::held(&self.0, &processes, options)?;
+        let (mut found, entries) = look::held(&self.0, &processes, options)?;
         found.refusals()?;
         let mut all = Vec::new();
         let mut processes = processes.iter();
@@ -110,6 +113,7 @@ impl Tree {
             let _ = tree.insert(members.clone());
         }
         all.extend(resource::namespaces(&tree)?);
+        all.extend(entries.into_iter().map(Record::any));
         if !found.lost.is_empty() {
             all.push(floe_records::Losses { tool: "freeze".into(), lost: found.lost }.any());
         }
@@ -128,7 +132,14 @@ impl Tree {
 
     /// Kills every process while it stands still, and waits until their ids are free. Gives the pids whose
     /// parent has not waited for them when none has become free for the time of `patience`.
+    ///
+    /// Where the root is pid 1 of our own pid namespace, the kernel kills it, and us with it, when this thread ends: the
+    /// caller must end now.
     pub fn kill(self, patience: Duration) -> Result<Vec<u32>> {
+        if self.0.first().is_some_and(|root| root.pid == INIT) {
+            self.kill_at_our_end()?;
+            return Ok(Vec::new());
+        }
         self.signal(libc::SIGKILL)?;
         let pids: Vec<u32> = self.0.iter().map(|p| p.pid).collect();
         // A tracee that was killed is first reported to its tracer, and only then to its parent.
@@ -149,6 +160,14 @@ impl Tree {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// No signal from inside of a pid namespace ends its pid 1, but for the one that a tracer leaves behind.
+    fn kill_at_our_end(&self) -> Result<()> {
+        for tracee in self.0.iter().flat_map(|held| &held.threads) {
+            tracee.set_options(floe_tracee::OPTIONS | libc::PTRACE_O_EXITKILL)?;
+        }
+        Ok(())
     }
 
     /// Lets everything run on.

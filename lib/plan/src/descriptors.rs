@@ -1,5 +1,6 @@
 //! How many descriptors restore itself needs, and under which numbers.
 
+use crate::Machine;
 use floe_records::*;
 use std::collections::BTreeSet;
 
@@ -44,8 +45,22 @@ fn size(base: u64, high: u64, low: u64) -> u64 {
     high + low.saturating_sub(base)
 }
 
+/// Restore keeps all files of the tree in a gap between its numbers until each is in its place.
+/// Says so where that takes more than restore may have on this machine. `tree` may be the files of a tree alone.
+pub fn lacking_descriptors(tree: &Tree, machine: &Machine) -> Option<Finding> {
+    let (needed, have) = (needed(tree), machine.descriptors);
+    let most = tree.all::<FdTable>().iter().filter_map(|table| table.fds.last());
+    let most = most.map(|fd| fd.fd.0).max().unwrap_or(0);
+    let problem =
+        || format!("the highest one is {most}, restore needs {needed} in all and may have {have}");
+    (needed > u64::from(have)).then(|| {
+        let finding = Finding::about("descriptors", "plan.descriptors", problem());
+        finding.hint("raise the hard limit of open files (RLIMIT_NOFILE) of restore")
+    })
+}
+
 /// First number that neither restore nor the tree needs.
-pub(crate) fn needed(tree: &Tree) -> u64 {
+fn needed(tree: &Tree) -> u64 {
     let most = numbers(tree).max().map_or(0, |most| u64::from(most) + 1);
     gap(tree).1.max(most)
 }

@@ -19,7 +19,7 @@ mod segments;
 mod steps;
 mod unions;
 
-pub use descriptors::{base, uses};
+pub use descriptors::{base, lacking_descriptors, uses};
 pub use hole::HOLE;
 pub use inherit::{Change, Inheritance};
 pub use lineage::{Differ, Equal, Heritage, Supply, heritage, sorts};

@@ -15,6 +15,8 @@ pub struct Machine {
     pub descriptors: u32,
     /// Effective capabilities of restore, bit n for capability n.
     pub capabilities: u64,
+    /// Whether the system calls of restore are restricted (seccomp(2)): the tree would inherit that.
+    pub filtered: bool,
     /// The highest hard limit that restore can set, at the number of each.
     pub limits: Vec<u64>,
     /// The lowest oom_score_adj that it can set.

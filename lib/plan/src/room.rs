@@ -53,6 +53,7 @@ mod tests {
             name: None,
             flags: Vec::new().into(),
             guards: Vec::new(),
+            opened_to_write: false,
         }
     }
 

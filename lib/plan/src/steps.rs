@@ -70,6 +70,9 @@ pub enum Step {
     Die(Pid),
     /// Have a process stop, and go on where its parent has not been told yet that it does.
     Stop(Pid),
+    /// Close what restore and its guardian have of pipes: a thread that runs in splice(2) holds its pipe, and whoever closes
+    /// that waits for it.
+    Pipes,
     /// A guardian takes over: it kills all processes if restore ends before all run.
     Guard,
     /// Let all run.
@@ -142,6 +145,7 @@ impl fmt::Display for Step {
             Self::Masks => write!(f, "signal masks of all threads"),
             Self::Die(pid) => write!(f, "have {pid} end as it did"),
             Self::Stop(pid) => write!(f, "have {pid} stop"),
+            Self::Pipes => write!(f, "close the pipes of restore"),
             Self::Guard => write!(f, "set a guardian over all"),
             Self::Release => write!(f, "release all"),
             Self::Dismissal => write!(f, "dismiss the guardian"),
@@ -238,8 +242,7 @@ fn open(tree: &Tree, on_files: &mut phase::OnFiles) -> Vec<Step> {
 fn release(tree: &Tree, steps: &mut Vec<Step>) {
     steps.extend(tree.living().map(|p| Step::Leave(p.pid)));
     steps.extend(foreground(tree).map(Step::Lend));
-    steps.push(Step::Masks);
-    steps.extend([Step::Guard, Step::Release, Step::Dismissal]);
+    steps.extend([Step::Masks, Step::Pipes, Step::Guard, Step::Release, Step::Dismissal]);
 }
 
 /// What brings a process into its state.

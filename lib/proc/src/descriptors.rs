@@ -38,9 +38,10 @@ impl Descriptors {
         Ok(Self { pid, links: open("fd")?, infos: open("fdinfo")? })
     }
 
-    /// Their numbers, ascending.
+    /// Their numbers, ascending. Listed are the files that are read of each of them: the kernel makes an inode of its own for
+    /// everything that it lists, and many links are never read.
     pub fn numbers(&self) -> Result<Vec<u32>> {
-        numbers_in(path(self.pid, "fd")).map_err(|e| reported(self.pid, "fd", e))
+        numbers_in(path(self.pid, "fdinfo")).map_err(|e| reported(self.pid, "fdinfo", e))
     }
 
     /// What the link of a descriptor shows: a path, or `pipe:[77]` and the like.
@@ -54,6 +55,13 @@ impl Descriptors {
     pub fn stat(&self, fd: u32) -> Result<FileStat> {
         let stat = fstatat(&self.links, fd.to_string().as_str(), AtFlags::empty());
         stat.map_err(|e| unable(self.pid, &format!("fd/{fd}"), e))
+    }
+
+    /// Opens the file behind a descriptor anew.
+    pub fn open(&self, fd: u32, flags: OFlag) -> Result<OwnedFd> {
+        let file =
+            openat(&self.links, fd.to_string().as_str(), flags | OFlag::O_CLOEXEC, Mode::empty());
+        file.map_err(|e| unable(self.pid, &format!("fd/{fd}"), e))
     }
 
     /// Its fdinfo.

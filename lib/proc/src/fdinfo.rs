@@ -51,6 +51,11 @@ impl Fdinfo {
         Ok(Self { pos, flags, mnt_id, ino, text })
     }
 
+    /// The text, as [`Fdinfo::parse`] takes it.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// The value of a line of this kind of file: `sigmask`, `eventfd-count`. `None` for one that it does not have.
     pub fn line(&self, key: &str) -> Option<&[u8]> {
         find(&self.text, key).ok()

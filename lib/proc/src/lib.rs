@@ -20,6 +20,7 @@ mod locks;
 mod maps;
 mod namespaces;
 mod read;
+mod segments;
 mod smaps;
 mod stat;
 mod status;
@@ -35,8 +36,10 @@ pub use maps::{Mapping, mappings};
 pub use namespaces::{is_initial_namespace, namespace, namespaces, namespaces_of};
 pub use read::{
     autogroup_nice, comm, core_dump_filter, fd_path, link, login_uid, map_file_path, number,
-    numbers_in, oom_score_adj, path, personality, read, read_at, timer_slack, unable,
+    numbers_in, oom_score_adj, path, personality, read, read_at, shows_our_pids, timer_slack,
+    unable,
 };
+pub use segments::{Segment, segments};
 pub use smaps::{SmapsEntry, smaps};
 pub use stat::{AddressSpace, Stat};
 pub use status::{Status, effective_capabilities};

@@ -34,6 +34,22 @@ pub fn map_file_path(pid: u32, start: u64, end: u64) -> PathBuf {
     path(pid, &format!("map_files/{start:x}-{end:x}"))
 }
 
+/// Whether /proc shows the pid namespace of this process; a process that has entered another one may still see the old one.
+///
+/// # Errors
+/// Where /proc/self cannot be read.
+pub fn shows_our_pids() -> Result<bool> {
+    // Of a namespace that we are not in, there is no such link.
+    let link = match fs::read_link("/proc/self") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        link => link.map_err(|e| Error::new("read /proc/self", e))?,
+    };
+    let own = std::process::id();
+    // Of one further outside we have more than one number.
+    Ok(link.as_os_str() == own.to_string().as_str()
+        && crate::Status::of(own)?.numbers("NSpid")?.len() == 1)
+}
+
 /// The error "unable to read /proc/PID/NAME". A file that is missing because the process is gone counts as ESRCH; one
 /// that this kernel does not have stays ENOENT.
 pub fn unable(pid: u32, name: &str, cause: impl Into<io::Error>) -> Error {

@@ -3,11 +3,17 @@
 use crate::{
     Mapping,
     maps::heading,
-    read, unable,
+    path, unable,
     words::{decimal, lines, unknown},
 };
 use floe_sys::Result;
-use std::io;
+use std::{
+    fs::File,
+    io,
+    mem::take,
+    sync::mpsc::sync_channel,
+    thread::{Builder, scope},
+};
 
 /// A memory mapping with what capture needs of its statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,29 +37,115 @@ impl SmapsEntry {
 
 /// The mappings of a process by ascending address; of a zombie or kernel thread none.
 pub fn smaps(pid: u32) -> Result<Vec<SmapsEntry>> {
-    parse(&read(pid, "smaps")?).map_err(|e| unable(pid, "smaps", e))
+    let file = File::open(path(pid, "smaps"));
+    file.and_then(|file| stream(&file)).map_err(|e| unable(pid, "smaps", e))
 }
 
-/// [`smaps()`] of recorded text. VmFlags is the last line of an entry.
+/// Bytes that are parsed at once. The kernel gives a page at a time.
+const PIECE: usize = 64 << 10;
+const PAGE: usize = 4096;
+
+/// The kernel takes some time for each mapping: where there are many, another thread reads while this one parses.
+fn stream(file: &File) -> io::Result<Vec<SmapsEntry>> {
+    let mut parser = Parser::default();
+    let (text, ended) = piece(file)?;
+    parser.feed(text)?;
+    if ended {
+        return parser.end();
+    }
+    scope(|scope| {
+        let (send, received) = sync_channel(4);
+        let read = move || {
+            loop {
+                let piece = piece(file);
+                let more = matches!(piece, Ok((_, false)));
+                // Nobody receives any more where the parser has failed.
+                if send.send(piece).is_err() || !more {
+                    return;
+                }
+            }
+        };
+        if Builder::new().spawn_scoped(scope, read).is_err() {
+            loop {
+                let (text, ended) = piece(file)?;
+                parser.feed(text)?;
+                if ended {
+                    return parser.end();
+                }
+            }
+        }
+        for piece in received {
+            parser.feed(piece?.0)?;
+        }
+        parser.end()
+    })
+}
+
+/// Text of some reads, and whether it is the last.
+fn piece(file: &File) -> io::Result<(Vec<u8>, bool)> {
+    let (mut text, mut len) = (vec![0; PIECE], 0);
+    while len <= PIECE - PAGE {
+        match nix::unistd::read(file, &mut text[len..]) {
+            Ok(0) => {
+                text.truncate(len);
+                return Ok((text, true));
+            }
+            Ok(count) => len += count,
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    text.truncate(len);
+    Ok((text, false))
+}
+
+/// [`smaps()`] of recorded text.
 pub fn parse(text: &[u8]) -> io::Result<Vec<SmapsEntry>> {
-    let mut all = Vec::new();
-    let mut open: Option<Open> = None;
-    for line in lines(text) {
+    let mut parser = Parser::default();
+    parser.feed(text.to_vec())?;
+    parser.end()
+}
+
+/// Takes text piece by piece. VmFlags is the last line of an entry.
+#[derive(Default)]
+struct Parser {
+    all: Vec<SmapsEntry>,
+    open: Option<Open>,
+    /// A line that has begun.
+    rest: Vec<u8>,
+}
+
+impl Parser {
+    fn feed(&mut self, text: Vec<u8>) -> io::Result<()> {
+        let text = if self.rest.is_empty() { text } else { [take(&mut self.rest), text].concat() };
+        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.rest = text[end..].to_vec();
+        lines(&text[..end]).try_for_each(|line| self.line(line))
+    }
+
+    fn line(&mut self, line: &[u8]) -> io::Result<()> {
         // Headings begin with an address, the other lines with a capital letter.
         if !line[0].is_ascii_uppercase() {
             let new = Open { mapping: heading(line)?, rss: None, protection_key: 0 };
-            if open.replace(new).is_some() {
+            if self.open.replace(new).is_some() {
                 return Err(unknown("a mapping without flags"));
             }
         } else if let Some(rss) = line.strip_prefix(b"Rss:") {
-            open.as_mut().ok_or_else(outside)?.rss = Some(kibibytes(rss)?);
+            self.open.as_mut().ok_or_else(outside)?.rss = Some(kibibytes(rss)?);
         } else if let Some(key) = line.strip_prefix(b"ProtectionKey:") {
-            open.as_mut().ok_or_else(outside)?.protection_key = decimal(key, "a protection key")?;
+            let open = self.open.as_mut().ok_or_else(outside)?;
+            open.protection_key = decimal(key, "a protection key")?;
         } else if let Some(flags) = line.strip_prefix(b"VmFlags:") {
-            all.push(open.take().ok_or_else(outside)?.close(flags)?);
+            self.all.push(self.open.take().ok_or_else(outside)?.close(flags)?);
         }
+        Ok(())
     }
-    if open.is_some() { Err(unknown("a mapping without flags")) } else { Ok(all) }
+
+    fn end(mut self) -> io::Result<Vec<SmapsEntry>> {
+        let rest = take(&mut self.rest);
+        lines(&rest).try_for_each(|line| self.line(line))?;
+        if self.open.is_some() { Err(unknown("a mapping without flags")) } else { Ok(self.all) }
+    }
 }
 
 struct Open {
@@ -89,6 +181,7 @@ fn kibibytes(text: &[u8]) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
 
     const HEAD: &str =
         "559d3a0c3000-559d3a0c5000 r--p 00000000 fe:00 247282                     /usr/bin/head\n";
@@ -107,6 +200,38 @@ mod tests {
         assert_eq!(all[0].flags, b"rdmrmwme");
         assert!(all[0].has(b"mw") && !all[0].has(b"dm"), "letters of two flags are no flag");
         assert_eq!((&all[1].mapping.name[..], all[1].protection_key), (&b"[vsyscall]"[..], 0));
+    }
+
+    #[test]
+    fn pieces_may_end_anywhere() {
+        let text = format!("{HEAD}Rss:                   4 kB\nVmFlags: rd mr\n").repeat(3);
+        let whole = parse(text.as_bytes()).unwrap();
+        for len in 1..=text.len() {
+            let mut parser = Parser::default();
+            text.as_bytes().chunks(len).for_each(|some| parser.feed(some.to_vec()).unwrap());
+            assert_eq!(parser.end().unwrap(), whole, "{len}");
+        }
+    }
+
+    #[test]
+    fn many_mappings_are_read_by_two() {
+        const THREADS: usize = 200;
+        let (all_stand, end) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+        scope(|scope| {
+            for _ in 0..THREADS {
+                let wait = || {
+                    all_stand.wait();
+                    end.wait();
+                };
+                Builder::new().stack_size(64 << 10).spawn_scoped(scope, wait).unwrap();
+            }
+            all_stand.wait();
+            let own = smaps(std::process::id()).unwrap();
+            // A stack each, and a page in front of it.
+            assert!(own.len() > 2 * THREADS, "{}", own.len());
+            assert!(own.is_sorted_by_key(|entry| entry.mapping.start));
+            end.wait();
+        });
     }
 
     #[test]

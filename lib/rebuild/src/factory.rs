@@ -1,6 +1,6 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{file::unix, inet, socket::FreshOptions, stand::Stands};
+use crate::{file::unix, inet, segment, socket::FreshOptions, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -34,6 +34,8 @@ pub(crate) struct Factory<'a> {
     /// UNIX sockets, by inode.
     pub unix: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<unix::Node>,
+    /// Segments of shared memory that were made.
+    pub segments: Vec<segment::Made>,
     pub names: unix::Names<'a>,
     pub fresh_options: FreshOptions,
     /// Pipes that have no name.
@@ -60,6 +62,7 @@ impl<'a> Factory<'a> {
             fifos: BTreeMap::new(),
             unix: BTreeMap::new(),
             nodes: Vec::new(),
+            segments: Vec::new(),
             names: unix::Names::default(),
             fresh_options: FreshOptions::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
@@ -95,6 +98,7 @@ impl<'a> Factory<'a> {
     /// The restore has succeeded.
     pub fn keep(&mut self) {
         self.nodes.clear();
+        self.segments.drain(..).for_each(segment::Made::keep);
     }
 }
 

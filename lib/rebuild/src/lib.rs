@@ -21,6 +21,7 @@ mod resource;
 mod restore;
 mod same;
 mod script;
+mod segment;
 mod socket;
 mod spaces;
 mod stand;
@@ -29,6 +30,7 @@ mod stubs;
 mod unions;
 
 pub use descriptor::terminal::Modes;
+pub use file::external::OUTSIDE;
 pub use here::Here;
 pub use machine::machine;
 pub use maps::own_vdso_hash;

@@ -26,6 +26,7 @@ pub fn machine() -> Result<Machine> {
         pid_max: number("/proc/sys/kernel/pid_max")?,
         descriptors: u32::try_from(descriptors).unwrap_or(u32::MAX),
         capabilities,
+        filtered: floe_tracee::is_filtered()?,
         limits,
         oom_score_adj: lowest_oom_score_adj()?,
         pipe,

@@ -18,8 +18,3 @@ pub(crate) fn known<'a>(tree: &'a Tree, pid: Pid, name: &FileRef) -> Option<&'a 
     let table = MappedFile::table(tree);
     table.get(&key(pid)).or_else(|| table.range(key(Pid(0))..=key(Pid(u32::MAX))).next())
 }
-
-/// VM_MAYWRITE: opened for writing, as mmap(2) wants it for shared mappings that may become writable.
-pub(crate) fn writable(vma: &Vma) -> bool {
-    vma.flags.0.as_chunks::<2>().0.contains(b"mw")
-}

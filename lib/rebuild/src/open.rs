@@ -4,7 +4,7 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen, with_async},
     file::external,
-    mapped::{MapKey, known, map_key, writable},
+    mapped::{MapKey, known, map_key},
     object::nameless,
     options::RestoreOptions,
     resource,
@@ -85,9 +85,12 @@ impl<'a> OpenFiles<'a> {
             notes: notes(tree),
             writers: RwLock::default(),
         };
-        for step in steps.iter().filter(|step| is_of_restore(step)) {
+        let missing: BTreeMap<FileId, Finding> = external::missing(&me.make).into_iter().collect();
+        let missed = |step: &Step| matches!(step, Step::Open(id, _) if missing.contains_key(id));
+        for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {
             me.step(step, &mut no);
         }
+        no.extend(missing.into_values());
         me.settle(&mut no);
         me.notes.append(&mut me.make.notes);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {
@@ -250,14 +253,14 @@ impl<'a> OpenFiles<'a> {
         match vma.kind {
             VmaKind::File => {
                 if let Some(name) = &vma.file {
-                    self.shared(pid, name, vma.shared && writable(vma))?;
+                    self.shared(pid, name, vma.wants_writing())?;
                 }
             }
             VmaKind::Object => {
                 let gone = || Error::because("map it", "its content is not in the stream");
                 let id = object_id(vma).ok_or_else(gone)?;
                 let fd = self.make.objects.get(&id).ok_or_else(gone)?;
-                if !self.readable.contains_key(&id) && vma.shared && !writable(vma) {
+                if !self.readable.contains_key(&id) && !vma.wants_writing() {
                     let fd = high(self.base, reopen(fd, OFlag::O_RDONLY)?)?;
                     self.readable.insert(id, fd);
                 }
@@ -317,6 +320,21 @@ impl<'a> OpenFiles<'a> {
         Modes::set(self.tree, &given)
     }
 
+    /// Closes all pipes that are kept here. Every process has its own by now.
+    pub(crate) fn close_pipes(&self) -> Result<()> {
+        let fail = |e: std::io::Error| Error::new("close a pipe", e);
+        let null = std::fs::File::open("/dev/null").map_err(fail)?;
+        let made = self.make.pipes.values().flat_map(|(reader, writer)| [reader, writer]);
+        let made = made.chain(self.make.fifos.values());
+        for fd in made.chain(self.files.values()).chain(self.standard.values()) {
+            let mode = nix::sys::stat::fstat(fd).map_err(|e| fail(e.into()))?.st_mode;
+            if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
+                floe_sys::replace_descriptor(fd.as_fd(), null.as_fd())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The restore has succeeded: nothing is undone any more.
     pub fn keep(&mut self) {
         self.make.keep();
@@ -370,16 +388,14 @@ impl<'a> OpenFiles<'a> {
 
     pub(crate) fn mapped(&self, pid: Pid, vma: &Vma) -> Result<u32> {
         if vma.kind != VmaKind::Object {
-            let write = vma.shared && writable(vma);
+            let write = vma.wants_writing();
             let key = vma.file.as_ref().map(|name| map_key(self.tree, pid, name, write));
             return number(key.and_then(|key| self.maps.get(&key)));
         }
         let id = object_id(vma);
         let readable = id.and_then(|id| self.readable.get(&id));
-        match readable.filter(|_| !(vma.shared && writable(vma))) {
-            Some(fd) => number(Some(fd)),
-            None => number(id.and_then(|id| self.make.objects.get(&id))),
-        }
+        let object = id.and_then(|id| self.make.objects.get(&id));
+        number(if vma.wants_writing() { object.or(readable) } else { readable.or(object) })
     }
 }
 
@@ -418,7 +434,7 @@ fn number(fd: Option<&OwnedFd>) -> Result<u32> {
         .ok_or_else(|| Error::because("hand over a file", "it is not open"))
 }
 
-fn object_id(vma: &Vma) -> Option<ObjectId> {
+pub(crate) fn object_id(vma: &Vma) -> Option<ObjectId> {
     vma.file.as_ref().map(|f| ObjectId { dev: f.dev, ino: f.ino })
 }
 

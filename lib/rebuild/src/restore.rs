@@ -143,6 +143,7 @@ impl<'a> Restore<'a> {
                 let groups = || states::watched_groups(self.tree);
                 states::stop(self.tree, self.watched.get_or_init(groups), &mut self.stubs, pid)
             }
+            Step::Pipes => self.files.close_pipes(),
             Step::Guard => {
                 self.guardian = Some(release::guardian(self.tree)?);
                 Ok(())

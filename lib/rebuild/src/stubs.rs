@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Those that a stub makes get these options from it.
 const TRACE: i32 = OPTIONS | libc::PTRACE_O_EXITKILL;
 const PAGE: u64 = 4096;
+/// The first process of a pid namespace, which is there before any other.
+const INIT: i32 = 1;
 /// In the hole: a `syscall` instruction, the payload, its arena, and the parked vdso.
 const IMAGE: u64 = PAGE;
 const ARENA: u64 = 0x8000;
@@ -156,15 +158,20 @@ impl Stubs {
         self.one(by.0, libc::SYS_wait4, &[u64::from(group.0), 0, all, 0]).map(drop)
     }
 
-    /// The root of the tree.
+    /// The root of the tree. One that is pid 1 of our pid namespace is there already, as a stub, and has its table of
+    /// descriptors in common with us.
     pub fn create_root(&mut self, pid: Pid) -> Result<()> {
-        let tid = floe_sys::spawn_stub(&[pid.0 as i32], 0, libc::SIGCHLD)?;
+        let tid = match pid.0 as i32 {
+            INIT => INIT,
+            pid => floe_sys::spawn_stub(&[pid], 0, libc::SIGCHLD)?,
+        };
         let tracee = seize_all_with(&[tid], TRACE).remove(0).1.inspect_err(|_| {
             // Nobody else would ever end it.
             let stub = nix::unistd::Pid::from_raw(tid);
             let _ = kill(stub, Signal::SIGKILL);
             let _ = waitpid(stub, None);
         })?;
+        tracee.suspend_seccomp(TRACE)?;
         tracee.set_sigmask(MASK)?;
         let rseq = tracee.rseq()?;
         self.tasks.insert(tid, tracee);
@@ -179,6 +186,9 @@ impl Stubs {
             }
             Ok(())
         };
+        if tid == INIT {
+            call("unshare", libc::SYS_unshare, [libc::CLONE_FILES as u64, 0, 0, 0, 0, 0])?;
+        }
         if let Some(area) = rseq {
             let (size, signature) = (u64::from(area.size), u64::from(area.signature));
             call("rseq", libc::SYS_rseq, [area.addr, size, 1, signature, 0, 0])?;
@@ -238,6 +248,8 @@ impl Drop for Stubs {
             // The end of a leader is told only when its other threads have been waited for, and there may be one
             // that we have not come to know yet.
             let mut leaders = std::mem::take(&mut self.leaders);
+            // No signal from inside of its namespace ends it, but the end of its tracer does.
+            leaders.remove(&INIT);
             while !leaders.is_empty() {
                 match waitpid(None, Some(WaitPidFlag::__WALL)) {
                     Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) => {

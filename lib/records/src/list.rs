@@ -38,6 +38,7 @@ macro_rules! resources {
                 tree_end: TreeEnd 30 1 [];
                 stage: Stage 31 1 [];
                 mapped_file: MappedFile 41 1 [];
+                fd_entries: FdEntries 48 1 [];
                 union: Union 43 1 [];
                 inherited: Inherited 44 1 [];
                 open_file: OpenFile 49 2 [];
@@ -49,7 +50,7 @@ macro_rules! resources {
             process {
                 ids: Process 2 2 [];
                 namespaces: Namespaces 16 1 [];
-                vmas: Vmas 12 1 [Map Protect];
+                vmas: Vmas 12 2 [Map Protect];
                 mm: Mm 11 1 [Numbers Executable];
                 fs: Fs 10 1 [Directories Settings];
                 settings: Settings 17 1 [Settings Dumpable];
@@ -69,6 +70,7 @@ macro_rules! resources {
                 prctls: Prctls 22 1 [Sched];
                 io_priority: IoPriority 23 1 [Sched];
                 memory_policy: MemoryPolicy 24 1 [Sched];
+                seccomp: Seccomp 25 1 [Sched];
             }
             file {
                 regular: Regular 60 2 [];
@@ -95,7 +97,7 @@ macro_rules! resources {
                 lease: Lease 56 1 [Opened Descriptors];
             }
             object {
-                nameless: Object 42 2 [];
+                nameless: Object 42 3 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 1 [];
             }

@@ -46,10 +46,9 @@ impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
-        let first = *self.take(1)?.first()?;
-        let argument = self.take(argument_len(first)?)?;
-        let value = value(first, argument);
-        Some(match first >> 5 {
+        let (major, value, len) = head_of(self.rest)?;
+        self.rest = &self.rest[len..];
+        Some(match major {
             0 => Token::Unsigned(value),
             1 => Token::Negative(value),
             2 => Token::Bytes(self.take(value)?),
@@ -57,14 +56,29 @@ impl<'a> Iterator for Tokens<'a> {
             4 => Token::Array(value),
             5 => Token::Map(value),
             6 => Token::Tag(value),
-            _ => match argument.len() {
-                2 => Token::Float(half(value as u16)),
-                4 => Token::Float(f32::from_bits(value as u32).into()),
-                8 => Token::Float(f64::from_bits(value)),
+            _ => match len {
+                3 => Token::Float(half(value as u16)),
+                5 => Token::Float(f32::from_bits(value as u32).into()),
+                9 => Token::Float(f64::from_bits(value)),
                 _ => Token::Simple(value as u8),
             },
         })
     }
+}
+
+/// The head at the start of `bytes`: major type, argument, and length. `None` where it is not all there, for indefinite lengths
+/// and for reserved forms.
+pub(crate) fn head_of(bytes: &[u8]) -> Option<(u8, u64, usize)> {
+    let (first, rest) = bytes.split_first()?;
+    let (value, len) = match first & 31 {
+        small @ 0..=23 => (small.into(), 1),
+        24 => ((*rest.first()?).into(), 2),
+        25 => (u16::from_be_bytes(*rest.first_chunk()?).into(), 3),
+        26 => (u32::from_be_bytes(*rest.first_chunk()?).into(), 5),
+        27 => (u64::from_be_bytes(*rest.first_chunk()?), 9),
+        _ => return None,
+    };
+    Some((first >> 5, value, len))
 }
 
 /// Bytes of the argument behind the first byte of a head; `None` for indefinite lengths and reserved forms.

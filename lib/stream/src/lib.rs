@@ -29,7 +29,6 @@ pub const INDEX_AT: u16 = 901;
 pub const ABORT: u16 = 998;
 /// Kind of the last record.
 pub const END: u16 = 999;
-/// Longest record, bytes.
-pub const MAX_RECORD: usize = 16 << 20;
+pub use floe_records::MAX_RECORD;
 /// Longest bulk string, bytes.
 pub const MAX_BULK: u64 = 1 << 30;

@@ -1,6 +1,6 @@
 //! Reads a stream from a stranger: nothing is believed, and nothing is allocated that has not arrived.
 
-use crate::cbor::{argument_len, value};
+use crate::cbor::{argument_len, head_of, value};
 use crate::{
     ABORT, Check, END, Error, INDEX, INDEX_AT, MAX_BULK, MAX_RECORD, PAD, RawRecord, Result, SEAL,
     Tally,
@@ -247,23 +247,40 @@ impl<R: Source> Reader<R> {
         }
     }
 
-    /// Copies one CBOR item of definite lengths to `bytes`.
+    /// Copies one CBOR item of definite lengths to `bytes`. As far as it is buffered it is walked in place and copied at once.
     fn walk(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
         let mut open: Vec<u64> = vec![1];
+        // Bytes that have been walked and not been copied.
+        let mut ahead = 0;
         while let Some(items) = open.last_mut() {
             if *items == 0 {
                 open.pop();
                 continue;
             }
             *items -= 1;
-            let at = self.at;
-            let (major, value) = self.head(bytes)?;
-            let Some(value) = value else {
-                return Err(Error::damaged(at, "a length that is not definite"));
+            let at = self.at + ahead as u64;
+            let (major, value) = match head_of(&self.buffer[self.start + ahead..]) {
+                Some((major, value, len)) => {
+                    ahead += len;
+                    (major, value)
+                }
+                None => {
+                    self.copy(bytes, std::mem::take(&mut ahead) as u64)?;
+                    let (major, value) = self.head(bytes)?;
+                    (
+                        major,
+                        value.ok_or_else(|| Error::damaged(at, "a length that is not definite"))?,
+                    )
+                }
             };
             let inside = match major {
                 2 | 3 => {
-                    self.copy(bytes, value)?;
+                    if value <= (self.buffer.len() - self.start - ahead) as u64 {
+                        ahead += value as usize;
+                    } else {
+                        self.copy(bytes, std::mem::take(&mut ahead) as u64)?;
+                        self.copy(bytes, value)?;
+                    }
                     0
                 }
                 4 => value,
@@ -278,7 +295,7 @@ impl<R: Source> Reader<R> {
                 open.push(inside);
             }
         }
-        Ok(())
+        self.copy(bytes, ahead as u64)
     }
 
     /// One head: major type and argument; `None` for indefinite lengths and reserved forms.

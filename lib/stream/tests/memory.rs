@@ -31,11 +31,17 @@ fn read(bytes: &[u8]) -> Result<usize, Error> {
     let mut decoded = 0;
     loop {
         match reader.next()? {
+            // The files of older releases have records of other versions.
+            Item::Record(raw) if is_of_another_version(&raw) => {}
             Item::Record(raw) => decoded += usize::from(raw.any()?.is_some()),
             Item::Bulk(_) => {}
             Item::End => return Ok(decoded),
         }
     }
+}
+
+fn is_of_another_version(raw: &RawRecord) -> bool {
+    Kind::ALL.iter().any(|kind| *kind as u16 == raw.kind && kind.version() != raw.version)
 }
 
 fn stream(records: &[RawRecord]) -> Vec<u8> {

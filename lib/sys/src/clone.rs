@@ -3,7 +3,7 @@
 use crate::{Error, Result, check};
 use std::{io, os::fd::OwnedFd};
 
-const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
 /// Starts a child with the pids `set_tid` (innermost pid namespace first; empty lets the kernel choose).
 ///
@@ -15,14 +15,7 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
         0,
         "a stub has its own memory"
     );
-    // SAFETY: an all-zero clone_args is valid.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = flags | CLONE_CLEAR_SIGHAND;
-    args.exit_signal = exit_signal as u64;
-    if !set_tid.is_empty() {
-        args.set_tid = set_tid.as_ptr() as u64;
-        args.set_tid_size = set_tid.len() as u64;
-    }
+    let mut args = arguments(set_tid, flags | CLONE_CLEAR_SIGHAND, exit_signal);
     let new_namespace = flags & libc::CLONE_NEWPID as u64 != 0;
     let parent = if new_namespace { 0 } else { i64::from(std::process::id()) };
     let pid = without_signals(|| {
@@ -45,11 +38,48 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
         }
         check(pid)
     });
-    let what = match set_tid.first() {
+    pid.map(|pid| pid as i32).map_err(|e| Error::new(start(set_tid), e))
+}
+
+/// Goes on as two processes: gives the pid of the copy, and in the copy `None`. `set_tid` and `flags` are as for
+/// [`spawn_stub`].
+///
+/// # Errors
+/// Also where this process has other threads: what they hold would be held for ever in the copy.
+pub fn fork(set_tid: &[i32], flags: u64) -> Result<Option<i32>> {
+    let fail = |e: io::Error| Error::new(start(set_tid), e);
+    if std::fs::read_dir("/proc/self/task").map_err(fail)?.count() != 1 {
+        return Err(Error::because(start(set_tid), "there is more than one thread"));
+    }
+    assert_eq!(flags & (libc::CLONE_VM | libc::CLONE_THREAD) as u64, 0, "it has its own memory");
+    let mut args = arguments(set_tid, flags, libc::SIGCHLD);
+    let pid = without_signals(|| {
+        // SAFETY: without CLONE_VM the copy has its own memory and stack, and no thread is missing in it.
+        check(unsafe {
+            libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of_val(&args))
+        })
+    });
+    pid.map(|pid| (pid != 0).then_some(pid as i32)).map_err(fail)
+}
+
+/// The returned value points to `set_tid`.
+fn arguments(set_tid: &[i32], flags: u64, exit_signal: i32) -> libc::clone_args {
+    // SAFETY: an all-zero clone_args is valid.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags;
+    args.exit_signal = exit_signal as u64;
+    if !set_tid.is_empty() {
+        args.set_tid = set_tid.as_ptr() as u64;
+        args.set_tid_size = set_tid.len() as u64;
+    }
+    args
+}
+
+fn start(set_tid: &[i32]) -> String {
+    match set_tid.first() {
         Some(pid) => format!("start a process with pid {pid}"),
         None => "start a process".to_owned(),
-    };
-    pid.map(|pid| pid as i32).map_err(|e| Error::new(what, e))
+    }
 }
 
 /// A handle of a process that has ended with this wait status (wait(2), without the flag of a core dump) and has been waited
@@ -109,7 +139,7 @@ fn end(status: u32) -> ! {
 }
 
 /// Waits for a child, whatever its exit signal; gives its status.
-fn wait_for(pid: i32) -> io::Result<u32> {
+pub(crate) fn wait_for(pid: i32) -> io::Result<u32> {
     let mut status = 0;
     loop {
         // SAFETY: the kernel writes one int.

@@ -5,7 +5,6 @@ use std::{
     fs::File,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-    sync::{Mutex, PoisonError},
 };
 
 /// Descriptors below are standard input, output and error, which std owns.
@@ -25,22 +24,6 @@ pub fn duplicate_inherited(fd: RawFd) -> Result<OwnedFd> {
     inherited(fd).map_err(fail)?;
     // SAFETY: numbers only.
     made(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST) }.into()).map_err(fail)
-}
-
-/// Takes a descriptor that the caller of this program has left open for it; it becomes close-on-exec. EBADF for all
-/// others: standard input, output and error, and those that were taken before.
-pub fn take_inherited(fd: RawFd) -> Result<OwnedFd> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let fail = |e| Error::new(format!("take the inherited descriptor {fd}"), e);
-    if fd < FIRST {
-        return Err(fail(io::Error::from_raw_os_error(libc::EBADF)));
-    }
-    inherited(fd).map_err(fail)?;
-    // SAFETY: numbers only.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into()).map_err(fail)?;
-    // SAFETY: it is open, came from our caller, and with the flag set it cannot be taken again.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// What has passed execve(2) is not close-on-exec, and all that this program opens is.

@@ -18,17 +18,17 @@ mod peek_offset;
 mod pidfd;
 mod poll;
 mod private;
+mod segment;
 mod signals;
 mod socket;
+mod statx;
 mod task;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
-pub use clone::{pidfd_of_ended, spawn_stub};
+pub use clone::{fork, pidfd_of_ended, spawn_stub};
 pub use cpu::extended_state;
-pub use descriptors::{
-    close_stdin, duplicate_from, duplicate_inherited, replace_descriptor, take_inherited,
-};
+pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
@@ -59,11 +59,15 @@ pub use pidfd::{
 };
 pub use poll::poll;
 pub use private::PrivateMemory;
+pub use segment::{
+    NewSegment, lock_segment, make_segment, open_segment, own_segment, remove_segment,
+};
 pub use signals::{default_action, is_ignored};
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, is_member, listen, network_cookie, peek, peer_name,
     set_socket_option, socket, socket_filter_len, socket_name, socket_option,
 };
+pub use statx::stat_on_mount;
 pub use task::{
     arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,
 };

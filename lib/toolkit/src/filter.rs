@@ -24,6 +24,12 @@ pub trait Stage {
         Ok(Some(raw))
     }
 
+    /// A record has gone on: the next stage need not wait for what is learned of it here.
+    fn passed(&mut self, raw: &RawRecord) -> anyhow::Result<()> {
+        let _ = raw;
+        Ok(())
+    }
+
     /// Behind TreeEnd: metadata that the record which goes on now calls for is written ahead of it.
     fn ahead(&mut self, out: &mut Out) -> anyhow::Result<()> {
         let _ = out;
@@ -129,12 +135,15 @@ fn pass(
                 }
                 if let Some(raw) = raw {
                     out.raw(&raw)?;
+                    stage.passed(&raw)?;
                 }
                 if last && !complete {
                     complete = true;
                     if stage.leaves_mark() {
                         out.record(&floe_records::Stage { tool: tool.to_owned() })?;
                     }
+                    // The tools behind can look at it while this one works.
+                    out.flush()?;
                     stage.metadata(out)?;
                 }
             }

@@ -22,5 +22,5 @@ pub use restart::keep_call;
 pub use seize::{OPTIONS, Pauses, PendingStop, Polled, seize_all, seize_all_with};
 pub use session::RemoteSession;
 pub use stop::Stop;
-pub use tracee::{RseqConfig, Running, Tracee};
+pub use tracee::{RseqConfig, Running, Tracee, is_filtered, may_suspend_seccomp};
 pub use trampoline::recover;

@@ -11,6 +11,10 @@ const PTRACE_PEEKSIGINFO: u32 = 0x4209;
 const PTRACE_GETSIGMASK: u32 = 0x420a;
 const PTRACE_SETSIGMASK: u32 = 0x420b;
 const PTRACE_GET_RSEQ_CONFIGURATION: u32 = 0x420f;
+const PTRACE_SECCOMP_GET_FILTER: u32 = 0x420c;
+const PTRACE_SECCOMP_GET_METADATA: u32 = 0x420d;
+/// BPF_MAXINSNS.
+pub const MAX_INSTRUCTIONS: usize = 4096;
 const NT_PRSTATUS: usize = 1;
 const NT_X86_XSTATE: usize = 0x202;
 
@@ -96,6 +100,29 @@ pub fn rseq_configuration(tid: i32) -> io::Result<RseqConfig> {
     // SAFETY: the kernel writes at most `size` bytes to the live local.
     unsafe { ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid, size, (&raw mut config).cast()) }?;
     Ok(config)
+}
+
+/// One filter of a thread (seccomp(2)), from the oldest on: the number of its instructions, and these, of eight bytes each, in
+/// `into`, which must have room for all of them if it is there.
+pub fn seccomp_filter(
+    tid: i32,
+    at: usize,
+    into: Option<&mut [[u8; 8]; MAX_INSTRUCTIONS]>,
+) -> io::Result<usize> {
+    let data = into.map_or(ptr::null_mut(), |into| into.as_mut_ptr().cast());
+    // SAFETY: the kernel writes at most BPF_MAXINSNS instructions, for which there is room.
+    let count = unsafe { ptrace(PTRACE_SECCOMP_GET_FILTER, tid, at, data) }?;
+    Ok(count as usize)
+}
+
+/// SECCOMP_FILTER_FLAG_* of a filter.
+pub fn seccomp_flags(tid: i32, at: usize) -> io::Result<u64> {
+    // `struct seccomp_metadata`.
+    let mut about = [at as u64, 0];
+    let size = size_of_val(&about);
+    // SAFETY: the kernel reads and writes at most `size` bytes of the live local.
+    unsafe { ptrace(PTRACE_SECCOMP_GET_METADATA, tid, size, (&raw mut about).cast()) }?;
+    Ok(about[1])
 }
 
 /// Copies queued signals from position `skip` on; gives how many there were.

@@ -5,7 +5,7 @@ use crate::{
     raw::{self, Command, RegisterSet},
 };
 use floe_sys::{Error, Result};
-use std::{cell::RefCell, io};
+use std::{cell::RefCell, io, sync::OnceLock};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// More than any extended state known (AMX takes 11 KiB).
@@ -202,6 +202,30 @@ impl Tracee {
         self.command(Command::SetOptions(options), "set the trace options")
     }
 
+    /// Sets the filters of its system calls (seccomp(2)) aside until it is let go, with other PTRACE_O_* options; where we may
+    /// not do that ([`may_suspend_seccomp`]), the options alone.
+    pub fn suspend_seccomp(&self, options: i32) -> Result<()> {
+        let all = if may_suspend_seccomp()? { options | SUSPEND_SECCOMP } else { options };
+        self.set_options(all)
+    }
+
+    /// One of the filters of its system calls, from the oldest on: its instructions, of eight bytes each, and its flags. `None`
+    /// behind the last one.
+    ///
+    /// # Errors
+    /// EACCES without CAP_SYS_ADMIN, EMEDIUMTYPE for what is no program of classic BPF.
+    pub fn seccomp_filter(&self, at: usize) -> Result<Option<(Vec<u8>, u64)>> {
+        let mut program = Box::new([[0; 8]; raw::MAX_INSTRUCTIONS]);
+        let fail = self.fail("read a filter of its system calls");
+        let count = match raw::seccomp_filter(self.tid, at, Some(&mut program)) {
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
+            count => count.map_err(fail)?,
+        };
+        let fail = self.fail("read the flags of a filter of its system calls");
+        let flags = raw::seccomp_flags(self.tid, at).map_err(fail)?;
+        Ok(Some((program[..count].concat(), flags)))
+    }
+
     /// The message of the last event stop: the new child's pid for clone, fork and vfork.
     pub fn event_message(&self) -> Result<u64> {
         raw::event_message(self.tid).map_err(self.fail("read the trace event"))
@@ -294,4 +318,30 @@ impl Running<'_> {
             }
         }
     }
+}
+
+/// PTRACE_O_SUSPEND_SECCOMP of include/uapi/linux/ptrace.h.
+pub const SUSPEND_SECCOMP: i32 = 1 << 21;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// Whether we may set filters of system calls aside: with CAP_SYS_ADMIN, and without any of our own.
+///
+/// # Errors
+/// Where our own status cannot be read.
+pub fn may_suspend_seccomp() -> Result<bool> {
+    static MAY: OnceLock<bool> = OnceLock::new();
+    if let Some(may) = MAY.get() {
+        return Ok(*may);
+    }
+    let may = !is_filtered()? && floe_sys::effective_capabilities()? & CAP_SYS_ADMIN != 0;
+    Ok(*MAY.get_or_init(|| may))
+}
+
+/// Whether our own system calls are restricted (seccomp(2)), and so those of every child.
+///
+/// # Errors
+/// Where our own status cannot be read.
+pub fn is_filtered() -> Result<bool> {
+    let own = floe_proc::Status::of(std::process::id())?;
+    Ok(!matches!(own.line("Seccomp"), None | Some(b"0")))
 }

@@ -131,8 +131,9 @@ impl World<'_> {
             Step::Leave(pid) => self.leave(pid),
             Step::Die(_) | Step::Stop(_) => self.state(step),
             Step::Lend(_) | Step::Masks => self.last(),
+            Step::Pipes => self.was(Step::Masks),
             Step::Guard | Step::Release => {
-                self.was(Step::Masks)?;
+                self.was(Step::Pipes)?;
                 must(*step == Step::Guard || self.was(Step::Guard).is_ok(), "nobody guards them")
             }
             Step::Dismissal => self.was(Step::Release),

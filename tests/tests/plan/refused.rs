@@ -451,6 +451,13 @@ fn a_machine_must_allow_it() {
     let no = plan(&creds(1), &without).expect_err("a refusal");
     assert!(no.0[0].problem.contains("CAP_SYS_RESOURCE"), "{}", no.0[0]);
 
+    let without = Machine { capabilities: all & !(1 << 21), ..machine() };
+    let strict = tree.clone().map(|s: &mut Seccomp| s.strict = true).expect("a key");
+    assert_eq!(rules(&strict, &machine()), Vec::<String>::new());
+    assert!(rules(&strict, &without).iter().all(|rule| rule == "plan.seccomp"));
+    let bound = Machine { filtered: true, ..machine() };
+    assert_eq!(rules(&tree, &bound), ["plan.seccomp"]);
+
     let low = tree.clone().map(|s: &mut Settings| s.oom_score_adj = -500).expect("a key");
     assert_eq!(rules(&low, &machine()), Vec::<String>::new());
     let bound = Machine { oom_score_adj: -499, ..machine() };

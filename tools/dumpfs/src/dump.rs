@@ -7,7 +7,7 @@ use floe_capture::{
     memory::{Gather, contents},
 };
 use floe_records::{
-    Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind, Vmas,
+    FdEntries, Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
@@ -23,6 +23,8 @@ pub struct DumpFs {
     options: Options,
     pids: Vec<Pid>,
     vmas: Vec<(Pid, Vma)>,
+    /// What `freeze` has read of descriptors.
+    read: Vec<FdEntries>,
     files: Files,
 }
 
@@ -30,12 +32,12 @@ impl DumpFs {
     /// Nothing is known yet.
     pub fn new(close_tcp: bool) -> Self {
         let (options, files) = (Options::default(), Files::default());
-        Self { close_tcp, options, pids: Vec::new(), vmas: Vec::new(), files }
+        Self { close_tcp, options, pids: Vec::new(), vmas: Vec::new(), read: Vec::new(), files }
     }
 }
 
 impl Stage for DumpFs {
-    fn record(&mut self, raw: &RawRecord) -> Result<()> {
+    fn passed(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Process>() {
             let process: Process = raw.decode()?;
             if !matches!(process.state, State::Zombie(_)) {
@@ -43,11 +45,21 @@ impl Stage for DumpFs {
             }
         } else if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
-            self.vmas.extend(vmas.into_iter().map(|vma| (pid, vma)));
+            let of_files = vmas.into_iter().filter(|vma| vma.file.is_some());
+            self.vmas.extend(of_files.map(|vma| (pid, vma)));
         } else if raw.is::<Options>() {
             self.options = raw.decode()?;
         }
         Ok(())
+    }
+
+    /// What was meant for this stage ends here.
+    fn rewrite(&mut self, raw: RawRecord) -> Result<Option<RawRecord>> {
+        if raw.is::<FdEntries>() {
+            self.read.push(raw.decode()?);
+            return Ok(None);
+        }
+        Ok(Some(raw))
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
@@ -56,7 +68,8 @@ impl Stage for DumpFs {
             out.record(&file)?;
         }
         let mut found = Findings::default();
-        self.files = Files::describe(&self.pids, &self.options, Purpose::Take, &mut found)?;
+        let (read, take) = (std::mem::take(&mut self.read), Purpose::Take);
+        self.files = Files::describe_read(&self.pids, &self.options, take, read, &mut found)?;
         let objects = self.files.collect(&mut found)?;
         found.refusals()?;
         // What is mapped as well is the business of dumpmem.

@@ -84,7 +84,7 @@ fn send<const ALIGN: u64, R: Record>(
 }
 
 impl Stage for DumpMem {
-    fn record(&mut self, raw: &RawRecord) -> Result<()> {
+    fn passed(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Process>() {
             self.tree.insert(raw.decode::<Process>()?.any())?;
         } else if raw.is::<Vmas>() {

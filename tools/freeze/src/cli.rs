@@ -8,9 +8,12 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use floe_capture::{look, tree::Tree};
+use floe_capture::{
+    look::{self, Look},
+    tree::{INIT, Tree},
+};
 use floe_proc::Stat;
-use floe_records::{Finding, OnChange, Options, Outside, Refusals};
+use floe_records::{Finding, OnChange, Options, Outside, Pid, Refusals};
 use floe_toolkit::Exit;
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
@@ -108,10 +111,12 @@ fn work() -> Result<u8> {
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
     if args.check {
-        let found = look::look(args.pid, &args.options()).map_err(plain)?;
-        return check(&args, found);
+        let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
+        look.found.outside.extend(lacking(&look)?);
+        return check(&args, look);
     }
     if !args.command.is_empty() {
+        stays_stopped(&args)?;
         look(&args)?;
         return hold(&args);
     }
@@ -133,14 +138,33 @@ fn work() -> Result<u8> {
     written.map(|()| 0)
 }
 
+/// Refuses to stop pid 1 of our own pid namespace: no signal from inside stops it.
+fn stays_stopped(args: &Args) -> Result<()> {
+    if args.then != Then::Stop || args.pid != INIT {
+        return Ok(());
+    }
+    let problem = "it is pid 1, and nobody in its pid namespace can stop it";
+    let refusal = Finding::of(Pid(INIT), "the process", "process.init", problem);
+    Err(Refusals(vec![refusal.hint("use --then run or --then kill")]).into())
+}
+
 /// Refuses what can be seen before anything is stopped.
 fn look(args: &Args) -> Result<()> {
     let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
+    if args.then == Then::Kill {
+        // Nobody is killed who could never be brought back.
+        look.found.refused.extend(lacking(&look)?);
+    }
     Ok(look.found.refusals()?)
 }
 
+/// What a restore by us would lack for as many descriptors as the tree has.
+fn lacking(look: &Look) -> Result<Option<Finding>> {
+    Ok(floe_plan::lacking_descriptors(&look.files, &floe_rebuild::machine()?))
+}
+
 /// Says what was found, a line each: what is fine, what is refused, what would be lost, and what restore must be given.
-fn check(args: &Args, mut look: look::Look) -> Result<u8> {
+fn check(args: &Args, mut look: Look) -> Result<u8> {
     let mut lines = String::new();
     if args.json {
         let found = &look.found;

@@ -1,17 +1,24 @@
-//! SIGINT, SIGTERM and SIGHUP: never in the midst of a question to the target.
+//! SIGINT, SIGTERM and SIGHUP: best not in the midst of a question to the target, but never without an end.
 
 use anyhow::{Context, Result};
 use nix::{
     sys::signal::{SigSet, Signal, kill},
     unistd::Pid,
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicI32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
 };
 
 /// The signals that ask us to end.
 pub const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// How long the work may go on after a signal until it looks for one. Longer means that it waits for what may never come (a
+/// thread in an uninterruptible wait, a reader that does not read), and then the kernel gives the tree back.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// What the watcher does with a signal, besides noting it.
 const NOTE: i32 = 0;
@@ -43,6 +50,7 @@ impl Interrupt {
                 while let Ok(signal) = set.wait() {
                     caught.store(signal as i32, Ordering::SeqCst);
                     act(then.load(Ordering::SeqCst), signal as i32);
+                    end_after_grace(signal as i32);
                 }
             })
             .context("unable to start a thread")?;
@@ -73,6 +81,19 @@ impl Interrupt {
         if let Some(signal) = self.caught() {
             act(then, i32::from(signal));
         }
+    }
+}
+
+/// Ends us when the work has not done so itself. The target is as it was found, or its threads are on the way back that lies
+/// ready for them (`lib/tracee/src/trampoline.rs`).
+fn end_after_grace(signal: i32) {
+    // Where no thread can be started, there is no grace.
+    let wait = move || {
+        std::thread::sleep(GRACE);
+        std::process::exit(128 + signal)
+    };
+    if std::thread::Builder::new().spawn(wait).is_err() {
+        std::process::exit(128 + signal);
     }
 }
 

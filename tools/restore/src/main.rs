@@ -4,6 +4,7 @@
 mod bulk;
 mod foreground;
 mod join;
+mod outside;
 mod pidfile;
 mod pidns;
 mod read;
@@ -20,7 +21,8 @@ use floe_records::{
 use floe_toolkit::Progress;
 use foreground::Foreground;
 use join::Join;
-use std::{fs::File, os::unix::process::ExitStatusExt, process::ExitCode};
+use pidns::{Inside, Side};
+use std::{collections::BTreeSet, fs::File, os::unix::process::ExitStatusExt, process::ExitCode};
 use wait::Waiter;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
@@ -48,9 +50,6 @@ struct Args {
     /// Restore into a pid namespace of its own, where every pid is free.
     #[arg(long)]
     new_pidns: bool,
-    /// We are the init of that namespace, and report on this descriptor that the tree lives.
-    #[arg(long, hide = true, value_name = "FD")]
-    as_init: Option<i32>,
     /// What to do with files that have changed, whatever freeze was told: WHAT is refuse, accept or append, PATTERN that of
     /// their paths, for all of them /**; the last rule for a file counts.
     #[arg(long, value_name = "WHAT[:PATTERN]")]
@@ -94,18 +93,17 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let mut lines = floe_toolkit::progress_lines(args.progress_fd)?;
-    if args.new_pidns && !args.plan {
-        return pidns::outside(args);
-    }
-    if args.detach && args.as_init.is_none() && !args.plan && leads_a_group() {
+    if args.detach && !args.plan && leads_a_group() {
         return follow();
     }
     join::enter(&args.join)?;
-    let here = Here::read()?;
-    let ready = args.as_init.map(floe_sys::take_inherited).transpose()?;
-    if ready.is_some() {
-        pidns::prepare()?;
+    if !floe_proc::shows_our_pids()? {
+        let problem = "it shows another pid namespace than the one of restore";
+        let finding = Finding::about("/proc", "proc.namespace", problem);
+        let hint = "enter mount and pid namespace together: nsenter -m -p";
+        return Err(Refusals(vec![finding.hint(hint)]).into());
     }
+    let here = Here::read()?;
     floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
     let input = floe_toolkit::input("restore < FILE")?;
     let from_start = bulk::at_its_start(input.file());
@@ -114,28 +112,41 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Ok(read) => read,
         Err(error) => return Err(floe_toolkit::explained(error, &mut reader)),
     };
-    anyhow::ensure!(reader.sealed(), "the metadata has no checksum");
+    if !reader.sealed() {
+        let problem = "the metadata has no checksum".to_owned();
+        return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
+    }
     let plan = floe_plan::plan(&tree, &floe_rebuild::machine()?)?;
     floe_rebuild::allow_many_files()?;
     if args.plan {
         let steps = plan.steps.iter().map(|step| format!("{step}\n"));
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
+    let inside = match args.new_pidns.then(|| pidns::enter(&tree)).transpose()? {
+        Some(Side::Outside(outside)) => {
+            drop(reader);
+            return outside.wait(args, &tree);
+        }
+        Some(Side::Inside(inside)) => Some(inside),
+        None => None,
+    };
     let tree = if args.detach { orphaned(tree)? } else { tree };
     let whole = Whole { tree: &tree, inheritance: &plan.inheritance };
     let bulk = Bulk::find(&mut reader, whole, first, from_start)?;
-    foreign(&tree)?;
+    let beside = inside.as_ref().is_some_and(Inside::is_beside);
+    foreign(&tree, beside)?;
     let lost_here = floe_rebuild::lost_login_uids(&tree)?;
     for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
-    let waiter = build(args, here, (&tree, &plan), &mut reader, (bulk, lines.take()))?;
+    let waits = !beside && (inside.is_some() || !args.detach);
+    let waiter = build(args, (here, waits), (&tree, &plan), &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
-    match (ready, waiter) {
-        (Some(ready), waiter) => pidns::inside(ready, root, args.detach, waiter),
+    match (inside, waiter) {
+        (Some(inside), waiter) => inside.done(root, args.detach, waiter),
         (None, Some(waiter)) => {
             wait::as_ours(waiter.wait(nix::unistd::Pid::from_raw(root as i32))?)
         }
@@ -172,8 +183,8 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     })?)
 }
 
-/// Conflicts with this system: another vdso, pids that are taken.
-fn foreign(tree: &Tree) -> anyhow::Result<()> {
+/// Conflicts with this system: another vdso, pids that are taken. `beside`: pid 1 is a stub that waits for the tree.
+fn foreign(tree: &Tree, beside: bool) -> anyhow::Result<()> {
     let mut no = Vec::new();
     let own = floe_rebuild::own_vdso_hash()?;
     for mm in tree.all::<Mm>() {
@@ -184,7 +195,8 @@ fn foreign(tree: &Tree) -> anyhow::Result<()> {
     let tids = tree.all::<Thread>().iter().map(|t| t.tid.0);
     let tids = tids.chain(tree.all::<Process>().iter().map(|p| p.pid.0));
     let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
-    for tid in tids.chain(leaders).collect::<std::collections::BTreeSet<_>>() {
+    let own = |tid: &u32| beside && *tid == pidns::INIT;
+    for tid in tids.chain(leaders).filter(|tid| !own(tid)).collect::<BTreeSet<_>>() {
         if let Some(problem) = taken(tid)? {
             let finding = Finding::of(Pid(tid), "process id", "rebuild.pid", problem);
             no.push(finding.hint("--new-pidns restores where every id is free"));
@@ -206,10 +218,10 @@ fn taken(id: u32) -> anyhow::Result<Option<String>> {
     Ok(group.is_ok().then(|| problem.to_owned()))
 }
 
-/// From the first process to the release of them all. Where it fails nothing is left.
+/// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
 fn build(
     args: &Args,
-    here: Here,
+    (here, waits): (Here, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut lines): (Bulk<'_>, Option<File>),
@@ -223,12 +235,15 @@ fn build(
         joined: args.join.iter().map(|join| join.kind).collect(),
         here,
     };
-    let mut open = OpenFiles::new(tree, &options, &plan.steps)?;
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
+    let mut open = OpenFiles::new(tree, &options, &plan.steps)
+        .map_err(|refusals| outside::with_command(refusals, &words))?;
     for note in open.notes() {
         floe_toolkit::warn("restore", note);
     }
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
-    let pidfile = args.pidfile.as_deref().filter(|_| args.as_init.is_none());
+    let pidfile = args.pidfile.as_deref().filter(|_| !args.new_pidns);
     let root = tree.root().map_or(0, |process| process.pid.0).to_string();
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
     let mut work = Restore::new(tree, &open, plan)?;
@@ -250,13 +265,12 @@ fn build(
     open.seal()?;
     work.run(&steps[fill..lend])?;
     let front = match steps.get(lend) {
-        Some(Step::Lend(group)) if !args.detach && args.as_init.is_none() => {
+        Some(Step::Lend(group)) if !args.detach && !args.new_pidns => {
             Foreground::lend(tree, &open, *group)?
         }
         _ => None,
     };
-    let waiter =
-        if args.detach && args.as_init.is_none() { None } else { Some(Waiter::new(front)?) };
+    let waiter = waits.then(|| Waiter::new(front)).transpose()?;
     work.run(&steps[lend..])?;
     drop(work);
     waiter.iter().for_each(Waiter::greet);

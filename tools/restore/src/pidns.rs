@@ -1,63 +1,185 @@
-//! `--new-pidns`: restore starts itself again as the init of a new pid namespace, where every pid is free. The init
-//! lives as long as the root task, reaps orphans, and ends with the root task's status.
+//! `--new-pidns`: restore goes on as another process, inside of a new pid namespace, where every pid is free. The first process
+//! of a namespace is its init: all others end with it.
+//!
+//! Where the tree has no pid 1, restore itself is the init; it lives as long as the root task, reaps orphans, and ends with the
+//! root task's status. A root that was an init is one again: then a stub is made first, and restore works beside it, under an
+//! id that the tree has not, and leaves.
 
 use crate::{
-    Args,
+    Args, leave,
     pidfile::Pidfile,
     wait::{Waiter, as_ours},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use floe_proc::Status;
+use floe_records::{Process, Thread, Tree};
 use nix::{
-    fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
+    fcntl::OFlag,
     mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, setns, unshare},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitStatus, waitpid},
+    },
     unistd::{Pid, pipe2, setsid},
 };
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Read, Write},
-    os::fd::{AsRawFd, OwnedFd},
-    process::Command,
+    os::fd::OwnedFd,
 };
 
-/// The outside: waits for the init, or only until it reports that the tree lives.
-pub fn outside(args: &Args) -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWPID).context("unable to make a pid namespace")?;
-    let (ready, report) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
-    // The init gets this descriptor by number.
-    fcntl(&report, FcntlArg::F_SETFD(FdFlag::empty()))
-        .context("unable to keep a descriptor open")?;
-    let mut init = Command::new("/proc/self/exe")
-        .args(std::env::args_os().skip(1).filter(|arg| arg != "--new-pidns"))
-        .arg("--as-init")
-        .arg(report.as_raw_fd().to_string())
-        .spawn()
-        .context("unable to start an init")?;
-    drop(report);
+/// The init of a pid namespace, inside.
+pub const INIT: u32 = 1;
+
+/// Where a process finds itself.
+pub enum Side {
+    /// The one that was there before, and waits.
+    Outside(Outside),
+    /// The one that restores.
+    Inside(Inside),
+}
+
+/// What is outside of the namespace.
+pub enum Outside {
+    /// Restore is the init.
+    Init { init: Pid, report: OwnedFd },
+    /// The init is the root of the tree; `restore` brings it there.
+    Root { root: Pid, restore: Pid, waiter: Waiter },
+}
+
+/// What is inside of it.
+pub enum Inside {
+    /// We are the init, and report that the tree lives.
+    Init(OwnedFd),
+    /// We work beside the init.
+    Beside,
+}
+
+/// Makes the namespace. The calling thread must be the only one.
+pub fn enter(tree: &Tree) -> Result<Side> {
+    if tree.root().is_some_and(|root| root.pid.0 == INIT) { beside(tree) } else { as_init() }
+}
+
+fn as_init() -> Result<Side> {
+    let (report, inside) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
+    let forked = floe_sys::fork(&[], flags(CloneFlags::CLONE_NEWPID));
+    match forked.context("unable to make a pid namespace")? {
+        Some(init) => Ok(Side::Outside(Outside::Init { init: Pid::from_raw(init), report })),
+        None => {
+            drop(report);
+            private_mounts()?;
+            mount_proc()?;
+            Ok(Side::Inside(Inside::Init(inside)))
+        }
+    }
+}
+
+/// The stub and we inside have the mounts of the process outside, and the table of descriptors with each other: so what we open
+/// is open in the stub.
+fn beside(tree: &Tree) -> Result<Side> {
+    private_mounts()?;
+    let (wait, go) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
+    let fresh = CloneFlags::CLONE_FILES | CloneFlags::CLONE_NEWPID;
+    let stub = floe_sys::spawn_stub(&[], flags(fresh), Signal::SIGCHLD as i32)
+        .context("unable to make a pid namespace")?;
+    let root = Pid::from_raw(stub);
+    let begun = floe_sys::pidfd_open(stub).map_err(Into::into).and_then(|handle| {
+        setns(handle, CloneFlags::CLONE_NEWPID).context("unable to enter the pid namespace")?;
+        Ok(floe_sys::fork(&[free_id(tree)?], flags(CloneFlags::CLONE_FILES))?)
+    });
+    let begun = match begun {
+        Ok(None) => {
+            File::from(wait).read_exact(&mut [0]).context("unable to hear from outside")?;
+            mount_proc()?;
+            return Ok(Side::Inside(Inside::Beside));
+        }
+        Ok(Some(restore)) => apart(go).map(|waiter| (Pid::from_raw(restore), waiter)),
+        Err(error) => Err(error),
+    };
+    match begun {
+        Ok((restore, waiter)) => Ok(Side::Outside(Outside::Root { root, restore, waiter })),
+        Err(error) => {
+            end(root);
+            Err(error)
+        }
+    }
+}
+
+/// Outside: leaves the common table of descriptors, and lets the restore inside begin.
+fn apart(go: OwnedFd) -> Result<Waiter> {
+    unshare(CloneFlags::CLONE_FILES).context("unable to leave a table of descriptors")?;
+    // Behind this, /proc is that of the namespace.
+    let waiter = Waiter::new(None)?;
+    File::from(go).write_all(&[1]).context("unable to start the restore inside")?;
+    Ok(waiter)
+}
+
+/// An id that no task of the tree has, far from those that the kernel gives first.
+fn free_id(tree: &Tree) -> Result<i32> {
+    let path = "/proc/sys/kernel/pid_max";
+    let max = std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
+    let max: u32 = max.trim().parse().with_context(|| format!("unable to read {path}"))?;
+    let threads = tree.all::<Thread>().iter().map(|thread| thread.tid.0);
+    let processes = tree.all::<Process>().iter().flat_map(|p| [p.pid.0, p.pgid.0, p.sid.0]);
+    let taken: BTreeSet<u32> = threads.chain(processes).collect();
+    let free = (INIT + 1..max).rev().find(|id| !taken.contains(id));
+    Ok(free.context("no process id is free")? as i32)
+}
+
+/// Ends the init, and with it all that is in its namespace.
+fn end(init: Pid) {
+    // Of one that has ended there is nothing to do, and the failure that led here is told already.
+    let _ = kill(init, Signal::SIGKILL).and_then(|()| waitpid(init, None));
+}
+
+impl Outside {
+    /// Waits for the root task, or only until the tree lives.
+    pub fn wait(self, args: &Args, tree: &Tree) -> Result<()> {
+        match self {
+            Outside::Init { init, report } => wait_for_init(args, init, report),
+            Outside::Root { root, restore, waiter } => {
+                let code = match waitpid(restore, None)? {
+                    WaitStatus::Exited(_, code) => code as u8,
+                    WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
+                    other => bail!("unable to hear from the restore inside: {other:?}"),
+                };
+                if code != 0 {
+                    end(root);
+                    return as_ours(code);
+                }
+                pidfile(args, root, &root.to_string())?;
+                if args.detach { leave(tree) } else { as_ours(waiter.wait(root)?) }
+            }
+        }
+    }
+}
+
+fn wait_for_init(args: &Args, init: Pid, report: OwnedFd) -> Result<()> {
     let mut root = String::new();
-    File::from(ready).read_to_string(&mut root).context("unable to hear from the init")?;
+    File::from(report).read_to_string(&mut root).context("unable to hear from the init")?;
     if !root.is_empty() {
         // One that has ended already has no number any more, but a status.
-        if let Some(path) = &args.pidfile
-            && let Some(pid) = outer_pid(init.id(), root.trim().parse()?)?
-        {
-            match Pidfile::new(path, &pid) {
-                Ok(pidfile) => pidfile.keep(),
-                Err(error) => {
-                    init.kill().and_then(|()| init.wait()).context("unable to end the init")?;
-                    return Err(error);
-                }
-            }
+        if let Some(pid) = outer_pid(init.as_raw() as u32, root.trim().parse()?)? {
+            pidfile(args, init, &pid)?;
         }
         if args.detach {
             return Ok(());
         }
     }
-    match Waiter::new(None)?.wait(Pid::from_raw(init.id() as i32))? {
+    match Waiter::new(None)?.wait(init)? {
         0 if root.is_empty() => bail!("the init of the pid namespace has ended before its time"),
         code => as_ours(code),
     }
+}
+
+/// Writes the pid of the root task. Where it cannot be written nothing stays.
+fn pidfile(args: &Args, init: Pid, pid: &str) -> Result<()> {
+    let Some(path) = &args.pidfile else { return Ok(()) };
+    let pidfile = Pidfile::new(path, pid).inspect_err(|_| end(init))?;
+    pidfile.keep();
+    Ok(())
 }
 
 /// Our number for a child of the init, from what it is called inside.
@@ -74,23 +196,41 @@ fn outer_pid(init: u32, inner: u32) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The inside, before the restore: a /proc that shows the new namespace.
-pub fn prepare() -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("unable to make a mount namespace")?;
-    let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-        .context("unable to make the mounts private")?;
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, none).context("unable to mount /proc")
+fn flags(flags: CloneFlags) -> u64 {
+    flags.bits() as u64
 }
 
-/// The inside, when the tree lives: reports it and becomes its init.
-pub fn inside(ready: OwnedFd, root: u32, detach: bool, waiter: Option<Waiter>) -> Result<()> {
-    if detach {
-        // It fails only for a group leader, and an init that was just started is not one.
-        setsid().context("unable to leave the session")?;
+const NONE: Option<&str> = None;
+
+fn private_mounts() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("unable to make a mount namespace")?;
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
+        .context("unable to make the mounts private")
+}
+
+/// A /proc that shows the new namespace.
+fn mount_proc() -> Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).context("unable to mount /proc")
+}
+
+impl Inside {
+    /// Whether the tree has an init, and we are only beside it.
+    pub fn is_beside(&self) -> bool {
+        matches!(self, Inside::Beside)
     }
-    File::from(ready).write_all(format!("{root}\n").as_bytes()).context("unable to report it")?;
-    let waiter = waiter.context("an init has nothing to wait with")?;
-    as_ours(waiter.wait(Pid::from_raw(root as i32))?)
+
+    /// The tree lives: reports it, and stays as its init.
+    pub fn done(self, root: u32, detach: bool, waiter: Option<Waiter>) -> Result<()> {
+        let Inside::Init(report) = self else { return Ok(()) };
+        ensure!(std::process::id() == INIT, "the init has another pid");
+        if detach {
+            // It fails only for a group leader, and an init that was just started is not one.
+            setsid().context("unable to leave the session")?;
+        }
+        let line = format!("{root}\n");
+        File::from(report).write_all(line.as_bytes()).context("unable to report it")?;
+        let waiter = waiter.context("an init has nothing to wait with")?;
+        as_ours(waiter.wait(Pid::from_raw(root as i32))?)
+    }
 }

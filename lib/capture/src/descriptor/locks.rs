@@ -16,7 +16,7 @@ impl OfDescriptor for Locks {
     /// Those of a description show on each of its descriptors.
     fn take(seen: &Descriptor<'_>, _: FileId, first: bool) -> Result<Vec<Self>, Problem> {
         let mut locks =
-            locks(&seen.info).map_err(|problem| Problem::new("descriptor.lock", problem))?;
+            locks(seen.info).map_err(|problem| Problem::new("descriptor.lock", problem))?;
         locks.retain(|lock| first || lock.kind == LockKind::Posix);
         let found = Locks { pid: Pid(seen.pid), fd: FdNum(seen.fd), locks };
         Ok(if found.locks.is_empty() { Vec::new() } else { vec![found] })

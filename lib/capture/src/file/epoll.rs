@@ -8,10 +8,13 @@ use crate::{
 };
 use floe_proc::Fdinfo;
 use floe_records::{
-    AnyRecord, Epoll, EpollWatch, Fd, FdNum, FdTable, FileId, Finding, Findings, Pid,
+    AnyRecord, Epoll, EpollWatch, Fd, FdNum, FdTable, FileId, Finding, Findings, MAX_RECORD, Pid,
 };
 use floe_sys::kcmp_epoll;
 use std::collections::BTreeMap;
+
+/// Bytes of the record of a watch, at most.
+const WATCH: usize = 50;
 
 impl OfFile for Epoll {
     fn claims(seen: &Descriptor<'_>) -> bool {
@@ -19,7 +22,7 @@ impl OfFile for Epoll {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        let watches = watches(&seen.info);
+        let watches = watches(seen.info);
         let unknown = || Problem::new("file.epoll", "it has an unknown form");
         Ok(Epoll { file, watches: watches.ok_or_else(unknown)? })
     }
@@ -32,10 +35,16 @@ impl OfFile for Epoll {
                 let AnyRecord::Epoll(epoll) = what else { continue };
                 named
                     .entry(epoll.file)
-                    .or_insert_with(|| name_watched(files, table, *fd, epoll, out));
+                    .or_insert_with(|| (table.pid, name_watched(files, table, *fd, epoll, out)));
             }
         }
-        for (id, watches) in named {
+        for (id, (pid, watches)) in named {
+            if WATCH * watches.len() > MAX_RECORD {
+                let count = watches.len();
+                let problem =
+                    format!("its {count} watches are more than a record of an image holds");
+                out.refuse(Finding::of(pid, "epoll", "file.epoll", problem));
+            }
             if let (_, AnyRecord::Epoll(epoll)) = &mut files.all[id.0 as usize] {
                 epoll.watches = watches;
             }

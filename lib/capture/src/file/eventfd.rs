@@ -23,7 +23,10 @@ impl OfFile for Eventfd {
             Some(shown) => shown == b"1",
             // No refusal depends on it.
             None if !seen.context.taking => false,
-            None => counts_down(seen.duplicate()?, count).map_err(fail)?,
+            None => {
+                let count = seen.info_now()?.hex("eventfd-count").map_err(fail)?;
+                counts_down(seen.duplicate()?, count).map_err(fail)?
+            }
         };
         Ok(Eventfd { file, count, semaphore })
     }

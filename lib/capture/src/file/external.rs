@@ -17,6 +17,6 @@ impl OfFile for External {
             let what = "pseudo terminals that the tree has made itself cannot be captured";
             return Err(Problem::new("file.ptmx", what));
         }
-        Ok(External { file, what: Bytes(seen.link.clone()) })
+        Ok(External { file, what: Bytes(seen.link.to_vec()) })
     }
 }

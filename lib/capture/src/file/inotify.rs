@@ -11,7 +11,9 @@ use crate::{
     path::of_a_process,
     resource::OfFile,
 };
-use floe_records::{AnyRecord, FileId, FileRef, Finding, Findings, Inotify, InotifyWatch, Pid};
+use floe_records::{
+    AnyRecord, FileId, FileRef, Finding, Findings, Inotify, InotifyWatch, MAX_RECORD, Pid,
+};
 use floe_sys::{Error, pipe_queued};
 
 /// A watch as fdinfo shows it.
@@ -22,6 +24,8 @@ struct Shown {
     file: File,
 }
 
+/// Bytes of the record of a watch beside its path, at most.
+const WATCH: usize = 110;
 /// What the user can do about a watched file of which the kernel has forgotten the name.
 const LOOK: &str = "have anything look it up, `stat FILE`, so that the kernel knows its name again";
 
@@ -50,7 +54,16 @@ impl OfFile for Inotify {
 
     fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
         for (open, what) in files.of::<Inotify>() {
-            if matches!(what, AnyRecord::Inotify(inotify) if inotify.overflow) {
+            let AnyRecord::Inotify(inotify) = what else { continue };
+            let watches = inotify.watches.iter();
+            let bytes: usize = watches.map(|watch| WATCH + watch.name.path.0.len()).sum();
+            if bytes > MAX_RECORD {
+                let count = inotify.watches.len();
+                let problem =
+                    format!("its {count} watches are more than a record of an image holds");
+                out.refuse(Finding::of(inotify.pid, "inotify", "file.inotify", problem));
+            }
+            if inotify.overflow {
                 let problem = "events that wait to be read: an overflow is reported instead";
                 out.lose(Finding::of(open.pid, "inotify", "file.inotify", problem));
             }
@@ -61,7 +74,7 @@ impl OfFile for Inotify {
 
 fn sys(error: crate::Error) -> Problem {
     match error {
-        crate::Error::Sys(error) => error.into(),
+        crate::Error::Sys(error) | crate::Error::NotPermitted(_, error) => error.into(),
         crate::Error::Refused(refusals) => Problem::new("file.inotify", refusals.to_string()),
     }
 }

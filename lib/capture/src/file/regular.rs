@@ -6,11 +6,9 @@ use crate::{
 };
 use floe_proc::{Lock, LockKind};
 use floe_records::{FileId, Pid, Regular, TAIL};
-use floe_sys::{Error, FileSystem, Result, file_system, read_before};
-use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
-};
+use floe_sys::{FileSystem, Result, file_system, read_before};
+use nix::fcntl::OFlag;
+use std::fs::File;
 use xxhash_rust::xxh3::xxh3_64;
 
 impl OfFile for Regular {
@@ -35,19 +33,16 @@ fn tail(seen: &Descriptor<'_>) -> Result<Option<u64>> {
     if locks.is_ok_and(|locks| locks.iter().any(lease)) {
         return Ok(None);
     }
-    let path = floe_proc::fd_path(seen.pid, seen.fd);
-    let only = |flags| OpenOptions::new().read(true).custom_flags(flags).open(&path);
-    let fail = |e| Error::new(format!("open {}", path.display()), e).pid(seen.pid);
-    let place = only(libc::O_PATH).map_err(fail)?;
-    if matches!(file_system(&place)?, FileSystem::Fuse | FileSystem::Kernel) {
+    if matches!(file_system(seen.duplicate()?)?, FileSystem::Fuse | FileSystem::Kernel) {
         return Ok(None);
     }
-    let file = match only(libc::O_NOATIME | libc::O_NONBLOCK) {
+    let file = match seen.open_again(OFlag::O_NOATIME | OFlag::O_NONBLOCK) {
         // Another's file: its owner alone may leave no trace.
-        Err(e) if e.raw_os_error() == Some(libc::EPERM) => only(libc::O_NONBLOCK),
+        Err(e) if e.errno() == Some(libc::EPERM) => seen.open_again(OFlag::O_NONBLOCK),
         other => other,
     };
-    match file.map_err(fail).and_then(|file: File| read_before(&file, seen.stat.size, TAIL)) {
+    let file = file.map(File::from);
+    match file.and_then(|file| read_before(&file, seen.stat.size, TAIL)) {
         Ok(bytes) => Ok(Some(xxh3_64(&bytes))),
         // A server may keep its files from root, somebody else may cut one off or have a lease on it: then growth is not known.
         Err(_) => Ok(None),

@@ -19,9 +19,9 @@ impl OfFile for Timerfd {
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let timer = if seen.context.taking {
             timerfd_count(seen.duplicate()?)?;
-            timerfd(file, &Fdinfo::of(seen.pid, seen.fd)?)
+            timerfd(file, &seen.info_now()?)
         } else {
-            timerfd(file, &seen.info)
+            timerfd(file, seen.info)
         };
         timer.ok_or_else(|| Problem::new("file.timerfd", "it has an unknown form"))
     }

@@ -6,7 +6,7 @@ use crate::{
     files::Files,
     resource::OfFile,
     sock_diag::{UnixState, unix_socket},
-    socket::options,
+    socket::{leave_out_usual, options},
 };
 use floe_records::{AnyRecord, Bytes, External, FileId, Findings, OpenFile, Pid, UnixSocket};
 use floe_sys::{Error, peer_name, socket_name};
@@ -52,13 +52,18 @@ impl OfFile for UnixSocket {
             socket.node = node(seen, &state, &name);
             socket.name = Bytes(name);
         }
+        let mut has_name = !socket.name.0.is_empty();
         // Whether a datagram socket belongs to the tree depends on it.
         if seen.context.taking || (is_datagram(&socket) && state.peer.is_some()) {
             let name = address(peer_name(seen.duplicate()?))?;
+            has_name |= !name.is_empty();
             // One that nobody could connect to any more is no address.
             if state.peer.is_none_or(|peer| leads_to(seen, peer, &name)) {
                 socket.peer_name = Bytes(name);
             }
+        }
+        if !has_name {
+            leave_out_usual(socket.sock_type as i32, &mut socket.options)?;
         }
         Ok(socket)
     }

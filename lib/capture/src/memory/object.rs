@@ -1,6 +1,6 @@
 //! Files without a name that a VMA maps: what they are and what they hold.
 
-use floe_records::{Bytes, Object, ObjectId, ObjectKind, PAGE_SIZE, Vma};
+use floe_records::{Bytes, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma};
 use floe_sys::{Error, Result};
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
@@ -8,14 +8,53 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
+/// Flags among the permissions of a segment, of include/linux/shm.h.
+const SHM_DEST: u32 = 0o1000;
+const SHM_LOCKED: u32 = 0o2000;
+
 /// Opens and describes the object behind a VMA of a held process, through /proc/PID/map_files.
 pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
     let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
     let fail = |e| Error::new(format!("open {path}"), e).pid(pid);
     let file = File::open(&path).map_err(fail)?;
-    let name = vma.file.as_ref().map_or(&[][..], |file| &file.path.0);
-    let object = object(name, &file).map_err(|e| e.pid(pid))?;
+    let object = match vma.file.as_ref() {
+        Some(named) if named.dev == SEGMENTS => segment(named.ino, &named.path.0),
+        Some(named) => object(&named.path.0, &file),
+        None => object(&[], &file),
+    };
+    let object = object.map_err(|e| e.pid(pid))?;
     Ok((object, file))
+}
+
+/// Describes a segment of System V shared memory, of our IPC namespace.
+fn segment(id: u64, name: &[u8]) -> Result<Object> {
+    let all = floe_proc::segments()?;
+    let found = all.into_iter().find(|segment| u64::from(segment.id) == id);
+    let gone = || Error::because(format!("describe the segment {id}"), "there is none");
+    let found = found.ok_or_else(gone)?;
+    let removed = found.mode & SHM_DEST != 0;
+    Ok(Object {
+        id: ObjectId { dev: SEGMENTS, ino: id },
+        size: found.size,
+        mode: found.mode & 0o777,
+        uid: found.owner[0],
+        gid: found.owner[1],
+        times: [(0, 0); 2],
+        attributes: Vec::new(),
+        kind: ObjectKind::Segment(Segment {
+            key: if removed { key_in(name).unwrap_or(0) } else { found.key },
+            creator: found.creator,
+            pids: found.pids.map(|pid| Pid(pid as u32)),
+            removed,
+            locked: found.mode & SHM_LOCKED != 0,
+        }),
+    })
+}
+
+/// The key that a segment was made with, which its name still tells when it is marked for removal: `/SYSV0001e240`.
+fn key_in(name: &[u8]) -> Option<i32> {
+    let digits = std::str::from_utf8(name.strip_prefix(b"/SYSV")?).ok()?;
+    u32::from_str_radix(digits, 16).ok().map(|key| key as i32)
 }
 
 /// Describes a file without a name by what its name was.

@@ -4,9 +4,6 @@ use crate::files::Files;
 use floe_records::{AnyRecord, External, Finding, Findings, Options, Outside};
 use std::collections::BTreeMap;
 
-/// Standard input, output and error: restore has these itself.
-const STANDARD: std::ops::RangeInclusive<u32> = 0..=2;
-
 /// Notes each such file once, by the lowest number that it has, unless the user has said what takes its place.
 pub(crate) fn look(files: &Files, options: &Options, out: &mut Findings) {
     if options.outside != Outside::Refuse {
@@ -23,19 +20,11 @@ pub(crate) fn look(files: &Files, options: &Options, out: &mut Findings) {
         let (AnyRecord::External(external), Some((fd, pid))) = (what, numbers.get(&open.id)) else {
             continue;
         };
-        // In the place of a terminal comes that of restore, under any number.
-        let Some(what) = kind(&external.what.0).filter(|_| !STANDARD.contains(&fd.0)) else {
+        if !external.must_be_given(*fd) {
             continue;
-        };
+        }
         let object = format!("fd {fd} ({})", external.what);
-        let problem = format!("a {what} whose other end is outside of the tree");
         let hint = format!("restore wants --inherit {fd}, or freeze --outside null or broken");
-        out.outside.push(Finding::of(*pid, object, "file.outside", problem).hint(hint));
+        out.outside.push(Finding::of(*pid, object, "file.outside", external.in_words()).hint(hint));
     }
-}
-
-fn kind(link: &[u8]) -> Option<&'static str> {
-    [("pipe", b"pipe:[".as_slice()), ("socket", b"socket:[")]
-        .into_iter()
-        .find_map(|(name, start)| link.starts_with(start).then_some(name))
 }

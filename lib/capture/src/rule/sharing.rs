@@ -3,9 +3,9 @@
 
 use crate::{
     Result,
-    subject::{Process, unless_gone},
+    subject::{OF_THREADS, Process},
 };
-use floe_proc::{is_dead, namespaces_of};
+use floe_proc::is_dead;
 use floe_records::{Finding, Findings, Pid};
 use floe_sys::{Shared, kcmp_shared};
 use std::cmp::Ordering;
@@ -16,10 +16,6 @@ const KINDS: [(Shared, &str); 4] = [
     (Shared::Fs, "working directory, root and umask"),
     (Shared::Sighand, "signal actions"),
 ];
-/// What a thread may have of its own, besides its table and its directories.
-const NAMESPACES: [&str; 6] =
-    ["net", "ipc", "uts", "cgroup", "pid_for_children", "time_for_children"];
-
 /// Looks at the living processes of a tree of `pids`: who shares with another one, inside or outside of it.
 pub(crate) fn processes(living: &[u32], pids: &[u32], out: &mut Findings) -> Result<()> {
     let mut outside = floe_proc::numbers_in("/proc")?;
@@ -87,8 +83,9 @@ fn place(sorted: &[u32], pid: u32, kind: Shared) -> Result<Option<Result<usize, 
 /// Looks at the threads of a process.
 pub(crate) fn threads(process: &Process<'_>, out: &mut Findings) -> Result<()> {
     let pid = process.pid;
-    let others = process.tasks.iter().map(|thread| thread.tid).filter(|tid| *tid != pid);
-    for tid in others {
+    let leaders = OF_THREADS.map(|name| process.namespace(name));
+    for thread in process.tasks.iter().filter(|thread| thread.tid != pid) {
+        let tid = thread.tid;
         let own = |kind: &(Shared, &str)| {
             let order = kcmp_shared(pid as i32, tid as i32, kind.0);
             order.is_ok_and(|order| order != Ordering::Equal)
@@ -96,10 +93,8 @@ pub(crate) fn threads(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let kinds = [(Shared::Files, KINDS[1].1), (Shared::Fs, KINDS[2].1)];
         let mut left: Vec<String> =
             kinds.iter().filter(|kind| own(kind)).map(|(_, what)| (*what).to_owned()).collect();
-        let theirs = unless_gone(namespaces_of(tid, NAMESPACES).map(Some))?;
-        let leaders = NAMESPACES.map(|name| process.namespace(name));
-        let theirs = theirs.unwrap_or(leaders);
-        let differing = NAMESPACES.iter().zip(theirs.iter().zip(&leaders));
+        let theirs = thread.namespaces.unwrap_or(leaders);
+        let differing = OF_THREADS.iter().zip(theirs.iter().zip(&leaders));
         let differing: Vec<_> = differing.filter(|(_, (theirs, own))| theirs != own).collect();
         // One that is just ending has no namespaces any more.
         if !differing.is_empty() && !is_dead(tid)? {

@@ -7,25 +7,13 @@ use crate::{
     subject,
 };
 use floe_parasite::{Batch, Replies, Slot};
-use floe_records::{Addr, Finding, Findings, Pid, Rseq, Thread, Tid};
+use floe_records::{Addr, Pid, Rseq, Thread, Tid};
 
 const PR_GET_TID_ADDRESS: i32 = 40;
 
 impl OfThread for Thread {
     /// PR_GET_TID_ADDRESS, PR_GET_PDEATHSIG, PR_GET_NAME.
     type Asked = [Slot; 3];
-
-    fn look(thread: &subject::Thread<'_>, out: &mut Findings) -> Result<()> {
-        if !matches!(thread.status.line("Seccomp"), None | Some(b"0")) {
-            let object = match thread.tid == thread.pid {
-                true => "seccomp".to_owned(),
-                false => format!("seccomp of thread {}", thread.tid),
-            };
-            let problem = "filtered processes cannot be captured";
-            out.refuse(Finding::of(Pid(thread.pid), object, "thread.seccomp", problem));
-        }
-        Ok(())
-    }
 
     fn ask(_: &subject::Thread<'_>, batch: &mut Batch) -> Self::Asked {
         [PR_GET_TID_ADDRESS, libc::PR_GET_PDEATHSIG, libc::PR_GET_NAME]

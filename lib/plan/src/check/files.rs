@@ -1,7 +1,7 @@
 //! Descriptors and what they lead to.
 
 use super::{Found, has_kind};
-use crate::{Machine, descriptors};
+use crate::{Machine, descriptors::lacking_descriptors};
 use floe_records::*;
 use std::collections::BTreeMap;
 
@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 const NESTED: u32 = 5;
 
 pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
-    let mut most = 0;
     for p in tree.living() {
         let mut last = None;
         for fd in tree.fds(p.pid) {
@@ -25,9 +24,10 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
             }
             last = Some(fd.fd);
         }
-        most = most.max(last.map_or(0, |fd| fd.0));
     }
-    room(tree, machine, most, found);
+    if let Some(finding) = lacking_descriptors(tree, machine) {
+        found.add(|| finding);
+    }
     for open in tree.all::<OpenFile>() {
         let mut refuse = |problem: &str| {
             found.add(|| Finding::about(tree.describe(open.id), "plan.file", problem))
@@ -40,17 +40,6 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
         }
     }
     epoll(tree, found);
-}
-
-/// Restore keeps all files of the tree in a gap between its numbers until each is in its place.
-fn room(tree: &Tree, machine: &Machine, most: u32, found: &mut Found) {
-    let (needed, have) = (descriptors::needed(tree), machine.descriptors);
-    if needed > u64::from(have) {
-        let problem =
-            format!("the highest one is {most}, restore needs {needed} in all and may have {have}");
-        let finding = Finding::about("descriptors", "plan.descriptors", problem);
-        found.add(|| finding.hint("raise the hard limit of open files (RLIMIT_NOFILE) of restore"));
-    }
 }
 
 /// What can be watched is, and no chain is longer than the kernel lets it be. From those that watch none upwards.

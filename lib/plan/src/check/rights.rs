@@ -6,10 +6,14 @@ use floe_records::*;
 
 const HINT: &str = "give restore CAP_SYS_RESOURCE";
 
+/// Number of the capability.
+const SYS_ADMIN: u32 = 21;
+
 pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
     for creds in tree.all::<Creds>() {
         capabilities(creds, machine, found);
     }
+    seccomp(tree, machine, found);
     for limits in tree.all::<Limits>() {
         hard_limits(limits, machine, found);
     }
@@ -28,6 +32,25 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
         let object = format!("pipe {}", data.id.ino);
         let hint = "give restore CAP_SYS_RESOURCE, or raise fs.pipe-max-size (sysctl(8))";
         found.add(|| Finding::about(object, "plan.pipe", problem).hint(hint));
+    }
+}
+
+/// Filters of system calls are inherited, and only who is free of them can set those of others aside while it works.
+fn seccomp(tree: &Tree, machine: &Machine, found: &mut Found) {
+    if machine.filtered {
+        let problem = "the system calls of restore are restricted, which the tree would inherit";
+        let hint = "run restore outside of every sandbox";
+        found.add(|| Finding::about("seccomp", "plan.seccomp", problem).hint(hint));
+    }
+    if machine.capabilities >> SYS_ADMIN & 1 == 0 {
+        for one in tree.all::<Seccomp>().iter().filter(|one| !one.is_free()) {
+            let object = format!("seccomp of thread {}", one.tid);
+            let problem =
+                "its system calls are restricted, which restore needs CAP_SYS_ADMIN to set";
+            found.add(|| {
+                Finding::of(one.pid, object, "plan.seccomp", problem).hint("run restore as root")
+            });
+        }
     }
 }
 

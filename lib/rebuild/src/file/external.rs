@@ -10,6 +10,9 @@ use nix::{
 };
 use std::os::fd::OwnedFd;
 
+/// The rule of the findings of [`missing`].
+pub const OUTSIDE: &str = "file.outside";
+
 /// What takes the place of an outside file where it has this number: by `--inherit`, by number for standard
 /// output and error; standard input carried the stream, so in the place of a terminal comes that of our standard output
 /// or error, and nothing else. `None` for other numbers.
@@ -79,15 +82,32 @@ impl ForFile for External {
             Outside::Null => return null(named::flags(open)),
             Outside::Broken => return broken(open),
         }
-        let number = numbers.first().map_or_else(String::new, ToString::to_string);
-        let doing = format!("give it descriptor {number} ({})", self.what);
-        Err(Error::because(
-            doing,
-            format!(
-                "it belongs to the world outside of the tree: run restore with --inherit {number}"
-            ),
-        ))
+        // Restore has looked for those that it must be given.
+        Err(Error::because("make an outside file", "nothing takes its place"))
     }
+}
+
+/// Outside files that nothing takes the place of. The hint of each is the option that gives it.
+pub(crate) fn missing(make: &Factory<'_>) -> Vec<(FileId, Finding)> {
+    let mut missing = Vec::new();
+    for external in make.tree.all::<External>() {
+        let id = external.file;
+        let numbers = make.numbers.get(&id).map_or(&[][..], Vec::as_slice);
+        let known = |number: &u32| make.inherit.contains(number) || *number <= 2;
+        let ours = is_terminal(make, id) && terminal::ours().is_some();
+        if make.outside != Outside::Refuse
+            || numbers.iter().any(known)
+            || ours
+            || has_hung_up(make, id)
+        {
+            continue;
+        }
+        let Some((pid, fd)) = make.tree.holder(id) else { continue };
+        let object = format!("fd {fd} ({})", external.what);
+        let finding = Finding::of(pid, object, OUTSIDE, external.in_words());
+        missing.push((id, finding.hint(format!("--inherit {fd}"))));
+    }
+    missing
 }
 
 fn null(flags: OFlag) -> Result<OwnedFd> {

@@ -1,6 +1,6 @@
 //! Files without a name: shared anonymous memory, memfds, files that were removed.
 
-use crate::{factory::Factory, resource::ForObject, stand::Stands};
+use crate::{factory::Factory, resource::ForObject, segment, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -28,13 +28,19 @@ const SEAL_SEAL: u32 = 1;
 
 impl ForObject for Object {
     fn make(&self, make: &mut Factory<'_>) -> Result<()> {
-        let fd = empty(make.tree, &make.stands, self)?;
+        let fd = match &self.kind {
+            ObjectKind::Segment(kept) => segment::make(self, kept, make)?,
+            _ => empty(make.tree, &make.stands, self)?,
+        };
         make.objects.insert(self.id, fd);
         Ok(())
     }
 
     fn describe(&self) -> String {
-        format!("nameless file {}", self.id.ino)
+        match self.kind {
+            ObjectKind::Segment(_) => format!("segment {} of System V shared memory", self.id.ino),
+            _ => format!("nameless file {}", self.id.ino),
+        }
     }
 }
 
@@ -51,6 +57,7 @@ fn empty(tree: &Tree, stands: &Stands, object: &Object) -> Result<OwnedFd> {
             floe_sys::memfd_create(&name, MFD_CLOEXEC | sealing)?
         }
         ObjectKind::Deleted(path) => nameless(tree, stands, path)?,
+        ObjectKind::Segment(_) => return Err(Error::because("make it", "it is no file")),
     };
     ftruncate(fd.as_fd(), object.size as i64).map_err(fail)?;
     fchown(fd.as_fd(), Some(Uid::from_raw(object.uid)), Some(Gid::from_raw(object.gid)))
@@ -119,8 +126,10 @@ fn removed(dir: &OwnedFd, name: &OsStr) -> nix::Result<OwnedFd> {
 
 /// Everything is written and mapped: attributes and times go on, and at last the seals.
 pub(crate) fn finish(object: &Object, fd: &OwnedFd) -> Result<()> {
-    if object.kind == ObjectKind::SharedAnon {
-        return Ok(());
+    match &object.kind {
+        ObjectKind::SharedAnon => return Ok(()),
+        ObjectKind::Segment(kept) => return segment::finish(object, kept),
+        _ => {}
     }
     for (name, value) in &object.attributes {
         floe_sys::set_attribute(fd.as_fd(), &name.0, &value.0)?;

@@ -1,8 +1,10 @@
 //! The address space.
 
 use crate::{
+    open::object_id,
     resource::{Context, ForProcess},
     script::Script,
+    segment,
 };
 use floe_parasite::Arg;
 use floe_plan::{Change, Phase};
@@ -44,18 +46,19 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
                 b.call(libc::SYS_mremap, [parked.1, len, len, 3, vma.start.0].map(Arg::Val));
                 continue;
             }
+            VmaKind::Object => {
+                if let Some(id) = object_id(vma).filter(|id| id.dev == SEGMENTS) {
+                    segment::attach(context.tree, pid, vma, id, b)?;
+                    advise(vma, b);
+                    continue;
+                }
+            }
             _ => {}
         }
         if !context.inheritance.stays(pid, vma) {
             make(context, pid, vma, vma.start.0..vma.end.0, b)?;
         }
-        for (flag, advice) in
-            HUGE.into_iter().chain([(b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)])
-        {
-            if vma.has(flag) {
-                b.call(libc::SYS_madvise, [vma.start.0, len, advice].map(Arg::Val));
-            }
-        }
+        advise(vma, b);
     }
     Ok(())
 }
@@ -122,6 +125,18 @@ pub(crate) fn make_all(context: Context<'_>, changes: &[Change], b: &mut Script<
         b.breathe()?;
     }
     Ok(())
+}
+
+/// Advice of madvise(2) that a mapping keeps.
+fn advise(vma: &Vma, b: &mut Script<'_>) {
+    let len = vma.end.0.saturating_sub(vma.start.0);
+    for (flag, advice) in
+        HUGE.into_iter().chain([(b"dc", 10), (b"wf", 18), (b"dd", 16), (b"mg", 12)])
+    {
+        if vma.has(flag) {
+            b.call(libc::SYS_madvise, [vma.start.0, len, advice].map(Arg::Val));
+        }
+    }
 }
 
 /// Final protections and locks.

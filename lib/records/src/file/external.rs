@@ -1,6 +1,6 @@
 //! What belongs to the world outside of the tree.
 
-use crate::{Bytes, FileId, Resource, sane};
+use crate::{Bytes, FdNum, FileId, Resource, sane};
 use serde::{Deserialize, Serialize};
 
 /// Belongs to the world outside of the tree: a terminal, or a pipe or socket whose other end is elsewhere. Restore takes
@@ -12,6 +12,30 @@ pub struct External {
     pub file: FileId,
     /// What it was, for people.
     pub what: Bytes,
+}
+
+/// How the links of pipes and sockets begin.
+const PIPE: &[u8] = b"pipe:[";
+const SOCKET: &[u8] = b"socket:[";
+/// Standard input, output and error: restore has these itself.
+const STANDARD: std::ops::RangeInclusive<u32> = 0..=2;
+
+impl External {
+    /// What it was, in words.
+    pub fn in_words(&self) -> &'static str {
+        match (self.what.0.starts_with(PIPE), self.what.0.starts_with(SOCKET)) {
+            (true, _) => "a pipe whose other end is outside of the tree",
+            (_, true) => "a socket whose other end is outside of the tree",
+            _ => "a terminal",
+        }
+    }
+
+    /// Whether restore has nothing of its own that takes its place as this descriptor: it has standard streams, and in the
+    /// place of a terminal comes its own one, under any number.
+    pub fn must_be_given(&self, fd: FdNum) -> bool {
+        let is_terminal = !self.what.0.starts_with(PIPE) && !self.what.0.starts_with(SOCKET);
+        !STANDARD.contains(&fd.0) && !is_terminal
+    }
 }
 
 impl Resource for External {

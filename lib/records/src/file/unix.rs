@@ -27,7 +27,7 @@ pub struct UnixSocket {
     pub backlog: Option<u32>,
     /// Shutdown state: RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
     pub shutdown: u8,
-    /// Socket options.
+    /// Socket options; of one that neither has a name nor is connected to one, those that differ from a new socket's.
     pub options: Vec<SocketOption>,
 }
 

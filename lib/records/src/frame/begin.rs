@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the stream's framing.
 pub const FORMAT: u16 = 1;
+/// Longest record of a stream, bytes.
+pub const MAX_RECORD: usize = 16 << 20;
 
 /// Opens a stream: who wrote it, where, and of what.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

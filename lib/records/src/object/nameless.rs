@@ -1,7 +1,7 @@
-//! Files without a name: shared anonymous memory, memfds, deleted files. Their content travels with the
+//! Files without a name: shared anonymous memory, memfds, deleted files, System V shared memory. Their content travels with the
 //! tree. `dumpmem` writes those that a VMA maps, `dumpfs` those that only descriptors hold.
 
-use crate::{Bytes, ObjectId, Resource, ensure, sane};
+use crate::{Bytes, ObjectId, Pid, Resource, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// How the file is made again.
@@ -13,7 +13,29 @@ pub enum ObjectKind {
     Memfd(Bytes, u32),
     /// A regular file that was removed; the path it had.
     Deleted(Bytes),
+    /// shmget(2). Its key has device 0 and the identifier as inode.
+    Segment(Segment),
 }
+
+/// A segment of System V shared memory (`struct shmid_ds` of shmctl(2)).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// Key; 0 (IPC_PRIVATE) for none.
+    pub key: i32,
+    /// User and group that made it.
+    pub creator: [u32; 2],
+    /// The process that made it, and the last one that attached or detached it.
+    pub pids: [Pid; 2],
+    /// It goes with its last mapping (SHM_DEST).
+    pub removed: bool,
+    /// It is kept in memory (SHM_LOCKED).
+    pub locked: bool,
+}
+
+/// What takes the place of the device of a segment in an [`ObjectId`]: the inode numbers of segments are their identifiers,
+/// and those of other shared memory on the same device are not apart from them.
+pub const SEGMENTS: u64 = 0;
 
 /// A file without a name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -59,6 +81,11 @@ impl Resource for Object {
                 ensure(name.0.len() <= 249 && !name.0.contains(&0), "its name is none of a memfd")
             }
             ObjectKind::Deleted(path) => sane::text(path),
+            ObjectKind::Segment(_) => {
+                let sane = self.id.dev == SEGMENTS && self.id.ino <= i32::MAX as u64;
+                ensure(sane && self.size > 0, "it is no segment of shared memory")?;
+                ensure(self.mode <= 0o777, "it has impossible permissions")
+            }
         }
     }
 }

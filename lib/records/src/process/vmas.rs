@@ -53,6 +53,9 @@ pub struct Vma {
     pub offset: u64,
     /// The file, for `File` and `Object`.
     pub file: Option<FileRef>,
+    /// Whether a private mapping's file was opened for writing (the mode of the link in /proc/PID/map_files): nobody can run
+    /// that file meanwhile. Of shared mappings `mw` in `flags` says it.
+    pub opened_to_write: bool,
     /// Name in brackets in maps, without them (`heap`, `stack`, `anon:x`, `vvar_vclock`).
     pub name: Option<Bytes>,
     /// `VmFlags` of smaps: two letters each, without spaces (`rdwrmrmwme`), with `lf` also where an older
@@ -63,6 +66,11 @@ pub struct Vma {
 }
 
 impl Vma {
+    /// Whether it maps a file that was opened for writing, as mmap(2) wants it for shared mappings that may become writable.
+    pub fn wants_writing(&self) -> bool {
+        if self.shared { self.has(b"mw") } else { self.opened_to_write }
+    }
+
     /// Whether `flags` has this one.
     pub fn has(&self, flag: &[u8; 2]) -> bool {
         self.flags.0.as_chunks::<2>().0.contains(flag)

@@ -1,0 +1,200 @@
+//! The descriptor table of a process, as /proc shows it.
+
+use crate::{
+    Result,
+    inode::{self, Inode},
+    path::{self, Root},
+};
+use floe_proc::{Descriptors, Fdinfo};
+use floe_records::{Bytes, FdEntry, FdNum, Finding, NamedFile, Pid};
+use floe_sys::{pidfd_getfd, pidfd_open};
+use nix::{
+    fcntl::OFlag,
+    sys::stat::{FileStat, fstat},
+};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A process whose descriptors are looked at.
+pub(crate) struct Holder {
+    pub pid: u32,
+    /// It stands still.
+    held: bool,
+    pub root: Root,
+    pidfd: OwnedFd,
+    all: Descriptors,
+}
+
+/// What there is to read of a descriptor without taking a duplicate.
+pub(crate) struct Entry {
+    pub fd: u32,
+    /// What /proc/PID/fd shows.
+    pub link: Vec<u8>,
+    pub stat: Inode,
+    /// /proc/PID/fdinfo.
+    pub info: Fdinfo,
+    /// Where it was opened by a path.
+    pub name: Option<Name>,
+}
+
+/// A path that a descriptor was opened by.
+pub(crate) struct Name {
+    /// As the process sees it.
+    pub path: Vec<u8>,
+    /// It lies outside of the root of the process.
+    pub outside: bool,
+    /// No name leads to the file any more.
+    pub deleted: bool,
+    /// The path leads to this file, and not to another one by now.
+    pub leads: bool,
+    /// The path as we see it, without the kernel's remark.
+    full: Vec<u8>,
+}
+
+impl Name {
+    fn new(root: &Root, full: Vec<u8>, deleted: bool, leads: bool) -> Self {
+        let (path, outside) = root.below(full.clone());
+        Self { path, outside, deleted, leads, full }
+    }
+
+    /// The path as we see it, without the kernel's remark.
+    pub fn full(&self) -> &[u8] {
+        &self.full
+    }
+}
+
+impl Holder {
+    /// Opens what is read relative to it.
+    pub fn open(pid: u32, held: bool) -> Result<Self> {
+        let (pidfd, root, all) = (pidfd_open(pid as i32)?, Root::of(pid)?, Descriptors::of(pid)?);
+        Ok(Self { pid, held, root, pidfd, all })
+    }
+
+    /// The numbers of its descriptors, ascending.
+    pub fn numbers(&self) -> Result<Vec<u32>> {
+        Ok(self.all.numbers()?)
+    }
+
+    /// Reads what /proc says of a descriptor.
+    pub fn entry(&self, fd: u32) -> Result<Entry> {
+        let info = self.all.info(fd)?;
+        let link = match inode::link(&info)? {
+            Some(link) => link,
+            None => self.all.link(fd)?,
+        };
+        if let Some(stat) = Inode::nameless(&link, info.ino)? {
+            return Ok(Entry { fd, link, stat, info, name: None });
+        }
+        if let Some(stat) = self.by_path(&link, &info) {
+            let name = Some(Name::new(&self.root, link.clone(), false, true));
+            return Ok(Entry { fd, link, stat, info, name });
+        }
+        let stat = Inode::of(&self.stat(fd)?);
+        let name = self.name(&link, &stat);
+        Ok(Entry { fd, link, stat, info, name })
+    }
+
+    /// The file by its path, where that is known to lead to it: what has no name any more, or one that the kernel shows as
+    /// removed, has to be asked itself. At one place of a mount there is one file of this number.
+    fn by_path(&self, link: &[u8], info: &Fdinfo) -> Option<Inode> {
+        if !link.starts_with(b"/") || Root::may_be_removed(link) || path::of_a_process(link) {
+            return None;
+        }
+        let (stat, mount) = self.root.find(link)?;
+        (stat.ino == info.ino && mount == u64::from(info.mnt_id)).then_some(stat)
+    }
+
+    fn name(&self, link: &[u8], stat: &Inode) -> Option<Name> {
+        if !link.starts_with(b"/") {
+            return None;
+        }
+        let (full, deleted) = self.root.without_suffix(link.to_vec(), stat.dev, stat.ino);
+        // Names below /proc/PID are refused as they are.
+        let asks = !deleted && !path::of_a_process(link);
+        let leads = asks && self.root.leads_to(&full, stat.dev, stat.ino);
+        Some(Name::new(&self.root, full, deleted, leads))
+    }
+
+    /// stat(2) of the file behind a descriptor. AUFS finds what was removed by no path of /proc, but through the file itself.
+    fn stat(&self, fd: u32) -> Result<FileStat> {
+        let through = || {
+            let file = self.duplicate(fd)?;
+            let fail = |e| floe_sys::Error::new(format!("read descriptor {fd}"), e);
+            fstat(file).map_err(|e| fail(e).pid(self.pid))
+        };
+        // Where it runs, a duplicate might outlive its own descriptor.
+        Ok(if self.held {
+            through()?
+        } else {
+            match self.all.stat(fd) {
+                Err(error) if error.is_stale() => through()?,
+                other => other?,
+            }
+        })
+    }
+
+    /// fdinfo of a descriptor.
+    pub fn info(&self, fd: u32) -> floe_sys::Result<Fdinfo> {
+        self.all.info(fd)
+    }
+
+    /// A duplicate, which shares the description but not the table.
+    pub fn duplicate(&self, fd: u32) -> floe_sys::Result<OwnedFd> {
+        pidfd_getfd(self.pidfd.as_fd(), fd as i32)
+    }
+
+    /// The file behind a descriptor, opened anew.
+    pub fn open_again(&self, fd: u32, flags: OFlag) -> floe_sys::Result<OwnedFd> {
+        self.all.open(fd, flags)
+    }
+
+    /// The refusal of a file that was renamed over on an AUFS, of which not even stat(2) tells anything.
+    pub fn stale(&self, fd: u32) -> Result<Finding> {
+        let link = self.all.link(fd)?;
+        let object = format!("fd {fd} ({})", String::from_utf8_lossy(&link));
+        let problem = "it was replaced, and its union file system does not open it any more";
+        let finding = Finding::of(Pid(self.pid), object, "file.stale", problem);
+        Ok(finding.hint("have the program open it again, or close it"))
+    }
+
+    /// Whether a descriptor was closed meanwhile.
+    pub fn has_closed(&self, fd: u32) -> bool {
+        self.all.link(fd).is_err()
+    }
+
+    /// Whether another file is behind the number by now.
+    pub fn has_changed(&self, entry: &Entry) -> bool {
+        !self.all.link(entry.fd).is_ok_and(|link| link == entry.link)
+    }
+}
+
+impl Entry {
+    /// As it travels to `dumpfs`.
+    pub fn record(&self) -> FdEntry {
+        let Inode { dev, ino, mode, nlink, rdev, size, mtime_ns, ctime_ns } = self.stat;
+        let stat = [dev, ino, mode.into(), nlink, rdev, size];
+        let named = |name: &Name| {
+            let full = Bytes(name.full.clone());
+            NamedFile(stat, [mtime_ns, ctime_ns], full, name.deleted, name.leads)
+        };
+        let (link, text) = (Bytes(self.link.clone()), self.info.text().into());
+        FdEntry(FdNum(self.fd), link, text, self.name.as_ref().map(named))
+    }
+
+    /// As `freeze` has read it.
+    pub fn of_record(record: FdEntry, holder: &Holder) -> Result<Self> {
+        let FdEntry(FdNum(fd), Bytes(link), Bytes(text), named) = record;
+        let unknown = |e| floe_sys::Error::new(format!("read descriptor {fd}"), e);
+        let info = Fdinfo::parse(text).map_err(unknown)?;
+        let (stat, name) = match named {
+            Some(NamedFile(stat, [mtime_ns, ctime_ns], Bytes(full), deleted, leads)) => {
+                let [dev, ino, mode, nlink, rdev, size] = stat;
+                let mode = mode as u32;
+                let stat = Inode { dev, ino, mode, nlink, rdev, size, mtime_ns, ctime_ns };
+                (Some(stat), Some(Name::new(&holder.root, full, deleted, leads)))
+            }
+            None => (Inode::nameless(&link, info.ino)?, None),
+        };
+        let none = || floe_sys::Error::because(format!("read descriptor {fd}"), "it has no file");
+        Ok(Self { fd, link, stat: stat.ok_or_else(none)?, info, name })
+    }
+}
