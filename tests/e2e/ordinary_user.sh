@@ -38,7 +38,7 @@ until_true 5 pgrep -u 2000 sleep
 refused CAP_SYS_PTRACE "$pid" "${able[@]}"
 pkill -u 1000,2000
 
-# Whoever has entered the pid namespace of a tree alone, or its mount namespace alone, sees other processes than the kernel
+# One who has entered the pid namespace of a tree alone, or its mount namespace alone, sees other processes than the kernel
 # means.
 unshare --pid --fork --mount-proc sleep 1000 &
 until_true 5 pgrep -P $! sleep

@@ -243,7 +243,7 @@ fn permitted(pid: u32) -> Result<()> {
 }
 
 /// Whether the links of mapped files may be followed, which even of our own process takes more than its user has. Where they
-/// may, all that is left to be forbidden is forbidden to whoever may not trace.
+/// may, all that is left to be forbidden is forbidden to those who may not trace.
 fn mapped_files(pid: u32) -> Result<()> {
     let own = std::process::id();
     let Some(map) = floe_proc::mappings(own)?.into_iter().find(|map| map.ino != 0) else {

@@ -150,27 +150,36 @@ impl TreeStop {
         Ok(())
     }
 
-    /// Waits until all that were asked stand, or for a round.
+    /// Waits until all that were asked stand, or for a round. A failure at one of them keeps nothing from the others.
     fn wait(&mut self) -> Result<()> {
         let mut pauses = Pauses::default();
         loop {
+            let mut done = Ok(());
             for (tid, asked) in std::mem::take(&mut self.asked) {
-                match unless_gone(asked.poll())? {
-                    Some(Polled::Pending(asked)) => drop(self.asked.insert(tid, asked)),
-                    Some(Polled::Stopped(tracee)) => self.take(tid, tracee)?,
-                    None => {}
-                }
+                done = done.and(self.poll(tid, asked));
             }
+            done?;
             if self.asked.is_empty() || !pauses.pause(ROUND) {
                 return Ok(());
             }
         }
     }
 
+    fn poll(&mut self, tid: u32, asked: PendingStop) -> Result<()> {
+        match unless_gone(asked.poll())? {
+            Some(Polled::Pending(asked)) => drop(self.asked.insert(tid, asked)),
+            Some(Polled::Stopped(tracee)) => self.take(tid, tracee)?,
+            None => {}
+        }
+        Ok(())
+    }
+
     fn take(&mut self, tid: u32, mut tracee: Tracee) -> Result<()> {
-        // Only now that it stands: while it ran it would have been free of its filters.
-        let ready = tracee.suspend_seccomp(OPTIONS).and_then(|()| recover(&mut tracee));
-        let ready = unless_gone(ready.and_then(|()| keep_call(&mut tracee)));
+        // Filters only now that it stands: while it ran it would have been free of them. Whatever fails, its call is kept.
+        let suspended = tracee.suspend_seccomp(OPTIONS);
+        let recovered = recover(&mut tracee);
+        let kept = keep_call(&mut tracee).or_else(|_| keep_call(&mut tracee));
+        let ready = unless_gone(suspended.and(recovered).and(kept));
         let gone = matches!(ready, Ok(None));
         if !gone {
             self.seized.insert(tid, tracee);

@@ -70,7 +70,7 @@ pub enum Step {
     Die(Pid),
     /// Have a process stop, and go on where its parent has not been told yet that it does.
     Stop(Pid),
-    /// Close what restore and its guardian have of pipes: a thread that runs in splice(2) holds its pipe, and whoever closes
+    /// Close what restore and its guardian have of pipes: a thread that runs in splice(2) holds its pipe, and who closes
     /// that waits for it.
     Pipes,
     /// A guardian takes over: it kills all processes if restore ends before all run.
