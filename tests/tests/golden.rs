@@ -15,9 +15,9 @@ const FILES: [(&str, u64, u64); 6] = [
     ("v1-descriptors.floe", 51, 8_942),
     ("v1-descriptors.stream", 49, 8_942),
     ("v1-pipeline.floe", 77, 126_990),
-    ("v2-descriptors.floe", 91, 17_134),
-    ("v2-descriptors.stream", 89, 17_134),
-    ("v2-pipeline.floe", 113, 126_990),
+    ("v2-descriptors.floe", 91, 8_942),
+    ("v2-descriptors.stream", 89, 8_942),
+    ("v2-pipeline.floe", 115, 122_894),
 ];
 
 fn golden(name: &str) -> PathBuf {

@@ -3,11 +3,13 @@
 //! A page of a private mapping that was never touched, or that still shows its file, is not ours to carry. The
 //! kernel tells the others apart: PAGEMAP_SCAN (Linux 6.7), else /proc/PID/pagemap.
 
+mod equal;
 mod gather;
 mod object;
 mod pages;
 
-pub use gather::{Gather, Source, Traced};
+pub use equal::{Candidates, Equals, equal_pages};
+pub use gather::{Gather, MemFile, Source};
 pub(crate) use object::object;
 pub use object::{contents, describe};
 pub use pages::{Found, Scanner};

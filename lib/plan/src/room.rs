@@ -1,12 +1,12 @@
 //! Whether what comes behind the metadata belongs where it says: where it does not, nobody knows what it would overwrite.
 
-use floe_records::{Addr, Object, ObjectData, Pages, Pid, Record, Tree, Vma, Vmas};
+use floe_records::{Addr, Object, ObjectData, Pid, Record, Tree, Vma, Vmas};
 
-/// Whether all of these pages belong where memory of the tree is.
-pub fn has_room_for(tree: &Tree, pages: &Pages) -> bool {
-    pages.ranges.as_slice().iter().all(|&(start, len)| {
+/// Whether all of these ranges, addresses and lengths in bytes, belong where memory of a process is.
+pub fn has_room_for(tree: &Tree, pid: Pid, ranges: &[(u64, u32)]) -> bool {
+    ranges.iter().all(|&(start, len)| {
         let (mut at, end) = (start, start + u64::from(len));
-        for vma in from(tree, pages.pid, start).take_while(|vma| vma.start.0 < end) {
+        for vma in from(tree, pid, start).take_while(|vma| vma.start.0 < end) {
             if vma.start.0 > at || !vma.is_carried() {
                 return false;
             }
@@ -23,6 +23,11 @@ fn from(tree: &Tree, pid: Pid, start: u64) -> impl Iterator<Item = &Vma> {
     let behind = table.range((pid, Addr(start + 1))..=(pid, Addr(u64::MAX)));
     let some = before.into_iter().chain(behind);
     some.flat_map(move |some| &some.vmas[some.vmas.partition_point(|vma| vma.end.0 <= start)..])
+}
+
+/// The mapping of a process that holds an address.
+pub fn vma_at(tree: &Tree, pid: Pid, at: Addr) -> Option<&Vma> {
+    from(tree, pid, at.0).next().filter(|vma| vma.start <= at)
 }
 
 /// Whether all of this content belongs into an object of the tree.
@@ -53,9 +58,7 @@ mod tests {
     }
 
     fn fits(tree: &Tree, pid: u32, list: &[(u64, u32)]) -> bool {
-        let mut ranges = Ranges::default();
-        list.iter().for_each(|(start, len)| ranges.push(*start, *len).expect("sane ranges"));
-        has_room_for(tree, &Pages { pid: Pid(pid), ranges })
+        has_room_for(tree, Pid(pid), list)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The order of the work, all of it.
 
 use crate::{
-    Extent, Machine, Phase,
+    Extent, Inheritance, Machine, Phase,
     check::{Found, check},
     family, hole, phase, unions,
 };
@@ -36,6 +36,10 @@ pub enum Step {
     /// A stub with this pid. The root has no parent in the tree: it is made by restore, loses all that it has mapped but the
     /// vdso, which is parked in the hole, and sets every signal to its default; the others are forked from it.
     Create(Pid, Option<Pid>),
+    /// Read pages into the parent of a process that is about to be made: it is to have them from there.
+    Supply(Pid),
+    /// Drop what else a stub has from its parent, and map what its own children are to have from it.
+    Inherit(Pid),
     /// setsid(2).
     Session(Pid),
     /// A leader for a process group whose own has ended, made by a member.
@@ -125,6 +129,8 @@ impl fmt::Display for Step {
             Self::Writers => write!(f, "keep the writing ends of removed executables apart"),
             Self::Create(pid, None) => write!(f, "create {pid} as root"),
             Self::Create(pid, Some(parent)) => write!(f, "create {pid} in {parent}"),
+            Self::Supply(pid) => write!(f, "fill memory of the parent of {pid} for it"),
+            Self::Inherit(pid) => write!(f, "{pid} keeps what it has from its parent"),
             Self::Session(pid) => write!(f, "new session for {pid}"),
             Self::Leader(group, by) => write!(f, "leader of process group {group}, by {by}"),
             Self::Dismiss(group, by) => write!(f, "end the leader of {group}, by {by}"),
@@ -154,6 +160,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Address of a hole that is free in every process and in restore.
     pub hole: u64,
+    /// What processes have from their parents.
+    pub inheritance: Inheritance,
 }
 
 /// Plans a restore on a machine. `tree` is input from a stranger: it gives either a plan of which every step has what it
@@ -180,10 +188,14 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     std::mem::take(&mut found).refusals()?;
     let mut on_files = phase::on_files(tree);
     let mut steps = open(tree, &mut on_files);
-    family::create(tree, &mut steps, &mut found);
+    let mut made = Vec::new();
+    family::create(tree, &mut made, &mut found);
+    let inheritance = Inheritance::find(tree, &mut made, &mut found);
+    steps.append(&mut made);
     family::groups(tree, &mut steps, &mut found);
     phase::late(tree, &mut steps);
     for p in tree.living() {
+        steps.extend(inheritance.late(p.pid).then_some(Step::Inherit(p.pid)));
         build(tree, p.pid, &mut on_files, &mut steps);
     }
     steps.extend([Step::Fill, Step::Seal]);
@@ -203,7 +215,7 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
         found.add(|| Finding::about("the processes", "plan.hole", problem));
     }
     found.refusals()?;
-    Ok(Plan { steps, hole: hole.unwrap_or_default() })
+    Ok(Plan { steps, hole: hole.unwrap_or_default(), inheritance })
 }
 
 /// What restore itself opens and makes before the first process.

@@ -1,7 +1,7 @@
 //! The parts of a rebuild that each resource has, by scope, and the dispatch over the list.
 
 use crate::{factory::Factory, open::OpenFiles, script::Script, stubs::Stubs};
-use floe_plan::{Phase, Subject};
+use floe_plan::{Inheritance, Phase, Subject};
 use floe_records::{FdNum, FileId, Kind, OpenFile, Pid, Property, Record, Tid, Tree};
 use floe_sys::{Error, Result};
 use std::{collections::BTreeMap, os::fd::OwnedFd};
@@ -12,6 +12,7 @@ pub(crate) struct Context<'a> {
     pub tree: &'a Tree,
     pub files: &'a OpenFiles<'a>,
     pub stubs: &'a Stubs,
+    pub inheritance: &'a Inheritance,
 }
 
 /// A property of a process. `apply` adds system calls to the script of its leader, in each phase that the list names.

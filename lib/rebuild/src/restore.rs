@@ -3,6 +3,7 @@
 use crate::{
     cpu::{OneCpu, Stay},
     open::{OpenFiles, is_of_restore},
+    process::vmas::make_all,
     release,
     resource::{self, Context},
     script::{Newborn, Script},
@@ -10,7 +11,7 @@ use crate::{
     stubs::Stubs,
 };
 use floe_parasite::Arg;
-use floe_plan::{Phase, Step, Subject};
+use floe_plan::{Inheritance, Phase, Plan, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
 use std::{
@@ -23,6 +24,7 @@ use std::{
 pub struct Restore<'a> {
     tree: &'a Tree,
     files: &'a OpenFiles<'a>,
+    inheritance: &'a Inheritance,
     /// Over all processes while they are let go. Where that fails it kills them before the stubs are waited for.
     guardian: Option<Guardian>,
     stubs: Stubs,
@@ -34,12 +36,13 @@ pub struct Restore<'a> {
 }
 
 impl<'a> Restore<'a> {
-    /// Begins; nothing is made yet. `hole` is that of the plan.
-    pub fn new(tree: &'a Tree, files: &'a OpenFiles<'a>, hole: u64) -> Result<Self> {
-        let (stubs, cpu) = (Stubs::new(hole)?, OneCpu::here()?);
+    /// Begins; nothing is made yet.
+    pub fn new(tree: &'a Tree, files: &'a OpenFiles<'a>, plan: &'a Plan) -> Result<Self> {
+        let (stubs, cpu) = (Stubs::new(plan.hole)?, OneCpu::here()?);
         Ok(Self {
             tree,
             files,
+            inheritance: &plan.inheritance,
             guardian: None,
             stubs,
             cpu,
@@ -110,14 +113,21 @@ impl<'a> Restore<'a> {
                 }
             }
             Step::Table(pid) => self.table(pid, script)?,
+            Step::Inherit(pid) => {
+                make_all(self.context(), self.inheritance.born(pid), script)?;
+            }
             Step::Apply(Phase::Fetch, Subject::File(_, _, file), _) => self.fetch(file, script)?,
             Step::Apply(phase, subject, kind) => {
-                let context = Context { tree: self.tree, files: self.files, stubs: &self.stubs };
-                resource::apply(context, phase, subject, kind, script)?;
+                resource::apply(self.context(), phase, subject, kind, script)?;
             }
             _ => return Err(Error::because("do a step", "no stub makes calls for it")),
         }
         Ok(())
+    }
+
+    fn context(&self) -> Context<'_> {
+        let (tree, files, inheritance) = (self.tree, self.files, self.inheritance);
+        Context { tree, files, stubs: &self.stubs, inheritance }
     }
 
     /// Has a stub take a descriptor from restore, under the number that it has there.
@@ -159,7 +169,7 @@ impl<'a> Restore<'a> {
                 Ok(())
             }
             // Done by restore itself in between.
-            Step::Union(_) | Step::Fill | Step::Seal | Step::Lend(_) => Ok(()),
+            Step::Union(_) | Step::Supply(_) | Step::Fill | Step::Seal | Step::Lend(_) => Ok(()),
             _ if is_of_restore(step) => Ok(()),
             _ => Err(Error::because("do a step", "a stub makes its calls")),
         }
@@ -190,9 +200,16 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
-    /// Writes pages into place.
-    pub fn pages(&self, pages: &Pages, bytes: &[u8]) -> Result<()> {
-        floe_sys::write_memory_ranges(pages.pid.0 as i32, pages.ranges.as_slice(), bytes)
+    /// Writes pages into the parent of a process that is about to be made.
+    pub fn parent_pages(&self, pages: &ParentPages, bytes: &[u8]) -> Result<()> {
+        let none = || Error::because("write pages for it", "it has no parent").pid(pages.pid.0);
+        let parent = self.tree.get::<Process>(pages.pid).ok_or_else(none)?.ppid;
+        self.memory(parent, pages.ranges.as_slice(), bytes)
+    }
+
+    /// Writes ranges, addresses and lengths in bytes, into the memory of a process.
+    pub fn memory(&self, pid: Pid, ranges: &[(u64, u32)], bytes: &[u8]) -> Result<()> {
+        floe_sys::write_memory_ranges(pid.0 as i32, ranges, bytes)
     }
 }
 
@@ -216,9 +233,11 @@ fn caller(step: &Step) -> Option<Tid> {
     match *step {
         _ if is_of_restore(step) => None,
         Step::Create(_, Some(by)) => Some(Tid(by.0)),
-        Step::Thread(pid, _) | Step::Session(pid) | Step::Group(pid, _) | Step::Table(pid) => {
-            Some(Tid(pid.0))
-        }
+        Step::Thread(pid, _)
+        | Step::Session(pid)
+        | Step::Group(pid, _)
+        | Step::Table(pid)
+        | Step::Inherit(pid) => Some(Tid(pid.0)),
         Step::Apply(_, subject, _) => Some(subject.tid()),
         _ => None,
     }

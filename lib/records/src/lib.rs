@@ -17,6 +17,7 @@ mod record;
 mod reference;
 mod sane;
 mod socket;
+mod sparse;
 mod tree;
 mod types;
 

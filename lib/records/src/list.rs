@@ -40,6 +40,7 @@ macro_rules! resources {
                 mapped_file: MappedFile 41 1 [];
                 fd_entries: FdEntries 48 1 [];
                 union: Union 43 1 [];
+                inherited: Inherited 44 1 [];
                 open_file: OpenFile 49 2 [];
                 fd_table: FdTable 50 1 [];
             }
@@ -62,7 +63,7 @@ macro_rules! resources {
                 membarrier: Membarrier 21 1 [Numbers];
             }
             thread {
-                registers: Thread 3 1 [Register ParentDeath];
+                registers: Thread 3 2 [Register ParentDeath];
                 thread_signals: ThreadSignals 5 1 [Register Queue];
                 sched: Sched 9 1 [Sched];
                 creds: Creds 7 1 [Creds];
@@ -104,6 +105,8 @@ macro_rules! resources {
             bulk {
                 pages: Pages 100 2 [];
                 object_data: ObjectData 101 2 [];
+                parent_pages: ParentPages 102 1 [];
+                patches: Patches 103 1 [];
             }
         }
     };

@@ -4,7 +4,7 @@ use crate::{
     Held, Input, Output, abort_stream, exit_code, input, output, wait_for_hangup, wait_for_reader,
 };
 use anyhow::Context;
-use floe_records::{Begin, TreeEnd};
+use floe_records::{Begin, FIRST_BULK_KIND, TreeEnd};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
 use std::os::fd::AsFd;
 
@@ -38,6 +38,12 @@ pub trait Stage {
 
     /// Everything that `freeze` says has come by: the stage's own metadata is written here.
     fn metadata(&mut self, out: &mut Out) -> anyhow::Result<()> {
+        let _ = out;
+        Ok(())
+    }
+
+    /// The first bulk of another stage, or End, is about to come: bulk that must stand before all other is written here.
+    fn first_bulk(&mut self, out: &mut Out) -> anyhow::Result<()> {
         let _ = out;
         Ok(())
     }
@@ -107,7 +113,7 @@ fn pass(
     out: &mut Out,
 ) -> anyhow::Result<()> {
     let mut held = None;
-    let mut complete = false;
+    let (mut complete, mut in_bulk) = (false, false);
     let mut keep = true;
     let mut buffer = Vec::new();
     loop {
@@ -122,6 +128,10 @@ fn pass(
                 keep = raw.is_some();
                 if complete {
                     stage.ahead(out)?;
+                    if raw.as_ref().is_some_and(|raw| raw.kind >= FIRST_BULK_KIND) && !in_bulk {
+                        in_bulk = true;
+                        stage.first_bulk(out)?;
+                    }
                 }
                 if let Some(raw) = raw {
                     out.raw(&raw)?;
@@ -145,6 +155,9 @@ fn pass(
     if !complete {
         let problem = "no TreeEnd: freeze has not finished its part".to_owned();
         return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
+    }
+    if !in_bulk {
+        stage.first_bulk(out)?;
     }
     stage.bulk(out)?;
     if let Some(held) = held.filter(|_| stage.needs_target()) {

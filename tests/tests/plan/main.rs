@@ -2,7 +2,9 @@
 
 mod golden;
 mod grow;
+mod inheritance;
 mod model;
 mod property;
 mod refused;
 mod scale;
+mod strangers;

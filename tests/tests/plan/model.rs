@@ -94,6 +94,11 @@ impl World<'_> {
             }
             Step::Outside | Step::Writers => must(before, "too late"),
             Step::Create(pid, parent) => self.create(pid, parent),
+            Step::Supply(pid) => self.supply(pid),
+            Step::Inherit(pid) => {
+                let task = self.task(pid)?;
+                must(!task.mapped, "its own mappings are there")
+            }
             Step::Session(pid) => self.setsid(pid),
             Step::Leader(group, by) => {
                 self.create(group, Some(by))?;
@@ -206,6 +211,14 @@ impl World<'_> {
         let task = Task { parent, sid, pgid, threads, ..Task::default() };
         self.tids.insert(Tid(pid.0));
         must(self.tasks.insert(pid, task).is_none(), "the id is taken")
+    }
+
+    /// Its parent is still a stub, and it is not there.
+    fn supply(&mut self, pid: Pid) -> Played {
+        must(!self.tasks.contains_key(&pid), "it is too late for it")?;
+        let parent = self.tree.get::<Process>(pid).ok_or("there is no such process")?.ppid;
+        let mapped = self.task(parent)?.mapped;
+        must(!mapped, "its parent is not a stub any more")
     }
 
     /// setsid(2).

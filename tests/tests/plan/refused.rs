@@ -8,7 +8,7 @@ use floe_tests::{
 };
 
 /// Two processes with threads, files of most kinds, and mappings.
-fn whole() -> Builder {
+pub fn whole() -> Builder {
     let mut tree = Builder::new(100);
     let pid = Pid(100);
     tree.process(200, 100, |p| p.pgid = Pid(200));
@@ -31,14 +31,14 @@ fn whole() -> Builder {
     tree
 }
 
-fn rules(tree: &Tree, machine: &Machine) -> Vec<String> {
+pub fn rules(tree: &Tree, machine: &Machine) -> Vec<String> {
     match plan(tree, machine) {
         Ok(_) => Vec::new(),
         Err(no) => no.0.into_iter().map(|finding| finding.rule).collect(),
     }
 }
 
-fn refuses(what: &str, tree: &Tree, rule: &str) {
+pub fn refuses(what: &str, tree: &Tree, rule: &str) {
     let found = rules(tree, &machine());
     assert!(found.iter().any(|found| found == rule), "{what}: {rule} is not among {found:?}");
 }

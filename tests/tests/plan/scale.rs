@@ -64,6 +64,49 @@ fn sessions() {
 }
 
 #[test]
+fn what_is_inherited() {
+    grows_with_input("inheriting generations", 8_000, |n| {
+        let mut tree = Builder::new(1000);
+        (1001..1000 + n).for_each(|pid| tree.process(pid, pid - 1, |_| {}));
+        for pid in 1000..1000 + n {
+            let page = |part| {
+                let ranges = vec![(Addr(0x60_0000), 4096)];
+                Inherited { pid: Pid(pid), part, ranges }
+            };
+            tree.add(page(InheritedPart::Kept));
+            if pid > 1000 {
+                tree.add(page(InheritedPart::Taken));
+                tree.add(page(InheritedPart::Supplied));
+            }
+        }
+        tree.tree()
+    });
+    grows_with_input("inherited ranges", 40_000, |n| {
+        let mut tree = Builder::new(1000);
+        tree.process(1001, 1000, |_| {});
+        let vma = |at: u64| Vma {
+            kind: VmaKind::Anon,
+            file: None,
+            ..floe_tests::made::mapping(at << 14, (at << 14) + 8192, b"")
+        };
+        let all: Vec<Vma> = (1..u64::from(n)).map(vma).collect();
+        for pid in [1000, 1001] {
+            tree.vmas(pid, all.iter().take(1000).cloned().collect());
+            let rest = all.iter().skip(1000).cloned().collect::<Vec<_>>();
+            rest.chunks(1024).for_each(|vmas| {
+                tree.add(Vmas { pid: Pid(pid), vmas: vmas.to_vec() });
+            });
+        }
+        let ranges: Vec<(Addr, u64)> = all.iter().map(|vma| (vma.start, 4096)).collect();
+        for part in [InheritedPart::Supplied, InheritedPart::Taken, InheritedPart::Kept] {
+            tree.add(Inherited { pid: Pid(1001), part, ranges: ranges.clone() });
+        }
+        tree.add(Inherited { pid: Pid(1000), part: InheritedPart::Kept, ranges });
+        tree.tree()
+    });
+}
+
+#[test]
 fn descriptors() {
     grows_with_input("descriptors", 100_000, |n| {
         let mut tree = Builder::new(1000);

@@ -1,9 +1,12 @@
 //! The stage: objects as metadata, pages and object contents as bulk.
 
+use crate::shared::{self, Runs};
 use anyhow::Result;
-use floe_capture::memory::{Gather, Scanner, Source, contents, describe};
+use floe_capture::memory::{Gather, MemFile, Scanner, Source, contents, describe};
+use floe_plan::Heritage;
 use floe_records::{
-    Finding, Object, ObjectData, ObjectId, Pages, Pid, Ranges, Record, Refusals, Vma, VmaKind, Vmas,
+    Finding, Object, ObjectData, ObjectId, Pages, ParentPages, Pid, Process, Ranges, Record,
+    Refusals, Tree, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Progress, Stage, ZeroCopyWriter};
@@ -16,17 +19,48 @@ const PAGE: u64 = 4096;
 const VECTORS: u64 = 1024;
 
 /// What has been seen of the tree so far.
+#[derive(Default)]
 pub struct DumpMem {
-    vmas: BTreeMap<Pid, Vec<Vma>>,
+    /// Processes and their mappings.
+    tree: Tree,
     objects: BTreeMap<ObjectId, (Object, File)>,
-    progress: Option<File>,
+    /// Pages of each process that exist in no file, and which of them are inherited.
+    runs: Runs,
+    heritage: Heritage,
+    lines: Option<File>,
+    /// Once bulk is being written.
+    sending: Option<(Progress, ZeroCopyWriter)>,
 }
 
 impl DumpMem {
-    /// `progress` takes JSON lines.
-    pub fn new(progress: Option<File>) -> Self {
-        Self { vmas: BTreeMap::new(), objects: BTreeMap::new(), progress }
+    /// `lines` takes progress as JSON lines.
+    pub fn new(lines: Option<File>) -> Self {
+        Self { lines, ..Self::default() }
     }
+
+    /// Sends what is inherited, before anything else; then, what is left.
+    fn start(&mut self, out: &mut Out) -> Result<()> {
+        let mut left = 0;
+        for (pid, runs) in &mut self.runs {
+            *runs = shared::without(runs, self.heritage.kept.get(pid).map_or(&[], Vec::as_slice));
+            left += bytes(runs);
+        }
+        let inherited = self.heritage.supplies.iter().map(|supply| supply.end - supply.start);
+        let objects = self.objects.values().map(|(object, _)| object.size);
+        let total = left + inherited.chain(objects).sum::<u64>();
+        let progress = Progress::new("dumpmem", Some(total), self.lines.take())?;
+        let (progress, writer) = self.sending.insert((progress, ZeroCopyWriter::new()?));
+        for (pid, from, runs) in shared::by_source(&self.heritage.supplies) {
+            let record = |ranges| ParentPages { pid, ranges };
+            let memory = MemFile::open(from)?;
+            send(out, writer, progress, Gather::new(&memory, runs), record)?;
+        }
+        Ok(())
+    }
+}
+
+fn bytes(runs: &[Range<u64>]) -> u64 {
+    runs.iter().map(|run| run.end - run.start).sum()
 }
 
 /// Writes records of ranges of a source, with their bytes.
@@ -51,48 +85,50 @@ fn send<const ALIGN: u64, R: Record>(
 
 impl Stage for DumpMem {
     fn passed(&mut self, raw: &RawRecord) -> Result<()> {
-        if raw.is::<Vmas>() {
-            let Vmas { pid, vmas } = raw.decode()?;
-            self.vmas.entry(pid).or_default().extend(vmas);
+        if raw.is::<Process>() {
+            self.tree.insert(raw.decode::<Process>()?.any())?;
+        } else if raw.is::<Vmas>() {
+            self.tree.insert(raw.decode::<Vmas>()?.any())?;
         }
         Ok(())
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
-        let all = self.vmas.iter().flat_map(|(pid, vmas)| vmas.iter().map(|vma| (*pid, vma)));
-        for (pid, vma) in all.filter(|(_, vma)| vma.kind == VmaKind::Object) {
-            let known = vma.file.as_ref().map(|file| ObjectId { dev: file.dev, ino: file.ino });
-            if known.is_some_and(|id| self.objects.contains_key(&id)) {
-                continue;
+        for p in self.tree.living() {
+            for vma in self.tree.vmas(p.pid).filter(|vma| vma.kind == VmaKind::Object) {
+                let known = vma.file.as_ref().map(|file| ObjectId { dev: file.dev, ino: file.ino });
+                if known.is_some_and(|id| self.objects.contains_key(&id)) {
+                    continue;
+                }
+                let (object, file) = describe(p.pid.0, vma)?;
+                if let Entry::Vacant(place) = self.objects.entry(object.id) {
+                    out.record(&object)?;
+                    place.insert((object, file));
+                }
             }
-            let (object, file) = describe(pid.0, vma)?;
-            if let Entry::Vacant(place) = self.objects.entry(object.id) {
-                out.record(&object)?;
-                place.insert((object, file));
-            }
+            let vmas: Vec<Vma> = self.tree.vmas(p.pid).cloned().collect();
+            self.runs.insert(p.pid, own(p.pid, &vmas)?);
         }
-        Ok(())
+        self.heritage = shared::find(&self.tree, &self.runs)?;
+        self.heritage.records.iter().try_for_each(|record| Ok(out.record(record)?))
+    }
+
+    fn first_bulk(&mut self, out: &mut Out) -> Result<()> {
+        self.start(out)
     }
 
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
-        let mut runs = Vec::new();
-        for (pid, vmas) in &self.vmas {
-            runs.push((*pid, own(*pid, vmas)?));
-        }
-        let private: u64 =
-            runs.iter().flat_map(|(_, runs)| runs).map(|run| run.end - run.start).sum();
-        let shared: u64 = self.objects.values().map(|(object, _)| object.size).sum();
-        let mut progress = Progress::new("dumpmem", Some(private + shared), self.progress.take())?;
-        let mut writer = ZeroCopyWriter::new()?;
+        let Some((mut progress, mut writer)) = self.sending.take() else { return Ok(()) };
         for (object, file) in self.objects.values() {
             let gather = Gather::new(file, contents(file, object.size)?);
             let record = |ranges| ObjectData { id: object.id, ranges };
             send(out, &mut writer, &mut progress, gather, record)?;
         }
-        for (pid, runs) in runs {
+        for (pid, runs) in std::mem::take(&mut self.runs) {
             let record = |ranges| Pages { pid, ranges };
             send(out, &mut writer, &mut progress, Gather::new(pid, runs), record)?;
         }
+        shared::send_differences(&self.heritage.differ, out)?;
         progress.finish();
         Ok(())
     }

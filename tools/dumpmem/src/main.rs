@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod dump;
+mod shared;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use crate::failure::plain;
 use anyhow::{Context, Result};
 use floe_capture::{
-    memory::{Gather, Scanner, Traced},
+    memory::{Gather, MemFile, Scanner},
     tree::Tree as Held,
 };
 use floe_plan::Extent;
@@ -103,7 +103,7 @@ fn unreadable(Vmas { pid, vmas }: &Vmas, w: &mut Writer<impl Write>) -> Result<(
     if own.is_empty() {
         return Ok(());
     }
-    let memory = Traced::open(*pid)?;
+    let memory = MemFile::open(*pid)?;
     let mut gather = Gather::new(&memory, own);
     let mut buffer = vec![0; BUFFER];
     loop {

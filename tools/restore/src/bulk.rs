@@ -6,9 +6,9 @@
 
 use crate::read::unknown;
 use anyhow::Result;
-use floe_plan::{has_object_for, has_room_for};
+use floe_plan::{Inheritance, has_object_for, has_room_for};
 use floe_rebuild::{OpenFiles, Restore};
-use floe_records::{MAX_CONTENT, ObjectData, Pages, Tree};
+use floe_records::{MAX_CONTENT, ObjectData, Pages, ParentPages, Patches, Pid, Tree};
 use floe_stream::{Item, RawRecord, Reader, Source};
 use floe_toolkit::{Input, Progress};
 use floe_worker_pool::WorkerPool;
@@ -25,6 +25,8 @@ use std::{
 /// Threads that put memory into place while the stream is read, and buffers of [`MAX_CONTENT`] between them and the reader.
 const FILLERS: usize = 2;
 const BUFFERS: usize = 6;
+/// Fewer bytes than these are put into place without threads.
+const FEW: u64 = 4 << 20;
 /// Most threads that read an image through its index, each with a buffer of [`MAX_CONTENT`].
 const READERS: usize = 16;
 
@@ -32,19 +34,36 @@ const READERS: usize = 16;
 pub enum Place {
     Memory(Pages),
     Object(ObjectData),
+    Parent(ParentPages),
+    Patches(Patches),
+}
+
+/// What tells whether bulk belongs where it says.
+#[derive(Clone, Copy)]
+pub struct Whole<'a> {
+    pub tree: &'a Tree,
+    pub inheritance: &'a Inheritance,
 }
 
 impl Place {
     /// What a record says, and whether that place is one of the tree. `None`: it is of another kind.
-    fn of(raw: &RawRecord, tree: &Tree) -> Result<Option<Self>> {
+    fn of(raw: &RawRecord, whole: Whole<'_>) -> Result<Option<Self>> {
         let (place, known) = if raw.is::<Pages>() {
             let pages: Pages = raw.decode()?;
-            let known = has_room_for(tree, &pages);
+            let known = has_room_for(whole.tree, pages.pid, pages.ranges.as_slice());
             (Self::Memory(pages), known)
         } else if raw.is::<ObjectData>() {
             let data: ObjectData = raw.decode()?;
-            let known = has_object_for(tree, &data);
+            let known = has_object_for(whole.tree, &data);
             (Self::Object(data), known)
+        } else if raw.is::<Patches>() {
+            let some: Patches = raw.decode()?;
+            let known = has_room_for(whole.tree, some.pid, some.ranges.as_slice());
+            (Self::Patches(some), known)
+        } else if raw.is::<ParentPages>() {
+            let pages: ParentPages = raw.decode()?;
+            let known = whole.inheritance.has_room_for(&pages);
+            (Self::Parent(pages), known)
         } else {
             return Ok(None);
         };
@@ -59,13 +78,25 @@ impl Place {
         match self {
             Self::Memory(pages) => pages.ranges.bytes(),
             Self::Object(data) => data.ranges.bytes(),
+            Self::Parent(pages) => pages.ranges.bytes(),
+            Self::Patches(some) => some.ranges.bytes(),
+        }
+    }
+
+    /// The process that is to be made when this has been put into place; `None` where all must be there.
+    fn child(&self) -> Option<Pid> {
+        match self {
+            Self::Parent(pages) => Some(pages.pid),
+            _ => None,
         }
     }
 
     fn put(&self, bytes: &[u8], work: &Restore<'_>, open: &OpenFiles<'_>) -> Result<()> {
         match self {
-            Self::Memory(pages) => Ok(work.pages(pages, bytes)?),
+            Self::Memory(pages) => Ok(work.memory(pages.pid, pages.ranges.as_slice(), bytes)?),
+            Self::Patches(some) => Ok(work.memory(some.pid, some.ranges.as_slice(), bytes)?),
             Self::Object(data) => Ok(open.write_object(data, bytes)?),
+            Self::Parent(pages) => Ok(work.parent_pages(pages, bytes)?),
         }
     }
 }
@@ -81,33 +112,41 @@ pub fn at_its_start(mut file: &File) -> bool {
 }
 
 /// What comes behind the metadata.
-pub enum Bulk {
-    /// To be read in order; the first record has been read.
-    InOrder(Option<RawRecord>),
-    /// To be read through the index of an image, in any order.
+pub struct Bulk<'a> {
+    whole: Whole<'a>,
+    source: BulkSource,
+}
+
+enum BulkSource {
+    /// To be read in order; a record that has been read, and where its bytes go.
+    InOrder(Option<(RawRecord, Place)>),
+    /// To be read through the index of an image: in any order what is for the same child, and at the end the rest.
     Indexed(Vec<(Place, floe_image::Bulk)>),
 }
 
-impl Bulk {
+impl<'a> Bulk<'a> {
     /// Looks for the index of an image that has been read from the start of its file up to `first`. All that it tells is
     /// checked here.
     pub fn find(
         reader: &mut Reader<Input>,
-        tree: &Tree,
+        whole: Whole<'a>,
         first: Option<RawRecord>,
         from_start: bool,
     ) -> Result<Self> {
         let seal = reader.seal_at().filter(|_| from_start && first.is_some());
-        let Some(seal) = seal else { return Ok(Self::InOrder(first)) };
-        let runs = match floe_image::runs(reader.get_mut().file(), seal) {
-            Ok(Some(runs)) => runs,
-            Ok(None) => return Ok(Self::InOrder(first)),
-            Err(floe_image::Error::Stream(error)) => return Err(error.into()),
-            Err(error) => return Err(error.into()),
+        let runs = match seal.map(|seal| floe_image::runs(reader.get_mut().file(), seal)) {
+            Some(Ok(runs)) => runs,
+            None => None,
+            Some(Err(floe_image::Error::Stream(error))) => return Err(error.into()),
+            Some(Err(error)) => return Err(error.into()),
+        };
+        let Some(runs) = runs else {
+            let first = first.map(|raw| known(raw, whole, reader)).transpose()?;
+            return Ok(Self { whole, source: BulkSource::InOrder(first) });
         };
         let mut parts = Vec::with_capacity(runs.len());
         for run in runs {
-            let Some(place) = Place::of(&run.record, tree)? else {
+            let Some(place) = Place::of(&run.record, whole)? else {
                 return Err(unknown(&run.record));
             };
             let [bulk] = run.bulk[..] else {
@@ -121,37 +160,56 @@ impl Bulk {
             }
             parts.push((place, bulk));
         }
-        Ok(Self::Indexed(parts))
+        // Those for one child are neighbours then, the rest stands behind them all.
+        parts.sort_by_key(|(place, _)| std::cmp::Reverse(place.child()));
+        Ok(Self { whole, source: BulkSource::Indexed(parts) })
     }
 
     /// Bytes of work, where known; `file` is that of the stream.
     pub fn total(&self, file: &File) -> Option<u64> {
-        match self {
-            Self::Indexed(parts) => Some(parts.iter().map(|(_, bulk)| bulk.len).sum()),
-            Self::InOrder(_) => {
+        match &self.source {
+            BulkSource::Indexed(parts) => Some(parts.iter().map(|(_, bulk)| bulk.len).sum()),
+            BulkSource::InOrder(_) => {
                 file.metadata().ok().filter(|about| about.is_file()).map(|about| about.len())
             }
         }
     }
 
-    /// Puts all of it into place.
+    /// Puts into place what must be there before `child` is made; for `None`, all that is left, up to End.
     pub fn fill(
-        &self,
+        &mut self,
+        child: Option<Pid>,
         reader: &mut Reader<Input>,
-        tree: &Tree,
-        work: &Restore<'_>,
-        open: &OpenFiles<'_>,
+        (work, open): (&Restore<'_>, &OpenFiles<'_>),
         progress: &mut Progress,
     ) -> Result<()> {
-        match self {
-            Self::InOrder(None) => Ok(()),
-            Self::InOrder(Some(first)) => {
+        let whole = self.whole;
+        match &mut self.source {
+            BulkSource::InOrder(next) => {
+                let Some((raw, place)) = next.take_if(|(_, place)| place.child() == child) else {
+                    return match next {
+                        Some((raw, _)) if child.is_none() => Err(damaged(raw, LATE)),
+                        _ => Ok(()),
+                    };
+                };
                 let put = |place: Place, bytes: &[u8]| place.put(bytes, work, open);
-                floe_worker_pool::run(FILLERS, BUFFERS, MAX_CONTENT as usize, put, |pool| {
-                    pass(reader, tree, first.clone(), pool, progress)
-                })
+                // A few pages are not worth a thread.
+                let few = child.is_some_and(|child| whole.inheritance.supplied(child) < FEW);
+                *next = if few {
+                    one_by_one(reader, whole, (raw, place), put, progress)?
+                } else {
+                    floe_worker_pool::run(FILLERS, BUFFERS, MAX_CONTENT as usize, put, |pool| {
+                        pass(reader, whole, (raw, place), pool, progress)
+                    })?
+                };
+                match next {
+                    Some((raw, _)) if child.is_none() => Err(damaged(raw, LATE)),
+                    _ => Ok(()),
+                }
             }
-            Self::Indexed(parts) => {
+            BulkSource::Indexed(parts) => {
+                let start = parts.partition_point(|(place, _)| place.child() > child);
+                let end = parts.partition_point(|(place, _)| place.child() >= child);
                 let file = reader.get_mut().file();
                 let put = |(place, bulk): &(Place, floe_image::Bulk), buffer: &mut [u8]| {
                     let bytes = &mut buffer[..bulk.len as usize];
@@ -162,11 +220,14 @@ impl Bulk {
                     place.put(bytes, work, open)?;
                     Ok(bulk.len)
                 };
-                in_parallel(parts, put, progress)
+                in_parallel(&parts[start..end], put, progress)
             }
         }
     }
 }
+
+/// What is wrong with pages for a process that has been made, or never is.
+const LATE: &str = "pages for a process that do not come before it is made";
 
 /// Does all of the parts, with a buffer and a thread for each core; the first failure stops all. Where there can be no more
 /// threads, fewer will do.
@@ -208,35 +269,86 @@ fn in_parallel<T: Sync>(
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// Reads it all in order, up to End.
+/// Where the bytes of a record go that is read in order. Its checksum comes only at the end: until then it is no more than a
+/// stranger's word.
+fn known<R: Source>(
+    raw: RawRecord,
+    whole: Whole<'_>,
+    reader: &mut Reader<R>,
+) -> Result<(RawRecord, Place)> {
+    let Some(place) = Place::of(&raw, whole)? else {
+        // That may be damage, which only the end tells.
+        while !matches!(reader.next()?, Item::End) {}
+        return Err(unknown(&raw));
+    };
+    Ok((raw, place))
+}
+
+/// The length of the bulk string of a record.
+fn length<R: Source>(reader: &mut Reader<R>, raw: &RawRecord, place: &Place) -> Result<usize> {
+    let Item::Bulk(len) = reader.next()? else {
+        return Err(damaged(raw, "a record without its bulk"));
+    };
+    if len != place.bytes() {
+        return Err(damaged(raw, "bulk of another length than its record says"));
+    }
+    Ok(len as usize)
+}
+
+/// The record behind bulk; `None` at the end.
+fn following<R: Source>(
+    reader: &mut Reader<R>,
+    whole: Whole<'_>,
+    before: &RawRecord,
+) -> Result<Option<(RawRecord, Place)>> {
+    match reader.next()? {
+        Item::End => Ok(None),
+        Item::Record(raw) => known(raw, whole, reader).map(Some),
+        Item::Bulk(_) => Err(damaged(before, "bulk behind bulk")),
+    }
+}
+
+/// Reads in order what is for the same child as the first record is, or for none; gives the record behind that.
 fn pass<R: Source>(
     reader: &mut Reader<R>,
-    tree: &Tree,
-    mut raw: RawRecord,
+    whole: Whole<'_>,
+    (mut raw, mut place): (RawRecord, Place),
     pool: &WorkerPool<'_, Place>,
     progress: &mut Progress,
-) -> Result<()> {
+) -> Result<Option<(RawRecord, Place)>> {
+    let child = place.child();
     loop {
-        // Its checksum comes only at the end: until then a record is no more than a stranger's word.
-        let Some(place) = Place::of(&raw, tree)? else {
-            // That may be damage, which only the end tells.
-            while !matches!(reader.next()?, Item::End) {}
-            return Err(unknown(&raw));
-        };
-        let Item::Bulk(len) = reader.next()? else {
-            return Err(damaged(&raw, "a record without its bulk"));
-        };
-        if len != place.bytes() {
-            return Err(damaged(&raw, "bulk of another length than its record says"));
-        }
+        let len = length(reader, &raw, &place)?;
         let mut buffer = pool.buffer()?;
-        reader.read_bulk(&mut buffer[..len as usize])?;
-        pool.give(place, buffer, len as usize)?;
-        progress.add(len);
-        raw = match reader.next()? {
-            Item::End => return Ok(()),
-            Item::Record(raw) => raw,
-            Item::Bulk(_) => return Err(damaged(&raw, "bulk behind bulk")),
-        };
+        reader.read_bulk(&mut buffer[..len])?;
+        pool.give(place, buffer, len)?;
+        progress.add(len as u64);
+        match following(reader, whole, &raw)? {
+            Some(next) if next.1.child() == child => (raw, place) = next,
+            next => return Ok(next),
+        }
+    }
+}
+
+/// The same without other threads.
+fn one_by_one<R: Source>(
+    reader: &mut Reader<R>,
+    whole: Whole<'_>,
+    (mut raw, mut place): (RawRecord, Place),
+    put: impl Fn(Place, &[u8]) -> Result<()>,
+    progress: &mut Progress,
+) -> Result<Option<(RawRecord, Place)>> {
+    let child = place.child();
+    let mut buffer = Vec::new();
+    loop {
+        let len = length(reader, &raw, &place)?;
+        buffer.resize(len, 0);
+        reader.read_bulk(&mut buffer)?;
+        put(place, &buffer)?;
+        progress.add(len as u64);
+        match following(reader, whole, &raw)? {
+            Some(next) if next.1.child() == child => (raw, place) = next,
+            next => return Ok(next),
+        }
     }
 }

@@ -11,7 +11,7 @@ mod read;
 mod wait;
 
 use anyhow::Context;
-use bulk::Bulk;
+use bulk::{Bulk, Whole};
 use clap::Parser;
 use floe_plan::{Plan, Step};
 use floe_rebuild::{Here, OpenFiles, Restore, RestoreOptions};
@@ -136,8 +136,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Some(Side::Inside(inside)) => Some(inside),
         None => None,
     };
-    let bulk = Bulk::find(&mut reader, &tree, first, from_start)?;
     let tree = if args.detach { orphaned(tree)? } else { tree };
+    let whole = Whole { tree: &tree, inheritance: &plan.inheritance };
+    let bulk = Bulk::find(&mut reader, whole, first, from_start)?;
     let beside = inside.as_ref().is_some_and(Inside::is_beside);
     foreign(&tree, beside)?;
     let lost_here = floe_rebuild::lost_login_uids(&tree)?;
@@ -243,7 +244,7 @@ fn build(
     (here, waits): (Here, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    (bulk, mut lines): (Bulk, Option<File>),
+    (mut bulk, mut lines): (Bulk<'_>, Option<File>),
 ) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
     let options = RestoreOptions {
@@ -265,13 +266,21 @@ fn build(
     let pidfile = args.pidfile.as_deref().filter(|_| !args.new_pidns);
     let root = tree.root().map_or(0, |process| process.pid.0).to_string();
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
-    let mut work = Restore::new(tree, &open, plan.hole)?;
+    let mut work = Restore::new(tree, &open, plan)?;
     let steps = &plan.steps;
     let fill = steps.iter().position(|step| *step == Step::Fill).unwrap_or(steps.len());
     let lend = steps.iter().position(|step| matches!(step, Step::Lend(_))).unwrap_or(steps.len());
-    work.run(&steps[..fill])?;
     let mut progress = Progress::new("restore", total, lines.take())?;
-    bulk.fill(reader, tree, &work, &open, &mut progress)?;
+    let mut done = 0;
+    for (at, step) in steps[..fill].iter().enumerate() {
+        if let Step::Supply(child) = step {
+            work.run(&steps[done..at])?;
+            bulk.fill(Some(*child), reader, (&work, &open), &mut progress)?;
+            done = at;
+        }
+    }
+    work.run(&steps[done..fill])?;
+    bulk.fill(None, reader, (&work, &open), &mut progress)?;
     progress.finish();
     open.seal()?;
     work.run(&steps[fill..lend])?;

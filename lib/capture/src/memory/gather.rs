@@ -20,12 +20,13 @@ impl Source for Pid {
     }
 }
 
-/// The memory of a process that this thread traces, also what the process itself may not read. Newer kernels show that
-/// to its tracer alone (`proc_mem.force_override=ptrace`).
+/// The memory of a process by /proc/PID/mem, which leaves alone what process_vm_readv(2) unshares: that pins pages, and the
+/// kernel copies a page that is shared since fork(2) before it is pinned. To a thread that traces the process it shows also
+/// what the process itself may not read, on newer kernels to no other one (`proc_mem.force_override=ptrace`).
 #[derive(Debug)]
-pub struct Traced(File);
+pub struct MemFile(File);
 
-impl Traced {
+impl MemFile {
     /// Opens /proc/PID/mem.
     ///
     /// # Errors
@@ -36,7 +37,7 @@ impl Traced {
     }
 }
 
-impl Source for &Traced {
+impl Source for &MemFile {
     fn read(&self, ranges: &[(u64, u32)], mut into: &mut [u8]) -> Result<()> {
         for (at, len) in ranges {
             let (to, rest) = into.split_at_mut(*len as usize);

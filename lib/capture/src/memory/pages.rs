@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt;
 const PAGE: u64 = 4096;
 /// Bit 58 of a pagemap entry.
 const GUARD: u64 = 1 << 58;
+/// Bit 56: the page is mapped once. What is swapped out does not have it.
+const EXCLUSIVE: u64 = 1 << 56;
 /// Regions that one call brings. With more than the kernel gathers at a time (512) a walk that comes to its end may say
 /// that it ended at an earlier place.
 const REGIONS: usize = 512;
@@ -104,6 +106,20 @@ impl Scanner {
         spans
     }
 
+    /// Which pages of a range, all of them its own, are mapped by nobody else: runs, ascending.
+    pub fn exclusive(&self, range: Range<u64>) -> Result<Vec<(Range<u64>, bool)>> {
+        let mut runs: Vec<(Range<u64>, bool)> = Vec::new();
+        let read = self.entries(range, |at, entry| {
+            let exclusive = entry & EXCLUSIVE != 0;
+            match runs.last_mut() {
+                Some((last, same)) if last.end == at && *same == exclusive => last.end += PAGE,
+                _ => runs.push((at..at + PAGE, exclusive)),
+            }
+        });
+        read.map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))?;
+        Ok(runs)
+    }
+
     fn by_scan(&self, range: Range<u64>) -> std::io::Result<Found> {
         let query = PageQuery {
             // Neither of a file nor the zero page, and present or swapped. (A guard counts as swapped.)
@@ -131,21 +147,28 @@ impl Scanner {
     }
 
     fn by_pagemap(&self, range: Range<u64>) -> std::io::Result<Found> {
-        let mut entries = vec![0u8; 64 << 10];
         let mut found = Found::default();
+        self.entries(range, |at, entry| {
+            if own(entry) {
+                push(found.list(entry & GUARD != 0), at..at + PAGE);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Hands on each entry of the pagemap, with its address.
+    fn entries(&self, range: Range<u64>, mut with: impl FnMut(u64, u64)) -> std::io::Result<()> {
         let mut at = range.start;
+        let mut entries = vec![0u8; ((range.end - at) / PAGE * 8).min(64 << 10) as usize];
         while at < range.end {
             let pages = ((range.end - at) / PAGE).min(entries.len() as u64 / 8) as usize;
             self.pagemap.read_exact_at(&mut entries[..pages * 8], at / PAGE * 8)?;
             for entry in entries[..pages * 8].chunks_exact(8) {
-                let entry = entry.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-                if own(entry) {
-                    push(found.list(entry & GUARD != 0), at..at + PAGE);
-                }
+                with(at, entry.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte)));
                 at += PAGE;
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 

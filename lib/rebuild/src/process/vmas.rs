@@ -7,9 +7,10 @@ use crate::{
     segment,
 };
 use floe_parasite::Arg;
-use floe_plan::Phase;
+use floe_plan::{Change, Phase};
 use floe_records::*;
 use floe_sys::Result;
+use std::ops::Range;
 
 const MAP_GROWSDOWN: i32 = 0x100;
 /// In the place of MAP_PRIVATE (Linux 6.11).
@@ -27,12 +28,9 @@ const ADVICE: [(&[u8; 2], u64); 8] = [
 ];
 const MADV_GUARD_INSTALL: u64 = 102;
 const MLOCK_ONFAULT: u64 = 1;
-
-/// Protection while pages are filled in. What was once writable is accounted (`ac`), and must be so again;
-/// what never was may not become it, or neighbours would merge.
-fn fill_prot(vma: &Vma) -> u8 {
-    if !vma.shared && vma.has(b"ac") { vma.prot | 3 } else { vma.prot }
-}
+const MADV_DONTNEED: u64 = 4;
+/// Advice about huge pages, which counts when pages are filled in.
+const HUGE: [(&[u8; 2], u64); 2] = [(b"hg", 14), (b"nh", 15)];
 
 impl ForProcess for Vmas {
     fn apply(context: Context<'_>, pid: Pid, phase: Phase, b: &mut Script<'_>) -> Result<()> {
@@ -41,6 +39,7 @@ impl ForProcess for Vmas {
 }
 
 fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
+    make_all(context, context.inheritance.settled(pid), b)?;
     for vma in context.tree.vmas(pid) {
         let len = vma.end.0.saturating_sub(vma.start.0);
         match vma.kind {
@@ -67,28 +66,74 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
             }
             _ => {}
         }
-        let mut flags = libc::MAP_FIXED_NOREPLACE;
-        flags |= match vma.shared {
-            true => libc::MAP_SHARED,
-            false if vma.has(b"dp") => MAP_DROPPABLE,
-            false => libc::MAP_PRIVATE,
-        };
-        let fd = match vma.kind {
-            VmaKind::Anon | VmaKind::Detached => {
-                flags |= libc::MAP_ANONYMOUS;
-                u64::MAX
+        if !context.inheritance.stays(pid, vma) {
+            make(context, pid, vma, vma.start.0..vma.end.0, b)?;
+        }
+        advise(vma, b);
+    }
+    Ok(())
+}
+
+/// Makes a mapping like one of a process, at its place or at another one of the same file.
+fn make(
+    context: Context<'_>,
+    pid: Pid,
+    vma: &Vma,
+    range: Range<u64>,
+    b: &mut Script<'_>,
+) -> Result<()> {
+    let mut flags = libc::MAP_FIXED_NOREPLACE;
+    flags |= match vma.shared {
+        true => libc::MAP_SHARED,
+        false if vma.has(b"dp") => MAP_DROPPABLE,
+        false => libc::MAP_PRIVATE,
+    };
+    let fd = match vma.kind {
+        VmaKind::Anon | VmaKind::Detached => {
+            flags |= libc::MAP_ANONYMOUS;
+            u64::MAX
+        }
+        _ => context.files.mapped(pid, vma)? as u64,
+    };
+    for (flag, bit) in [(b"gd", MAP_GROWSDOWN), (b"nr", libc::MAP_NORESERVE)] {
+        if vma.has(flag) {
+            flags |= bit;
+        }
+    }
+    let prot = u64::from(vma.fill_prot());
+    let offset = vma.offset.wrapping_add(range.start).wrapping_sub(vma.start.0);
+    let args = [range.start, range.end - range.start, prot, flags as u64, fd, offset];
+    b.call(libc::SYS_mmap, args.map(Arg::Val));
+    Ok(())
+}
+
+/// Makes changes of what a stub has from its parent and has for its children.
+pub(crate) fn make_all(context: Context<'_>, changes: &[Change], b: &mut Script<'_>) -> Result<()> {
+    let hole = context.stubs.hole..context.stubs.hole + floe_plan::HOLE;
+    for change in changes {
+        match *change {
+            Change::Unmap(start, end) => {
+                let below = (start, end.min(hole.start));
+                let above = (start.max(hole.end), end);
+                for (start, end) in [below, above].into_iter().filter(|(start, end)| start < end) {
+                    b.call(libc::SYS_munmap, [start, end - start].map(Arg::Val));
+                }
             }
-            _ => context.files.mapped(pid, vma)? as u64,
-        };
-        for (flag, bit) in [(b"gd", MAP_GROWSDOWN), (b"nr", libc::MAP_NORESERVE)] {
-            if vma.has(flag) {
-                flags |= bit;
+            Change::Discard(start, end) => {
+                b.call(libc::SYS_madvise, [start, end - start, MADV_DONTNEED].map(Arg::Val));
+            }
+            Change::Map(start, end, (pid, at)) => {
+                let like = floe_plan::vma_at(context.tree, pid, at);
+                let none = || floe_sys::Error::because("map it for a child", "it is not there");
+                let like = like.ok_or_else(none)?;
+                make(context, pid, like, start..end, b)?;
+                for (_, advice) in HUGE.into_iter().filter(|(flag, _)| like.has(flag)) {
+                    let args = [start, end - start, advice];
+                    b.call(libc::SYS_madvise, args.map(Arg::Val));
+                }
             }
         }
-        let prot = u64::from(fill_prot(vma));
-        let args = [vma.start.0, len, prot, flags as u64, fd, vma.offset];
-        b.call(libc::SYS_mmap, args.map(Arg::Val));
-        advise(vma, b);
+        b.breathe()?;
     }
     Ok(())
 }
@@ -110,7 +155,7 @@ fn protect(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
         if matches!(vma.kind, VmaKind::Vdso | VmaKind::Vvar | VmaKind::Vsyscall) {
             continue;
         }
-        if vma.prot != fill_prot(vma) {
+        if vma.prot != vma.fill_prot() {
             let args = [vma.start.0, len, u64::from(vma.prot)];
             b.call(libc::SYS_mprotect, args.map(Arg::Val));
         }

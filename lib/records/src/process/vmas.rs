@@ -86,6 +86,17 @@ impl Vma {
         self.is_carried() && !self.can_be_read() && self.kind != VmaKind::Detached
     }
 
+    /// Whether a child can have pages of it from its parent by fork(2) again.
+    pub fn can_be_inherited(&self) -> bool {
+        self.is_carried() && self.can_be_read() && self.kind != VmaKind::Detached
+    }
+
+    /// Protection while pages are filled in. What was once writable is accounted (`ac`), and must be so again;
+    /// what never was may not become it, or neighbours would merge.
+    pub fn fill_prot(&self) -> u8 {
+        if !self.shared && self.has(b"ac") { self.prot | 3 } else { self.prot }
+    }
+
     /// Whether pages of it are carried as its process's own ([`Pages`](crate::Pages)).
     pub fn is_carried(&self) -> bool {
         let private = matches!(

@@ -17,6 +17,7 @@ pub struct Thread {
     /// kernel's restart code in `rax`.
     pub regs: Bytes,
     /// NT_X86_XSTATE block: x87, SSE, AVX, AVX-512, PKRU, as XSAVE lays it out.
+    #[serde(with = "crate::sparse")]
     pub xstate: Bytes,
     /// set_robust_list(2): address and length of the head, as registered.
     pub robust_list: (Addr, u64),
