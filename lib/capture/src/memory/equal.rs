@@ -304,7 +304,8 @@ mod tests {
             pid: Pid(pid),
             own: own.iter().map(|run| (run.clone(), 0)).collect(),
         };
-        let all = [one(1, &[0..0x1000, CELL..3 * CELL]), one(2, &[2 * CELL..2 * CELL + 0x1000])];
+        let page = 2 * CELL..2 * CELL + 0x1000;
+        let all = [one(1, &[0..0x1000, CELL..3 * CELL]), one(2, std::slice::from_ref(&page))];
         assert_eq!(cells(&all), BTreeMap::from([(2, vec![0, 1])]));
     }
 }
