@@ -6,10 +6,12 @@ use floe_records::{Change, FileRef, MappedFile, OnChange, OpenFile, Regular, TAI
 use floe_sys::{Error, FileSystem, Result, read_before};
 use nix::sys::stat::FileStat;
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Read,
     os::fd::{AsFd, OwnedFd},
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -27,7 +29,7 @@ impl Found {
     pub fn of(path: OwnedFd) -> Result<Self> {
         let stat = nix::sys::stat::fstat(path.as_fd());
         let stat = stat.map_err(|e| Error::new("read what it leads to", e))?;
-        let system = floe_sys::file_system(path.as_fd())?;
+        let system = system(&path, stat.st_dev)?;
         Ok(Self { path, stat, system })
     }
 
@@ -42,6 +44,18 @@ impl Found {
     fn ctime_ns(&self) -> i64 {
         self.stat.st_ctime * SECOND + self.stat.st_ctime_nsec
     }
+}
+
+/// What kind of file system a file is on. A device has one, and trees have thousands of files on it.
+fn system(path: &OwnedFd, dev: u64) -> Result<FileSystem> {
+    static KNOWN: Mutex<BTreeMap<u64, FileSystem>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(system) = known.get(&dev) {
+        return Ok(*system);
+    }
+    let system = floe_sys::file_system(path.as_fd())?;
+    known.insert(dev, system);
+    Ok(system)
 }
 
 /// What is compared, and which changes are asked for.
