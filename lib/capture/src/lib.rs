@@ -52,7 +52,7 @@ macro_rules! modules {
         mod thread { $(mod $t;)* }
         mod file { $(pub(crate) mod $f;)* }
         mod descriptor { $(pub(crate) mod $d;)* }
-        mod object { $(mod $o;)* }
+        mod object { $(pub(crate) mod $o;)* }
     };
 }
 floe_records::resources!(modules);

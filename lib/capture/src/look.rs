@@ -8,9 +8,10 @@ use crate::{
     Error, Result,
     files::{Files, Purpose},
     held::Held,
+    object::cgroup::Memberships,
     resource,
     rule::{
-        cgroup, core_scheduling, numa, outside, segments::Attached, sessions, sharing, state,
+        core_scheduling, numa, outside, segments::Attached, sessions, sharing, state,
         status,
     },
     subject::{self, Process},
@@ -119,7 +120,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     attached.check(&tree(root)?, false, &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     sharing::processes(&living, &pids, &mut found)?;
-    cgroup::check(&living, &mut found)?;
+    Memberships::read(&living)?.look(options, &mut found)?;
     let mut still = Vec::with_capacity(living.len());
     for pid in living {
         if !floe_proc::is_dead(pid)? {
@@ -146,19 +147,20 @@ fn once(root: u32, options: &Options) -> Result<Look> {
 }
 
 /// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what was read of
-/// descriptors.
+/// descriptors and of cgroups.
 pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-) -> Result<(Findings, Vec<FdEntries>)> {
+) -> Result<(Findings, Vec<FdEntries>, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
     let stats = held.iter().map(|held| (held.pid, held.stat.clone())).collect();
     let living: Vec<u32> = processes.iter().map(|process| process.pid).collect();
     sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
-    cgroup::check(&living, &mut found)?;
+    let cgroups = Memberships::read(&living)?;
+    cgroups.look(options, &mut found)?;
     let mut attached = Attached::default();
     for process in processes {
         one(process, &mut found)?;
@@ -169,7 +171,7 @@ pub(crate) fn held(
     let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
-    Ok((found, files.entries))
+    Ok((found, files.entries, cgroups))
 }
 
 /// Looks at one process, but for its descriptors.

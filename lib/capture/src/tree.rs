@@ -86,7 +86,7 @@ impl Tree {
             process.children = children.remove(&process.pid).unwrap_or_default();
             process.children.sort_by_key(|(pid, _)| *pid);
         }
-        let (mut found, entries) = look::held(&self.0, &processes, options)?;
+        let (mut found, entries, cgroups) = look::held(&self.0, &processes, options)?;
         found.refusals()?;
         let mut all = Vec::new();
         let mut processes = processes.iter();
@@ -113,6 +113,7 @@ impl Tree {
             let _ = tree.insert(members.clone());
         }
         all.extend(resource::namespaces(&tree)?);
+        all.extend(cgroups.records(options)?);
         all.extend(entries.into_iter().map(Record::any));
         if !found.lost.is_empty() {
             all.push(floe_records::Losses { tool: "freeze".into(), lost: found.lost }.any());

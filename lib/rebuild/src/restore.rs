@@ -1,6 +1,7 @@
 //! Carries out the steps of a plan from the first process to the release of them all.
 
 use crate::{
+    cgroups::Cgroups,
     cpu::{OneCpu, Stay},
     open::{OpenFiles, is_of_restore},
     process::vmas::make_all,
@@ -157,7 +158,11 @@ impl<'a> Restore<'a> {
                 let groups = || states::watched_groups(self.tree);
                 states::stop(self.tree, self.watched.get_or_init(groups), &mut self.stubs, pid)
             }
+            Step::Join(tid) => {
+                self.files.cgroups().map_or(Ok(()), |cgroups| cgroups.join(self.tree, tid))
+            }
             Step::Pipes => self.files.close_pipes(),
+            Step::Limit => self.files.cgroups().map_or(Ok(()), Cgroups::limit),
             Step::Guard => {
                 self.guardian = Some(release::guardian(self.tree)?);
                 Ok(())
@@ -210,6 +215,15 @@ impl<'a> Restore<'a> {
     /// Writes ranges, addresses and lengths in bytes, into the memory of a process.
     pub fn memory(&self, pid: Pid, ranges: &[(u64, u32)], bytes: &[u8]) -> Result<()> {
         floe_sys::write_memory_ranges(pid.0 as i32, ranges, bytes)
+    }
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        if !self.stubs.released {
+            // One that is frozen would not end, and is waited for.
+            self.files.cgroups().into_iter().for_each(Cgroups::thaw);
+        }
     }
 }
 

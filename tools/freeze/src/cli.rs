@@ -13,7 +13,7 @@ use floe_capture::{
     tree::{INIT, Tree},
 };
 use floe_proc::Stat;
-use floe_records::{Finding, OnChange, Options, Outside, Pid, Refusals};
+use floe_records::{CgroupMode, Finding, OnChange, Options, Outside, Pid, Refusals};
 use floe_toolkit::Exit;
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
@@ -70,6 +70,10 @@ struct Args {
     /// of them /**; the last rule for a file counts.
     #[arg(long, value_name = "WHAT[:PATTERN]")]
     on_change: Vec<OnChange>,
+    /// Into which cgroups restore brings the tree: keep (those that it is in), join:PATH (PATH in the place of the one that has
+    /// all of it), ignore (those of restore).
+    #[arg(long, value_name = "keep|join:PATH|ignore", default_value = "keep")]
+    cgroup: CgroupMode,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -89,8 +93,8 @@ impl Args {
             OutsideFiles::Null => Outside::Null,
             OutsideFiles::Broken => Outside::Broken,
         };
-        let on_change = self.on_change.clone();
-        Options { close_tcp: self.close_tcp, strict: self.strict, outside, on_change }
+        let (on_change, cgroup) = (self.on_change.clone(), self.cgroup.clone());
+        Options { close_tcp: self.close_tcp, strict: self.strict, outside, on_change, cgroup }
     }
 }
 
