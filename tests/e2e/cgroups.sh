@@ -12,8 +12,13 @@ remove() { # Whatever is left: what was killed leaves its cgroup in a moment.
     local dir
     while read -r dir; do until_true 5 rmdir "$dir"; done < <(below)
 }
-leave() { for top in "${tops[@]}"; do echo $BASHPID > "$top/cgroup.procs"; done; }
-trap 'leave; kill -9 -- "-${pid:-0}" "-${copy:-0}" 2> /dev/null; remove' EXIT
+end() {
+    local group
+    for group in $pid $copy; do kill -9 -- "-$group" 2> /dev/null || true; done
+    remove
+}
+pid='' copy=''
+trap end EXIT
 members() { # PID: where its process, child and threads are
     cat "/proc/$1/task/"*/cgroup "/proc/$(cat "/proc/$1/task/$1/children" | tr -d ' ')/cgroup" | sort
 }
@@ -47,25 +52,20 @@ restore_detached image --cgroup ignore
 end_group "$pid"
 
 # In the place of the one that had all of it.
-mkdir "${tops[0]}/floe-join-$name"
+for top in "${tops[@]}"; do
+    mkdir "$top/floe-join-$name"
+    [[ ! -e $top/cpuset.cpus ]] || for file in cpus mems; do echo 0 > "$top/floe-join-$name/cpuset.$file"; done
+done
 restore_detached image --cgroup "join:/floe-join-$name"
-members "$pid" | grep -q ":/floe-join-$name/child$" || fail "not joined: $(members "$pid")"
-members "$pid" | grep -q ":/floe-join-$name/main" || fail "not joined: $(members "$pid")"
-kill -9 -- "-$pid"; all_gone "$pid"; remove
-for top in "${tops[@]:1}"; do rmdir "$top/child" "$top/main/thread" "$top/main" 2> /dev/null || true; done
+[[ $(members "$pid") == "${before//floe-kept/floe-join}" ]] || fail "not joined: $(members "$pid")"
+end_group "$pid"; remove
 expect_exit 3 restore --detach --cgroup "join:/floe-none-$name" < image
 grep -q "no hierarchy here has such a cgroup" stderr || fail "$(cat stderr)"
 
-# Hierarchies that are not there, and a user who may not: nothing is made.
-expect_exit 3 unshare --mount bash -c 'while umount -t cgroup,cgroup2 -a; do :; done 2> /dev/null; restore --detach < image'
+# Hierarchies that are not there: nothing is made.
+expect_exit 3 unshare --mount bash -c \
+    'awk "\$3 ~ /^cgroup/ { print \$2 }" /proc/mounts | tac | xargs umount && restore --detach < image'
 grep -q "floe-kept-$name.*is not mounted here.*--cgroup ignore" stderr || fail "$(cat stderr)"
-chmod 755 .; chmod 644 image
-cp "$FLOE_TOOLS/restore" restore-of-user
-able=(setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps +checkpoint_restore,+sys_ptrace
-    --ambient-caps +checkpoint_restore,+sys_ptrace)
-"${able[@]}" ./restore-of-user --detach < image 2> stderr && fail "an ordinary user may"
-grep -q "floe-kept-$name.*ermission denied" stderr || fail "$(cat stderr)"
-[[ -z $(below) && ! -e /proc/$pid ]] || fail "left: $(below)"
 # A restore that fails when they have been made removes them.
 cp image damaged
 size=$(stat -c %s damaged)
@@ -80,3 +80,20 @@ restore_detached image
 kill -USR1 "$pid"
 until_true 30 grep -Eq 'passed|FAILED' log
 grep -q passed log || fail "$(cat log)"
+
+# A user who may not put anything there is refused, and one who is there already has nothing to do.
+chmod 755 .
+cp "$FLOE_TOOLS/restore" restore-of-user
+user=(setpriv --reuid 1000 --regid 1000 --clear-groups)
+able=("${user[@]}" --inh-caps +checkpoint_restore,+sys_ptrace,+setgid --ambient-caps +checkpoint_restore,+sys_ptrace,+setgid)
+mkdir "${tops[0]}/floe-user-$name"
+start own "${user[@]}" --bounding-set -all --inh-caps -all sleep 1000
+echo "$pid" > "${tops[0]}/floe-user-$name/cgroup.procs"
+checkpoint_kill "$pid" image
+chmod 644 image; chmod 666 own
+expect_exit 3 "${able[@]}" ./restore-of-user --detach < image
+grep -q "cgroup .*floe-user-$name.*ermission denied.*--cgroup ignore" stderr || fail "$(cat stderr)"
+[[ ! -e /proc/$pid ]] || fail "something was made"
+(echo $BASHPID > "${tops[0]}/floe-user-$name/cgroup.procs" && exec "${able[@]}" ./restore-of-user --detach < image) ||
+    fail "in the right cgroup: exit $?"
+grep -q "/floe-user-$name$" "/proc/$pid/cgroup" || fail "$(cat "/proc/$pid/cgroup")"
