@@ -88,9 +88,10 @@ user=(setpriv --reuid 1000 --regid 1000 --clear-groups)
 able=("${user[@]}" --inh-caps +checkpoint_restore,+sys_ptrace,+setgid --ambient-caps +checkpoint_restore,+sys_ptrace,+setgid)
 mkdir "${tops[0]}/floe-user-$name"
 start own "${user[@]}" --bounding-set -all --inh-caps -all sleep 1000
+chmod 666 own
 echo "$pid" > "${tops[0]}/floe-user-$name/cgroup.procs"
 checkpoint_kill "$pid" image
-chmod 644 image; chmod 666 own
+chmod 644 image
 expect_exit 3 "${able[@]}" ./restore-of-user --detach < image
 grep -q "cgroup .*floe-user-$name.*ermission denied.*--cgroup ignore" stderr || fail "$(cat stderr)"
 [[ ! -e /proc/$pid ]] || fail "something was made"
