@@ -63,8 +63,8 @@ expect_exit 3 restore --detach --cgroup "join:/floe-none-$name" < image
 grep -q "no hierarchy here has such a cgroup" stderr || fail "$(cat stderr)"
 
 # Hierarchies that are not there: nothing is made.
-expect_exit 3 unshare --mount bash -c \
-    'awk "\$3 ~ /^cgroup/ { print \$2 }" /proc/mounts | tac | xargs umount && restore --detach < image'
+without='awk "\$3 ~ /^cgroup/ { print \$2 }" /proc/mounts | tac | xargs umount && restore --detach < image'
+expect_exit 3 unshare --mount bash -c "$without"
 grep -q "floe-kept-$name.*is not mounted here.*--cgroup ignore" stderr || fail "$(cat stderr)"
 # A restore that fails when they have been made removes them.
 cp image damaged
@@ -81,7 +81,7 @@ kill -USR1 "$pid"
 until_true 30 grep -Eq 'passed|FAILED' log
 grep -q passed log || fail "$(cat log)"
 
-# A user who may not put anything there is refused, and one who is there already has nothing to do.
+# A user who may not put anything there is refused. Who is there already has nothing to do.
 chmod 755 .
 cp "$FLOE_TOOLS/restore" restore-of-user
 user=(setpriv --reuid 1000 --regid 1000 --clear-groups)
@@ -95,6 +95,6 @@ chmod 644 image
 expect_exit 3 "${able[@]}" ./restore-of-user --detach < image
 grep -q "cgroup .*floe-user-$name.*ermission denied.*--cgroup ignore" stderr || fail "$(cat stderr)"
 [[ ! -e /proc/$pid ]] || fail "something was made"
-(echo $BASHPID > "${tops[0]}/floe-user-$name/cgroup.procs" && exec "${able[@]}" ./restore-of-user --detach < image) ||
+(echo $BASHPID > "${tops[0]}/floe-user-$name/cgroup.procs" && exec unshare --mount bash -c "$without") ||
     fail "in the right cgroup: exit $?"
 grep -q "/floe-user-$name$" "/proc/$pid/cgroup" || fail "$(cat "/proc/$pid/cgroup")"
