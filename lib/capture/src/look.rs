@@ -7,13 +7,11 @@
 use crate::{
     Error, Result,
     files::{Files, Purpose},
+    frozen::Frozen,
     held::Held,
-    object::cgroup::Memberships,
+    object::cgroup::{self, Memberships},
     resource,
-    rule::{
-        core_scheduling, numa, outside, segments::Attached, sessions, sharing, state,
-        status,
-    },
+    rule::{core_scheduling, numa, outside, segments::Attached, sessions, sharing, state, status},
     subject::{self, Process},
 };
 use floe_proc::{Stat, Status};
@@ -47,6 +45,8 @@ pub struct Look {
     pub pids: Vec<u32>,
     /// What stands in the way, and what would be lost.
     pub found: Findings,
+    /// Cgroups that are frozen.
+    pub frozen: Frozen,
     /// What is open and mapped, as records. What exists once for each process is missing.
     pub files: Tree,
 }
@@ -120,7 +120,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     attached.check(&tree(root)?, false, &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     sharing::processes(&living, &pids, &mut found)?;
-    Memberships::read(&living)?.look(options, &mut found)?;
+    let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still = Vec::with_capacity(living.len());
     for pid in living {
         if !floe_proc::is_dead(pid)? {
@@ -143,7 +143,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         // Of a pid that was reused meanwhile, the first one.
         let _ = kept.insert(record);
     }
-    Ok(Look { pids, found, files: kept })
+    Ok(Look { pids, found, frozen, files: kept })
 }
 
 /// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what was read of
@@ -160,7 +160,9 @@ pub(crate) fn held(
     sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let cgroups = Memberships::read(&living)?;
-    cgroups.look(options, &mut found)?;
+    for (place, _) in cgroups.look(options, &mut found)?.0 {
+        found.refuse(cgroup::frozen_meanwhile(&place));
+    }
     let mut attached = Attached::default();
     for process in processes {
         one(process, &mut found)?;

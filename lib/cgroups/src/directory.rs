@@ -8,12 +8,15 @@ use nix::{
         stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat},
         statfs::{FsType, fstatfs},
     },
-    unistd::{AccessFlags, faccessat, fchownat, Gid, Uid, read, write},
+    unistd::{AccessFlags, Gid, Uid, faccessat, fchownat, read, write},
 };
 use std::{
     ffi::OsStr,
     fs::{self, Metadata},
-    os::{fd::OwnedFd, unix::ffi::{OsStrExt, OsStringExt}},
+    os::{
+        fd::OwnedFd,
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -182,6 +185,18 @@ impl Directory {
         }
     }
 
+    /// The file that freezes it, open for writing, and what to write.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn freezer(&self) -> Result<(OwnedFd, &'static [u8])> {
+        let (name, text): (&[u8], &[u8]) =
+            if self.version_2 { (b"cgroup.freeze", b"1") } else { (b"freezer.state", b"FROZEN") };
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let file = openat(&self.dir, name, flags, Mode::empty());
+        Ok((file.map_err(|e| self.unable("open", name, e))?, text))
+    }
+
     /// The processes in it, and in all cgroups below it.
     ///
     /// # Errors
@@ -193,9 +208,7 @@ impl Directory {
             let Some(dir) = Self::open(std::slice::from_ref(&path))? else { continue };
             // In a threaded cgroup only its threads can be read.
             let text = match dir.read(b"cgroup.procs") {
-                Err(e) if e.errno() == Some(libc::EOPNOTSUPP) => {
-                    dir.read(b"cgroup.threads")
-                }
+                Err(e) if e.errno() == Some(libc::EOPNOTSUPP) => dir.read(b"cgroup.threads"),
                 text => text,
             };
             let text = String::from_utf8_lossy(&text?.unwrap_or_default()).into_owned();
@@ -209,7 +222,10 @@ impl Directory {
 
     fn doing(&self, what: &str, name: &[u8]) -> String {
         let name = String::from_utf8_lossy(name);
-        format!("{what} {}", if name.is_empty() { self.path.clone() } else { self.path.join(&*name) }.display())
+        format!(
+            "{what} {}",
+            if name.is_empty() { self.path.clone() } else { self.path.join(&*name) }.display()
+        )
     }
 
     fn unable(&self, what: &str, name: &[u8], e: Errno) -> Error {

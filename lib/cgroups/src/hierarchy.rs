@@ -72,7 +72,11 @@ impl Mounts {
             let rest = relative(path, &mount.root)?;
             let rest = rest.strip_prefix(b"/").unwrap_or(rest);
             let point = Path::new(OsStr::from_bytes(&mount.point));
-            Some(if rest.is_empty() { point.to_owned() } else { point.join(OsStr::from_bytes(rest)) })
+            Some(if rest.is_empty() {
+                point.to_owned()
+            } else {
+                point.join(OsStr::from_bytes(rest))
+            })
         });
         below.collect()
     }

@@ -2,9 +2,9 @@
 
 use crate::{
     Extent, Inheritance, Machine, Phase,
+    cgroups::Places,
     check::{Found, check},
     family, hole, phase, unions,
-    cgroups::Places,
 };
 use floe_records::*;
 use std::{collections::BTreeMap, fmt};

@@ -182,7 +182,9 @@ impl Cgroups {
             let alone = was && directory.processes()?.is_empty();
             match is {
                 _ if alone => {}
-                false => return no("it was frozen, and others are in it here, which would be, too"),
+                false => {
+                    return no("it was frozen, and others are in it here, which would be, too");
+                }
                 true => return no("it is frozen here"),
             }
             if is {

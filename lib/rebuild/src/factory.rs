@@ -1,6 +1,8 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{cgroups::Cgroups, file::unix, inet::Ports, segment, socket::FreshOptions, stand::Stands};
+use crate::{
+    cgroups::Cgroups, file::unix, inet::Ports, segment, socket::FreshOptions, stand::Stands,
+};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{

@@ -126,7 +126,9 @@ mod tests {
         assert_eq!(at("pids.max"), Some("pids.max"));
         assert_eq!(at("hugetlb.2MB.rsvd.max"), Some("hugetlb.*.max"));
         assert_eq!(at("blkio.throttle.read_bps_device"), Some("blkio.throttle.*_device"));
-        for other in ["cgroup.kill", "cgroup.procs", "memory.reclaim", "release_agent", "memory.max2", ""] {
+        for other in
+            ["cgroup.kill", "cgroup.procs", "memory.reclaim", "release_agent", "memory.max2", ""]
+        {
             assert_eq!(at(other), None, "{other}");
         }
     }

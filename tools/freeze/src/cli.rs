@@ -9,6 +9,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{
+    Frozen,
     look::{self, Look},
     tree::{INIT, Tree},
 };
@@ -121,11 +122,11 @@ fn work() -> Result<u8> {
     }
     if !args.command.is_empty() {
         stays_stopped(&args)?;
-        look(&args)?;
-        return hold(&args);
+        let frozen = look(&args)?;
+        return hold(&args, frozen);
     }
     let mut out = floe_toolkit::output()?;
-    let begun = look(&args).and_then(|()| begin(&args, &out));
+    let begun = look(&args).and_then(|frozen| begin(&args, frozen, &out));
     let (tree, captured) = match begun {
         Ok(ControlFlow::Continue(held)) => held,
         Ok(ControlFlow::Break(status)) => return Ok(status),
@@ -152,14 +153,15 @@ fn stays_stopped(args: &Args) -> Result<()> {
     Err(Refusals(vec![refusal.hint("use --then run or --then kill")]).into())
 }
 
-/// Refuses what can be seen before anything is stopped.
-fn look(args: &Args) -> Result<()> {
+/// Refuses what can be seen before anything is stopped; gives what is frozen.
+fn look(args: &Args) -> Result<Frozen> {
     let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
     if args.then == Then::Kill {
         // Nobody is killed who could never be brought back.
         look.found.refused.extend(lacking(&look)?);
     }
-    Ok(look.found.refusals()?)
+    look.found.refusals()?;
+    Ok(look.frozen)
 }
 
 /// What a restore by us would lack for as many descriptors as the tree has.
@@ -200,11 +202,15 @@ fn check(args: &Args, mut look: Look) -> Result<u8> {
 
 /// The head of a pipe up to the first byte that it writes. Breaks with an exit status where a signal has come. Then, and where
 /// it fails, the tree runs.
-fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<ControlFlow<u8, (Tree, Captured)>> {
+fn begin(
+    args: &Args,
+    frozen: Frozen,
+    out: &floe_toolkit::Output,
+) -> Result<ControlFlow<u8, (Tree, Captured)>> {
     // Tools that are still starting need no target that stands still.
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
-    let tree = Tree::seize(args.pid).map_err(plain)?;
+    let tree = Tree::seize(args.pid, frozen).map_err(plain)?;
     let captured = write::collect(args.pid, &args.options(), &tree);
     if let Some(signal) = interrupt.caught() {
         tree.detach();
@@ -222,9 +228,9 @@ fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<ControlFlow<u8, (Tre
 }
 
 /// Holds while COMMAND lives.
-fn hold(args: &Args) -> Result<u8> {
+fn hold(args: &Args, frozen: Frozen) -> Result<u8> {
     let interrupt = Interrupt::watch()?;
-    let tree = Tree::seize(args.pid).map_err(plain)?;
+    let tree = Tree::seize(args.pid, frozen).map_err(plain)?;
     let worked = write::collect(args.pid, &args.options(), &tree).and_then(|captured| {
         if args.then == Then::Kill {
             // Nobody is killed who could never be brought back.

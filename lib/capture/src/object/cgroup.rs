@@ -1,10 +1,17 @@
 //! Membership in cgroups: read once for all threads, and written by `freeze` with the directories on the way.
 
-use crate::{Result, files::Files, parallel, resource::OfObject, subject};
+use crate::{
+    Result,
+    files::Files,
+    frozen::{Frozen, Thawed},
+    parallel,
+    resource::OfObject,
+    subject,
+};
 use floe_cgroups::{Directory, Mounts, lines};
 use floe_records::{
-    AnyRecord, Bytes, Cgroup, CgroupDirectory, CgroupMode, Finding, Findings, Members, Options, Pid,
-    Record, Tid, cgroup_property,
+    AnyRecord, Bytes, Cgroup, CgroupDirectory, CgroupMode, Finding, Findings, Members, Options,
+    Pid, Record, Tid, cgroup_property,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +29,7 @@ impl OfObject for Cgroup {
 }
 
 /// Hierarchy and path.
-type Place = (Bytes, Bytes);
+pub(crate) type Place = (Bytes, Bytes);
 /// A thread, and the process that it is of.
 type Member = (Pid, Tid);
 
@@ -58,12 +65,15 @@ impl Memberships {
         Ok(Self { root: pids.first().copied().unwrap_or(0), groups })
     }
 
-    /// Looks for what cannot be kept.
-    pub fn look(&self, options: &Options, out: &mut Findings) -> Result<()> {
+    /// Looks for what cannot be kept. Gives what is frozen, and must be thawed to be captured.
+    pub fn look(&self, options: &Options, out: &mut Findings) -> Result<Frozen> {
         let (mounts, places) = (Mounts::read()?, self.places());
+        let mut frozen = Frozen::default();
         for (place, directory) in self.open(&mounts, &places)? {
-            if let Some(finding) = frozen(place, directory.as_ref())? {
-                out.refuse(finding);
+            let problem = directory.as_ref().map_or(Ok(None), |of| self.frozen(place, of))?;
+            if let Some(problem) = problem {
+                let finding = Finding::about(name(place), "cgroup.frozen", problem);
+                out.refuse(finding.hint("thaw it first"));
             } else if options.cgroup == CgroupMode::Ignore {
             } else if place.1.0.starts_with(b"/..") {
                 let problem = "it is outside of the cgroup namespace of freeze";
@@ -71,15 +81,21 @@ impl Memberships {
                 let hint = "--cgroup ignore has the tree come back in the cgroups of restore";
                 out.refuse(finding.hint(hint));
             } else if directory.is_none() {
-                let problem = "its directory is not seen here: it comes back only where it still is";
+                let problem =
+                    "its directory is not seen here: it comes back only where it still is";
                 let finding = Finding::about(name(place), "cgroup.hidden", problem);
                 out.lose(finding.hint("mount its hierarchy where freeze runs"));
+            }
+            if let Some(directory) = directory.filter(|_| freezes(place))
+                && directory.is_told_to_freeze()?
+            {
+                frozen.0.push((place.clone(), directory));
             }
         }
         if options.cgroup == CgroupMode::Ignore {
             self.ignored(out)?;
         }
-        Ok(())
+        Ok(frozen)
     }
 
     /// All cgroups but roots of hierarchies, with their directories where they are seen.
@@ -125,7 +141,7 @@ impl Memberships {
     }
 
     /// The records of them; none where restore is to ignore them.
-    pub fn records(&self, options: &Options) -> Result<Vec<AnyRecord>> {
+    pub fn records(&self, options: &Options, thawed: &Thawed) -> Result<Vec<AnyRecord>> {
         if options.cgroup == CgroupMode::Ignore {
             return Ok(Vec::new());
         }
@@ -133,7 +149,9 @@ impl Memberships {
         let mut directories: BTreeMap<Place, CgroupDirectory> = BTreeMap::new();
         for (place, directory) in self.open(&mounts, &places)? {
             if let Some(directory) = directory {
-                directories.insert(place.clone(), describe(&directory)?);
+                let mut about = describe(&directory)?;
+                about.frozen |= thawed.contains(place);
+                directories.insert(place.clone(), about);
             }
         }
         let all = std::mem::take(&mut places).into_iter().map(|(place, members)| {
@@ -142,6 +160,32 @@ impl Memberships {
             Cgroup { hierarchy, path, members, directory }.any()
         });
         Ok(all.collect())
+    }
+
+    /// Why a cgroup cannot be thawed that is frozen.
+    fn frozen(&self, place: &Place, directory: &Directory) -> Result<Option<String>> {
+        if !freezes(place) || !directory.is_frozen()? {
+            return Ok(None);
+        }
+        if !directory.is_told_to_freeze()? {
+            // Of version 1: one above it is, which is looked at as well, if it can be.
+            let above = above(&place.1.0).count() > 0;
+            return Ok((!above).then(|| "it is frozen by one above that is not seen here".into()));
+        }
+        if let Err(e) = directory.freezer() {
+            return Ok(Some(format!("it is frozen, and cannot be thawed: {e}")));
+        }
+        let own: BTreeSet<u32> = self.groups.values().flatten().map(|(pid, _)| pid.0).collect();
+        let stranger = directory.processes()?.into_iter().find(|pid| !own.contains(pid));
+        Ok(stranger.map(|pid| match pid {
+            0 => {
+                "it is frozen, and a process of another pid namespace would be thawed with the tree"
+                    .into()
+            }
+            _ => format!(
+                "it is frozen, and process {pid}, which is not of the tree, would be thawed with it"
+            ),
+        }))
     }
 
     /// What a restore in the cgroups of freeze would not bring back.
@@ -175,15 +219,15 @@ fn name((hierarchy, path): &Place) -> String {
     format!("cgroup {hierarchy}{colon}{path}")
 }
 
-/// A cgroup whose tasks do not run: none of them can be asked anything.
-fn frozen(place: &Place, directory: Option<&Directory>) -> Result<Option<Finding>> {
-    let freezes = place.0.0.is_empty() || place.0.0.split(|b| *b == b',').any(|c| c == b"freezer");
-    let Some(directory) = directory.filter(|_| freezes) else { return Ok(None) };
-    let finding = directory.is_frozen()?.then(|| {
-        let problem = "it is frozen, and threads that do not run cannot be asked what they have";
-        Finding::about(name(place), "cgroup.frozen", problem).hint("thaw it first")
-    });
-    Ok(finding)
+/// One that somebody has frozen while the tree was stopped.
+pub(crate) fn frozen_meanwhile(place: &Place) -> Finding {
+    let problem = "it was frozen meanwhile, and threads that do not run cannot be asked anything";
+    Finding::about(name(place), "cgroup.frozen", problem).hint("try again")
+}
+
+/// Whether cgroups of this hierarchy can be frozen.
+fn freezes(place: &Place) -> bool {
+    place.0.0.is_empty() || place.0.0.split(|b| *b == b',').any(|name| name == b"freezer")
 }
 
 /// What makes it again.
@@ -255,7 +299,9 @@ mod tests {
         let shown = places.iter().map(|((hierarchy, path), members)| {
             let members = match members {
                 Members::Others => "others".to_owned(),
-                Members::Listed(all) => format!("{:?}", all.iter().map(|m| m.1.0).collect::<Vec<_>>()),
+                Members::Listed(all) => {
+                    format!("{:?}", all.iter().map(|m| m.1.0).collect::<Vec<_>>())
+                }
             };
             format!("{hierarchy}:{path} {members}")
         });
