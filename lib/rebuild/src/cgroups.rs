@@ -125,6 +125,7 @@ impl Cgroups {
             let here = own.path(name);
             match target::targets(mode, &of, bases.get(name)) {
                 Ok(targets) if target::is_done(&targets, here) => {}
+                Ok(targets) if target::is_unseen(&targets, &mounts)? => {}
                 Ok(targets) => self.hierarchy(&targets, here, &mounts),
                 Err((of, e)) => drop(self.problems.insert(of, e)),
             }

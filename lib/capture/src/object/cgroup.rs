@@ -81,8 +81,7 @@ impl Memberships {
                 let hint = "--cgroup ignore has the tree come back in the cgroups of restore";
                 out.refuse(finding.hint(hint));
             } else if directory.is_none() {
-                let problem =
-                    "its directory is not seen here: it comes back only where it still is";
+                let problem = "its directory is not seen here: unless restore sees it, it comes back in that of restore";
                 let finding = Finding::about(name(place), "cgroup.hidden", problem);
                 out.lose(finding.hint("mount its hierarchy where freeze runs"));
             }

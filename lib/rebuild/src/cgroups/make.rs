@@ -31,7 +31,7 @@ pub(super) fn find(
         return Ok((there, false));
     }
     if target.cgroup.directory.is_none() {
-        return no("it is gone, and freeze could not see what it was");
+        return no("it is gone, and was not seen by freeze");
     }
     for path in paths {
         let parent: Vec<_> = path.parent().map(|parent| parent.to_owned()).into_iter().collect();

@@ -124,6 +124,18 @@ pub(super) fn is_done(targets: &[Target<'_>], own: Option<&[u8]>) -> bool {
         && !frozen.into_iter().any(|directory| directory.frozen)
 }
 
+/// Whether one that has members was not seen by freeze, which has said so, and is not seen here either.
+pub(super) fn is_unseen(targets: &[Target<'_>], mounts: &Mounts) -> Result<bool> {
+    for target in targets.iter().filter(|target| target.cgroup.members.any()) {
+        let Cgroup { hierarchy, path, directory, .. } = target.cgroup;
+        let unseen = directory.is_none() && path.0 != b"/";
+        if unseen && Directory::open(&mounts.directories(&hierarchy.0, &target.path))?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
