@@ -180,9 +180,16 @@ impl Cgroups {
         let is = directory.is_told_to_freeze()?;
         let no = |problem| Err(Error::because("put the tree into it", problem));
         if made.is_none() && (was || is) {
-            let alone = was && directory.processes()?.is_empty();
+            // Of version 1 only those of our pid namespace are seen.
+            let seen = directory.is_version_2() || floe_proc::is_in_initial_pid_namespace()?;
+            let alone = was && seen && directory.processes()?.is_empty();
             match is {
                 _ if alone => {}
+                _ if was && !seen => {
+                    return no(
+                        "it was frozen, and what else is in it is not seen from this pid namespace",
+                    );
+                }
                 false => {
                     return no("it was frozen, and others are in it here, which would be, too");
                 }

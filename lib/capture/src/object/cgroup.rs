@@ -72,12 +72,12 @@ impl Memberships {
         for (place, directory) in self.open(&mounts, &places)? {
             let problem = directory.as_ref().map_or(Ok(None), |of| self.frozen(place, of))?;
             if let Some(problem) = problem {
-                let finding = Finding::about(name(place), "cgroup.frozen", problem);
+                let finding = Finding::of(Pid(self.root), name(place), "cgroup.frozen", problem);
                 out.refuse(finding.hint("thaw it first"));
             } else if options.cgroup == CgroupMode::Ignore {
             } else if place.1.0.starts_with(b"/..") {
                 let problem = "it is outside of the cgroup namespace of freeze";
-                let finding = Finding::about(name(place), "cgroup.namespace", problem);
+                let finding = Finding::of(Pid(self.root), name(place), "cgroup.namespace", problem);
                 let hint = "--cgroup ignore has the tree come back in the cgroups of restore";
                 out.refuse(finding.hint(hint));
             } else if directory.is_none() {
@@ -173,6 +173,12 @@ impl Memberships {
         }
         if let Err(e) = directory.freezer() {
             return Ok(Some(format!("it is frozen, and cannot be thawed: {e}")));
+        }
+        if !directory.is_version_2() && !floe_proc::is_in_initial_pid_namespace()? {
+            // Version 1 shows only those of ours.
+            let problem =
+                "it is frozen, and what else would be thawed is not seen from this pid namespace";
+            return Ok(Some(problem.into()));
         }
         let own: BTreeSet<u32> = self.groups.values().flatten().map(|(pid, _)| pid.0).collect();
         let stranger = directory.processes()?.into_iter().find(|pid| !own.contains(pid));
