@@ -13,7 +13,7 @@ use std::{
     path::Path,
     sync::{Mutex, PoisonError},
 };
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -198,7 +198,7 @@ fn same_build(name: &FileRef, was: &[u8], open: &OwnedFd) -> Result<()> {
 fn has_tail(was: &Regular, again: impl FnOnce() -> Result<OwnedFd>) -> Result<bool> {
     let Some(tail) = was.tail else { return Ok(false) };
     let file = File::from(again()?);
-    Ok(xxh3_64(&read_before(&file, was.size, TAIL)?) == tail)
+    Ok(XxHash3_64::oneshot(&read_before(&file, was.size, TAIL)?) == tail)
 }
 
 /// A file is not as it was; `rule` would take it.
