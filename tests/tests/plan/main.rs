@@ -1,5 +1,6 @@
 //! The plan of a restore: its whole order, what it refuses, and what it costs.
 
+mod cgroups;
 mod golden;
 mod grow;
 mod inheritance;

@@ -121,10 +121,7 @@ impl World<'_> {
                 must(task.threads.insert(tid), "there is one")
             }
             Step::Apply(phase, subject, kind) => self.apply(phase, subject, kind),
-            Step::Join(tid) => {
-                must(self.tids.contains(&tid), "it is not there")?;
-                must(!self.tree.all::<Cgroup>().is_empty(), "it has no cgroup")
-            }
+            Step::Join(_) | Step::Limit => self.cgroups(step),
             Step::Fill => {
                 must(self.leaders.is_empty(), "a leader is left")?;
                 let whole =
@@ -136,15 +133,19 @@ impl World<'_> {
             Step::Die(_) | Step::Stop(_) => self.state(step),
             Step::Lend(_) | Step::Masks => self.last(),
             Step::Pipes => self.was(Step::Masks),
-            Step::Limit => {
-                must(!self.tree.all::<Cgroup>().is_empty(), "there is no cgroup")?;
-                self.was(Step::Pipes)
-            }
             Step::Guard | Step::Release => {
                 self.was(Step::Pipes)?;
                 must(*step == Step::Guard || self.was(Step::Guard).is_ok(), "nobody guards them")
             }
             Step::Dismissal => self.was(Step::Release),
+        }
+    }
+
+    fn cgroups(&self, step: &Step) -> Played {
+        must(!self.tree.all::<Cgroup>().is_empty(), "there is no cgroup")?;
+        match *step {
+            Step::Join(tid) => must(self.tids.contains(&tid), "it is not there"),
+            _ => self.was(Step::Pipes),
         }
     }
 
