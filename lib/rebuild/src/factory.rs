@@ -1,6 +1,6 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{file::unix, inet::Ports, segment, socket::FreshOptions, stand::Stands};
+use crate::{file::unix, inet::Ports, segment, socket::FreshOptions, socket_file, stand::Stands};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -37,7 +37,7 @@ pub(crate) struct Factory<'a> {
     pub fifos: BTreeMap<ObjectId, OwnedFd>,
     /// UNIX sockets, by inode.
     pub unix: BTreeMap<u64, OwnedFd>,
-    pub nodes: Vec<unix::Node>,
+    pub nodes: Vec<socket_file::Node>,
     /// Segments of shared memory that were made.
     pub segments: Vec<segment::Made>,
     pub names: unix::Names<'a>,

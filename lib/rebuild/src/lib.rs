@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cpu;
+mod datagrams;
 mod factory;
 mod here;
 mod inet;
@@ -23,6 +24,7 @@ mod same;
 mod script;
 mod segment;
 mod socket;
+mod socket_file;
 mod spaces;
 mod stand;
 mod states;
