@@ -14,8 +14,15 @@ start() {
     local log=$1; shift
     setsid "$@" < /dev/null > "$log" 2>&1 &
     pid=$!
-    until [[ $(readlink "/proc/$pid/exe" 2> /dev/null) != "$(readlink /proc/$$/exe)" || $1 == bash ]]; do sleep 0.01; done
+    while not_yet "$pid"; do sleep 0.01; done
     sleep 0.05
+}
+
+# Has child PID not yet become the command of start? What the command becomes in turn may have any name.
+not_yet() {
+    local first
+    cmp -s "/proc/$1/cmdline" /proc/$$/cmdline && return 0
+    { IFS= read -rd '' first < "/proc/$1/cmdline"; } 2> /dev/null && [[ $first == setsid ]]
 }
 
 # until_true SECONDS COMMAND… (FLOE_PATIENCE times as long on an emulated machine)

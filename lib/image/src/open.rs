@@ -12,7 +12,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::FileExt,
 };
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// Bytes of the record behind the index, and of End.
 const TAIL: usize = INDEX_AT_LEN + END_LEN;
@@ -56,7 +56,7 @@ impl Bulk {
     /// written: a reader of all bulk strings has verified every byte of the image.
     pub fn read(&self, file: &File, content: &mut [u8]) -> Result<()> {
         let head = read_at(file, self.head_at, self.offset - self.head_at)?;
-        if xxh3_64(&head) != self.head {
+        if XxHash3_64::oneshot(&head) != self.head {
             return Err(Error::damaged(self.head_at, "a record is not that of the index"));
         }
         match file.read_exact_at(content, self.offset) {
@@ -70,7 +70,7 @@ impl Bulk {
 
     /// Fails when `content`, the whole bulk string, is not what was written.
     pub fn check(&self, content: &[u8]) -> Result<()> {
-        if content.len() as u64 == self.len && xxh3_64(content) == self.digest {
+        if content.len() as u64 == self.len && XxHash3_64::oneshot(content) == self.digest {
             return Ok(());
         }
         Err(Error::damaged(self.offset, "the checksum of bulk does not match"))
@@ -116,7 +116,7 @@ impl Index {
             return Err(Error::damaged(tail_at, "an index behind the end"));
         };
         let bytes = read_at(file, offset, len)?;
-        if xxh3_64(&bytes) != digest {
+        if XxHash3_64::oneshot(&bytes) != digest {
             return Err(Error::damaged(offset, "the checksum of the index does not match"));
         }
         Ok(Some(Self { bytes, offset, tail, tail_at }))
@@ -190,7 +190,7 @@ impl Walk {
         self.tally.finish_bulk(len, digest);
         self.head.extend(bulk_head(len));
         let head_at = offset - self.head.len() as u64;
-        let head = xxh3_64(&self.head);
+        let head = XxHash3_64::oneshot(&self.head);
         self.head.clear();
         self.at = offset + len;
         Bulk { offset, len, digest, head, head_at }

@@ -11,11 +11,12 @@ use floe_stream::{Item, RawRecord, Reader, Source, Writer};
 use floe_worker_pool::WorkerPool;
 use std::{
     fs::File,
+    hash::Hasher,
     io::{self, Write},
     os::{fd::AsFd, unix::fs::FileExt},
     path::Path,
 };
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_64;
 
 /// Bulk passes in pieces of this.
 const PIECE: usize = 256 << 10;
@@ -330,12 +331,12 @@ impl<'a, W: Write> Packer<'a, W> {
     fn finish(mut self) -> Result<()> {
         self.settle()?;
         let offset = self.out.offset();
-        let mut digest = Xxh3::new();
+        let mut digest = XxHash3_64::new();
         for record in index(&self.entries)? {
-            digest.update(&record.bytes);
+            digest.write(&record.bytes);
             self.out.raw(&record)?;
         }
-        self.out.raw(&index_at(offset, digest.digest()))?;
+        self.out.raw(&index_at(offset, digest.finish()))?;
         Ok(())
     }
 }

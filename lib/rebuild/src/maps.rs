@@ -16,5 +16,5 @@ pub fn own_vdso_hash() -> Result<u64> {
     };
     let mut bytes = vec![0; vdso.size() as usize];
     floe_sys::read_memory(own as i32, vdso.start, &mut bytes)?;
-    Ok(xxhash_rust::xxh3::xxh3_64(&bytes))
+    Ok(twox_hash::XxHash3_64::oneshot(&bytes))
 }

@@ -87,14 +87,19 @@ impl<'a> Stands<'a> {
     }
 
     /// What the name of a file leads to, a symbolic link itself where it is one.
-    pub fn named(&self, pid: Pid, name: &FileRef) -> Result<Found> {
-        Found::of(self.path(pid, name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?)
+    pub fn named(&self, pid: Pid, name: &FileRef) -> Result<(OwnedFd, Found)> {
+        let path = self.path(pid, name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
+        let found = Found::of(&path)?;
+        Ok((path, found))
     }
 
     /// What the name of a file leads to, which must be of this type. Nothing is opened yet: what has taken the place of the
     /// file may be something that waits for a reader, or that does something when it is opened.
     pub fn found(&self, pid: Pid, name: &FileRef, kind: SFlag) -> Result<Found> {
-        let found = Found::of(self.path(pid, name, OFlag::O_PATH)?)?;
+        let found = match self.root(pid, name)? {
+            Some(root) => Found::of(&lookup(Some(root), &name.path, OFlag::O_PATH)?)?,
+            None => Found::at(Path::new(OsStr::from_bytes(&name.path.0)))?,
+        };
         if SFlag::from_bits_truncate(found.stat.st_mode) & SFlag::S_IFMT != kind {
             let doing = format!("open {}", name.path);
             return Err(Error::because(doing, "it is of another kind now"));
@@ -113,10 +118,13 @@ impl<'a> Stands<'a> {
     }
 
     fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
-        if name.outside {
-            return lookup(self.top.as_ref(), &name.path, flags);
-        }
-        self.bytes(pid, &name.path, flags)
+        lookup(self.root(pid, name)?, &name.path, flags)
+    }
+
+    /// What a name is looked up below.
+    fn root(&self, pid: Pid, name: &FileRef) -> Result<Option<&OwnedFd>> {
+        let root = if name.outside { &self.top } else { &self.of(pid)?.root };
+        Ok(root.as_ref())
     }
 
     /// Opens a path as a process would.
@@ -175,8 +183,8 @@ fn key<'a>(tree: &Tree, fs: &'a Fs) -> (Option<Place>, &'a Bytes, bool, (u64, u6
 
 fn directories(fs: &Fs, top: Option<&OwnedFd>, same: &Comparison) -> Result<Directories> {
     let checked = |name: &FileRef, below: Option<&OwnedFd>| {
-        let found = Found::of(lookup(below, &name.path, DIRECTORY)?)?;
-        same.inode(name, &found).map(|()| found.path)
+        let path = lookup(below, &name.path, DIRECTORY)?;
+        same.inode(name, &Found::of(&path)?).map(|()| path)
     };
     let own_root = fs.root.path.0 == b"/" && top.is_none();
     let root = Some(checked(&fs.root, top)?).filter(|_| !own_root);

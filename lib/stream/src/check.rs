@@ -1,7 +1,8 @@
 //! The running checksum: a chain of XXH3-64 digests, one per item, so that an item which a filter passes on is
 //! hashed once and workers can hash items apart from each other.
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use std::hash::Hasher;
+use twox_hash::XxHash3_64;
 
 /// Body of Seal and End: what came before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,7 +32,7 @@ impl Tally {
     /// Counts a record.
     pub fn record(&mut self, bytes: &[u8]) {
         self.records += 1;
-        self.chain(xxh3_64(bytes));
+        self.chain(XxHash3_64::oneshot(bytes));
     }
 
     /// Counts a bulk string with this digest of its content.
@@ -44,22 +45,22 @@ impl Tally {
         let mut pair = [0; 16];
         pair[..8].copy_from_slice(&self.check.to_le_bytes());
         pair[8..].copy_from_slice(&digest.to_le_bytes());
-        self.check = xxh3_64(&pair);
+        self.check = XxHash3_64::oneshot(&pair);
     }
 }
 
 /// Digest of one bulk string's content, fed in pieces.
 #[derive(Default)]
-pub struct Check(Box<Xxh3>);
+pub struct Check(XxHash3_64);
 
 impl Check {
     /// Takes the next piece.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.0.write(bytes);
     }
 
     /// XXH3-64 of all pieces.
     pub fn digest(&self) -> u64 {
-        self.0.digest()
+        self.0.finish()
     }
 }

@@ -9,7 +9,7 @@ use floe_records::{FileId, Pid, Regular, TAIL};
 use floe_sys::{FileSystem, Result, file_system, read_before};
 use nix::fcntl::OFlag;
 use std::fs::File;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 impl OfFile for Regular {
     fn claims(seen: &Descriptor<'_>) -> bool {
@@ -43,7 +43,7 @@ fn tail(seen: &Descriptor<'_>) -> Result<Option<u64>> {
     };
     let file = file.map(File::from);
     match file.and_then(|file| read_before(&file, seen.stat.size, TAIL)) {
-        Ok(bytes) => Ok(Some(xxh3_64(&bytes))),
+        Ok(bytes) => Ok(Some(XxHash3_64::oneshot(&bytes))),
         // A server may keep its files from root, somebody else may cut one off or have a lease on it: then growth is not known.
         Err(_) => Ok(None),
     }

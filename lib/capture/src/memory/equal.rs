@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
 };
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 const PAGE: usize = PAGE_SIZE as usize;
 static ZERO: [u8; PAGE] = [0; PAGE];
@@ -225,7 +225,8 @@ fn owners<'a>(pages: &[Page], content: impl Fn(usize) -> &'a [u8]) -> (Vec<(u32,
         };
         let few = 0..first.len().min(FEW);
         let mut group = few.clone().find(equal);
-        let key = (group.is_none() && first.len() >= FEW).then(|| (page.sort, xxh3_64(bytes)));
+        let key = (group.is_none() && first.len() >= FEW)
+            .then(|| (page.sort, XxHash3_64::oneshot(bytes)));
         if let Some(key) = &key {
             group = hashed.get(key).and_then(|some| some.iter().copied().find(equal));
         }

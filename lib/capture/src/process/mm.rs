@@ -58,5 +58,5 @@ fn vdso_hash(process: &Process<'_>) -> Result<u64> {
     let Some((start, end)) = process.vdso() else { return Ok(0) };
     let mut bytes = vec![0; (end.0 - start.0) as usize];
     floe_sys::read_memory(process.pid as i32, start.0, &mut bytes)?;
-    Ok(xxhash_rust::xxh3::xxh3_64(&bytes))
+    Ok(twox_hash::XxHash3_64::oneshot(&bytes))
 }

@@ -38,9 +38,9 @@ impl ForFile for Inotify {
 
 /// The file, which must be the one that was watched.
 fn watched(inotify: &Inotify, watch: &InotifyWatch, make: &Factory<'_>) -> Result<OwnedFd> {
-    let found = make.stands.named(inotify.pid, &watch.name)?;
+    let (path, found) = make.stands.named(inotify.pid, &watch.name)?;
     make.stands.same.inode(&watch.name, &found)?;
-    Ok(found.path)
+    Ok(path)
 }
 
 /// Adds a watch under its number.
