@@ -7,6 +7,7 @@
 
 mod cgroups;
 mod cpu;
+mod datagrams;
 mod factory;
 mod here;
 mod inet;
@@ -24,6 +25,7 @@ mod same;
 mod script;
 mod segment;
 mod socket;
+mod socket_file;
 mod spaces;
 mod stand;
 mod states;

@@ -282,7 +282,7 @@ fn rules_for_changed_files_have_a_bound() {
 
 #[test]
 fn files_of_sockets_run_nothing() {
-    let socket = |mode| {
+    let linked = |mode, links: &[&str]| {
         let mut tree = Builder::new(100);
         let file = tree.file(2, |file| UnixSocket {
             file,
@@ -293,6 +293,7 @@ fn files_of_sockets_run_nothing() {
             peer: None,
             peer_name: Bytes::default(),
             node: Some((0, 0, mode)),
+            links: links.iter().map(|link| (*link).into()).collect(),
             backlog: None,
             shutdown: 0,
             options: Vec::new(),
@@ -300,8 +301,29 @@ fn files_of_sockets_run_nothing() {
         tree.fd(100, 0, file);
         tree.tree()
     };
+    let socket = |mode| linked(mode, &[]);
     assert_eq!(rules(&socket(0o777), &machine()), Vec::<String>::new());
     refuses("a set-user-ID bit", &socket(0o4755), "plan.unix");
+    assert_eq!(rules(&linked(0o777, &["s.1", "other"]), &machine()), Vec::<String>::new());
+    for name in ["", ".", "..", "../passwd", "a\0"] {
+        refuses("no name of a file", &linked(0o777, &[name]), "plan.unix");
+    }
+}
+
+#[test]
+fn each_datagram_has_a_sender_or_none_has() {
+    let queue = |senders: &[&str]| {
+        let mut tree = Builder::new(100);
+        tree.add(SocketQueue {
+            ino: 5,
+            messages: vec![1, 1],
+            senders: senders.iter().map(|sender| (*sender).into()).collect(),
+            bytes: vec![0; 2],
+        });
+        tree.tree().get::<SocketQueue>(5u64).map(|queue| queue.check().is_ok())
+    };
+    assert_eq!([queue(&[]), queue(&["a", ""])], [Some(true); 2]);
+    assert_eq!([queue(&["a"]), queue(&["a", &"b".repeat(110)])], [Some(false); 2]);
 }
 
 #[test]
@@ -368,6 +390,7 @@ fn sockets_have_their_peers() {
             peer,
             peer_name: Bytes::default(),
             node: None,
+            links: Vec::new(),
             backlog: None,
             shutdown: 0,
             options: Vec::new(),
