@@ -9,6 +9,7 @@ mod cgroups;
 mod cpu;
 mod datagrams;
 mod factory;
+mod forced;
 mod here;
 mod inet;
 mod machine;
