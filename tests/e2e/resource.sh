@@ -6,7 +6,13 @@ until_true 30 grep -Eq "ready|Error" log; grep -q ready log || fail "$(cat log)"
 for round in 1 2; do
     checkpoint_kill "$pid" "image$round"
     image=$PWD/image$round
-    if [[ $round == 1 ]]; then restore_detached "$image"; else (cd / && restore_detached "$image"); fi
+    elsewhere=.; [[ $round == 1 ]] || elsewhere=/
+    notes=$PWD/notes$round
+    (cd "$elsewhere" && restore_detached "$image" 2> "$notes") || fail "$(cat "$notes")"
+    # What is the same is not told to be otherwise.
+    if ! grep -q '^# noted: F_GETFL' "$FLOE_FIXTURES/$1.py"; then
+        ! grep -F F_GETFL "$notes" || fail "flags differ after restore $round"
+    fi
     sleep 0.1
     [[ -e /proc/$pid ]] || fail "it died after restore $round: $(cat log)"
 done

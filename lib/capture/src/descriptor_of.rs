@@ -232,6 +232,9 @@ impl<'a> Descriptor<'a> {
         if name.deleted {
             return Err(refuse("it was removed, and is no regular file"));
         }
+        if !name.leads && self.holder.is_queue(self.fd) {
+            return Err(refuse("message queues (mq_overview(7)) cannot be captured"));
+        }
         if !name.leads {
             return Err(refuse("its path leads to another file by now"));
         }

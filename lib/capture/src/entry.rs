@@ -10,7 +10,10 @@ use floe_records::{Bytes, FdEntry, FdNum, Finding, NamedFile, Pid};
 use floe_sys::{pidfd_getfd, pidfd_open};
 use nix::{
     fcntl::OFlag,
-    sys::stat::{FileStat, fstat},
+    sys::{
+        stat::{FileStat, fstat},
+        statfs::statfs,
+    },
 };
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -130,6 +133,14 @@ impl Holder {
                 other => other?,
             }
         })
+    }
+
+    /// Whether a descriptor is a message queue.
+    pub fn is_queue(&self, fd: u32) -> bool {
+        // MQUEUE_MAGIC of the kernel's ipc/mqueue.c
+        const QUEUES: i64 = 0x1980_0202;
+        let found = statfs(&floe_proc::path(self.pid, &format!("fd/{fd}")));
+        found.is_ok_and(|found| found.filesystem_type().0 == QUEUES)
     }
 
     /// fdinfo of a descriptor.

@@ -8,6 +8,7 @@ use crate::{
     Error, Result,
     descriptor_of::{Context, Descriptor, Problem},
     entry::{Entry, Holder},
+    file::{directory, unix},
     inet, parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
@@ -173,6 +174,12 @@ impl Describing<'_> {
                         self.out.refuse(holder.stale(fd)?);
                         continue;
                     }
+                    Err(Error::Sys(error)) if error.is_long_path() => {
+                        let problem = "its path is longer than the kernel shows (4096 bytes)";
+                        let object = format!("fd {fd}");
+                        self.out.refuse(Finding::of(pid, object, "file.long", problem));
+                        continue;
+                    }
                     Err(_) if !self.context.held && holder.has_closed(fd) => continue,
                     other => other?,
                 };
@@ -231,12 +238,21 @@ impl Describing<'_> {
         Ok(Some(number))
     }
 
-    /// Looks for parts of a socket that are not carried.
+    /// Looks for parts of a directory or socket that are not carried.
     fn losses(&mut self, seen: &Descriptor<'_>, id: FileId) -> Result<()> {
+        if !self.context.taking && directory::may_notify(seen)? {
+            let problem = "notification of changes (F_NOTIFY) that it may have is not carried";
+            let finding = Finding::of(Pid(seen.pid), seen.object(), "file.notify", problem);
+            self.lost.push((id, finding));
+        }
         let Some(kind) = seen.socket().filter(|_| !self.context.taking) else { return Ok(()) };
         let options = self.fresh.losses(seen, kind)?.into_iter();
         let mut all: Vec<(&str, String)> =
             options.map(|problem| ("socket.option", problem)).collect();
+        if kind.family == libc::AF_UNIX {
+            let names = unix::lost_names(seen)?;
+            all.extend(names.map(|problem| ("socket.name", problem)));
+        }
         if inet::is_inet(kind) && kind.protocol == libc::IPPROTO_TCP {
             let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
             let ended = inet::lost_with_its_end(seen.duplicate()?, bound)?;
@@ -261,7 +277,7 @@ impl Describing<'_> {
     fn keep(&mut self, open: &OpenFile, what: &AnyRecord, seen: Descriptor<'_>) -> Result<()> {
         match what {
             // What is known to be empty need not be looked into.
-            AnyRecord::UnixSocket(socket) if !crate::file::unix::may_hold(socket, &seen) => {}
+            AnyRecord::UnixSocket(socket) if !unix::may_hold(socket, &seen) => {}
             AnyRecord::External(terminal)
                 if terminal.what.0.starts_with(b"/dev/pts/")
                     && seen.duplicate().is_ok_and(|fd| tcgetattr(fd).is_err()) =>

@@ -82,6 +82,9 @@ fn passes(finding: &Finding) -> bool {
     PASSING.contains(&finding.rule.as_str())
 }
 
+/// Of the executable, the working directory, the root or a mapping.
+const TOO_LONG: &str = "a path of it is longer than the kernel shows (4096 bytes)";
+
 fn once(root: u32, options: &Options) -> Result<Look> {
     let (pids, mut found) = (tree(root)?, Findings::default());
     let mut stats = BTreeMap::new();
@@ -114,6 +117,10 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             }
             // It may end while it is looked at; the tree is read again when it stands still.
             Err(_) if pid != root && is_ending(pid)? => {}
+            Err(crate::Error::Sys(error)) if error.is_long_path() => {
+                let finding = Finding::of(Pid(pid), "the process", "file.long", TOO_LONG);
+                found.refuse(finding);
+            }
             Err(error) => return Err(error),
         }
     }

@@ -1,7 +1,8 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
 use crate::{
-    cgroups::Cgroups, file::unix, inet::Ports, segment, socket::FreshOptions, stand::Stands,
+    cgroups::Cgroups, file::unix, inet::Ports, segment, socket::FreshOptions, socket_file,
+    stand::Stands,
 };
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -39,7 +40,7 @@ pub(crate) struct Factory<'a> {
     pub fifos: BTreeMap<ObjectId, OwnedFd>,
     /// UNIX sockets, by inode.
     pub unix: BTreeMap<u64, OwnedFd>,
-    pub nodes: Vec<unix::Node>,
+    pub nodes: Vec<socket_file::Node>,
     /// Into which cgroups the tree comes back.
     pub cgroup_mode: CgroupMode,
     /// Those cgroups, as soon as they have been looked for.

@@ -7,7 +7,9 @@
 
 mod cgroups;
 mod cpu;
+mod datagrams;
 mod factory;
+mod forced;
 mod here;
 mod inet;
 mod machine;
@@ -24,6 +26,7 @@ mod same;
 mod script;
 mod segment;
 mod socket;
+mod socket_file;
 mod spaces;
 mod stand;
 mod states;

@@ -191,8 +191,10 @@ impl<'a> OpenFiles<'a> {
                 continue;
             }
             let Some(fd) = self.files.get(&open.id) else { continue };
+            // A lease, which the process takes, sets this flag.
+            let late = self.tree.get::<Lease>(open.id).map_or(0, |_| libc::O_ASYNC);
             if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
-                && now as u32 != open.flags
+                && (now | late) as u32 != open.flags | late as u32
             {
                 let (object, was) = (self.tree.describe(open.id), open.flags);
                 self.notes

@@ -3,6 +3,7 @@
 use floe_sys::{Error, Result, fsconfig_create, fsmount, fsopen};
 use nix::{
     errno::Errno,
+    fcntl::{OFlag, open},
     sched::{CloneFlags, unshare},
     sys::stat::Mode,
     unistd::{chroot, fchdir, mkdir},
@@ -21,6 +22,13 @@ impl PrivateRoot {
         let fs = fsopen(b"tmpfs")?;
         fsconfig_create(fs.as_fd())?;
         fsmount(fs.as_fd(), 0).map(Self)
+    }
+
+    /// A directory in the place of one.
+    pub fn at(dir: &Path) -> Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = open(dir, flags, Mode::empty());
+        dir.map(Self).map_err(|e| Error::new("open a directory", e))
     }
 
     /// Does something in a thread whose root and working directory it is, with all directories that lead to `name` made.

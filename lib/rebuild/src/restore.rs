@@ -3,6 +3,7 @@
 use crate::{
     cgroups::Cgroups,
     cpu::{OneCpu, Stay},
+    forced::Forced,
     open::{OpenFiles, is_of_restore},
     process::vmas::make_all,
     release,
@@ -34,6 +35,7 @@ pub struct Restore<'a> {
     made: BTreeMap<FileId, OwnedFd>,
     /// See [`states::watched_groups`].
     watched: OnceLock<BTreeSet<Pid>>,
+    forced: Forced,
 }
 
 impl<'a> Restore<'a> {
@@ -49,6 +51,7 @@ impl<'a> Restore<'a> {
             cpu,
             watched: OnceLock::new(),
             made: BTreeMap::new(),
+            forced: Forced::default(),
         })
     }
 
@@ -212,9 +215,15 @@ impl<'a> Restore<'a> {
         self.memory(parent, pages.ranges.as_slice(), bytes)
     }
 
-    /// Writes ranges, addresses and lengths in bytes, into the memory of a process.
+    /// Writes ranges, addresses and lengths in bytes, into the memory of a process, by any thread. What only the one that
+    /// called [`Restore::run`] can write waits for [`Restore::settle_memory`].
     pub fn memory(&self, pid: Pid, ranges: &[(u64, u32)], bytes: &[u8]) -> Result<()> {
-        floe_sys::write_memory_ranges(pid.0 as i32, ranges, bytes)
+        self.forced.write(pid, ranges, bytes)
+    }
+
+    /// Ends what [`Restore::memory`] has left, before the process that it was for is used.
+    pub fn settle_memory(&self) -> Result<()> {
+        self.forced.settle()
     }
 }
 

@@ -83,7 +83,7 @@ macro_rules! resources {
                 timerfd: Timerfd 67 1 [];
                 signalfd: Signalfd 68 1 [];
                 epoll: Epoll 69 1 [Watches];
-                unix: UnixSocket 70 1 [Prepare];
+                unix: UnixSocket 70 2 [Prepare];
                 tcp: TcpSocket 71 2 [];
                 udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
@@ -101,7 +101,7 @@ macro_rules! resources {
                 cgroup: Cgroup 47 1 [];
                 nameless: Object 42 3 [];
                 pipe_data: PipeData 51 1 [];
-                socket_queue: SocketQueue 52 1 [];
+                socket_queue: SocketQueue 52 2 [];
             }
             bulk {
                 pages: Pages 100 2 [];

@@ -63,7 +63,7 @@ pub fn fork(set_tid: &[i32], flags: u64) -> Result<Option<i32>> {
 }
 
 /// The returned value points to `set_tid`.
-fn arguments(set_tid: &[i32], flags: u64, exit_signal: i32) -> libc::clone_args {
+pub(crate) fn arguments(set_tid: &[i32], flags: u64, exit_signal: i32) -> libc::clone_args {
     // SAFETY: an all-zero clone_args is valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags;

@@ -46,6 +46,11 @@ impl Error {
         self.errno() == Some(libc::ESRCH)
     }
 
+    /// A path is longer than the kernel takes or shows one (ENAMETOOLONG).
+    pub fn is_long_path(&self) -> bool {
+        self.errno() == Some(libc::ENAMETOOLONG)
+    }
+
     /// The kernel does not open a file again that it still has (ESTALE): AUFS does so with one that was removed or
     /// renamed over.
     pub fn is_stale(&self) -> bool {

@@ -5,6 +5,7 @@ mod clone;
 mod cpu;
 mod descriptors;
 mod error;
+mod eventfd;
 mod fcntl;
 mod file_system;
 mod guardian;
@@ -31,6 +32,7 @@ pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::extended_state;
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
+pub use eventfd::counts_down;
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
     owner_signal, owner_uids, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee,
@@ -67,7 +69,7 @@ pub use segment::{
 pub use signals::{default_action, is_ignored};
 pub use socket::{
     Peeked, accept, bind_raw, connect_raw, is_member, listen, network_cookie, peek, peer_name,
-    set_socket_option, socket, socket_filter_len, socket_name, socket_option,
+    send_to, set_socket_option, socket, socket_filter_len, socket_name, socket_option,
 };
 pub use statx::stat_on_mount;
 pub use task::{

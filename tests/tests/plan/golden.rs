@@ -88,6 +88,7 @@ fn threads() -> Builder {
             peer: Some(peer),
             peer_name: empty(),
             node: None,
+            links: Vec::new(),
             backlog: None,
             shutdown: 0,
             options: Vec::new(),

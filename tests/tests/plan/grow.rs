@@ -291,6 +291,7 @@ impl World {
                     peer: Some(if other { peer } else { 0 }),
                     peer_name: Bytes::default(),
                     node: None,
+                    links: Vec::new(),
                     backlog: None,
                     shutdown: 0,
                     options: Vec::new(),

@@ -8,4 +8,5 @@ mod model;
 mod property;
 mod refused;
 mod scale;
+mod sockets;
 mod strangers;

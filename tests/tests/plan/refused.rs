@@ -281,30 +281,6 @@ fn rules_for_changed_files_have_a_bound() {
 }
 
 #[test]
-fn files_of_sockets_run_nothing() {
-    let socket = |mode| {
-        let mut tree = Builder::new(100);
-        let file = tree.file(2, |file| UnixSocket {
-            file,
-            pid: Pid(100),
-            ino: 5,
-            sock_type: 1,
-            name: "/s".into(),
-            peer: None,
-            peer_name: Bytes::default(),
-            node: Some((0, 0, mode)),
-            backlog: None,
-            shutdown: 0,
-            options: Vec::new(),
-        });
-        tree.fd(100, 0, file);
-        tree.tree()
-    };
-    assert_eq!(rules(&socket(0o777), &machine()), Vec::<String>::new());
-    refuses("a set-user-ID bit", &socket(0o4755), "plan.unix");
-}
-
-#[test]
 fn unions_that_nothing_stands_on() {
     let union = |point: &str, branch: &str| Union {
         point: point.into(),
@@ -354,40 +330,6 @@ fn epoll_instances_watch_each_other_so_deep() {
     };
     assert!((1..5).all(|at| add(at, at - 1).is_ok()), "five are allowed");
     assert_eq!(add(5, 4), Err(nix::Error::ELOOP), "and no sixth");
-}
-
-#[test]
-fn sockets_have_their_peers() {
-    let socket = |ino, peer, sock_type| {
-        move |file| UnixSocket {
-            file,
-            pid: Pid(100),
-            ino,
-            sock_type,
-            name: Bytes::default(),
-            peer,
-            peer_name: Bytes::default(),
-            node: None,
-            backlog: None,
-            shutdown: 0,
-            options: Vec::new(),
-        }
-    };
-    let pair = |a: (u64, Option<u64>, u32), b: (u64, Option<u64>, u32)| {
-        let mut tree = Builder::new(100);
-        for (fd, (ino, peer, sock_type)) in [a, b].into_iter().enumerate() {
-            let file = tree.file(2, socket(ino, peer, sock_type));
-            tree.fd(100, fd as u32, file);
-        }
-        tree.tree()
-    };
-    let good = pair((5, Some(6), 1), (6, Some(5), 1));
-    assert_eq!(rules(&good, &machine()), Vec::<String>::new());
-    refuses("no peer", &pair((5, Some(7), 1), (6, None, 1)), "plan.unix");
-    refuses("one way", &pair((5, Some(6), 1), (6, None, 1)), "plan.unix");
-    refuses("one inode", &pair((5, None, 1), (5, None, 1)), "plan.unix");
-    refuses("two types", &pair((5, Some(6), 1), (6, Some(5), 5)), "plan.unix");
-    refuses("an unknown type", &pair((5, None, 3), (6, None, 1)), "plan.unix");
 }
 
 /// What restore itself needs.

@@ -12,13 +12,13 @@ use floe_records::{AnyRecord, Bytes, External, FileId, Findings, OpenFile, Pid, 
 use floe_sys::{Error, peer_name, socket_name};
 use std::{
     collections::BTreeSet,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::Metadata,
     os::unix::{
-        ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt},
+        ffi::{OsStrExt, OsStringExt},
+        fs::{DirEntryExt, FileTypeExt, MetadataExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// Both directions: what the death of a peer leaves.
@@ -40,6 +40,7 @@ impl OfFile for UnixSocket {
             peer: state.peer,
             peer_name: Bytes::default(),
             node: None,
+            links: Vec::new(),
             backlog: state.listening.then_some(state.backlog),
             shutdown: state.shutdown,
             options: options(seen, &[])?,
@@ -49,7 +50,8 @@ impl OfFile for UnixSocket {
         };
         if seen.context.taking {
             let name = address(socket_name(seen.duplicate()?))?;
-            socket.node = node(seen, &state, &name);
+            let receives = is_datagram(&socket) || socket.backlog.is_some();
+            (socket.node, socket.links) = node(seen, &state, &name, receives);
             socket.name = Bytes(name);
         }
         let mut has_name = !socket.name.0.is_empty();
@@ -109,7 +111,9 @@ fn state(seen: &Descriptor<'_>) -> Result<UnixState, Problem> {
         let hint = "try again when it has been accepted";
         return Err(Problem::Refused("file.unix", what.into(), hint));
     }
-    if state.peer == Some(0) && state.shutdown & SHUTDOWN != SHUTDOWN {
+    // A peer of datagrams that was closed leaves nothing but itself behind.
+    let connects = state.kind != libc::SOCK_DGRAM;
+    if connects && state.peer == Some(0) && state.shutdown & SHUTDOWN != SHUTDOWN {
         let what = "its connection has not been accepted yet";
         let hint = "try again when the server has accepted it";
         return Err(Problem::Refused("file.unix", what.into(), hint));
@@ -128,11 +132,56 @@ pub(crate) fn may_hold(socket: &UnixSocket, seen: &Descriptor<'_>) -> bool {
     socket.backlog.is_none() && !is_empty
 }
 
-/// Owner, group and permissions of the file of a name, where that is still the one which the socket was bound to. By now the
-/// name may be that of another socket, or of a file of any kind.
-fn node(seen: &Descriptor<'_>, state: &UnixState, name: &[u8]) -> Option<(u32, u32, u32)> {
-    let meta = std::fs::metadata(path(seen.pid, name)?).ok()?;
-    is_of(seen, state, &meta).then(|| (meta.uid(), meta.gid(), meta.mode() & 0o777))
+/// The file that a socket was bound to, where that still has its name: owner, group and permissions. By now the name may be that
+/// of another socket, or of a file of any kind. Of one that others send to, all its names in that directory count, and are told
+/// if they are not just the one.
+fn node(
+    seen: &Descriptor<'_>,
+    state: &UnixState,
+    name: &[u8],
+    receives: bool,
+) -> (Option<(u32, u32, u32)>, Vec<Bytes>) {
+    let Some(path) = path(seen.pid, name) else { return (None, Vec::new()) };
+    let known = |meta: &Metadata| (meta.uid(), meta.gid(), meta.mode() & 0o777);
+    let meta = std::fs::metadata(&path).ok().filter(|meta| is_of(seen, state, meta));
+    if !receives || meta.as_ref().is_some_and(|meta| meta.nlink() == 1) {
+        return (meta.as_ref().map(known), Vec::new());
+    }
+    let names = names_of(seen, state, &path);
+    let node = meta.as_ref().or(names.first().map(|(_, meta)| meta)).map(known);
+    let usual = names.iter().all(|(name, _)| Some(name.as_os_str()) == path.file_name());
+    let links = names.into_iter().map(|(name, _)| Bytes(name.into_vec()));
+    (node, if usual { Vec::new() } else { links.collect() })
+}
+
+/// The names that the file of a socket has in the directory of a path.
+fn names_of(seen: &Descriptor<'_>, state: &UnixState, path: &Path) -> Vec<(OsString, Metadata)> {
+    let Some((ino, _)) = state.node else { return Vec::new() };
+    let entries = path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
+    let same = entries.into_iter().flatten().flatten().filter(|entry| entry.ino() as u32 == ino);
+    let found = same.filter_map(|entry| Some((entry.file_name(), entry.metadata().ok()?)));
+    found.filter(|(_, meta)| is_of(seen, state, meta)).collect()
+}
+
+/// Names of its file that will lead to nobody, because they are in other directories.
+pub(crate) fn lost_names(seen: &Descriptor<'_>) -> Result<Option<String>, Error> {
+    let Some(state) = seen.unix_state().filter(|state| state.node.is_some()) else {
+        return Ok(None);
+    };
+    if state.kind != libc::SOCK_DGRAM && !state.listening {
+        return Ok(None);
+    }
+    let name = socket_name(seen.duplicate()?)?;
+    let Some(path) = path(seen.pid, name.get(2..).unwrap_or_default()) else { return Ok(None) };
+    let Some(meta) = std::fs::metadata(&path).ok().filter(|meta| is_of(seen, &state, meta)) else {
+        return Ok(None);
+    };
+    let others = match meta.nlink() {
+        1 => 0,
+        links => links.saturating_sub(names_of(seen, &state, &path).len() as u64),
+    };
+    let problem = format!("hard links of its file in other directories ({others}) lead to nobody");
+    Ok((others > 0).then_some(problem))
 }
 
 /// Whether a name that a process has of another socket leads there.

@@ -4,7 +4,7 @@
 //! a peek offset, which is a setting of the socket that the target itself would notice.
 
 use crate::{Result, files::Files, resource::OfObject, socket_kind::number};
-use floe_records::{AnyRecord, Finding, Findings, SocketQueue, UnixSocket};
+use floe_records::{AnyRecord, Bytes, Finding, Findings, SocketQueue, UnixSocket};
 use floe_sys::{Error, PeekOffsets, Peeked, peek, peek_offset, pipe_queued};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -138,7 +138,12 @@ impl<'a> Source<'a> {
 
     /// What is queued, without taking it; or why it cannot be had.
     fn queue(&self, buffer: &mut Vec<u8>) -> Result<SocketQueue, String> {
-        let mut queue = SocketQueue { ino: self.ino, messages: Vec::new(), bytes: Vec::new() };
+        let mut queue = SocketQueue {
+            ino: self.ino,
+            messages: Vec::new(),
+            senders: Vec::new(),
+            bytes: Vec::new(),
+        };
         if self.starts_empty {
             return Err(EMPTY.into());
         }
@@ -153,6 +158,10 @@ impl<'a> Source<'a> {
         // An empty message reads like the end behind a closed peer.
         if self.is_packets && queue.bytes.len() < self.queued {
             return Err(EMPTY.into());
+        }
+        // Of a connected pair all are the peer's.
+        if queue.senders.iter().all(|sender| sender.0.is_empty()) {
+            queue.senders.clear();
         }
         Ok(queue)
     }
@@ -192,6 +201,7 @@ impl<'a> Source<'a> {
             }
             queue.bytes.extend_from_slice(whole);
             queue.messages.push(seen.len as u32);
+            queue.senders.push(Bytes(seen.sender));
             if !self.needs_offset {
                 break;
             }

@@ -27,7 +27,8 @@ impl ForFile for Pipe {
         let writes = flags & OFlag::O_ACCMODE == OFlag::O_WRONLY;
         let end = if writes { writer } else { reader };
         // Those that pipe(2) gives have no O_LARGEFILE, which open(2) sets on all others.
-        let made = open.flags & libc::O_ACCMODE as u32 == open.flags & !STATUS.bits() as u32;
+        let set = STATUS | OFlag::O_ASYNC;
+        let made = open.flags & libc::O_ACCMODE as u32 == open.flags & !set.bits() as u32;
         if made && make.given_ends.insert((self.pipe, writes)) {
             let fd = end.try_clone().map_err(|e| Error::new("give away an end of a pipe", e))?;
             // It may still have the flags that it was filled with.

@@ -1,32 +1,24 @@
 //! UNIX sockets: listeners first, then pairs, through a listener where one side was accepted from it.
 
 use crate::{
+    datagrams::{deliver, name_sender, note_strangers},
     factory::{Factory, with_status},
     object::socket_queue::fill,
     private::PrivateRoot,
     resource::ForFile,
     socket::{set_options, shut},
-    stand::Stands,
+    socket_file::{Node, bind, path, renamed},
 };
 use floe_records::*;
-use floe_sys::{Error, Result, accept, bind_raw, connect_raw, listen, socket};
+use floe_sys::{Error, Result, accept, connect_raw, listen, socket};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::sys::stat::{Mode, SFlag, mknod};
 use std::{
-    collections::BTreeMap,
-    ffi::OsStr,
+    collections::{BTreeMap, BTreeSet},
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::{Path, PathBuf},
 };
-
-/// A socket file that was made where there was none.
-pub(crate) struct Node {
-    name: PathBuf,
-    pid: Pid,
-}
 
 /// A name with the type of its sockets.
 type Key<'a> = (u32, &'a [u8]);
@@ -41,9 +33,13 @@ pub(crate) struct Names<'a> {
     /// Listeners in the place of those that have been closed, each bound as one that it has accepted.
     stand_ins: BTreeMap<Key<'a>, (OwnedFd, Named<'a>)>,
     /// Where sockets were bound whose names lead to another file by now, or to none; by inode.
-    private: BTreeMap<u64, PrivateRoot>,
+    pub private: BTreeMap<u64, PrivateRoot>,
     /// Files of such sockets where no private root can be had.
-    temporary: Vec<Node>,
+    pub temporary: Vec<Node>,
+    /// Sockets whose files have been renamed, as they were.
+    pub renamed: BTreeSet<u64>,
+    /// Datagram sockets by name.
+    senders: BTreeMap<&'a [u8], u64>,
 }
 
 impl<'a> Names<'a> {
@@ -51,6 +47,9 @@ impl<'a> Names<'a> {
         let mut names = Self::default();
         for socket in tree.all::<UnixSocket>().iter().filter(|socket| !socket.name.0.is_empty()) {
             *names.count.entry(key(socket)).or_default() += 1;
+            if is_datagram(socket) {
+                names.senders.entry(&socket.name.0).or_insert(socket.ino);
+            }
             if socket.backlog.is_some() {
                 names.listeners.entry(key(socket)).or_insert((socket.file, socket));
             }
@@ -60,6 +59,11 @@ impl<'a> Names<'a> {
 
     fn listener(&self, it: &UnixSocket) -> Option<Named<'a>> {
         self.listeners.get(&key(it)).copied()
+    }
+
+    /// Inode of the datagram socket that has this name.
+    pub fn sender(&self, name: &[u8]) -> Option<u64> {
+        self.senders.get(name).copied()
     }
 
     /// Accepted sockets have one name in common, that of a listener.
@@ -93,19 +97,23 @@ fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
     let by_inode: BTreeMap<u64, Named<'_>> = all.iter().map(|it| (it.1.ino, *it)).collect();
     // Whom others connect to comes first.
     all.sort_by_key(|(_, socket)| socket.backlog.is_none());
-    let mut links = Vec::new();
+    let (mut links, mut singles) = (Vec::new(), Vec::new());
     for &(id, socket) in &all {
         if make.unix.contains_key(&socket.ino) {
             continue;
         }
         let pair = socket.peer.and_then(|peer| by_inode.get(&peer));
         let done = match (socket.peer, pair) {
-            (None, _) => single(make, id, socket),
+            (None, _) => {
+                singles.push((id, socket));
+                single(make, id, socket)
+            }
             (Some(_), Some(&other)) if is_pair(socket, other.1) => {
                 joined(make, (id, socket), other)
             }
             (Some(_), Some(&other)) if is_datagram(socket) && !other.1.name.0.is_empty() => {
                 links.push(((id, socket), other));
+                singles.push((id, socket));
                 single(make, id, socket)
             }
             (Some(0), _) => peer_closed(make, id, socket),
@@ -115,6 +123,7 @@ fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
             report(id, e);
         }
     }
+    finish(make, &singles, report);
     connect_all(make, links, report);
     // Names that were there only to connect by are gone, as they were.
     for node in std::mem::take(&mut make.names).temporary {
@@ -122,9 +131,9 @@ fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
     }
 }
 
-type Named<'a> = (FileId, &'a UnixSocket);
+pub(crate) type Named<'a> = (FileId, &'a UnixSocket);
 
-fn is_datagram(socket: &UnixSocket) -> bool {
+pub(crate) fn is_datagram(socket: &UnixSocket) -> bool {
     socket.sock_type == libc::SOCK_DGRAM as u32
 }
 
@@ -176,18 +185,33 @@ fn connect_all<'a>(
 }
 
 /// Connects to a socket of the tree, where its name leads to it.
-fn connect(make: &Factory<'_>, fd: &OwnedFd, (id, it): Named<'_>) -> Result<()> {
-    let to = address(&it.name.0);
-    let done = match make.names.private.get(&it.ino) {
-        Some(root) => root.within(path(it), || connect_raw(fd.as_fd(), &to)),
-        None => make.within(id, || connect_raw(fd.as_fd(), &to)),
-    };
-    done.map_err(|e| {
-        Error::because(format!("connect a socket to {}", it.name), e.cause().to_string())
-    })
+pub(crate) fn connect(make: &Factory<'_>, fd: &OwnedFd, it: Named<'_>) -> Result<()> {
+    let (to, name) = (address_of(make, it.1), &it.1.name);
+    within(make, it, || connect_raw(fd.as_fd(), &to))
+        .map_err(|e| Error::because(format!("connect a socket to {name}"), e.cause().to_string()))
 }
 
-fn address(name: &[u8]) -> Vec<u8> {
+/// Does something where the name of a socket of the tree leads to it.
+pub(crate) fn within(
+    make: &Factory<'_>,
+    (id, it): Named<'_>,
+    work: impl FnOnce() -> Result<()> + Send,
+) -> Result<()> {
+    match make.names.private.get(&it.ino) {
+        Some(root) => root.within(path(it), work),
+        None => make.within(id, work),
+    }
+}
+
+/// The address by which a socket of the tree can be reached.
+pub(crate) fn address_of(make: &Factory<'_>, it: &UnixSocket) -> Vec<u8> {
+    match make.names.renamed.contains(&it.ino) {
+        true => address(&[renamed(it).as_os_str().as_bytes(), b"\0"].concat()),
+        false => address(&it.name.0),
+    }
+}
+
+pub(crate) fn address(name: &[u8]) -> Vec<u8> {
     [&(libc::AF_UNIX as u16).to_ne_bytes()[..], name].concat()
 }
 
@@ -212,24 +236,41 @@ fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
     if let Some(backlog) = it.backlog {
         listen(fd.as_fd(), backlog)?;
     }
-    if let Some(queue) =
-        make.tree.get::<SocketQueue>(it.ino).filter(|queue| !queue.bytes.is_empty())
-    {
-        let from = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
-        connect(make, &from, (id, it))?;
-        fill(&from, queue)?;
-    }
-    if it.peer.is_none() {
-        if !it.peer_name.0.is_empty() {
-            let (to, peer) = (address(&it.peer_name.0), &it.peer_name);
-            make.within(id, || connect_raw(fd.as_fd(), &to)).map_err(|e| {
-                Error::because(format!("connect a socket to {peer}"), e.cause().to_string())
-            })?;
-        }
-        shut(&fd, it.shutdown)?;
-    }
     make.unix.insert(it.ino, fd);
     Ok(())
+}
+
+/// Fills the queues of sockets that have been made one by one, when all are there who may have sent something, and then
+/// connects those whose peer is outside.
+fn finish<'a>(
+    make: &mut Factory<'a>,
+    singles: &[Named<'a>],
+    report: &mut dyn FnMut(FileId, Error),
+) {
+    for &(id, it) in singles {
+        let queue = make.tree.get::<SocketQueue>(it.ino).filter(|queue| !queue.bytes.is_empty());
+        if let Some(queue) = queue
+            && make.unix.contains_key(&it.ino)
+            && let Err(e) = deliver(make, (id, it), queue)
+        {
+            report(id, e);
+        }
+    }
+    for &(id, it) in singles.iter().filter(|(_, it)| it.peer.is_none()) {
+        let Some(fd) = make.unix.get(&it.ino) else { continue };
+        if let Err(e) = connect_outside(make, id, it, fd).and_then(|()| shut(fd, it.shutdown)) {
+            report(id, e);
+        }
+    }
+}
+
+fn connect_outside(make: &Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<()> {
+    if it.peer_name.0.is_empty() {
+        return Ok(());
+    }
+    let (to, peer) = (address(&it.peer_name.0), &it.peer_name);
+    make.within(id, || connect_raw(fd.as_fd(), &to))
+        .map_err(|e| Error::because(format!("connect a socket to {peer}"), e.cause().to_string()))
 }
 
 /// One whose peer has gone: what it has not read yet is still there.
@@ -238,6 +279,11 @@ fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()
     make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(queue) = make.tree.get::<SocketQueue>(it.ino) {
+        if let Some(sender) = queue.senders.iter().find(|sender| !sender.0.is_empty()) {
+            // Where that cannot be, the note below tells of it.
+            let named = name_sender(make, id, &other, &sender.0);
+            note_strangers(make, id, queue, if named.is_ok() { &sender.0 } else { &[] });
+        }
         fill(&other, queue)?;
     }
     drop(other);
@@ -279,9 +325,11 @@ fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>) -> Result<()> 
         }
     }
     if let Some(queue) = make.tree.get::<SocketQueue>(a.1.ino) {
+        note_strangers(make, a.0, queue, &b.1.name.0);
         fill(&far, queue)?;
     }
     if let Some(queue) = make.tree.get::<SocketQueue>(b.1.ino) {
+        note_strangers(make, b.0, queue, &a.1.name.0);
         fill(&near, queue)?;
     }
     shut(&near, a.1.shutdown)?;
@@ -313,96 +361,4 @@ fn stand_in<'a>(make: &mut Factory<'a>, server: Named<'a>) -> Result<()> {
     listen(fd.as_fd(), 1)?;
     make.names.stand_ins.insert(key(server.1), (fd, server));
     Ok(())
-}
-
-fn path(it: &UnixSocket) -> &Path {
-    let name = it.name.0.strip_suffix(b"\0").unwrap_or(&it.name.0);
-    Path::new(OsStr::from_bytes(name))
-}
-
-/// Binds to a name that is another file's by now, or nobody's, where nobody else sees it. Without the right to do so it is bound
-/// in its place, and the file goes again.
-fn bind_aside(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<()> {
-    let to = address(&it.name.0);
-    if let Ok(root) = PrivateRoot::new() {
-        root.within(path(it), || bind_raw(fd.as_fd(), &to))?;
-        make.names.private.insert(it.ino, root);
-        return Ok(());
-    }
-    let nobody = || Error::because("bind a socket", "no process has it");
-    let (pid, _) = make.tree.holder(id).ok_or_else(nobody)?;
-    make.stands.within(pid, || bind_raw(fd.as_fd(), &to))?;
-    make.names.temporary.push(Node { name: path(it).to_owned(), pid });
-    Ok(())
-}
-
-/// Binds it to its name. A dead socket file of that name is replaced by one just like it, but for a connected stream: it gets
-/// no connections, and the file was that of a listener which has been closed.
-fn bind(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd) -> Result<()> {
-    if it.name.0.is_empty() {
-        return Ok(());
-    }
-    let to = address(&it.name.0);
-    let named = |e: Error| {
-        let name = path(it).display();
-        Error::because(format!("bind a socket to {name}"), e.cause().to_string())
-    };
-    if it.name.0.first() == Some(&0) {
-        return make.within(id, || bind_raw(fd.as_fd(), &to)).map_err(named);
-    }
-    let name = path(it).to_owned();
-    let (Some((uid, gid, mode)), Some((pid, _))) = (it.node, make.tree.holder(id)) else {
-        return bind_aside(make, id, it, fd).map_err(named);
-    };
-    let is_connected = it.peer.is_some() && !is_datagram(it);
-    let is_there = || Ok(std::fs::symlink_metadata(&name).is_ok());
-    if is_connected && make.stands.within(pid, is_there)? {
-        return bind_aside(make, id, it, fd).map_err(named);
-    }
-    let fresh = make.stands.within(pid, || make_room(&name, it.sock_type as i32))?;
-    let bound = make.stands.within(pid, || bind_raw(fd.as_fd(), &to).map_err(named));
-    if let (Err(_), false) = (&bound, fresh) {
-        // A dead socket file again in the place of the one that was removed; the error is told in any case.
-        let mode = Mode::from_bits_truncate(mode);
-        let _ = make.stands.within(pid, || Ok(mknod(&name, SFlag::S_IFSOCK, mode, 0)));
-    }
-    bound?;
-    if fresh {
-        make.nodes.push(Node { name: name.clone(), pid });
-    }
-    make.stands.within(pid, || {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-        std::os::unix::fs::chown(&name, Some(uid), Some(gid))
-            .and_then(|()| std::fs::set_permissions(&name, mode))
-            .map_err(|e| Error::new(format!("set the owner of {}", name.display()), e))
-    })
-}
-
-/// Removes a socket file that nobody serves any more; true where there was none.
-fn make_room(name: &Path, kind: i32) -> Result<bool> {
-    use std::os::unix::fs::FileTypeExt;
-    let Ok(meta) = std::fs::symlink_metadata(name) else { return Ok(true) };
-    let doing = || format!("bind a socket to {}", name.display());
-    if !meta.file_type().is_socket() {
-        return Err(Error::because(doing(), "a file that is no socket has that name"));
-    }
-    let path = [name.as_os_str().as_bytes(), b"\0"].concat();
-    let caller = socket(libc::AF_UNIX, kind, 0)?;
-    let answer = connect_raw(caller.as_fd(), &address(&path));
-    if answer.map_or_else(|e| e.errno(), |()| None) != Some(libc::ECONNREFUSED) {
-        return Err(Error::because(doing(), "somebody else serves it"));
-    }
-    std::fs::remove_file(name).map_err(|e| Error::new(doing(), e))?;
-    Ok(false)
-}
-
-impl Node {
-    /// The restore has failed: the file goes.
-    pub fn undo(&self, stands: &Stands) {
-        // Nothing more can be done than try.
-        let _ = stands.within(self.pid, || {
-            let _ = std::fs::remove_file(&self.name);
-            Ok(())
-        });
-    }
 }

@@ -18,17 +18,27 @@ impl ForObject for SocketQueue {
 
 /// Sends what was queued, through the other end. Nothing reads yet, so it never waits.
 pub(crate) fn fill(from: &OwnedFd, queue: &SocketQueue) -> Result<()> {
+    messages(queue)?.into_iter().try_for_each(|message| send_on(from, message))
+}
+
+/// The messages of a queue, oldest first.
+pub(crate) fn messages(queue: &SocketQueue) -> Result<Vec<&[u8]>> {
     let mut rest = queue.bytes.as_slice();
-    for len in &queue.messages {
+    let mut cut = |len: &u32| {
         let short = || Error::because("fill a socket", "the record is damaged");
         let (message, behind) = rest.split_at_checked(*len as usize).ok_or_else(short)?;
         rest = behind;
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let sent =
-            send(from.as_raw_fd(), message, flags).map_err(|e| Error::new("fill a socket", e))?;
-        if sent != message.len() {
-            return Err(Error::because("fill a socket", "it has no room"));
-        }
+        Ok(message)
+    };
+    queue.messages.iter().map(&mut cut).collect()
+}
+
+/// Sends a message to the peer of a socket.
+pub(crate) fn send_on(from: &OwnedFd, message: &[u8]) -> Result<()> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    match send(from.as_raw_fd(), message, flags) {
+        Ok(sent) if sent == message.len() => Ok(()),
+        Ok(_) => Err(Error::because("fill a socket", "it has no room")),
+        Err(e) => Err(Error::new("fill a socket", e)),
     }
-    Ok(())
 }

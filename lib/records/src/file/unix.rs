@@ -21,8 +21,10 @@ pub struct UnixSocket {
     pub peer: Option<u64>,
     /// Address that a datagram socket is connected to outside of the tree, behind `sun_family`; else empty.
     pub peer_name: Bytes,
-    /// Owner, group and permissions of the file of a bound name.
+    /// Owner, group and permissions of the file that it is bound to, where that has a name.
     pub node: Option<(u32, u32, u32)>,
+    /// Names of that file in the directory of its address, where they are others than the address says.
+    pub links: Vec<Bytes>,
     /// Listening, with this backlog.
     pub backlog: Option<u32>,
     /// Shutdown state: RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
@@ -60,6 +62,14 @@ impl Resource for UnixSocket {
             self.node.is_none_or(|node| node.2 <= 0o777),
             "its file has impossible permissions",
         )?;
+        let is_name = |name: &Bytes| {
+            let name = name.0.as_slice();
+            let special = matches!(name, b"" | b"." | b"..");
+            !special && name.len() <= 255 && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
+        };
+        ensure(self.links.iter().all(is_name), "another name of its file is none")?;
+        let has_file = self.node.is_some() && !matches!(self.name.0.first(), None | Some(0));
+        ensure(self.links.is_empty() || has_file, "its file has names, and it has no file")?;
         sane::options(&self.options)
     }
 }
