@@ -10,6 +10,7 @@ mod descriptor_of;
 mod entry;
 mod error;
 pub mod files;
+mod frozen;
 mod held;
 mod inet;
 mod inet_options;
@@ -33,6 +34,7 @@ mod subject;
 pub mod tree;
 
 pub use error::{Error, Result};
+pub use frozen::Frozen;
 pub use inet::release_ports;
 pub use mapped::{mapped_file, mapped_files};
 
@@ -52,7 +54,7 @@ macro_rules! modules {
         mod thread { $(mod $t;)* }
         mod file { $(pub(crate) mod $f;)* }
         mod descriptor { $(pub(crate) mod $d;)* }
-        mod object { $(mod $o;)* }
+        mod object { $(pub(crate) mod $o;)* }
     };
 }
 floe_records::resources!(modules);

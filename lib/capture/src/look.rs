@@ -7,12 +7,11 @@
 use crate::{
     Error, Result,
     files::{Files, Purpose},
+    frozen::Frozen,
     held::Held,
+    object::cgroup::{self, Memberships},
     resource,
-    rule::{
-        cgroup, core_scheduling, numa, outside, segments::Attached, sessions, sharing, state,
-        status,
-    },
+    rule::{core_scheduling, numa, outside, segments::Attached, sessions, sharing, state, status},
     subject::{self, Process},
 };
 use floe_proc::{Stat, Status};
@@ -46,6 +45,8 @@ pub struct Look {
     pub pids: Vec<u32>,
     /// What stands in the way, and what would be lost.
     pub found: Findings,
+    /// Cgroups that are frozen.
+    pub frozen: Frozen,
     /// What is open and mapped, as records. What exists once for each process is missing.
     pub files: Tree,
 }
@@ -126,7 +127,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     attached.check(&tree(root)?, false, &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     sharing::processes(&living, &pids, &mut found)?;
-    cgroup::check(&living, &mut found)?;
+    let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still = Vec::with_capacity(living.len());
     for pid in living {
         if !floe_proc::is_dead(pid)? {
@@ -149,23 +150,26 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         // Of a pid that was reused meanwhile, the first one.
         let _ = kept.insert(record);
     }
-    Ok(Look { pids, found, files: kept })
+    Ok(Look { pids, found, frozen, files: kept })
 }
 
 /// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what was read of
-/// descriptors.
+/// descriptors and of cgroups.
 pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-) -> Result<(Findings, Vec<FdEntries>)> {
+) -> Result<(Findings, Vec<FdEntries>, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
     let stats = held.iter().map(|held| (held.pid, held.stat.clone())).collect();
     let living: Vec<u32> = processes.iter().map(|process| process.pid).collect();
     sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
-    cgroup::check(&living, &mut found)?;
+    let cgroups = Memberships::read(&living)?;
+    for (place, _) in cgroups.look(options, &mut found)?.0 {
+        found.refuse(cgroup::frozen_meanwhile(&place));
+    }
     let mut attached = Attached::default();
     for process in processes {
         one(process, &mut found)?;
@@ -176,7 +180,7 @@ pub(crate) fn held(
     let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
-    Ok((found, files.entries))
+    Ok((found, files.entries, cgroups))
 }
 
 /// Looks at one process, but for its descriptors.

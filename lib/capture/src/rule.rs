@@ -1,6 +1,5 @@
 //! Rules about what is no resource of its own: relations between processes, and states in which nothing can be captured.
 
-pub(crate) mod cgroup;
 pub(crate) mod core_scheduling;
 pub(crate) mod numa;
 pub(crate) mod outside;

@@ -4,7 +4,14 @@
 //! thread cannot be stopped while it waits: the parent in vfork(2), for a child that uses its memory until it calls
 //! execve(2) or ends. Such a child is let go again until its parent stands.
 
-use crate::{Error, Result, held::release, look, rule::state, subject};
+use crate::{
+    Error, Result,
+    frozen::{Frozen, Thawed},
+    held::release,
+    look,
+    rule::state,
+    subject,
+};
 use floe_records::{Finding, Pid};
 use floe_sys::{Shared, kcmp_shared};
 use floe_tracee::{OPTIONS, Pauses, PendingStop, Polled, Tracee, keep_call, recover};
@@ -81,17 +88,23 @@ struct TreeStop {
     stopped: BTreeSet<u32>,
     /// How often each of those that wait has given up its CPU.
     switches: BTreeMap<u32, u64>,
+    /// Cgroups that are thawed when what is in them was asked to stop.
+    frozen: Option<Frozen>,
+    thawed: Thawed,
 }
 
-/// Stops every thread of every process below and including `root`. Gives the processes, parents first, and the
-/// threads.
-pub(crate) fn stop(root: u32) -> Result<(Vec<u32>, BTreeMap<u32, Tracee>)> {
-    let mut stop = TreeStop::default();
+/// What was stopped: processes, parents first, their threads, and the cgroups that were thawed for it.
+pub(crate) type Stopped = (Vec<u32>, BTreeMap<u32, Tracee>, Thawed);
+
+/// Stops every thread of every process below and including `root`.
+pub(crate) fn stop(root: u32, frozen: Frozen) -> Result<Stopped> {
+    let mut stop = TreeStop { frozen: Some(frozen), ..TreeStop::default() };
     match stop.run(root) {
-        Ok(pids) => Ok((pids, stop.seized)),
+        Ok(pids) => Ok((pids, stop.seized, stop.thawed)),
         Err(error) => {
             // The first failure tells what went wrong. Threads that do not stand by now are let go when this one ends.
             let _ = stop.wait();
+            drop(stop.thawed);
             release(stop.seized.into_values());
             Err(error)
         }
@@ -117,6 +130,9 @@ impl TreeStop {
                 return Ok(pids);
             }
             self.ask(&new)?;
+            if let Some(frozen) = self.frozen.take() {
+                self.thawed = frozen.thaw()?;
+            }
             self.wait()?;
             let wait = self.let_borrowers_go()?;
             let moved = self.moved()?;

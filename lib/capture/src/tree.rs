@@ -2,6 +2,7 @@
 
 use crate::{
     Result,
+    frozen::{Frozen, Thawed},
     held::{Held, release},
     look,
     process::ids::ids,
@@ -19,21 +20,20 @@ use std::{
 /// Pid of the init of a pid namespace, inside of it.
 pub const INIT: u32 = 1;
 
-/// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on.
+/// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on, or is frozen as it was.
 #[derive(Debug)]
-pub struct Tree(Vec<Held>);
+pub struct Tree(Vec<Held>, Thawed);
 
 impl Tree {
-    /// Stops every thread of every process below and including `root`.
-    pub fn seize(root: u32) -> Result<Self> {
-        let (pids, seized) = seize::stop(root)?;
-        Self::arrange(root, &pids, seized)
+    /// Stops every thread of every process below and including `root`. What is frozen is thawed until the tree is let go.
+    pub fn seize(root: u32, frozen: Frozen) -> Result<Self> {
+        Self::arrange(root, seize::stop(root, frozen)?)
     }
 
-    fn arrange(root: u32, pids: &[u32], mut seized: BTreeMap<u32, Tracee>) -> Result<Self> {
+    fn arrange(root: u32, (pids, mut seized, thawed): seize::Stopped) -> Result<Self> {
         let mut all = Vec::new();
         let mut refusals = Vec::new();
-        for &pid in pids {
+        for &pid in &pids {
             let stat = Stat::of(pid)?;
             let mut threads: Vec<Tracee> =
                 subject::tids(pid)?.iter().filter_map(|tid| seized.remove(tid)).collect();
@@ -47,7 +47,7 @@ impl Tree {
         }
         // Threads that were killed meanwhile are nobody's any more.
         release(seized.into_values());
-        let tree = Self(all);
+        let tree = Self(all, thawed);
         if refusals.is_empty() {
             return Ok(tree);
         }
@@ -86,7 +86,7 @@ impl Tree {
             process.children = children.remove(&process.pid).unwrap_or_default();
             process.children.sort_by_key(|(pid, _)| *pid);
         }
-        let (mut found, entries) = look::held(&self.0, &processes, options)?;
+        let (mut found, entries, cgroups) = look::held(&self.0, &processes, options)?;
         found.refusals()?;
         let mut all = Vec::new();
         let mut processes = processes.iter();
@@ -113,6 +113,7 @@ impl Tree {
             let _ = tree.insert(members.clone());
         }
         all.extend(resource::namespaces(&tree)?);
+        all.extend(cgroups.records(options, &self.1)?);
         all.extend(entries.into_iter().map(Record::any));
         if !found.lost.is_empty() {
             all.push(floe_records::Losses { tool: "freeze".into(), lost: found.lost }.any());
@@ -138,6 +139,7 @@ impl Tree {
     pub fn kill(self, patience: Duration) -> Result<Vec<u32>> {
         if self.0.first().is_some_and(|root| root.pid == INIT) {
             self.kill_at_our_end()?;
+            self.1.leave();
             return Ok(Vec::new());
         }
         self.signal(libc::SIGKILL)?;
@@ -172,7 +174,10 @@ impl Tree {
 
     /// Lets everything run on.
     pub fn detach(self) {
-        release(self.0.into_iter().flat_map(|p| p.threads));
+        let Self(all, thawed) = self;
+        // None of them runs an instruction in between.
+        drop(thawed);
+        release(all.into_iter().flat_map(|p| p.threads));
     }
 }
 

@@ -5,6 +5,7 @@
 //! which order they come.
 #![forbid(unsafe_code)]
 
+mod cgroups;
 mod check;
 mod descriptors;
 mod family;

@@ -2,6 +2,7 @@
 
 use crate::{
     Extent, Inheritance, Machine, Phase,
+    cgroups::Places,
     check::{Found, check},
     family, hole, phase, unions,
 };
@@ -53,6 +54,8 @@ pub enum Step {
     Table(Pid),
     /// Start a thread.
     Thread(Pid, Tid),
+    /// Put a thread, or a process that has no other yet, into its cgroups.
+    Join(Tid),
     /// Apply a resource.
     Apply(Phase, Subject, Kind),
     /// Read pages and contents into place, as they come.
@@ -73,6 +76,8 @@ pub enum Step {
     /// Close what restore and its guardian have of pipes: a thread that runs in splice(2) holds its pipe, and who closes
     /// that waits for it.
     Pipes,
+    /// Set what limits cgroups that were made, and freeze those that were frozen.
+    Limit,
     /// A guardian takes over: it kills all processes if restore ends before all run.
     Guard,
     /// Let all run.
@@ -137,6 +142,7 @@ impl fmt::Display for Step {
             Self::Group(pid, group) => write!(f, "put {pid} into process group {group}"),
             Self::Table(pid) => write!(f, "put the descriptors of {pid} on their numbers"),
             Self::Thread(pid, tid) => write!(f, "start thread {tid} of {pid}"),
+            Self::Join(tid) => write!(f, "put {tid} into its cgroups"),
             Self::Apply(phase, subject, kind) => write!(f, "{subject}: {phase}: {}", kind.name()),
             Self::Fill => write!(f, "fill memory"),
             Self::Seal => write!(f, "seal nameless files"),
@@ -146,6 +152,7 @@ impl fmt::Display for Step {
             Self::Die(pid) => write!(f, "have {pid} end as it did"),
             Self::Stop(pid) => write!(f, "have {pid} stop"),
             Self::Pipes => write!(f, "close the pipes of restore"),
+            Self::Limit => write!(f, "limit the cgroups that were made"),
             Self::Guard => write!(f, "set a guardian over all"),
             Self::Release => write!(f, "release all"),
             Self::Dismissal => write!(f, "dismiss the guardian"),
@@ -191,12 +198,13 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     let mut made = Vec::new();
     family::create(tree, &mut made, &mut found);
     let inheritance = Inheritance::find(tree, &mut made, &mut found);
-    steps.append(&mut made);
+    let places = Places::of(tree);
+    steps.extend(places.processes(made));
     family::groups(tree, &mut steps, &mut found);
     phase::late(tree, &mut steps);
     for p in tree.living() {
         steps.extend(inheritance.late(p.pid).then_some(Step::Inherit(p.pid)));
-        build(tree, p.pid, &mut on_files, &mut steps);
+        build(tree, p.pid, &places, &mut on_files, &mut steps);
     }
     steps.extend([Step::Fill, Step::Seal]);
     for p in tree.living() {
@@ -208,7 +216,7 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
             phase::steps_of(tree, p.pid, phase, &mut on_files, &mut steps);
         }
     }
-    release(tree, &mut steps);
+    release(tree, places.any(), &mut steps);
     let hole = hole::find(tree, &machine.taken);
     if hole.is_none() {
         let problem = "no range of addresses is free in all of them";
@@ -239,10 +247,12 @@ fn open(tree: &Tree, on_files: &mut phase::OnFiles) -> Vec<Step> {
 }
 
 /// The end: from the registers of the first to the last one that runs.
-fn release(tree: &Tree, steps: &mut Vec<Step>) {
+fn release(tree: &Tree, limits: bool, steps: &mut Vec<Step>) {
     steps.extend(tree.living().map(|p| Step::Leave(p.pid)));
     steps.extend(foreground(tree).map(Step::Lend));
-    steps.extend([Step::Masks, Step::Pipes, Step::Guard, Step::Release, Step::Dismissal]);
+    steps.extend([Step::Masks, Step::Pipes]);
+    steps.extend(limits.then_some(Step::Limit));
+    steps.extend([Step::Guard, Step::Release, Step::Dismissal]);
 }
 
 /// What brings a process into its state.
@@ -265,12 +275,19 @@ fn foreground(tree: &Tree) -> Option<Pid> {
 }
 
 /// A process up to its memory.
-fn build(tree: &Tree, pid: Pid, on_files: &mut phase::OnFiles, steps: &mut Vec<Step>) {
+fn build(
+    tree: &Tree,
+    pid: Pid,
+    places: &Places<'_>,
+    on_files: &mut phase::OnFiles,
+    steps: &mut Vec<Step>,
+) {
     for phase in Phase::BUILD {
         if phase == Phase::Settings {
             steps.push(Step::Table(pid));
-            let others = tree.threads(pid).filter(|t| t.tid.0 != pid.0);
-            steps.extend(others.map(|t| Step::Thread(pid, t.tid)));
+            let others = || tree.threads(pid).map(|t| t.tid).filter(|tid| tid.0 != pid.0);
+            steps.extend(others().map(|tid| Step::Thread(pid, tid)));
+            steps.extend(others().filter_map(|tid| places.join(tid, Some(Tid(pid.0)))));
         }
         phase::steps_of(tree, pid, phase, on_files, steps);
     }

@@ -33,7 +33,9 @@ pub use fdinfo::Fdinfo;
 pub use limits::{LIMITS, limits};
 pub use locks::{Access, LeaseState, Lock, LockKind, system_locks};
 pub use maps::{Mapping, mappings};
-pub use namespaces::{is_initial_namespace, namespace, namespaces, namespaces_of};
+pub use namespaces::{
+    is_in_initial_pid_namespace, is_initial_namespace, namespace, namespaces, namespaces_of,
+};
 pub use read::{
     autogroup_nice, comm, core_dump_filter, fd_path, link, login_uid, map_file_path, number,
     numbers_in, oom_score_adj, path, personality, read, read_at, shows_our_pids, timer_slack,

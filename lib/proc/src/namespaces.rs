@@ -87,6 +87,15 @@ fn parse(link: &[u8]) -> io::Result<u64> {
     decimal(inode.ok_or_else(|| unknown(WHAT))?, WHAT)
 }
 
+/// Whether this process sees all that there are.
+///
+/// # Errors
+/// Where /proc/self/ns cannot be read.
+pub fn is_in_initial_pid_namespace() -> Result<bool> {
+    let own = namespace(std::process::id(), "pid")?;
+    own.map_or(Ok(false), |id| is_initial_namespace("pid", id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,9 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
-use crate::{file::unix, inet::Ports, segment, socket::FreshOptions, socket_file, stand::Stands};
+use crate::{
+    cgroups::Cgroups, file::unix, inet::Ports, segment, socket::FreshOptions, socket_file,
+    stand::Stands,
+};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -38,6 +41,10 @@ pub(crate) struct Factory<'a> {
     /// UNIX sockets, by inode.
     pub unix: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<socket_file::Node>,
+    /// Into which cgroups the tree comes back.
+    pub cgroup_mode: CgroupMode,
+    /// Those cgroups, as soon as they have been looked for.
+    pub cgroups: Option<Cgroups>,
     /// Segments of shared memory that were made.
     pub segments: Vec<segment::Made>,
     pub names: unix::Names<'a>,
@@ -67,6 +74,8 @@ impl<'a> Factory<'a> {
             fifos: BTreeMap::new(),
             unix: BTreeMap::new(),
             nodes: Vec::new(),
+            cgroup_mode: CgroupMode::default(),
+            cgroups: None,
             segments: Vec::new(),
             names: unix::Names::default(),
             fresh_options: FreshOptions::default(),
@@ -104,6 +113,7 @@ impl<'a> Factory<'a> {
     /// The restore has succeeded.
     pub fn keep(&mut self) {
         self.nodes.clear();
+        self.cgroups.iter_mut().for_each(Cgroups::keep);
         self.segments.drain(..).for_each(segment::Made::keep);
     }
 }

@@ -5,9 +5,11 @@
 //! scope, under the name that the list of `lib/records` gives it; `resource.rs` has the traits that those files implement.
 #![forbid(unsafe_code)]
 
+mod cgroups;
 mod cpu;
 mod datagrams;
 mod factory;
+mod forced;
 mod here;
 mod inet;
 mod machine;

@@ -1,6 +1,7 @@
 //! Everything that is open for the tree before the first process is made.
 
 use crate::{
+    cgroups::Cgroups,
     descriptor::terminal::Modes,
     factory::{Factory, reopen, set_status, with_async},
     file::external,
@@ -85,6 +86,7 @@ impl<'a> OpenFiles<'a> {
             notes: notes(tree),
             writers: RwLock::default(),
         };
+        me.make.cgroup_mode = options.cgroup.clone();
         let missing: BTreeMap<FileId, Finding> = external::missing(&me.make).into_iter().collect();
         let missed = |step: &Step| matches!(step, Step::Open(id, _) if missing.contains_key(id));
         for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {
@@ -365,6 +367,11 @@ impl<'a> OpenFiles<'a> {
     /// The restore has succeeded: nothing is undone any more.
     pub fn keep(&mut self) {
         self.make.keep();
+    }
+
+    /// The cgroups of the tree, where it brings any.
+    pub(crate) fn cgroups(&self) -> Option<&Cgroups> {
+        self.make.cgroups.as_ref()
     }
 
     /// What will not be quite as it was, in words; nothing is refused for it.

@@ -1,7 +1,7 @@
 //! What a restore is asked for.
 
 use crate::here::Here;
-use floe_records::{NsKind, OnChange, Outside};
+use floe_records::{CgroupMode, NsKind, OnChange, Outside};
 use std::path::PathBuf;
 
 /// What a user may ask of a restore.
@@ -17,6 +17,8 @@ pub struct RestoreOptions {
     pub on_change: Vec<OnChange>,
     /// Kinds of namespaces of which the tree belongs into ours, whichever it was in.
     pub joined: Vec<NsKind>,
+    /// Into which cgroups the tree comes back.
+    pub cgroup: CgroupMode,
     /// Where restore itself is.
     pub here: Here,
 }

@@ -1,7 +1,9 @@
 //! Carries out the steps of a plan from the first process to the release of them all.
 
 use crate::{
+    cgroups::Cgroups,
     cpu::{OneCpu, Stay},
+    forced::Forced,
     open::{OpenFiles, is_of_restore},
     process::vmas::make_all,
     release,
@@ -33,6 +35,7 @@ pub struct Restore<'a> {
     made: BTreeMap<FileId, OwnedFd>,
     /// See [`states::watched_groups`].
     watched: OnceLock<BTreeSet<Pid>>,
+    forced: Forced,
 }
 
 impl<'a> Restore<'a> {
@@ -48,6 +51,7 @@ impl<'a> Restore<'a> {
             cpu,
             watched: OnceLock::new(),
             made: BTreeMap::new(),
+            forced: Forced::default(),
         })
     }
 
@@ -157,7 +161,11 @@ impl<'a> Restore<'a> {
                 let groups = || states::watched_groups(self.tree);
                 states::stop(self.tree, self.watched.get_or_init(groups), &mut self.stubs, pid)
             }
+            Step::Join(tid) => {
+                self.files.cgroups().map_or(Ok(()), |cgroups| cgroups.join(self.tree, tid))
+            }
             Step::Pipes => self.files.close_pipes(),
+            Step::Limit => self.files.cgroups().map_or(Ok(()), Cgroups::limit),
             Step::Guard => {
                 self.guardian = Some(release::guardian(self.tree)?);
                 Ok(())
@@ -207,9 +215,24 @@ impl<'a> Restore<'a> {
         self.memory(parent, pages.ranges.as_slice(), bytes)
     }
 
-    /// Writes ranges, addresses and lengths in bytes, into the memory of a process.
+    /// Writes ranges, addresses and lengths in bytes, into the memory of a process, by any thread. What only the one that
+    /// called [`Restore::run`] can write waits for [`Restore::settle_memory`].
     pub fn memory(&self, pid: Pid, ranges: &[(u64, u32)], bytes: &[u8]) -> Result<()> {
-        floe_sys::write_memory_ranges(pid.0 as i32, ranges, bytes)
+        self.forced.write(pid, ranges, bytes)
+    }
+
+    /// Ends what [`Restore::memory`] has left, before the process that it was for is used.
+    pub fn settle_memory(&self) -> Result<()> {
+        self.forced.settle()
+    }
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        if !self.stubs.released {
+            // One that is frozen would not end, and is waited for.
+            self.files.cgroups().into_iter().for_each(Cgroups::thaw);
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 //! before all bulk, whatever the order of the middle stages.
 #![forbid(unsafe_code)]
 
+mod cgroup_mode;
+mod cgroup_property;
 mod finding;
 mod inet;
 mod list;
@@ -21,6 +23,8 @@ mod sparse;
 mod tree;
 mod types;
 
+pub use cgroup_mode::*;
+pub use cgroup_property::*;
 pub use finding::*;
 pub use inet::*;
 pub use on_change::*;

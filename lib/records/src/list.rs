@@ -33,7 +33,7 @@ macro_rules! resources {
         $then! {
             frame {
                 begin: Begin 1 1 [];
-                options: Options 13 2 [];
+                options: Options 13 3 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
                 stage: Stage 31 1 [];
@@ -98,6 +98,7 @@ macro_rules! resources {
                 attributes: Attributes 57 1 [Opened];
             }
             object {
+                cgroup: Cgroup 47 1 [];
                 nameless: Object 42 3 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 2 [];

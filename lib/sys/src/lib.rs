@@ -11,6 +11,7 @@ mod file_system;
 mod guardian;
 mod inotify;
 mod kcmp;
+mod last_write;
 mod limits;
 mod mem;
 mod mount;
@@ -41,6 +42,7 @@ pub use file_system::{FileSystem, file_system, read_before};
 pub use guardian::Guardian;
 pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, open_by_handle};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
+pub use last_write::LastWrite;
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
     set_limit,

@@ -106,21 +106,14 @@ impl World<'_> {
                 self.setpgid(group, group)
             }
             Step::Group(pid, group) => self.setpgid(pid, group),
-            Step::Dismiss(group, by) => {
-                must(self.leaders.remove(&group), "it leads nothing")?;
-                must(self.task(group)?.parent == Some(by), "it is no child of it")?;
-                self.tasks.remove(&group);
-                Ok(())
-            }
+            Step::Dismiss(group, by) => self.dismiss(group, by),
             Step::Table(pid) => self.table(pid),
-            Step::Thread(pid, tid) => {
-                must(!self.tasks.contains_key(&Pid(tid.0)), "a process has that id")?;
-                must(self.tids.insert(tid), "there is one")?;
-                let task = self.task(pid)?;
-                must(task.table, "it would have another table")?;
-                must(task.threads.insert(tid), "there is one")
-            }
+            Step::Thread(pid, tid) => self.thread(pid, tid),
             Step::Apply(phase, subject, kind) => self.apply(phase, subject, kind),
+            Step::Join(tid) => {
+                must(self.tids.contains(&tid), "it is not there")?;
+                must(!self.tree.all::<Cgroup>().is_empty(), "it has no cgroup")
+            }
             Step::Fill => {
                 must(self.leaders.is_empty(), "a leader is left")?;
                 let whole =
@@ -132,12 +125,31 @@ impl World<'_> {
             Step::Die(_) | Step::Stop(_) => self.state(step),
             Step::Lend(_) | Step::Masks => self.last(),
             Step::Pipes => self.was(Step::Masks),
+            Step::Limit => {
+                must(!self.tree.all::<Cgroup>().is_empty(), "there is no cgroup")?;
+                self.was(Step::Pipes)
+            }
             Step::Guard | Step::Release => {
                 self.was(Step::Pipes)?;
                 must(*step == Step::Guard || self.was(Step::Guard).is_ok(), "nobody guards them")
             }
             Step::Dismissal => self.was(Step::Release),
         }
+    }
+
+    fn thread(&mut self, pid: Pid, tid: Tid) -> Played {
+        must(!self.tasks.contains_key(&Pid(tid.0)), "a process has that id")?;
+        must(self.tids.insert(tid), "there is one")?;
+        let task = self.task(pid)?;
+        must(task.table, "it would have another table")?;
+        must(task.threads.insert(tid), "there is one")
+    }
+
+    fn dismiss(&mut self, group: Pid, by: Pid) -> Played {
+        must(self.leaders.remove(&group), "it leads nothing")?;
+        must(self.task(group)?.parent == Some(by), "it is no child of it")?;
+        self.tasks.remove(&group);
+        Ok(())
     }
 
     fn maps(&self, pid: Pid) -> Played {

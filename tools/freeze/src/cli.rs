@@ -9,11 +9,12 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{
+    Frozen,
     look::{self, Look},
     tree::{INIT, Tree},
 };
 use floe_proc::Stat;
-use floe_records::{Finding, OnChange, Options, Outside, Pid, Refusals};
+use floe_records::{CgroupMode, Finding, OnChange, Options, Outside, Pid, Refusals};
 use floe_toolkit::Exit;
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
@@ -70,6 +71,10 @@ struct Args {
     /// of them /**; the last rule for a file counts.
     #[arg(long, value_name = "WHAT[:PATTERN]")]
     on_change: Vec<OnChange>,
+    /// Into which cgroups restore brings the tree: keep (those that it is in), join:PATH (PATH in the place of the one that has
+    /// all of it), ignore (those of restore).
+    #[arg(long, value_name = "keep|join:PATH|ignore", default_value = "keep")]
+    cgroup: CgroupMode,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -89,8 +94,8 @@ impl Args {
             OutsideFiles::Null => Outside::Null,
             OutsideFiles::Broken => Outside::Broken,
         };
-        let on_change = self.on_change.clone();
-        Options { close_tcp: self.close_tcp, strict: self.strict, outside, on_change }
+        let (on_change, cgroup) = (self.on_change.clone(), self.cgroup.clone());
+        Options { close_tcp: self.close_tcp, strict: self.strict, outside, on_change, cgroup }
     }
 }
 
@@ -117,11 +122,11 @@ fn work() -> Result<u8> {
     }
     if !args.command.is_empty() {
         stays_stopped(&args)?;
-        look(&args)?;
-        return hold(&args);
+        let frozen = look(&args)?;
+        return hold(&args, frozen);
     }
     let mut out = floe_toolkit::output()?;
-    let begun = look(&args).and_then(|()| begin(&args, &out));
+    let begun = look(&args).and_then(|frozen| begin(&args, frozen, &out));
     let (tree, captured) = match begun {
         Ok(ControlFlow::Continue(held)) => held,
         Ok(ControlFlow::Break(status)) => return Ok(status),
@@ -148,14 +153,15 @@ fn stays_stopped(args: &Args) -> Result<()> {
     Err(Refusals(vec![refusal.hint("use --then run or --then kill")]).into())
 }
 
-/// Refuses what can be seen before anything is stopped.
-fn look(args: &Args) -> Result<()> {
+/// Refuses what can be seen before anything is stopped; gives what is frozen.
+fn look(args: &Args) -> Result<Frozen> {
     let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
     if args.then == Then::Kill {
         // Nobody is killed who could never be brought back.
         look.found.refused.extend(lacking(&look)?);
     }
-    Ok(look.found.refusals()?)
+    look.found.refusals()?;
+    Ok(look.frozen)
 }
 
 /// What a restore by us would lack for as many descriptors as the tree has.
@@ -196,11 +202,15 @@ fn check(args: &Args, mut look: Look) -> Result<u8> {
 
 /// The head of a pipe up to the first byte that it writes. Breaks with an exit status where a signal has come. Then, and where
 /// it fails, the tree runs.
-fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<ControlFlow<u8, (Tree, Captured)>> {
+fn begin(
+    args: &Args,
+    frozen: Frozen,
+    out: &floe_toolkit::Output,
+) -> Result<ControlFlow<u8, (Tree, Captured)>> {
     // Tools that are still starting need no target that stands still.
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
-    let tree = Tree::seize(args.pid).map_err(plain)?;
+    let tree = Tree::seize(args.pid, frozen).map_err(plain)?;
     let captured = write::collect(args.pid, &args.options(), &tree);
     if let Some(signal) = interrupt.caught() {
         tree.detach();
@@ -218,9 +228,9 @@ fn begin(args: &Args, out: &floe_toolkit::Output) -> Result<ControlFlow<u8, (Tre
 }
 
 /// Holds while COMMAND lives.
-fn hold(args: &Args) -> Result<u8> {
+fn hold(args: &Args, frozen: Frozen) -> Result<u8> {
     let interrupt = Interrupt::watch()?;
-    let tree = Tree::seize(args.pid).map_err(plain)?;
+    let tree = Tree::seize(args.pid, frozen).map_err(plain)?;
     let worked = write::collect(args.pid, &args.options(), &tree).and_then(|captured| {
         if args.then == Then::Kill {
             // Nobody is killed who could never be brought back.

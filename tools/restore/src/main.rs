@@ -16,7 +16,7 @@ use clap::Parser;
 use floe_plan::{Plan, Step};
 use floe_rebuild::{Here, OpenFiles, Restore, RestoreOptions};
 use floe_records::{
-    Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread, Tree,
+    CgroupMode, Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread, Tree,
 };
 use floe_toolkit::Progress;
 use foreground::Foreground;
@@ -66,6 +66,10 @@ struct Args {
     /// Write progress as JSON lines to this descriptor.
     #[arg(long, value_name = "N")]
     progress_fd: Option<i32>,
+    /// Into which cgroups the tree comes back, whatever freeze was told: keep (those that it was in), join:PATH (PATH in the
+    /// place of the one that had all of it), ignore (those of restore).
+    #[arg(long, value_name = "keep|join:PATH|ignore")]
+    cgroup: Option<CgroupMode>,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -252,6 +256,7 @@ fn build(
         root: args.root.clone(),
         outside: args.outside.map_or(tree.options().outside, Into::into),
         on_change: args.on_change.clone(),
+        cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
         here,
     };
@@ -276,11 +281,13 @@ fn build(
         if let Step::Supply(child) = step {
             work.run(&steps[done..at])?;
             bulk.fill(Some(*child), reader, (&work, &open), &mut progress)?;
+            work.settle_memory()?;
             done = at;
         }
     }
     work.run(&steps[done..fill])?;
     bulk.fill(None, reader, (&work, &open), &mut progress)?;
+    work.settle_memory()?;
     progress.finish();
     open.seal()?;
     work.run(&steps[fill..lend])?;

@@ -1,7 +1,7 @@
 //! Options of the whole: given once, to `freeze`, and obeyed by every later stage. An option of a stage itself
 //! overrides it there.
 
-use crate::{OnChange, Resource, ensure};
+use crate::{CgroupMode, OnChange, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Options of the whole checkpoint and restore.
@@ -16,6 +16,8 @@ pub struct Options {
     pub outside: Outside,
     /// What restore does with files that have changed; of several rules for a file the last one counts.
     pub on_change: Vec<OnChange>,
+    /// Into which cgroups the tree comes back.
+    pub cgroup: CgroupMode,
 }
 
 /// What takes the place of an outside file that nothing of restore's own stands for.
@@ -37,6 +39,7 @@ impl Resource for Options {
     fn check(&self) -> Result<(), String> {
         ensure(self.on_change.len() <= OnChange::MOST, "it has too many rules for changed files")?;
         let short = |rule: &OnChange| rule.pattern.0.len() <= OnChange::LONGEST;
-        ensure(self.on_change.iter().all(short), "a pattern in it is too long")
+        ensure(self.on_change.iter().all(short), "a pattern in it is too long")?;
+        self.cgroup.check()
     }
 }

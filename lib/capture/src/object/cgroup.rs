@@ -1,0 +1,319 @@
+//! Membership in cgroups: read once for all threads, and written by `freeze` with the directories on the way.
+
+use crate::{
+    Result,
+    files::Files,
+    frozen::{Frozen, Thawed},
+    parallel,
+    resource::OfObject,
+    subject,
+};
+use floe_cgroups::{Directory, Mounts, lines};
+use floe_records::{
+    AnyRecord, Bytes, Cgroup, CgroupDirectory, CgroupMode, Finding, Findings, Members, Options,
+    Pid, Record, Tid, cgroup_property,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::fs::MetadataExt,
+};
+
+/// Permission bits that the kernel gives files of a cgroup.
+const FRESH: [u32; 5] = [0o644, 0o444, 0o200, 0o222, 0o666];
+
+impl OfObject for Cgroup {
+    /// They are found by way of processes.
+    fn collect(_: &Files, _: &mut Findings) -> Result<Vec<Self>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Hierarchy and path.
+pub(crate) type Place = (Bytes, Bytes);
+/// A thread, and the process that it is of.
+type Member = (Pid, Tid);
+
+/// Who of a tree is in which cgroups.
+#[derive(Debug)]
+pub(crate) struct Memberships {
+    root: u32,
+    /// Threads by what /proc/TID/cgroup says of them.
+    groups: BTreeMap<Vec<u8>, Vec<Member>>,
+}
+
+impl Memberships {
+    /// Reads those of all threads; the first process is the root of the tree.
+    pub fn read(pids: &[u32]) -> Result<Self> {
+        let mut threads: Vec<Member> = Vec::new();
+        for &pid in pids {
+            threads.extend(subject::tids(pid)?.into_iter().map(|tid| (Pid(pid), Tid(tid))));
+        }
+        let read = |thread: &Member| subject::unless_gone(floe_proc::read(thread.1.0, "cgroup"));
+        let texts = parallel::each(&threads, read);
+        let mut groups: BTreeMap<Vec<u8>, Vec<Member>> = BTreeMap::new();
+        for (thread, text) in threads.into_iter().zip(texts) {
+            let text = text?;
+            match groups.get_mut(&text) {
+                Some(members) => members.push(thread),
+                // What has ended is moved into the root of each hierarchy.
+                None if subject::stat(thread.1.0)?.is_none_or(|stat| stat.is_dead()) => {}
+                None => drop(groups.insert(text, vec![thread])),
+            }
+        }
+        // Of one that has just ended.
+        groups.remove(&Vec::new());
+        Ok(Self { root: pids.first().copied().unwrap_or(0), groups })
+    }
+
+    /// Looks for what cannot be kept. Gives what is frozen, and must be thawed to be captured.
+    pub fn look(&self, options: &Options, out: &mut Findings) -> Result<Frozen> {
+        let (mounts, places) = (Mounts::read()?, self.places());
+        let mut frozen = Frozen::default();
+        for (place, directory) in self.open(&mounts, &places)? {
+            let problem = directory.as_ref().map_or(Ok(None), |of| self.frozen(place, of))?;
+            if let Some(problem) = problem {
+                let finding = Finding::of(Pid(self.root), name(place), "cgroup.frozen", problem);
+                out.refuse(finding.hint("thaw it first"));
+            } else if options.cgroup == CgroupMode::Ignore {
+            } else if place.1.0.starts_with(b"/..") {
+                let problem = "it is outside of the cgroup namespace of freeze";
+                let finding = Finding::of(Pid(self.root), name(place), "cgroup.namespace", problem);
+                let hint = "--cgroup ignore has the tree come back in the cgroups of restore";
+                out.refuse(finding.hint(hint));
+            } else if directory.is_none() {
+                let problem = "its directory is not seen here: unless restore sees it, it comes back in that of restore";
+                let finding = Finding::about(name(place), "cgroup.hidden", problem);
+                out.lose(finding.hint("mount its hierarchy where freeze runs"));
+            }
+            if let Some(directory) = directory.filter(|_| freezes(place))
+                && directory.is_told_to_freeze()?
+            {
+                frozen.0.push((place.clone(), directory));
+            }
+        }
+        if options.cgroup == CgroupMode::Ignore {
+            self.ignored(out)?;
+        }
+        Ok(frozen)
+    }
+
+    /// All cgroups but roots of hierarchies, with their directories where they are seen.
+    fn open<'a>(
+        &self,
+        mounts: &Mounts,
+        places: &'a BTreeMap<Place, Members>,
+    ) -> Result<Vec<(&'a Place, Option<Directory>)>> {
+        let some = places.keys().filter(|(_, path)| path.0 != b"/");
+        some.map(|place| {
+            let paths = mounts.directories(&place.0.0, &place.1.0);
+            Ok((place, Directory::open(&paths)?))
+        })
+        .collect()
+    }
+
+    /// What is in which cgroup, and the cgroups above those, of which some may be empty.
+    fn places(&self) -> BTreeMap<Place, Members> {
+        let mut places: BTreeMap<Place, Members> = BTreeMap::new();
+        for (text, members) in &self.groups {
+            let has_root = members.iter().any(|(_, tid)| tid.0 == self.root);
+            for line in lines(text) {
+                let hierarchy = Bytes::from(line.hierarchy);
+                for end in above(line.path) {
+                    let place = (hierarchy.clone(), line.path[..end].into());
+                    places.entry(place).or_insert(Members::Listed(Vec::new()));
+                }
+                let place = (hierarchy, line.path.into());
+                let entry = places.entry(place).or_insert(Members::Listed(Vec::new()));
+                match entry {
+                    _ if has_root => *entry = Members::Others,
+                    Members::Listed(all) => all.extend(members),
+                    Members::Others => {}
+                }
+            }
+        }
+        for members in places.values_mut() {
+            if let Members::Listed(all) = members {
+                all.sort_unstable();
+            }
+        }
+        places
+    }
+
+    /// The records of them; none where restore is to ignore them.
+    pub fn records(&self, options: &Options, thawed: &Thawed) -> Result<Vec<AnyRecord>> {
+        if options.cgroup == CgroupMode::Ignore {
+            return Ok(Vec::new());
+        }
+        let (mounts, mut places) = (Mounts::read()?, self.places());
+        let mut directories: BTreeMap<Place, CgroupDirectory> = BTreeMap::new();
+        for (place, directory) in self.open(&mounts, &places)? {
+            if let Some(directory) = directory {
+                let mut about = describe(&directory)?;
+                about.frozen |= thawed.contains(place);
+                directories.insert(place.clone(), about);
+            }
+        }
+        let all = std::mem::take(&mut places).into_iter().map(|(place, members)| {
+            let directory = directories.remove(&place);
+            let (hierarchy, path) = place;
+            Cgroup { hierarchy, path, members, directory }.any()
+        });
+        Ok(all.collect())
+    }
+
+    /// Why a cgroup cannot be thawed that is frozen.
+    fn frozen(&self, place: &Place, directory: &Directory) -> Result<Option<String>> {
+        if !freezes(place) || !directory.is_frozen()? {
+            return Ok(None);
+        }
+        if !directory.is_told_to_freeze()? {
+            // Of version 1: one above it is, which is looked at as well, if it can be.
+            let above = above(&place.1.0).count() > 0;
+            return Ok((!above).then(|| "it is frozen by one above that is not seen here".into()));
+        }
+        if let Err(e) = directory.freezer() {
+            return Ok(Some(format!("it is frozen, and cannot be thawed: {e}")));
+        }
+        if !directory.is_version_2() && !floe_proc::is_in_initial_pid_namespace()? {
+            // Version 1 shows only those of ours.
+            let problem =
+                "it is frozen, and what else would be thawed is not seen from this pid namespace";
+            return Ok(Some(problem.into()));
+        }
+        let own: BTreeSet<u32> = self.groups.values().flatten().map(|(pid, _)| pid.0).collect();
+        let stranger = directory.processes()?.into_iter().find(|pid| !own.contains(pid));
+        Ok(stranger.map(|pid| match pid {
+            0 => {
+                "it is frozen, and a process of another pid namespace would be thawed with the tree"
+                    .into()
+            }
+            _ => format!(
+                "it is frozen, and process {pid}, which is not of the tree, would be thawed with it"
+            ),
+        }))
+    }
+
+    /// What a restore in the cgroups of freeze would not bring back.
+    fn ignored(&self, out: &mut Findings) -> Result<()> {
+        let own = floe_proc::read(std::process::id(), "cgroup")?;
+        for (text, members) in &self.groups {
+            let names = differing(text, &own);
+            let Some((pid, _)) = members.first().filter(|_| !names.is_empty()) else { continue };
+            let object = format!("cgroup {names}");
+            let problem = "it comes back in that of restore";
+            let finding = if self.groups.len() == 1 {
+                Finding::about(object, "cgroup", format!("the tree is in it, and {problem}"))
+            } else {
+                let problem = format!("{} of the threads are in it, and {problem}", members.len());
+                Finding::of(*pid, object, "cgroup", problem)
+            };
+            out.lose(finding.hint("leave out --cgroup ignore, or run restore in that cgroup"));
+        }
+        Ok(())
+    }
+}
+
+/// Where the paths end of all cgroups above one, but the root.
+fn above(path: &[u8]) -> impl Iterator<Item = usize> {
+    path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at)
+}
+
+/// How people know it.
+fn name((hierarchy, path): &Place) -> String {
+    let colon = if hierarchy.0.is_empty() { "" } else { ":" };
+    format!("cgroup {hierarchy}{colon}{path}")
+}
+
+/// One that somebody has frozen while the tree was stopped.
+pub(crate) fn frozen_meanwhile(place: &Place) -> Finding {
+    let problem = "it was frozen meanwhile, and threads that do not run cannot be asked anything";
+    Finding::about(name(place), "cgroup.frozen", problem).hint("try again")
+}
+
+/// Whether cgroups of this hierarchy can be frozen.
+fn freezes(place: &Place) -> bool {
+    place.0.0.is_empty() || place.0.0.split(|b| *b == b',').any(|name| name == b"freezer")
+}
+
+/// What makes it again.
+fn describe(directory: &Directory) -> Result<CgroupDirectory> {
+    let about = directory.stat()?;
+    let (mut properties, mut files) = (Vec::new(), Vec::new());
+    for (name, file) in directory.entries()? {
+        if file.is_dir() {
+            continue;
+        }
+        let (owner, mode) = ((file.uid(), file.gid()), file.mode() & 0o7777);
+        if owner != (0, 0) || !FRESH.contains(&mode) {
+            files.push((Bytes::from(&name[..]), owner, mode));
+        }
+        if let Some((at, _)) = cgroup_property(&name) {
+            let value = directory.read(&name);
+            // Some say so instead of a value.
+            let none = |e: &floe_sys::Error| {
+                [Some(libc::EOPNOTSUPP), Some(libc::EINVAL)].contains(&e.errno())
+            };
+            match value {
+                Err(e) if none(&e) => {}
+                value => properties.extend(value?.map(|value| (at, (name.into(), value.into())))),
+            }
+        }
+    }
+    properties.sort_by_key(|(at, _)| *at);
+    Ok(CgroupDirectory {
+        mode: about.st_mode & 0o7777,
+        owner: (about.st_uid, about.st_gid),
+        frozen: directory.is_told_to_freeze()?,
+        properties: properties.into_iter().map(|(_, property)| property).collect(),
+        files,
+    })
+}
+
+/// The lines of one membership that are not in another one, without the numbers of the hierarchies.
+fn differing(text: &[u8], own: &[u8]) -> String {
+    let own: BTreeSet<_> = lines(own).map(|line| (line.hierarchy, line.path)).collect();
+    let theirs = lines(text).filter(|line| !own.contains(&(line.hierarchy, line.path)));
+    let names = theirs.map(|line| {
+        let place = (Bytes::from(line.hierarchy), Bytes::from(line.path));
+        name(&place).split_off("cgroup ".len())
+    });
+    names.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let own = b"4:memory:/a\n1:name=systemd:/\n0::/\n";
+        assert_eq!(differing(own, own), "");
+        let theirs = b"4:memory:/b c\n1:name=systemd:/\n0::/app:1\n";
+        assert_eq!(differing(theirs, own), "memory:/b c /app:1");
+    }
+
+    #[test]
+    fn threads_apart_are_listed_and_those_above_are_there() {
+        let member = |tid| (Pid(tid / 10 * 10), Tid(tid));
+        let groups = [
+            (&b"1:cpu:/a/b\n0::/\n"[..], vec![member(10), member(11)]),
+            (b"1:cpu:/a/c/d\n0::/\n", vec![member(12), member(20)]),
+        ];
+        let groups = groups.map(|(text, members)| (text.to_vec(), members)).into_iter().collect();
+        let places = Memberships { root: 10, groups }.places();
+        let shown = places.iter().map(|((hierarchy, path), members)| {
+            let members = match members {
+                Members::Others => "others".to_owned(),
+                Members::Listed(all) => {
+                    format!("{:?}", all.iter().map(|m| m.1.0).collect::<Vec<_>>())
+                }
+            };
+            format!("{hierarchy}:{path} {members}")
+        });
+        let all: Vec<String> = shown.collect();
+        assert_eq!(
+            all,
+            [":/ others", "cpu:/a []", "cpu:/a/b others", "cpu:/a/c []", "cpu:/a/c/d [12, 20]"]
+        );
+    }
+}
