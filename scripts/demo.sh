@@ -3,7 +3,13 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 [[ $(id -u) == 0 ]] || { echo "demo.sh: floe needs root: CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE" >&2; exit 5; }
-PATH=$("$here/build.sh"):$here:$PATH
+# In a pid namespace of its own: what is killed must be waited for before its ids are free, and pid 1 of many containers waits
+# for nobody, or late. There it is this shell.
+if [[ ${1-} != --inside ]]; then
+    PATH=$("$here/build.sh"):$here:$PATH
+    export PATH
+    exec unshare --pid --fork --kill-child --mount-proc "$0" --inside
+fi
 dir=$(mktemp -d) pid=''
 # The tree is a session of its own, before and after the restore.
 trap '[[ -z $pid ]] || pkill -KILL -s "$pid" || true; rm -rf "$dir"' EXIT

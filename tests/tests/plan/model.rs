@@ -106,20 +106,9 @@ impl World<'_> {
                 self.setpgid(group, group)
             }
             Step::Group(pid, group) => self.setpgid(pid, group),
-            Step::Dismiss(group, by) => {
-                must(self.leaders.remove(&group), "it leads nothing")?;
-                must(self.task(group)?.parent == Some(by), "it is no child of it")?;
-                self.tasks.remove(&group);
-                Ok(())
-            }
+            Step::Dismiss(group, by) => self.dismiss(group, by),
             Step::Table(pid) => self.table(pid),
-            Step::Thread(pid, tid) => {
-                must(!self.tasks.contains_key(&Pid(tid.0)), "a process has that id")?;
-                must(self.tids.insert(tid), "there is one")?;
-                let task = self.task(pid)?;
-                must(task.table, "it would have another table")?;
-                must(task.threads.insert(tid), "there is one")
-            }
+            Step::Thread(pid, tid) => self.thread(pid, tid),
             Step::Apply(phase, subject, kind) => self.apply(phase, subject, kind),
             Step::Join(_) | Step::Limit => self.cgroups(step),
             Step::Fill => {
@@ -147,6 +136,21 @@ impl World<'_> {
             Step::Join(tid) => must(self.tids.contains(&tid), "it is not there"),
             _ => self.was(Step::Pipes),
         }
+    }
+
+    fn thread(&mut self, pid: Pid, tid: Tid) -> Played {
+        must(!self.tasks.contains_key(&Pid(tid.0)), "a process has that id")?;
+        must(self.tids.insert(tid), "there is one")?;
+        let task = self.task(pid)?;
+        must(task.table, "it would have another table")?;
+        must(task.threads.insert(tid), "there is one")
+    }
+
+    fn dismiss(&mut self, group: Pid, by: Pid) -> Played {
+        must(self.leaders.remove(&group), "it leads nothing")?;
+        must(self.task(group)?.parent == Some(by), "it is no child of it")?;
+        self.tasks.remove(&group);
+        Ok(())
     }
 
     fn maps(&self, pid: Pid) -> Played {

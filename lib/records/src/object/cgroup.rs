@@ -12,13 +12,13 @@ pub struct Cgroup {
     pub hierarchy: Bytes,
     /// Its path there, from the cgroup namespace of `freeze`.
     pub path: Bytes,
-    /// The threads of the tree that are in it.
+    /// Which part of the tree is in it.
     pub members: Members,
     /// Its directory; `None` where `freeze` saw none, and for `/`, which is always there.
     pub directory: Option<CgroupDirectory>,
 }
 
-/// The threads of a tree that are in a cgroup.
+/// Which part of a tree is in a cgroup.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Members {
     /// These threads.
