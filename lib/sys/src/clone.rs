@@ -20,9 +20,7 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
     let parent = if new_namespace { 0 } else { i64::from(std::process::id()) };
     let pid = without_signals(|| {
         // SAFETY: without CLONE_VM the child has its own copy of our memory and stack.
-        let pid = unsafe {
-            libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of_val(&args))
-        };
+        let pid = unsafe { clone3(&mut args) };
         if pid == 0 {
             // SAFETY: no memory is touched; after a fork only raw system calls are allowed.
             unsafe {
@@ -55,11 +53,20 @@ pub fn fork(set_tid: &[i32], flags: u64) -> Result<Option<i32>> {
     let mut args = arguments(set_tid, flags, libc::SIGCHLD);
     let pid = without_signals(|| {
         // SAFETY: without CLONE_VM the copy has its own memory and stack, and no thread is missing in it.
-        check(unsafe {
-            libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of_val(&args))
-        })
+        check(unsafe { clone3(&mut args) })
     });
     pid.map(|pid| (pid != 0).then_some(pid as i32)).map_err(fail)
+}
+
+/// clone3(2): 0 in the child.
+///
+/// # Safety
+/// The child must have its own memory (no CLONE_VM), and where we have other threads it calls nothing but the kernel, as behind
+/// fork(2). What `args` point to must be there.
+pub(crate) unsafe fn clone3(args: &mut libc::clone_args) -> i64 {
+    let (at, size) = (std::ptr::from_mut(args), size_of::<libc::clone_args>());
+    // SAFETY: the kernel reads `size` bytes; for the rest see above.
+    unsafe { libc::syscall(libc::SYS_clone3, at, size) }
 }
 
 /// The returned value points to `set_tid`.
@@ -98,15 +105,12 @@ fn start(set_tid: &[i32]) -> String {
 /// # Errors
 /// Also where no process ends so: by a signal that does not kill.
 pub fn pidfds_of_ended(status: u32, threads: &[bool]) -> Result<Vec<OwnedFd>> {
-    // SAFETY: an all-zero clone_args is valid. Without a signal at its end, nobody but us waits for it.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = CLONE_CLEAR_SIGHAND;
+    // Without a signal at its end, nobody but us waits for it.
+    let mut args = arguments(&[], CLONE_CLEAR_SIGHAND, 0);
     let fail = |e: io::Error| Error::new("start a process that ends", e);
     let pid = without_signals(|| {
         // SAFETY: without CLONE_VM the child has its own copy of our memory and stack.
-        let pid = unsafe {
-            libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of_val(&args))
-        };
+        let pid = unsafe { clone3(&mut args) };
         if pid == 0 {
             end(status);
         }

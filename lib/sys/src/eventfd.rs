@@ -2,7 +2,8 @@
 
 use crate::{
     Error, Result, check,
-    clone::{CLONE_CLEAR_SIGHAND, arguments, wait_for, without_signals},
+    clone::{CLONE_CLEAR_SIGHAND, arguments, clone3, wait_for, without_signals},
+    watcher::leave_group,
 };
 use std::{
     io,
@@ -27,9 +28,8 @@ pub fn counts_down(fd: BorrowedFd<'_>, count: u64) -> Result<bool> {
     // Without a signal at its end, nobody but us waits for it.
     let mut args = arguments(&[], CLONE_CLEAR_SIGHAND, 0);
     let pid = without_signals(|| {
-        let (at, size) = (std::ptr::from_mut(&mut args), size_of::<libc::clone_args>());
         // SAFETY: the child has a copy of our memory and stack, and calls nothing but the kernel.
-        let pid = unsafe { libc::syscall(libc::SYS_clone3, at, size) };
+        let pid = unsafe { clone3(&mut args) };
         if pid == 0 {
             answer(fd, count);
         }
@@ -46,10 +46,9 @@ pub fn counts_down(fd: BorrowedFd<'_>, count: u64) -> Result<bool> {
 /// The child.
 fn answer(fd: RawFd, count: u64) -> ! {
     let extra: u64 = if count == 0 { 2 } else { 1 };
+    leave_group();
     // SAFETY: numbers, and locals of eight bytes each.
     unsafe {
-        // A signal to our process group must not end both.
-        libc::setsid();
         let add = |n: u64| libc::write(fd, std::ptr::from_ref(&n).cast(), 8) == 8;
         let take = || {
             let mut taken = 0u64;

@@ -25,6 +25,7 @@ mod signals;
 mod socket;
 mod statx;
 mod task;
+mod watcher;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};

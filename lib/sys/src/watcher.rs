@@ -1,0 +1,94 @@
+//! A child that does something if we die before we have dismissed it, by whatever signal.
+
+use crate::{check, clone::without_signals};
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+};
+
+/// A child that waits for one byte. At end of file, which comes when this is dropped or when we die, it does its work.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    pid: i32,
+    say: Option<OwnedFd>,
+}
+
+impl Watcher {
+    /// Starts one. It blocks all signals that can be blocked, and calls `begin` with the descriptor that it waits at, and in the
+    /// end `last`, unless it is dismissed. Both run behind a fork: they must not allocate, and call nothing but the kernel.
+    pub fn start(begin: impl FnOnce(RawFd), last: impl FnOnce()) -> io::Result<Self> {
+        let (hear, say) = io::pipe()?;
+        let (hear, say) = (OwnedFd::from(hear), OwnedFd::from(say));
+        let pid = without_signals(|| {
+            // SAFETY: the child has a copy of our memory, and calls nothing but the kernel.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                watch(hear.as_raw_fd(), say.as_raw_fd(), begin, last);
+            }
+            check(i64::from(pid))
+        })?;
+        Ok(Self { pid: pid as i32, say: Some(say) })
+    }
+
+    /// Ends it; its work is left undone.
+    pub fn dismiss(mut self) -> io::Result<()> {
+        match self.say.take().map(|say| nix::unistd::write(&say, &[1])) {
+            // It was killed, and can do nothing any more.
+            None | Some(Ok(_) | Err(nix::Error::EPIPE)) => Ok(()),
+            Some(Err(e)) => Err(e.into()),
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // End of file, unless it was dismissed.
+        drop(self.say.take());
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(self.pid), None);
+    }
+}
+
+/// The child. The pipe ends when nobody has `say` any more.
+fn watch(hear: RawFd, say: RawFd, begin: impl FnOnce(RawFd), last: impl FnOnce()) -> ! {
+    let mut byte = 0u8;
+    // SAFETY: numbers, and one byte of ours to be written to.
+    let got = unsafe {
+        libc::close(say);
+        begin(hear);
+        loop {
+            let got = libc::read(hear, std::ptr::from_mut(&mut byte).cast(), 1);
+            if got >= 0 || *libc::__errno_location() != libc::EINTR {
+                break got;
+            }
+        }
+    };
+    if got != 1 {
+        last();
+    }
+    // SAFETY: it does not return.
+    unsafe { libc::_exit(0) }
+}
+
+/// In a child: a session of its own. A signal to our process group must not end both.
+pub(crate) fn leave_group() {
+    // SAFETY: no memory is touched.
+    unsafe { libc::setsid() };
+}
+
+/// In a child: closes all descriptors but these, which come into order. What we hold must end with us.
+pub(crate) fn close_others(kept: &mut [RawFd]) {
+    kept.sort_unstable();
+    let mut first = 0;
+    for fd in kept.iter().map(|fd| *fd as u32) {
+        if fd > first {
+            close_range(first, fd - 1);
+        }
+        first = fd + 1;
+    }
+    close_range(first, u32::MAX);
+}
+
+fn close_range(first: u32, last: u32) {
+    // SAFETY: numbers.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+}
