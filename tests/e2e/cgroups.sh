@@ -1,12 +1,6 @@
 # Cgroups that are gone are made again; what restore is asked for instead; what cannot be is refused before anything is made.
 name=$RANDOM$RANDOM
-tops=()
-for words in "cgroup2 rw" "cgroup pids" "cgroup cpuset" "cgroup none,name=systemd" "cgroup memory" "cgroup freezer"; do
-    read -r type option <<< "$words"
-    mkdir -p "tops/${words##*[ =]}"
-    if mount -t "$type" -o "$option" none "tops/${words##*[ =]}" 2> /dev/null; then tops+=("$PWD/tops/${words##*[ =]}"); fi
-done
-if ((${#tops[@]} == 0)); then echo "SKIPPED no cgroup can be made"; exit 0; fi
+mount_cgroups "cgroup2 rw" "cgroup pids" "cgroup cpuset" "cgroup none,name=systemd" "cgroup memory" "cgroup freezer"
 below() { find "${tops[@]}" -depth -path "*/floe-*-$name*" -type d; }
 remove() { # Whatever is left: what was killed leaves its cgroup in a moment.
     local dir

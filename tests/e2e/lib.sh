@@ -81,3 +81,15 @@ expect_exit() { # CODE COMMAND…: runs it, keeps its stderr in ./stderr
     "$@" 2> stderr || got=$?
     [[ $got == "$want" ]] || fail "exit $got instead of $want: $* $(cat stderr)"
 }
+
+# mount_cgroups "TYPE OPTION"…: mounts those hierarchies that can be, below ./tops; their directories in the array tops.
+mount_cgroups() {
+    local words dir
+    tops=()
+    for words; do
+        dir=$PWD/tops/${words##*[ =]}
+        mkdir -p "$dir"
+        if mount -t "${words% *}" -o "${words#* }" none "$dir" 2> /dev/null; then tops+=("$dir"); fi
+    done
+    if ((${#tops[@]} == 0)); then echo "SKIPPED no cgroup can be made"; exit 0; fi
+}

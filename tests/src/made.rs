@@ -87,3 +87,21 @@ pub fn stream<W: std::io::Write>(
     }
     out.end()
 }
+
+/// A stream socket without a name, with this inode number.
+pub fn unix(file: FileId, pid: Pid, ino: u64, peer: Option<u64>) -> UnixSocket {
+    UnixSocket {
+        file,
+        pid,
+        ino,
+        sock_type: 1,
+        name: Bytes::default(),
+        peer,
+        peer_name: Bytes::default(),
+        node: None,
+        links: Vec::new(),
+        backlog: None,
+        shutdown: 0,
+        options: Vec::new(),
+    }
+}

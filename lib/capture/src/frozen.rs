@@ -4,13 +4,13 @@
 //! stand before it runs an instruction. Before they are let go all is frozen again. Nothing else may be in such a cgroup, since
 //! it would run meanwhile.
 
-use crate::Result;
+use crate::{Result, object::cgroup::Place};
 use floe_cgroups::Directory;
-use floe_records::Bytes;
 use floe_sys::LastWrite;
+use std::sync::Arc;
 
 /// A frozen cgroup: hierarchy and path, and its directory.
-type Cgroup = ((Bytes, Bytes), Directory);
+type Cgroup = (Place, Arc<Directory>);
 
 /// Cgroups of a tree that are frozen, and may be thawed.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Thawed {
     }
 
     /// Whether this cgroup was frozen.
-    pub fn contains(&self, place: &(Bytes, Bytes)) -> bool {
+    pub fn contains(&self, place: &Place) -> bool {
         self.cgroups.iter().any(|(frozen, _)| frozen == place)
     }
 }

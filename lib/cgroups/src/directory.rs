@@ -8,7 +8,7 @@ use nix::{
         stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat},
         statfs::{FsType, fstatfs},
     },
-    unistd::{AccessFlags, Gid, Uid, faccessat, fchownat, read, write},
+    unistd::{Gid, Uid, fchownat, read, write},
 };
 use std::{
     ffi::OsStr,
@@ -98,10 +98,9 @@ impl Directory {
     /// # Errors
     /// Those of open(2) and read(2).
     pub fn read(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let file = match openat(&self.dir, name, flags, Mode::empty()) {
-            Err(Errno::ENOENT) => return Ok(None),
-            file => file.map_err(|e| self.unable("open", name, e))?,
+        let file = match self.file(name, OFlag::O_RDONLY) {
+            Err(e) if e.errno() == Some(libc::ENOENT) => return Ok(None),
+            file => file?,
         };
         let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
         loop {
@@ -116,14 +115,23 @@ impl Directory {
         Ok(Some(text.trim_ascii_end().to_vec()))
     }
 
+    /// What a property says, as [`Directory::read`]; `None` also where the kernel says that it has none.
+    ///
+    /// # Errors
+    /// Those of [`Directory::read`].
+    pub fn property(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.read(name) {
+            Err(e) if [Some(libc::EOPNOTSUPP), Some(libc::EINVAL)].contains(&e.errno()) => Ok(None),
+            read => read,
+        }
+    }
+
     /// Writes a file in it, by one call.
     ///
     /// # Errors
     /// Those of open(2) and write(2).
     pub fn write(&self, name: &[u8], text: &[u8]) -> Result<()> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let file = openat(&self.dir, name, flags, Mode::empty());
-        let file = file.map_err(|e| self.unable("open", name, e))?;
+        let file = self.file(name, OFlag::O_WRONLY)?;
         let done = write(&file, text).map_err(|e| self.unable("write", name, e))?;
         if done == text.len() { Ok(()) } else { Err(self.unable("write", name, Errno::EIO)) }
     }
@@ -140,16 +148,6 @@ impl Directory {
         let mode = Mode::from_bits_truncate(mode);
         fchmodat(&self.dir, at, mode, FchmodatFlags::FollowSymlink)
             .map_err(|e| self.unable("chmod", name, e))
-    }
-
-    /// Whether we may write to a file in it.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn may_write(&self, name: &[u8]) -> Result<()> {
-        let flags = nix::fcntl::AtFlags::AT_EACCESS;
-        faccessat(&self.dir, name, AccessFlags::W_OK, flags)
-            .map_err(|e| self.unable("write", name, e))
     }
 
     /// Whether this cgroup itself is frozen, or about to be. Of version 1 that counts which it has from those above it.
@@ -177,12 +175,8 @@ impl Directory {
     /// # Errors
     /// Those of [`Directory::write`].
     pub fn freeze(&self, on: bool) -> Result<()> {
-        match (self.version_2, on) {
-            (true, true) => self.write(b"cgroup.freeze", b"1"),
-            (true, false) => self.write(b"cgroup.freeze", b"0"),
-            (false, true) => self.write(b"freezer.state", b"FROZEN"),
-            (false, false) => self.write(b"freezer.state", b"THAWED"),
-        }
+        let (name, text) = self.switch(on);
+        self.write(name, text)
     }
 
     /// The file that freezes it, open for writing, and what to write.
@@ -190,11 +184,18 @@ impl Directory {
     /// # Errors
     /// Those of open(2).
     pub fn freezer(&self) -> Result<(OwnedFd, &'static [u8])> {
-        let (name, text): (&[u8], &[u8]) =
-            if self.version_2 { (b"cgroup.freeze", b"1") } else { (b"freezer.state", b"FROZEN") };
-        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let file = openat(&self.dir, name, flags, Mode::empty());
-        Ok((file.map_err(|e| self.unable("open", name, e))?, text))
+        let (name, text) = self.switch(true);
+        Ok((self.file(name, OFlag::O_WRONLY)?, text))
+    }
+
+    /// The file that freezes or thaws it, and what to write.
+    fn switch(&self, on: bool) -> (&'static [u8], &'static [u8]) {
+        match (self.version_2, on) {
+            (true, true) => (b"cgroup.freeze", b"1"),
+            (true, false) => (b"cgroup.freeze", b"0"),
+            (false, true) => (b"freezer.state", b"FROZEN"),
+            (false, false) => (b"freezer.state", b"THAWED"),
+        }
     }
 
     /// The processes in it, and in all cgroups below it.
@@ -218,6 +219,11 @@ impl Directory {
             }
         }
         Ok(all)
+    }
+
+    fn file(&self, name: &[u8], access: OFlag) -> Result<OwnedFd> {
+        let flags = access | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        openat(&self.dir, name, flags, Mode::empty()).map_err(|e| self.unable("open", name, e))
     }
 
     fn doing(&self, what: &str, name: &[u8]) -> String {

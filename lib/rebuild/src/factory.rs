@@ -1,8 +1,8 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
 use crate::{
-    cgroups::Cgroups, file::unix, inet::Ports, segment, socket::FreshOptions, socket_file,
-    stand::Stands,
+    cgroups::Cgroups, file::unix, inet::Ports, options::RestoreOptions, segment,
+    socket::FreshOptions, socket_file, stand::Stands,
 };
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -42,7 +42,7 @@ pub(crate) struct Factory<'a> {
     pub unix: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<socket_file::Node>,
     /// Into which cgroups the tree comes back.
-    pub cgroup_mode: CgroupMode,
+    pub cgroup_mode: &'a CgroupMode,
     /// Those cgroups, as soon as they have been looked for.
     pub cgroups: Option<Cgroups>,
     /// Segments of shared memory that were made.
@@ -61,12 +61,12 @@ pub(crate) struct Factory<'a> {
 
 impl<'a> Factory<'a> {
     /// Nothing is made yet.
-    pub fn new(tree: &'a Tree, stands: Stands<'a>, inherit: &'a [u32], outside: Outside) -> Self {
+    pub fn new(tree: &'a Tree, stands: Stands<'a>, options: &'a RestoreOptions) -> Self {
         Self {
             tree,
             stands,
-            inherit,
-            outside,
+            inherit: &options.inherit,
+            outside: options.outside,
             objects: BTreeMap::new(),
             given: BTreeMap::new(),
             pipes: BTreeMap::new(),
@@ -74,7 +74,7 @@ impl<'a> Factory<'a> {
             fifos: BTreeMap::new(),
             unix: BTreeMap::new(),
             nodes: Vec::new(),
-            cgroup_mode: CgroupMode::default(),
+            cgroup_mode: &options.cgroup,
             cgroups: None,
             segments: Vec::new(),
             names: unix::Names::default(),

@@ -75,7 +75,7 @@ impl<'a> OpenFiles<'a> {
             base: floe_plan::base(tree),
             top: 0,
             tree,
-            make: Factory::new(tree, stands, &options.inherit, options.outside),
+            make: Factory::new(tree, stands, options),
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
             restore: None,
@@ -86,7 +86,6 @@ impl<'a> OpenFiles<'a> {
             notes: notes(tree),
             writers: RwLock::default(),
         };
-        me.make.cgroup_mode = options.cgroup.clone();
         let missing: BTreeMap<FileId, Finding> = external::missing(&me.make).into_iter().collect();
         let missed = |step: &Step| matches!(step, Step::Open(id, _) if missing.contains_key(id));
         for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {

@@ -58,6 +58,7 @@ impl<'a> Restore<'a> {
     /// Does some steps in order; neighbours for which the same stub makes calls are done at once. The calling thread stays
     /// on the CPU of the stubs meanwhile.
     pub fn run(&mut self, steps: &[Step]) -> Result<()> {
+        self.forced.settle()?;
         let stay = self.cpu.stay();
         let done = self.run_here(steps);
         let back = stay.map_or(Ok(()), Stay::back);
@@ -215,15 +216,10 @@ impl<'a> Restore<'a> {
         self.memory(parent, pages.ranges.as_slice(), bytes)
     }
 
-    /// Writes ranges, addresses and lengths in bytes, into the memory of a process, by any thread. What only the one that
-    /// called [`Restore::run`] can write waits for [`Restore::settle_memory`].
+    /// Writes ranges, addresses and lengths in bytes, into the memory of a process, by any thread. What only the one
+    /// that traces can write waits for the next [`Restore::run`].
     pub fn memory(&self, pid: Pid, ranges: &[(u64, u32)], bytes: &[u8]) -> Result<()> {
         self.forced.write(pid, ranges, bytes)
-    }
-
-    /// Ends what [`Restore::memory`] has left, before the process that it was for is used.
-    pub fn settle_memory(&self) -> Result<()> {
-        self.forced.settle()
     }
 }
 

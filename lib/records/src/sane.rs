@@ -49,6 +49,12 @@ pub(crate) fn text(text: &Bytes) -> Result<(), String> {
     ensure(!text.0.contains(&0), "a path or name in it has a zero byte")
 }
 
+/// Whether it is the name of a file in a directory.
+pub(crate) fn is_name(name: &[u8]) -> bool {
+    let plain = |byte: &u8| *byte != b'/' && *byte != 0;
+    (1..=255).contains(&name.len()) && name.iter().all(plain) && name != b"." && name != b".."
+}
+
 /// Each greater than the one before.
 pub(crate) fn ascending<T: PartialOrd>(mut all: impl Iterator<Item = T>) -> bool {
     let Some(mut last) = all.next() else { return true };

@@ -77,23 +77,8 @@ fn threads() -> Builder {
     let watch = |fd, file| EpollWatch { fd: FdNum(fd), file, events: 1, data: 9 };
     let inner = tree.file(2, |file| Epoll { file, watches: vec![watch(4, event)] });
     let outer = tree.file(2, |file| Epoll { file, watches: vec![watch(5, inner)] });
-    let pair = [(8, 9), (9, 8)].map(|(ino, peer)| {
-        let empty = || Bytes::default();
-        tree.file(2, |file| UnixSocket {
-            file,
-            pid,
-            ino,
-            sock_type: 1,
-            name: empty(),
-            peer: Some(peer),
-            peer_name: empty(),
-            node: None,
-            links: Vec::new(),
-            backlog: None,
-            shutdown: 0,
-            options: Vec::new(),
-        })
-    });
+    let pair = [(8, 9), (9, 8)]
+        .map(|(ino, peer)| tree.file(2, |file| made::unix(file, pid, ino, Some(peer))));
     let all = [data, event, inner, outer, pair[0], pair[1]];
     all.iter().zip(3..).for_each(|(file, fd)| tree.fd(200, fd, *file));
     tree.fd(200, 9, data);

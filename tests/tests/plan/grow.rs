@@ -282,20 +282,8 @@ impl World {
                 // One whose peer nobody has any more hears that it has gone.
                 let other =
                     self.tasks.iter().any(|task| task.fds.values().any(|it| *it == pair[1]));
-                builder.file(2, |file| UnixSocket {
-                    file,
-                    pid,
-                    ino,
-                    sock_type: 1,
-                    name: Bytes::default(),
-                    peer: Some(if other { peer } else { 0 }),
-                    peer_name: Bytes::default(),
-                    node: None,
-                    links: Vec::new(),
-                    backlog: None,
-                    shutdown: 0,
-                    options: Vec::new(),
-                })
+                builder
+                    .file(2, |file| made::unix(file, pid, ino, Some(if other { peer } else { 0 })))
             }
         }
     }

@@ -2,25 +2,20 @@
 
 use crate::refused::{refuses, rules};
 use floe_records::*;
-use floe_tests::tree::{Builder, machine};
+use floe_tests::{
+    made,
+    tree::{Builder, machine},
+};
 
 #[test]
 fn files_of_sockets_run_nothing() {
     let linked = |mode, links: &[&str]| {
         let mut tree = Builder::new(100);
         let file = tree.file(2, |file| UnixSocket {
-            file,
-            pid: Pid(100),
-            ino: 5,
-            sock_type: 1,
             name: "/s".into(),
-            peer: None,
-            peer_name: Bytes::default(),
             node: Some((0, 0, mode)),
             links: links.iter().map(|link| (*link).into()).collect(),
-            backlog: None,
-            shutdown: 0,
-            options: Vec::new(),
+            ..made::unix(file, Pid(100), 5, None)
         });
         tree.fd(100, 0, file);
         tree.tree()
@@ -53,20 +48,7 @@ fn each_datagram_has_a_sender_or_none_has() {
 #[test]
 fn sockets_have_their_peers() {
     let socket = |ino, peer, sock_type| {
-        move |file| UnixSocket {
-            file,
-            pid: Pid(100),
-            ino,
-            sock_type,
-            name: Bytes::default(),
-            peer,
-            peer_name: Bytes::default(),
-            node: None,
-            links: Vec::new(),
-            backlog: None,
-            shutdown: 0,
-            options: Vec::new(),
-        }
+        move |file| UnixSocket { sock_type, ..made::unix(file, Pid(100), ino, peer) }
     };
     let pair = |a: (u64, Option<u64>, u32), b: (u64, Option<u64>, u32)| {
         let mut tree = Builder::new(100);

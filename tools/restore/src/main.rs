@@ -281,13 +281,11 @@ fn build(
         if let Step::Supply(child) = step {
             work.run(&steps[done..at])?;
             bulk.fill(Some(*child), reader, (&work, &open), &mut progress)?;
-            work.settle_memory()?;
             done = at;
         }
     }
     work.run(&steps[done..fill])?;
     bulk.fill(None, reader, (&work, &open), &mut progress)?;
-    work.settle_memory()?;
     progress.finish();
     open.seal()?;
     work.run(&steps[fill..lend])?;

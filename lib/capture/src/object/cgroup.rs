@@ -16,6 +16,7 @@ use floe_records::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::fs::MetadataExt,
+    sync::Arc,
 };
 
 /// Permission bits that the kernel gives files of a cgroup.
@@ -33,132 +34,85 @@ pub(crate) type Place = (Bytes, Bytes);
 /// A thread, and the process that it is of.
 type Member = (Pid, Tid);
 
+/// What /proc/TID/cgroup says, and the threads of which it says so.
+type Groups = BTreeMap<Vec<u8>, Vec<Member>>;
+
 /// Who of a tree is in which cgroups.
 #[derive(Debug)]
 pub(crate) struct Memberships {
     root: u32,
-    /// Threads by what /proc/TID/cgroup says of them.
-    groups: BTreeMap<Vec<u8>, Vec<Member>>,
+    groups: Groups,
+    /// Each with its directory, where that is seen; of the roots of hierarchies it is not looked for.
+    all: Vec<(Place, Members, Option<Arc<Directory>>)>,
 }
 
 impl Memberships {
     /// Reads those of all threads; the first process is the root of the tree.
     pub fn read(pids: &[u32]) -> Result<Self> {
-        let mut threads: Vec<Member> = Vec::new();
-        for &pid in pids {
-            threads.extend(subject::tids(pid)?.into_iter().map(|tid| (Pid(pid), Tid(tid))));
+        let (root, groups) = (pids.first().copied().unwrap_or(0), groups(pids)?);
+        let (mounts, mut all) = (Mounts::read()?, Vec::new());
+        for (place, members) in places(root, &groups) {
+            let directory = match place.1.0.as_slice() {
+                b"/" => None,
+                path => Directory::open(&mounts.directories(&place.0.0, path))?,
+            };
+            all.push((place, members, directory.map(Arc::new)));
         }
-        let read = |thread: &Member| subject::unless_gone(floe_proc::read(thread.1.0, "cgroup"));
-        let texts = parallel::each(&threads, read);
-        let mut groups: BTreeMap<Vec<u8>, Vec<Member>> = BTreeMap::new();
-        for (thread, text) in threads.into_iter().zip(texts) {
-            let text = text?;
-            match groups.get_mut(&text) {
-                Some(members) => members.push(thread),
-                // What has ended is moved into the root of each hierarchy.
-                None if subject::stat(thread.1.0)?.is_none_or(|stat| stat.is_dead()) => {}
-                None => drop(groups.insert(text, vec![thread])),
-            }
-        }
-        // Of one that has just ended.
-        groups.remove(&Vec::new());
-        Ok(Self { root: pids.first().copied().unwrap_or(0), groups })
+        Ok(Self { root, groups, all })
     }
 
     /// Looks for what cannot be kept. Gives what is frozen, and must be thawed to be captured.
     pub fn look(&self, options: &Options, out: &mut Findings) -> Result<Frozen> {
-        let (mounts, places) = (Mounts::read()?, self.places());
+        let ignores = options.cgroup == CgroupMode::Ignore;
         let mut frozen = Frozen::default();
-        for (place, directory) in self.open(&mounts, &places)? {
+        for (place, _, directory) in self.all.iter().filter(|(place, ..)| place.1.0 != b"/") {
             let problem = directory.as_ref().map_or(Ok(None), |of| self.frozen(place, of))?;
             if let Some(problem) = problem {
                 let finding = Finding::of(Pid(self.root), name(place), "cgroup.frozen", problem);
                 out.refuse(finding.hint("thaw it first"));
-            } else if options.cgroup == CgroupMode::Ignore {
-            } else if place.1.0.starts_with(b"/..") {
-                let problem = "it is outside of the cgroup namespace of freeze";
-                let finding = Finding::of(Pid(self.root), name(place), "cgroup.namespace", problem);
-                let hint = "--cgroup ignore has the tree come back in the cgroups of restore";
-                out.refuse(finding.hint(hint));
-            } else if directory.is_none() {
-                let problem = "its directory is not seen here: unless restore sees it, it comes back in that of restore";
-                let finding = Finding::about(name(place), "cgroup.hidden", problem);
-                out.lose(finding.hint("mount its hierarchy where freeze runs"));
+            } else if !ignores {
+                self.kept(place, directory.is_some(), out);
             }
-            if let Some(directory) = directory.filter(|_| freezes(place))
+            if let Some(directory) = directory.as_ref().filter(|_| freezes(place))
                 && directory.is_told_to_freeze()?
             {
-                frozen.0.push((place.clone(), directory));
+                frozen.0.push((place.clone(), Arc::clone(directory)));
             }
         }
-        if options.cgroup == CgroupMode::Ignore {
+        if ignores {
             self.ignored(out)?;
         }
         Ok(frozen)
     }
 
-    /// All cgroups but roots of hierarchies, with their directories where they are seen.
-    fn open<'a>(
-        &self,
-        mounts: &Mounts,
-        places: &'a BTreeMap<Place, Members>,
-    ) -> Result<Vec<(&'a Place, Option<Directory>)>> {
-        let some = places.keys().filter(|(_, path)| path.0 != b"/");
-        some.map(|place| {
-            let paths = mounts.directories(&place.0.0, &place.1.0);
-            Ok((place, Directory::open(&paths)?))
-        })
-        .collect()
-    }
-
-    /// What is in which cgroup, and the cgroups above those, of which some may be empty.
-    fn places(&self) -> BTreeMap<Place, Members> {
-        let mut places: BTreeMap<Place, Members> = BTreeMap::new();
-        for (text, members) in &self.groups {
-            let has_root = members.iter().any(|(_, tid)| tid.0 == self.root);
-            for line in lines(text) {
-                let hierarchy = Bytes::from(line.hierarchy);
-                for end in above(line.path) {
-                    let place = (hierarchy.clone(), line.path[..end].into());
-                    places.entry(place).or_insert(Members::Listed(Vec::new()));
-                }
-                let place = (hierarchy, line.path.into());
-                let entry = places.entry(place).or_insert(Members::Listed(Vec::new()));
-                match entry {
-                    _ if has_root => *entry = Members::Others,
-                    Members::Listed(all) => all.extend(members),
-                    Members::Others => {}
-                }
-            }
+    /// Whether a cgroup can be found again.
+    fn kept(&self, place: &Place, is_seen: bool, out: &mut Findings) {
+        if place.1.0.starts_with(b"/..") {
+            let problem = "it is outside of the cgroup namespace of freeze";
+            let finding = Finding::of(Pid(self.root), name(place), "cgroup.namespace", problem);
+            let hint = "--cgroup ignore has the tree come back in the cgroups of restore";
+            out.refuse(finding.hint(hint));
+        } else if !is_seen {
+            let problem = "its directory is not seen here: unless restore sees it, it comes back in that of restore";
+            let finding = Finding::about(name(place), "cgroup.hidden", problem);
+            out.lose(finding.hint("mount its hierarchy where freeze runs"));
         }
-        for members in places.values_mut() {
-            if let Members::Listed(all) = members {
-                all.sort_unstable();
-            }
-        }
-        places
     }
 
     /// The records of them; none where restore is to ignore them.
-    pub fn records(&self, options: &Options, thawed: &Thawed) -> Result<Vec<AnyRecord>> {
+    pub fn records(self, options: &Options, thawed: &Thawed) -> Result<Vec<AnyRecord>> {
         if options.cgroup == CgroupMode::Ignore {
             return Ok(Vec::new());
         }
-        let (mounts, mut places) = (Mounts::read()?, self.places());
-        let mut directories: BTreeMap<Place, CgroupDirectory> = BTreeMap::new();
-        for (place, directory) in self.open(&mounts, &places)? {
-            if let Some(directory) = directory {
-                let mut about = describe(&directory)?;
-                about.frozen |= thawed.contains(place);
-                directories.insert(place.clone(), about);
+        let record = |(place, members, directory): (Place, _, Option<Arc<Directory>>)| {
+            let mut about = directory.map(|directory| describe(&directory)).transpose()?;
+            if let Some(about) = &mut about {
+                about.frozen |= thawed.contains(&place);
             }
-        }
-        let all = std::mem::take(&mut places).into_iter().map(|(place, members)| {
-            let directory = directories.remove(&place);
             let (hierarchy, path) = place;
-            Cgroup { hierarchy, path, members, directory }.any()
-        });
-        Ok(all.collect())
+            Ok(Cgroup { hierarchy, path, members, directory: about }.any())
+        };
+        self.all.into_iter().map(record).collect()
     }
 
     /// Why a cgroup cannot be thawed that is frozen.
@@ -213,6 +167,57 @@ impl Memberships {
     }
 }
 
+/// Reads what /proc says of all threads of these processes.
+fn groups(pids: &[u32]) -> Result<Groups> {
+    let mut threads: Vec<Member> = Vec::new();
+    for &pid in pids {
+        threads.extend(subject::tids(pid)?.into_iter().map(|tid| (Pid(pid), Tid(tid))));
+    }
+    let read = |thread: &Member| subject::unless_gone(floe_proc::read(thread.1.0, "cgroup"));
+    let texts = parallel::each(&threads, read);
+    let mut groups = Groups::new();
+    for (thread, text) in threads.into_iter().zip(texts) {
+        let text = text?;
+        match groups.get_mut(&text) {
+            Some(members) => members.push(thread),
+            // What has ended is moved into the root of each hierarchy.
+            None if subject::stat(thread.1.0)?.is_none_or(|stat| stat.is_dead()) => {}
+            None => drop(groups.insert(text, vec![thread])),
+        }
+    }
+    // Of one that has just ended.
+    groups.remove(&Vec::new());
+    Ok(groups)
+}
+
+/// What is in which cgroup, and the cgroups above those, of which some may be empty.
+fn places(root: u32, groups: &Groups) -> BTreeMap<Place, Members> {
+    let mut places: BTreeMap<Place, Members> = BTreeMap::new();
+    for (text, members) in groups {
+        let has_root = members.iter().any(|(_, tid)| tid.0 == root);
+        for line in lines(text) {
+            let hierarchy = Bytes::from(line.hierarchy);
+            for end in above(line.path) {
+                let place = (hierarchy.clone(), line.path[..end].into());
+                places.entry(place).or_insert(Members::Listed(Vec::new()));
+            }
+            let place = (hierarchy, line.path.into());
+            let entry = places.entry(place).or_insert(Members::Listed(Vec::new()));
+            match entry {
+                _ if has_root => *entry = Members::Others,
+                Members::Listed(all) => all.extend(members),
+                Members::Others => {}
+            }
+        }
+    }
+    for members in places.values_mut() {
+        if let Members::Listed(all) = members {
+            all.sort_unstable();
+        }
+    }
+    places
+}
+
 /// Where the paths end of all cgroups above one, but the root.
 fn above(path: &[u8]) -> impl Iterator<Item = usize> {
     path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at)
@@ -220,8 +225,7 @@ fn above(path: &[u8]) -> impl Iterator<Item = usize> {
 
 /// How people know it.
 fn name((hierarchy, path): &Place) -> String {
-    let colon = if hierarchy.0.is_empty() { "" } else { ":" };
-    format!("cgroup {hierarchy}{colon}{path}")
+    format!("cgroup {}", Cgroup::shown(hierarchy, path))
 }
 
 /// One that somebody has frozen while the tree was stopped.
@@ -248,15 +252,8 @@ fn describe(directory: &Directory) -> Result<CgroupDirectory> {
             files.push((Bytes::from(&name[..]), owner, mode));
         }
         if let Some((at, _)) = cgroup_property(&name) {
-            let value = directory.read(&name);
-            // Some say so instead of a value.
-            let none = |e: &floe_sys::Error| {
-                [Some(libc::EOPNOTSUPP), Some(libc::EINVAL)].contains(&e.errno())
-            };
-            match value {
-                Err(e) if none(&e) => {}
-                value => properties.extend(value?.map(|value| (at, (name.into(), value.into())))),
-            }
+            let value = directory.property(&name)?;
+            properties.extend(value.map(|value| (at, (name.into(), value.into()))));
         }
     }
     properties.sort_by_key(|(at, _)| *at);
@@ -273,10 +270,7 @@ fn describe(directory: &Directory) -> Result<CgroupDirectory> {
 fn differing(text: &[u8], own: &[u8]) -> String {
     let own: BTreeSet<_> = lines(own).map(|line| (line.hierarchy, line.path)).collect();
     let theirs = lines(text).filter(|line| !own.contains(&(line.hierarchy, line.path)));
-    let names = theirs.map(|line| {
-        let place = (Bytes::from(line.hierarchy), Bytes::from(line.path));
-        name(&place).split_off("cgroup ".len())
-    });
+    let names = theirs.map(|line| Cgroup::shown(&line.hierarchy.into(), &line.path.into()));
     names.collect::<Vec<_>>().join(" ")
 }
 
@@ -300,7 +294,7 @@ mod tests {
             (b"1:cpu:/a/c/d\n0::/\n", vec![member(12), member(20)]),
         ];
         let groups = groups.map(|(text, members)| (text.to_vec(), members)).into_iter().collect();
-        let places = Memberships { root: 10, groups }.places();
+        let places = places(10, &groups);
         let shown = places.iter().map(|((hierarchy, path), members)| {
             let members = match members {
                 Members::Others => "others".to_owned(),

@@ -57,7 +57,7 @@ pub(super) fn find(
 pub(super) fn begin(directory: &Directory, was: &CgroupDirectory) -> Result<()> {
     set(directory, was, PropertyTurn::Early)?;
     for (name, value) in &was.properties {
-        let there = current(directory, &name.0)?.is_some();
+        let there = directory.property(&name.0)?.is_some();
         if !there && !UNLIMITED.contains(&value.0.as_slice()) {
             let problem = format!("it was {value}, and its controller is not enabled here");
             return Err(Error::because(format!("set its {name}"), problem));
@@ -79,20 +79,12 @@ pub(super) fn set(directory: &Directory, was: &CgroupDirectory, turn: PropertyTu
         else {
             continue;
         };
-        let now = current(directory, &name.0)?;
+        let now = directory.property(&name.0)?;
         if let Some(now) = now.filter(|now| *now != value.0) {
             write(directory, &name.0, (&value.0, &now), form)?;
         }
     }
     Ok(())
-}
-
-/// What a property says; `None` where there is none.
-fn current(directory: &Directory, name: &[u8]) -> Result<Option<Vec<u8>>> {
-    match directory.read(name) {
-        Err(e) if [Some(libc::EOPNOTSUPP), Some(libc::EINVAL)].contains(&e.errno()) => Ok(None),
-        read => read,
-    }
 }
 
 fn write(

@@ -187,8 +187,11 @@ fn connect_all<'a>(
 /// Connects to a socket of the tree, where its name leads to it.
 pub(crate) fn connect(make: &Factory<'_>, fd: &OwnedFd, it: Named<'_>) -> Result<()> {
     let (to, name) = (address_of(make, it.1), &it.1.name);
-    within(make, it, || connect_raw(fd.as_fd(), &to))
-        .map_err(|e| Error::because(format!("connect a socket to {name}"), e.cause().to_string()))
+    within(make, it, || connect_raw(fd.as_fd(), &to)).map_err(|e| unable_to_connect(name, &e))
+}
+
+fn unable_to_connect(name: &Bytes, e: &Error) -> Error {
+    Error::because(format!("connect a socket to {name}"), e.cause().to_string())
 }
 
 /// Does something where the name of a socket of the tree leads to it.
@@ -269,8 +272,7 @@ fn connect_outside(make: &Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd
         return Ok(());
     }
     let (to, peer) = (address(&it.peer_name.0), &it.peer_name);
-    make.within(id, || connect_raw(fd.as_fd(), &to))
-        .map_err(|e| Error::because(format!("connect a socket to {peer}"), e.cause().to_string()))
+    make.within(id, || connect_raw(fd.as_fd(), &to)).map_err(|e| unable_to_connect(peer, &e))
 }
 
 /// One whose peer has gone: what it has not read yet is still there.

@@ -8,13 +8,12 @@ impl ForObject for Cgroup {
     fn make(&self, make: &mut Factory<'_>) -> Result<()> {
         if make.cgroups.is_none() {
             // What has been made stays known, and goes with the factory.
-            make.cgroups = Some(Cgroups::new(make.tree, &make.cgroup_mode));
+            make.cgroups = Some(Cgroups::new(make.tree, make.cgroup_mode));
         }
         make.cgroups.as_mut().map_or(Ok(()), |all| all.problem(&self.key()))
     }
 
     fn describe(&self) -> String {
-        let colon = if self.hierarchy.0.is_empty() { "" } else { ":" };
-        format!("cgroup {}{colon}{}", self.hierarchy, self.path)
+        format!("cgroup {}", Cgroup::shown(&self.hierarchy, &self.path))
     }
 }

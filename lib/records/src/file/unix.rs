@@ -62,12 +62,8 @@ impl Resource for UnixSocket {
             self.node.is_none_or(|node| node.2 <= 0o777),
             "its file has impossible permissions",
         )?;
-        let is_name = |name: &Bytes| {
-            let name = name.0.as_slice();
-            let special = matches!(name, b"" | b"." | b"..");
-            !special && name.len() <= 255 && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
-        };
-        ensure(self.links.iter().all(is_name), "another name of its file is none")?;
+        let named = self.links.iter().all(|link| sane::is_name(&link.0));
+        ensure(named, "another name of its file is none")?;
         let has_file = self.node.is_some() && !matches!(self.name.0.first(), None | Some(0));
         ensure(self.links.is_empty() || has_file, "its file has names, and it has no file")?;
         sane::options(&self.options)

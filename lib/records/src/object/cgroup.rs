@@ -62,17 +62,22 @@ impl CgroupDirectory {
         ensure(few, "it has more files than any cgroup")?;
         // No other file is written to, wherever the stream comes from.
         let known = |(name, value): &(Bytes, Bytes)| {
-            is_name(&name.0) && cgroup_property(&name.0).is_some() && value.0.len() <= LONGEST
+            sane::is_name(&name.0) && cgroup_property(&name.0).is_some() && value.0.len() <= LONGEST
         };
         ensure(self.properties.iter().all(known), "it has a property that is not carried")?;
-        ensure(self.files.iter().all(|(name, ..)| is_name(&name.0)), "a file in it has no name")
+        ensure(
+            self.files.iter().all(|(name, ..)| sane::is_name(&name.0)),
+            "a file in it has no name",
+        )
     }
 }
 
-/// The name of a file in a directory.
-fn is_name(name: &[u8]) -> bool {
-    let plain = |byte: &u8| *byte != b'/' && *byte != 0;
-    (1..=255).contains(&name.len()) && name.iter().all(plain) && name != b"." && name != b".."
+impl Cgroup {
+    /// How people know a cgroup: `cpu,cpuacct:/a`, and `/a` of version 2.
+    pub fn shown(hierarchy: &Bytes, path: &Bytes) -> String {
+        let colon = if hierarchy.0.is_empty() { "" } else { ":" };
+        format!("{hierarchy}{colon}{path}")
+    }
 }
 
 impl Resource for Cgroup {
@@ -92,7 +97,7 @@ impl Resource for Cgroup {
         sane::path(&self.path)?;
         let mut names = self.path.0[1..].split(|byte| *byte == b'/');
         // Seen from a cgroup namespace, those outside of it begin with `/..`.
-        let whole = self.path.0 == b"/" || names.all(|name| name == b".." || is_name(name));
+        let whole = self.path.0 == b"/" || names.all(|name| name == b".." || sane::is_name(name));
         ensure(whole && !self.path.0.contains(&b'\n'), "its path is none of a cgroup")?;
         self.directory.as_ref().map_or(Ok(()), CgroupDirectory::check)
     }
