@@ -262,8 +262,10 @@ fn build(
     };
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
+    let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
+    let image = image.as_deref().and_then(|image| image.to_str());
     let mut open = OpenFiles::new(tree, &options, &plan.steps)
-        .map_err(|refusals| outside::with_command(refusals, &words))?;
+        .map_err(|refusals| outside::with_command(refusals, &words, image))?;
     for note in open.notes() {
         floe_toolkit::warn("restore", note);
     }
