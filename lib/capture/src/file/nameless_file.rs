@@ -6,7 +6,7 @@ use crate::{
     resource::OfFile,
 };
 use floe_records::{FileId, NamelessFile, Object, ObjectId};
-use floe_sys::{Error, Result};
+use floe_sys::{Result, open_unnoticed};
 use std::fs::File;
 
 impl OfFile for NamelessFile {
@@ -27,8 +27,7 @@ impl OfFile for NamelessFile {
 /// The file itself. The descriptor may be open for writing only, so it is opened again.
 pub(crate) fn object(seen: &Descriptor<'_>) -> Result<(Object, File)> {
     let path = floe_proc::fd_path(seen.pid, seen.fd);
-    let fail = |e| Error::new(format!("open {}", path.display()), e).pid(seen.pid);
-    let file = File::open(&path).map_err(fail)?;
+    let file = open_unnoticed(&path).map_err(|e| e.pid(seen.pid))?;
     let name = seen.name().map_or(&[][..], |name| name.full());
     Ok((memory::object(name, &file)?, file))
 }

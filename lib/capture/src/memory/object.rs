@@ -1,7 +1,7 @@
 //! Files without a name that a VMA maps: what they are and what they hold.
 
 use floe_records::{Bytes, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma};
-use floe_sys::{Error, Result};
+use floe_sys::{Error, Result, open_unnoticed};
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
 use std::ops::Range;
@@ -14,9 +14,8 @@ const SHM_LOCKED: u32 = 0o2000;
 
 /// Opens and describes the object behind a VMA of a held process, through /proc/PID/map_files.
 pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
-    let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
-    let fail = |e| Error::new(format!("open {path}"), e).pid(pid);
-    let file = File::open(&path).map_err(fail)?;
+    let path = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
+    let file = open_unnoticed(&path).map_err(|e| e.pid(pid))?;
     let object = match vma.file.as_ref() {
         Some(named) if named.dev == SEGMENTS => segment(named.ino, &named.path.0),
         Some(named) => object(&named.path.0, &file),
