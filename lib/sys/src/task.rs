@@ -72,6 +72,12 @@ pub fn core_cookie(tid: i32) -> Result<Option<u64>> {
     }
 }
 
+/// Whether the kernel has mseal(2) (Linux 6.10).
+pub fn knows_mseal() -> bool {
+    // SAFETY: nothing is sealed where the length is 0.
+    unsafe { libc::syscall(libc::SYS_mseal, 0, 0, 0) == 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
