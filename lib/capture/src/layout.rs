@@ -9,7 +9,10 @@ use floe_proc::{Mapping, SmapsEntry};
 use floe_records::{Addr, FileRef, Finding, HugePages, Pid, SEGMENTS, Vma, VmaKind};
 use std::{
     collections::{BTreeMap, HashMap},
-    os::unix::fs::{FileTypeExt, MetadataExt},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
     path::Path,
 };
 
@@ -279,9 +282,12 @@ impl Files<'_> {
         {
             return Known::Blocked("mappings of devices cannot be captured");
         }
+        // The text of /proc/PID/maps does not tell a line end from what it writes for one.
+        let exact = path.contains(&b'\n').then(|| std::fs::read_link(&link).ok()).flatten();
+        let path = exact.map_or(path.to_vec(), |path| path.into_os_string().into_vec());
         let links = meta.as_ref().map_or(0, MetadataExt::nlink);
         let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
-        let (path, deleted) = self.root.without_suffix(path.to_vec(), dev, ino);
+        let (path, deleted) = self.root.without_suffix(path, dev, ino);
         // Something may have been mounted over it since.
         if !deleted && !self.root.leads_to(&path, dev, ino) && !may_be_of_a_union(&link) {
             return Known::Hidden;
