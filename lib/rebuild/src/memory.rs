@@ -1,5 +1,6 @@
 //! What memory of a tree needs of the machine, before anything is made.
 
+use crate::process::vmas::given_name;
 use floe_plan::huge_pages;
 use floe_records::{Finding, Mm, Object, ObjectId, ObjectKind, SEGMENTS, Tree, Vma};
 use std::{collections::BTreeSet, fs, path::PathBuf};
@@ -25,6 +26,18 @@ pub(crate) fn check(tree: &Tree, no: &mut Vec<Finding>) {
     if any(|vma| vma.has(b"sl")) && !floe_sys::knows_mseal() {
         let problem = "this kernel has none (Linux 6.10)";
         no.push(Finding::about("sealed mappings (mseal(2))", "rebuild.mseal", problem));
+    }
+}
+
+/// What memory comes back without.
+pub(crate) fn note(tree: &Tree, notes: &mut Vec<String>) {
+    let mut vmas = tree.living().flat_map(|p| tree.vmas(p.pid).map(move |vma| (p.pid, vma)));
+    let named = vmas.find_map(|(pid, vma)| given_name(vma).map(|name| (pid, name)));
+    if let Some((pid, name)) = named.filter(|_| !floe_sys::names_memory()) {
+        let name = String::from_utf8_lossy(name);
+        notes.push(format!(
+            "pid {pid}: names of memory such as {name:?} are not set: this kernel has none"
+        ));
     }
 }
 

@@ -97,6 +97,7 @@ impl<'a> OpenFiles<'a> {
         me.settle(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
+        memory::note(tree, &mut me.notes);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
             match own.and_then(|own| high(me.base, own)) {

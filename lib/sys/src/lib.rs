@@ -75,8 +75,8 @@ pub use socket::{
 };
 pub use statx::stat_on_mount;
 pub use task::{
-    arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy, prctl_result,
-    prctl_word,
+    PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,
+    names_memory, prctl_result, prctl_word,
 };
 
 /// Turns the -1 convention of libc into a result with the errno.

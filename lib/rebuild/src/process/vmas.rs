@@ -82,6 +82,8 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
             make(context, pid, vma, vma.start.0..vma.end.0, b)?;
         }
         advise(vma, b);
+        name(vma, b);
+        b.breathe()?;
     }
     Ok(())
 }
@@ -159,6 +161,23 @@ fn advise(vma: &Vma, b: &mut Script<'_>) {
             b.call(libc::SYS_madvise, [vma.start.0, len, advice].map(Arg::Val));
         }
     }
+}
+
+/// The name that a program has given to anonymous memory. What it cannot be set for is told beforehand.
+fn name(vma: &Vma, b: &mut Script<'_>) {
+    if let Some(mut name) = given_name(vma).map(<[u8]>::to_vec) {
+        name.push(0);
+        let name = b.bytes(&name);
+        let len = vma.end.0.saturating_sub(vma.start.0).into();
+        let args = [floe_sys::PR_SET_VMA.into(), 0.into(), vma.start.0.into(), len, name.into()];
+        b.try_call(libc::SYS_prctl, args);
+    }
+}
+
+/// A name of PR_SET_VMA of prctl(2), as the kernel shows it.
+pub(crate) fn given_name(vma: &Vma) -> Option<&[u8]> {
+    let name = &vma.name.as_ref()?.0;
+    name.strip_prefix(b"anon:").or_else(|| name.strip_prefix(b"anon_shmem:"))
 }
 
 /// Final protections and locks.
