@@ -141,21 +141,47 @@ impl Scanner {
             any: page_is::PRESENT | page_is::SWAPPED,
             report: self.guard,
         };
-        let mut regions = [PageRegion::default(); REGIONS];
         let mut found = Found::default();
+        self.scan(range, query, |region| {
+            let guard = region.categories & page_is::GUARD != 0;
+            push(found.list(guard), region.start..region.end);
+        })?;
+        Ok(found)
+    }
+
+    /// Hands on each run of pages that a query finds.
+    fn scan(
+        &self,
+        range: Range<u64>,
+        query: PageQuery,
+        mut with: impl FnMut(&PageRegion),
+    ) -> std::io::Result<()> {
+        let mut regions = [PageRegion::default(); REGIONS];
         let mut at = range.start;
         while at < range.end {
             let (count, walked) =
                 pagemap_scan(self.pagemap.as_fd(), at, range.end, query, &mut regions)?;
-            for region in &regions[..count] {
-                let guard = region.categories & page_is::GUARD != 0;
-                push(found.list(guard), region.start..region.end);
-            }
+            regions[..count].iter().for_each(&mut with);
             if walked <= at {
                 return Err(std::io::Error::other("PAGEMAP_SCAN makes no progress"));
             }
             at = walked;
         }
+        Ok(())
+    }
+
+    /// Which parts of a range transparent huge pages back. Older kernels do not tell: then none.
+    pub fn collapsed(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
+        if !self.scan {
+            return Ok(Vec::new());
+        }
+        let all = page_is::HUGE;
+        let query =
+            PageQuery { inverted: page_is::FILE, all: all | page_is::FILE, ..PageQuery::default() };
+        let mut found = Vec::new();
+        let scanned = self.scan(range, query, |region| push(&mut found, region.start..region.end));
+        scanned
+            .map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))?;
         Ok(found)
     }
 
