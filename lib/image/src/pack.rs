@@ -20,6 +20,8 @@ use twox_hash::XxHash3_64;
 
 /// Bulk passes in pieces of this.
 const PIECE: usize = 256 << 10;
+/// A piece stands in its buffer as the pages it comes from: between places of unlike offsets in their pages copying is slower.
+const PAGE: usize = 4096;
 /// Most of what is written together with a piece that it stands before.
 const ROOM: usize = 64 << 10;
 /// Threads that write an image (more would only wait for the lock of the inode), and buffers before them.
@@ -84,7 +86,8 @@ pub fn pack_file<R: Source>(
     let temp = Temp::new(&place)?;
     let mut ahead = Writer::new(Ahead::default());
     let file = temp.file();
-    let put = |offset, bytes: &[u8]| {
+    let put = |Put { offset, start }, bytes: &[u8]| {
+        let bytes = &bytes[start..];
         file.write_all_at(bytes, offset)?;
         // The disk begins now, so that there is less to wait for at the end. A file system may not know how.
         if sync {
@@ -95,9 +98,9 @@ pub fn pack_file<R: Source>(
     let (packer, mut metadata, late) = floe_worker_pool::run(
         WRITERS,
         BUFFERS,
-        PIECE + ROOM,
+        PAGE + ROOM + PIECE,
         put,
-        |pool: &WorkerPool<'_, u64>| {
+        |pool: &WorkerPool<'_, Put>| {
             first_pass(reader, &mut ahead, &mut |packer, reader, len| {
                 tick(len);
                 packer.bulk_by(pool, reader, len)
@@ -225,6 +228,14 @@ fn pieces(
     Ok(())
 }
 
+/// What a writer is to do with a buffer.
+struct Put {
+    /// Where it belongs in the file.
+    offset: u64,
+    /// Where it begins in the buffer.
+    start: usize,
+}
+
 /// What stands between two bulk strings, until it is written together with the next one: two threads that write
 /// wait for each other.
 #[derive(Default)]
@@ -345,33 +356,33 @@ impl Packer<'_, Ahead> {
     /// A bulk string that others put into place, with what stands before it.
     fn bulk_by<R: Source>(
         &mut self,
-        pool: &WorkerPool<'_, u64>,
+        pool: &WorkerPool<'_, Put>,
         reader: &mut Reader<R>,
         len: u64,
     ) -> Result<()> {
         let content = self.head(len)?;
         let (mut offset, before) = self.out.sink()?.take();
-        let (long, short) = before.split_at(before.len() - before.len() % ROOM);
+        let (long, mut short) = before.split_at(before.len() - before.len() % ROOM);
         for chunk in long.chunks(ROOM) {
             let mut buffer = pool.buffer()?;
             buffer[..ROOM].copy_from_slice(chunk);
-            pool.give(offset, buffer, ROOM)?;
+            pool.give(Put { offset, start: 0 }, buffer, ROOM)?;
             offset += ROOM as u64;
         }
-        let mut used = short.len();
-        let mut buffer = pool.buffer()?;
-        buffer[..used].copy_from_slice(short);
         loop {
-            let left = content + len - offset - used as u64;
+            let mut buffer = pool.buffer()?;
+            let left = content + len - offset - short.len() as u64;
             let piece = left.min(PIECE as u64) as usize;
-            reader.read_bulk(&mut buffer[used..used + piece])?;
-            pool.give(offset, buffer, used + piece)?;
-            offset += (used + piece) as u64;
+            let at = short.len() + buffer[short.len()..].as_ptr().align_offset(PAGE);
+            let start = at - short.len();
+            buffer[start..at].copy_from_slice(short);
+            reader.read_bulk(&mut buffer[at..at + piece])?;
+            pool.give(Put { offset, start }, buffer, at + piece)?;
+            offset += (short.len() + piece) as u64;
+            short = &[];
             if left == piece as u64 {
                 break;
             }
-            used = 0;
-            buffer = pool.buffer()?;
         }
         self.out.bulk_elsewhere(reader.bulk_digest());
         self.out.sink()?.offset = offset;

@@ -6,7 +6,7 @@ use crate::{
     Tally,
 };
 use floe_records::{Begin, Record};
-use std::io::{self, Read};
+use std::io::{self, IoSliceMut, Read};
 
 /// What a stream consists of.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ impl Source for &[u8] {
 
 /// From this length on a record gives back what its buffer has grown too much, bytes.
 const SHRINK: usize = 64 << 10;
+/// Bytes that are read ahead of what is parsed: the most of them, and how many behind a long bulk string. It is read to where
+/// it goes, and what was read ahead of the next one would be copied once more.
+const AHEAD: usize = 64 << 10;
+const AHEAD_OF_BULK: usize = 256;
 /// Deepest nesting of a record.
 const MAX_DEPTH: usize = 32;
 
@@ -46,6 +50,8 @@ pub struct Reader<R: Source> {
     input: R,
     buffer: Vec<u8>,
     start: usize,
+    /// Bytes to read ahead the next time.
+    ahead: usize,
     at: u64,
     tally: Tally,
     sealed: Option<(u64, Tally)>,
@@ -64,6 +70,7 @@ impl<R: Source> Reader<R> {
             input,
             buffer: Vec::new(),
             start: 0,
+            ahead: AHEAD,
             at: 0,
             tally: Tally::default(),
             sealed: None,
@@ -140,7 +147,7 @@ impl<R: Source> Reader<R> {
         self.start += buffered;
         let mut done = buffered;
         while done < to.len() {
-            match self.input.read(&mut to[done..]) {
+            match self.read_to(&mut to[done..], self.left - done as u64) {
                 Ok(0) => {
                     return Err(Error::damaged(
                         self.at + done as u64,
@@ -161,6 +168,20 @@ impl<R: Source> Reader<R> {
         Ok(())
     }
 
+    /// Reads bulk, of which `left` bytes have not been read. With the last of a long string comes what stands behind it: two
+    /// calls would wake the writer of a full pipe twice.
+    fn read_to(&mut self, to: &mut [u8], left: u64) -> io::Result<usize> {
+        let last = to.len() as u64 == left && self.bulk >= AHEAD as u64;
+        self.start = 0;
+        self.buffer.resize(if last { AHEAD_OF_BULK } else { 0 }, 0);
+        let len = to.len();
+        let mut parts = [IoSliceMut::new(to), IoSliceMut::new(&mut self.buffer)];
+        let read = self.input.read_vectored(&mut parts);
+        let n = read.as_ref().map_or(0, |n| *n);
+        self.buffer.truncate(n.saturating_sub(len));
+        read.map(|n| n.min(len))
+    }
+
     /// XXH3-64 of the content of the last bulk string that was read to its end.
     pub fn bulk_digest(&self) -> u64 {
         self.digest
@@ -169,6 +190,9 @@ impl<R: Source> Reader<R> {
     fn finish_bulk(&mut self) {
         self.digest = self.check.digest();
         self.tally.finish_bulk(self.bulk, self.digest);
+        if self.bulk >= AHEAD as u64 {
+            self.ahead = AHEAD_OF_BULK;
+        }
     }
 
     /// Reads and checks what is left of the announced bulk.
@@ -335,7 +359,8 @@ impl<R: Source> Reader<R> {
             return Ok(());
         }
         self.start = 0;
-        self.buffer.resize(64 << 10, 0);
+        self.buffer.resize(self.ahead, 0);
+        self.ahead = (self.ahead * 2).min(AHEAD);
         loop {
             match self.input.read(&mut self.buffer) {
                 Ok(0) => {
