@@ -6,7 +6,7 @@ use crate::{
     resource::OfFile,
 };
 use floe_records::{FileId, NamelessFile, Object, ObjectId};
-use floe_sys::{Error, Result};
+use floe_sys::Result;
 use std::fs::File;
 
 impl OfFile for NamelessFile {
@@ -43,8 +43,7 @@ fn is_mapped(pid: u32, ino: u64) -> bool {
 /// The file itself. The descriptor may be open for writing only, so it is opened again.
 pub(crate) fn object(seen: &Descriptor<'_>) -> Result<(Object, File)> {
     let path = floe_proc::fd_path(seen.pid, seen.fd);
-    let fail = |e| Error::new(format!("open {}", path.display()), e).pid(seen.pid);
-    let file = memory::open(&path, is_secret(seen)).map_err(fail)?;
+    let file = memory::open(&path, is_secret(seen)).map_err(|e| e.pid(seen.pid))?;
     let name = seen.name().map_or(&[][..], |name| name.full());
     Ok((memory::object(name, &file)?, file))
 }

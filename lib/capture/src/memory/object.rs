@@ -4,11 +4,10 @@ use crate::memory::SECRET;
 use floe_records::{
     Bytes, HugePages, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma,
 };
-use floe_sys::{Error, Result};
+use floe_sys::{Error, Result, open_unnoticed};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek};
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -20,10 +19,9 @@ const SHM_LOCKED: u32 = 0o2000;
 
 /// Opens and describes the object behind a VMA of a held process, through /proc/PID/map_files.
 pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
-    let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
-    let fail = |e| Error::new(format!("open {path}"), e).pid(pid);
+    let path = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
     let secret = vma.file.as_ref().is_some_and(|file| file.path.0 == SECRET);
-    let file = open(path.as_ref(), secret).map_err(fail)?;
+    let file = open(&path, secret).map_err(|e| e.pid(pid))?;
     let object = match vma.file.as_ref() {
         Some(named) if named.dev == SEGMENTS => segment(named.ino, &named.path.0, &file),
         Some(named) => object(&named.path.0, &file),
@@ -34,9 +32,12 @@ pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
 }
 
 /// Opens a file by a link in /proc. One of memfd_secret(2) cannot be opened but to be looked at.
-pub(crate) fn open(path: &Path, secret: bool) -> io::Result<File> {
-    let flags = if secret { libc::O_PATH } else { 0 };
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
+pub(crate) fn open(path: &Path, secret: bool) -> Result<File> {
+    if !secret {
+        return open_unnoticed(path);
+    }
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path);
+    opened.map_err(|e| Error::new(format!("open {}", path.display()), e))
 }
 
 /// Describes a segment of System V shared memory, of our IPC namespace.

@@ -3,8 +3,8 @@
 use crate::{Result, resource::OfProcess, subject::Process};
 use floe_parasite::{Arg, Batch, Call, Replies};
 use floe_records::{Addr, FileRef, Finding, Findings, Mm, PAGE_SIZE, Pid};
-use floe_sys::Error;
-use std::{fs::File, io::Read};
+use floe_sys::{Error, open_unnoticed};
+use std::io::Read;
 
 /// Component of the extended state of a machine that has protection keys (pkeys(7)).
 const PKRU: u32 = 9;
@@ -26,8 +26,9 @@ impl OfProcess for Mm {
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let pid = Pid(process.pid);
         let mut ident = [0; 5];
-        let program = File::open(floe_proc::path(process.pid, "exe"));
-        if program.and_then(|mut f| f.read_exact(&mut ident)).is_ok() && ident == *b"\x7fELF\x01" {
+        let program = open_unnoticed(&floe_proc::path(process.pid, "exe"));
+        let read = program.map(|mut program| program.read_exact(&mut ident));
+        if matches!(read, Ok(Ok(()))) && ident == *b"\x7fELF\x01" {
             let problem = "32-bit programs cannot be captured";
             out.refuse(Finding::of(pid, "the program", "mm.bits", problem));
         }
