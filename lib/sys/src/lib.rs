@@ -59,8 +59,8 @@ pub use mount::{
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
-    namespace_owner, namespace_parent, pidfd_exit_status, pidfd_getfd, pidfd_open,
-    pidfd_open_thread, pidfd_send_signal,
+    namespace_owner, namespace_parent, network_namespace, pidfd_exit_status, pidfd_getfd,
+    pidfd_open, pidfd_open_thread, pidfd_send_signal,
 };
 pub use poll::poll;
 pub use private::PrivateMemory;
