@@ -48,6 +48,8 @@ pub struct Files {
     pub(crate) hung_up: BTreeSet<FileId>,
     /// What was read of descriptors, for who describes them once more.
     pub(crate) entries: Vec<FdEntries>,
+    /// All of it is to be written down.
+    pub(crate) taking: bool,
 }
 
 /// A description and where it was first seen.
@@ -95,7 +97,8 @@ impl Files {
     ) -> Result<Self> {
         let (unix, inet) = (UnixSockets::default(), InetSockets::default());
         let context = Context::new(options, purpose, (&unix, &inet));
-        let files = Self { pids: pids.to_vec(), ..Self::default() };
+        let taking = purpose == Purpose::Take;
+        let files = Self { pids: pids.to_vec(), taking, ..Self::default() };
         let (known, fresh, lost) = (HashMap::new(), Fresh::default(), Vec::new());
         let keep = if purpose == Purpose::Look { MOST } else { 0 };
         let mut work = Describing { files, context, known, fresh, lost, keep, out };
@@ -255,8 +258,9 @@ impl Describing<'_> {
         }
         if inet::is_inet(kind) && kind.protocol == libc::IPPROTO_TCP {
             let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
-            let ended = inet::lost_with_its_end(seen.duplicate()?, bound)?;
-            all.extend(ended.into_iter().map(|problem| ("socket.ended", problem)));
+            let closed = self.context.options.close_tcp;
+            let lost = inet::lost_of_connection(seen.duplicate()?, closed, bound)?;
+            all.extend(lost.into_iter().map(|problem| ("socket.ended", problem)));
         }
         for (rule, problem) in all {
             let finding = Finding::of(Pid(seen.pid), seen.object(), rule, problem);

@@ -15,7 +15,7 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::{Stat, Status};
-use floe_records::{FdEntries, Finding, Findings, Options, Pid, Record, Tree, Vmas};
+use floe_records::{Finding, Findings, Options, Pid, Record, Tree, Vmas};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -28,9 +28,10 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
-/// accepted, descriptors on their way are received, a lease is broken, a process that has ended is waited for.
-const PASSING: [&str; 6] = [
+/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a process that has ended is waited for.
+const PASSING: [&str; 7] = [
     "process.shares",
+    "file.tcp",
     "file.unix",
     "file.udp",
     "descriptor.lease",
@@ -153,13 +154,13 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     Ok(Look { pids, found, frozen, files: kept })
 }
 
-/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what was read of
-/// descriptors and of cgroups.
+/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what descriptors
+/// lead to, and what was read of cgroups.
 pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-) -> Result<(Findings, Vec<FdEntries>, Memberships)> {
+) -> Result<(Findings, Files, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
     let stats = held.iter().map(|held| (held.pid, held.stat.clone())).collect();
@@ -180,7 +181,7 @@ pub(crate) fn held(
     let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
-    Ok((found, files.entries, cgroups))
+    Ok((found, files, cgroups))
 }
 
 /// Looks at one process, but for its descriptors.

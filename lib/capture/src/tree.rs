@@ -2,6 +2,7 @@
 
 use crate::{
     Result,
+    connections::{Connections, Left},
     frozen::{Frozen, Thawed},
     held::{Held, release},
     look,
@@ -13,6 +14,7 @@ use floe_proc::Stat;
 use floe_records::{AnyRecord, Finding, Options, Pid, Record, Refusals, State, Tree as Records};
 use floe_tracee::Tracee;
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::{Duration, Instant},
 };
@@ -22,7 +24,7 @@ pub const INIT: u32 = 1;
 
 /// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on, or is frozen as it was.
 #[derive(Debug)]
-pub struct Tree(Vec<Held>, Thawed);
+pub struct Tree(Vec<Held>, Thawed, OnceCell<Connections>);
 
 impl Tree {
     /// Stops every thread of every process below and including `root`. What is frozen is thawed until the tree is let go.
@@ -47,7 +49,7 @@ impl Tree {
         }
         // Threads that were killed meanwhile are nobody's any more.
         release(seized.into_values());
-        let tree = Self(all, thawed);
+        let tree = Self(all, thawed, OnceCell::new());
         if refusals.is_empty() {
             return Ok(tree);
         }
@@ -72,7 +74,8 @@ impl Tree {
         Ok(xstate.get(464..472).and_then(|b| b.try_into().ok()).map_or(3, u64::from_ne_bytes))
     }
 
-    /// All records, after a last look. The processes are asked, and put back exactly as they were.
+    /// All records, after a last look. The processes are asked, and put back exactly as they were. The network is kept away from
+    /// their TCP connections from here on.
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
         let living = self.0.iter().filter(|held| held.zombie.is_none());
         let mut processes: Vec<Process<'_>> = living
@@ -86,9 +89,12 @@ impl Tree {
             process.children = children.remove(&process.pid).unwrap_or_default();
             process.children.sort_by_key(|(pid, _)| *pid);
         }
-        let (mut found, entries, cgroups) = look::held(&self.0, &processes, options)?;
+        let (mut found, files, cgroups) = look::held(&self.0, &processes, options)?;
         found.refusals()?;
         let mut all = Vec::new();
+        if let Some(connections) = Connections::hold(&files)? {
+            all.push(self.2.get_or_init(|| connections).record().any());
+        }
         let mut processes = processes.iter();
         for held in &self.0 {
             match held.zombie {
@@ -114,7 +120,7 @@ impl Tree {
         }
         all.extend(resource::namespaces(&tree)?);
         all.extend(cgroups.records(options, &self.1)?);
-        all.extend(entries.into_iter().map(Record::any));
+        all.extend(files.entries.into_iter().map(Record::any));
         if !found.lost.is_empty() {
             all.push(floe_records::Losses { tool: "freeze".into(), lost: found.lost }.any());
         }
@@ -137,9 +143,17 @@ impl Tree {
     /// Where the root is pid 1 of our own pid namespace, the kernel kills it, and us with it, when this thread ends: the
     /// caller must end now.
     pub fn kill(self, patience: Duration) -> Result<Vec<u32>> {
+        let left = match self.2.get().map(Connections::leave).transpose() {
+            Ok(left) => left,
+            Err(error) => {
+                self.detach();
+                return Err(error);
+            }
+        };
         if self.0.first().is_some_and(|root| root.pid == INIT) {
             self.kill_at_our_end()?;
             self.1.leave();
+            left.map_or(Ok(()), Left::keep)?;
             return Ok(Vec::new());
         }
         self.signal(libc::SIGKILL)?;
@@ -150,6 +164,7 @@ impl Tree {
             // One that is gone has ended.
             let _ = tracee.wait_end();
         }
+        left.map_or(Ok(()), Left::keep)?;
         let (mut left, mut begin) = (pids, Instant::now());
         loop {
             let before = left.len();
@@ -174,7 +189,8 @@ impl Tree {
 
     /// Lets everything run on.
     pub fn detach(self) {
-        let Self(all, thawed) = self;
+        let Self(all, thawed, connections) = self;
+        drop(connections);
         // None of them runs an instruction in between.
         drop(thawed);
         release(all.into_iter().flat_map(|p| p.threads));

@@ -20,10 +20,21 @@ use crate::{
     Connection,
     message::{Attributes, Batch},
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, io::Read, net::IpAddr};
 
 /// The mark (SO_MARK of socket(7)) of segments that pass all the same: those that restore itself makes.
 pub const MARK: u32 = 0x666c_6f65;
+
+/// An id that no other table has.
+///
+/// # Errors
+/// Where /dev/urandom cannot be read.
+pub fn new_id() -> floe_sys::Result<u64> {
+    let mut id = [0; 8];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut id));
+    read.map_err(|e| floe_sys::Error::new("read /dev/urandom", e))?;
+    Ok(u64::from_ne_bytes(id))
+}
 
 /// The name of a table that is left behind.
 pub fn left_name(id: u64) -> String {

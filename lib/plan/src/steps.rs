@@ -80,6 +80,9 @@ pub enum Step {
     Limit,
     /// A guardian takes over: it kills all processes if restore ends before all run.
     Guard,
+    /// Give TCP connections the network back, and let them go on: where all this fails, they end without a word to their peers up
+    /// to here.
+    Connect,
     /// Let all run.
     Release,
     /// Dismiss the guardian; nothing is undone any more.
@@ -154,6 +157,7 @@ impl fmt::Display for Step {
             Self::Pipes => write!(f, "close the pipes of restore"),
             Self::Limit => write!(f, "limit the cgroups that were made"),
             Self::Guard => write!(f, "set a guardian over all"),
+            Self::Connect => write!(f, "let TCP connections go on"),
             Self::Release => write!(f, "release all"),
             Self::Dismissal => write!(f, "dismiss the guardian"),
         }
@@ -252,7 +256,9 @@ fn release(tree: &Tree, limits: bool, steps: &mut Vec<Step>) {
     steps.extend(foreground(tree).map(Step::Lend));
     steps.extend([Step::Masks, Step::Pipes]);
     steps.extend(limits.then_some(Step::Limit));
-    steps.extend([Step::Guard, Step::Release, Step::Dismissal]);
+    steps.push(Step::Guard);
+    steps.extend((!tree.all::<TcpConnection>().is_empty()).then_some(Step::Connect));
+    steps.extend([Step::Release, Step::Dismissal]);
 }
 
 /// What brings a process into its state.

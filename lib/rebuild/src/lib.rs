@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cgroups;
+mod connection;
 mod cpu;
 mod datagrams;
 mod factory;
@@ -31,6 +32,7 @@ mod spaces;
 mod stand;
 mod states;
 mod stubs;
+mod tcp_segment;
 mod time_wait;
 mod unions;
 

@@ -171,6 +171,7 @@ impl<'a> Restore<'a> {
                 self.guardian = Some(release::guardian(self.tree)?);
                 Ok(())
             }
+            Step::Connect => self.files.connect(),
             Step::Release => release::release(&mut self.stubs),
             Step::Dismissal => {
                 self.guardian.take().map_or(Ok(()), Guardian::dismiss)?;

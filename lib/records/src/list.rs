@@ -41,6 +41,7 @@ macro_rules! resources {
                 fd_entries: FdEntries 48 1 [];
                 union: Union 43 1 [];
                 inherited: Inherited 44 1 [];
+                network_lock: NetworkLock 45 1 [];
                 open_file: OpenFile 49 2 [];
                 fd_table: FdTable 50 1 [];
             }
@@ -84,7 +85,7 @@ macro_rules! resources {
                 signalfd: Signalfd 68 1 [];
                 epoll: Epoll 69 1 [Watches];
                 unix: UnixSocket 70 2 [Prepare];
-                tcp: TcpSocket 71 2 [];
+                tcp: TcpSocket 71 2 [Prepare];
                 udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
                 pidfd: Pidfd 74 2 [Late];
@@ -102,6 +103,7 @@ macro_rules! resources {
                 nameless: Object 42 3 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 2 [];
+                tcp_connection: TcpConnection 58 1 [];
             }
             bulk {
                 pages: Pages 100 2 [];

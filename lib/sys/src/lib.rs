@@ -25,6 +25,7 @@ mod signals;
 mod socket;
 mod statx;
 mod task;
+mod tcp_repair;
 mod watcher;
 mod xattr;
 
@@ -76,6 +77,8 @@ pub use statx::stat_on_mount;
 pub use task::{
     arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,
 };
+
+pub use tcp_repair::{Repair, Repairs, never_sent, set_repair};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {

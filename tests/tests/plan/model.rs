@@ -126,6 +126,10 @@ impl World<'_> {
                 self.was(Step::Pipes)?;
                 must(*step == Step::Guard || self.was(Step::Guard).is_ok(), "nobody guards them")
             }
+            Step::Connect => {
+                self.was(Step::Guard)?;
+                must(self.was(Step::Release).is_err(), "it runs already")
+            }
             Step::Dismissal => self.was(Step::Release),
         }
     }
