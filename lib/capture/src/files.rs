@@ -50,8 +50,8 @@ pub struct Files {
     pub(crate) refused: Vec<(Pid, FdNum)>,
     /// What was read of descriptors, for who describes them once more.
     pub(crate) entries: Vec<FdEntries>,
-    /// All of it is to be written down.
-    pub(crate) taking: bool,
+    /// Why they are read.
+    pub(crate) purpose: Option<Purpose>,
 }
 
 /// A description and where it was first seen.
@@ -99,8 +99,7 @@ impl Files {
     ) -> Result<Self> {
         let (unix, inet) = (UnixSockets::default(), InetSockets::default());
         let context = Context::new(options, purpose, (&unix, &inet));
-        let taking = purpose == Purpose::Take;
-        let files = Self { pids: pids.to_vec(), taking, ..Self::default() };
+        let files = Self { pids: pids.to_vec(), purpose: Some(purpose), ..Self::default() };
         let (known, fresh, lost) = (HashMap::new(), Fresh::default(), Vec::new());
         let keep = if purpose == Purpose::Look { MOST } else { 0 };
         let mut work = Describing { files, context, known, fresh, lost, keep, out };

@@ -4,7 +4,7 @@
 use crate::{
     Result,
     descriptor_of::{Descriptor, Problem},
-    files::Files,
+    files::{Files, Purpose},
     resource::OfObject,
     socket_kind::number,
 };
@@ -148,7 +148,7 @@ fn queued(fd: BorrowedFd<'_>, state: u8) -> floe_sys::Result<Queued> {
 impl OfObject for TcpConnection {
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
         let mut all = Vec::new();
-        if !files.taking {
+        if files.purpose != Some(Purpose::Take) {
             return Ok(all);
         }
         for some in connections(files).chunks(TOGETHER) {
