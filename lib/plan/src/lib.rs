@@ -17,6 +17,7 @@ mod phase;
 mod range_set;
 mod room;
 mod segments;
+mod shared;
 mod steps;
 mod unions;
 

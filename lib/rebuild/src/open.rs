@@ -236,7 +236,8 @@ impl<'a> OpenFiles<'a> {
 
     /// Whether the executable of a process is set only when its content is there.
     pub(crate) fn exe_comes_late(&self, pid: Pid) -> bool {
-        self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted)
+        let deleted = self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted);
+        deleted && self.tree.owner(pid, Share::Memory) == pid
     }
 
     fn executable(&mut self, pid: Pid, exe: &'a FileRef) -> Result<()> {

@@ -48,7 +48,7 @@ macro_rules! resources {
                 space: Namespace 15 2 [];
             }
             process {
-                ids: Process 2 2 [];
+                ids: Process 2 3 [];
                 namespaces: Namespaces 16 1 [];
                 vmas: Vmas 12 2 [Map Protect];
                 mm: Mm 11 1 [Numbers Executable];

@@ -10,3 +10,4 @@ mod refused;
 mod scale;
 mod sockets;
 mod strangers;
+mod wanted;

@@ -22,6 +22,8 @@ pub struct DumpFs {
     close_tcp: bool,
     options: Options,
     pids: Vec<Pid>,
+    /// Those of them that have the descriptor table of another one.
+    sharers: BTreeSet<Pid>,
     vmas: Vec<(Pid, Vma)>,
     /// What `freeze` has read of descriptors.
     read: Vec<FdEntries>,
@@ -31,8 +33,15 @@ pub struct DumpFs {
 impl DumpFs {
     /// Nothing is known yet.
     pub fn new(close_tcp: bool) -> Self {
-        let (options, files) = (Options::default(), Files::default());
-        Self { close_tcp, options, pids: Vec::new(), vmas: Vec::new(), read: Vec::new(), files }
+        Self {
+            close_tcp,
+            options: Options::default(),
+            pids: Vec::new(),
+            sharers: BTreeSet::new(),
+            vmas: Vec::new(),
+            read: Vec::new(),
+            files: Files::default(),
+        }
     }
 }
 
@@ -42,6 +51,9 @@ impl Stage for DumpFs {
             let process: Process = raw.decode()?;
             if !matches!(process.state, State::Zombie(_)) {
                 self.pids.push(process.pid);
+                if process.shares.table != process.pid {
+                    self.sharers.insert(process.pid);
+                }
             }
         } else if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
@@ -69,7 +81,8 @@ impl Stage for DumpFs {
         }
         let mut found = Findings::default();
         let (read, take) = (std::mem::take(&mut self.read), Purpose::Take);
-        self.files = Files::describe_read(&self.pids, &self.options, take, read, &mut found)?;
+        let (pids, sharers) = (&self.pids, &self.sharers);
+        self.files = Files::describe_read(pids, sharers, &self.options, take, read, &mut found)?;
         let objects = self.files.collect(&mut found)?;
         found.refusals()?;
         // What is mapped as well is the business of dumpmem.
