@@ -12,6 +12,8 @@ need strace strace
 need setpriv util-linux
 need ps procps
 need less less
+need perl perl
+need ruby ruby
 # Debian keeps its servers out of PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql postgresql-contrib)
 if ((${#missing[@]})); then

@@ -17,6 +17,13 @@ gzip -9n "$tree"/usr/share/man/man1/*.1
 mkdir -p "$tree/usr/share/zsh/vendor-completions" "$tree/DEBIAN"
 mv "$tree"/usr/share/zsh/site-functions/* "$tree/usr/share/zsh/vendor-completions/"
 rmdir "$tree/usr/share/zsh/site-functions"
+# Debian's form of what the licences are: it has a copy of Apache-2.0 itself, and none of MIT.
+{
+    printf '%s\n' "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/" "Upstream-Name: floe" "" \
+        "Files: *" "Copyright: the floe authors" "License: Expat or Apache-2.0" "" "License: Expat"
+    tail -n +5 "$root/LICENSE-MIT" | sed 's/^$/./; s/^/ /'
+    printf '%s\n' "" "License: Apache-2.0" " The text is in /usr/share/common-licenses/Apache-2.0."
+} > "$tree/usr/share/doc/floe/copyright"
 strip --strip-unneeded "$tree"/usr/bin/{freeze,dumpfs,aufsfix,dumpmem,imgpack,restore}
 # The newest symbols of libc that a tool needs say which version of it.
 libc=$(objdump -T "$tree"/usr/bin/{freeze,restore,imgpack} | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -n 1)

@@ -1,6 +1,6 @@
 # Cgroups that are gone are made again; what restore is asked for instead; what cannot be is refused before anything is made.
 name=$RANDOM$RANDOM
-mount_cgroups "cgroup2 rw" "cgroup pids" "cgroup cpuset" "cgroup none,name=systemd" "cgroup memory" "cgroup freezer"
+mount_cgroups "cgroup2 rw" "cgroup pids" "cgroup cpuset" "cgroup none,name=systemd" "cgroup memory" "cgroup freezer" "cgroup devices"
 below() { find "${tops[@]}" -depth -path "*/floe-*-$name*" -type d; }
 remove() { # Whatever is left: what was killed leaves its cgroup in a moment.
     local dir

@@ -56,7 +56,8 @@ DESTDIR=$PWD/dest "$scripts/install.sh" --remove /usr > out
 [[ $(find dest -type f) == dest/usr/bin/foreign ]] || fail "left: $(find dest -type f)"
 if command -v dpkg-deb > /dev/null; then
     package=$("$scripts/package.sh" .)
-    for file in bin/restore share/man/man1/freeze.1.gz share/bash-completion/completions/imgpack bin/checkpoint.sh; do
+    for file in bin/restore share/man/man1/freeze.1.gz share/bash-completion/completions/imgpack bin/checkpoint.sh \
+        share/doc/floe/copyright; do
         grep -q " ./usr/$file\$" <(dpkg-deb --contents "$package") || fail "$file is not in the package"
     done
 else

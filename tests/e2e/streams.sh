@@ -49,14 +49,14 @@ checkpoint.sh "$pid" -o piped --kill 2> stderr || fail "$(cat stderr)"
 kill -9 "$keeper"
 until_true 5 test ! -e "/proc/$pid"
 expect_exit 3 restore --detach < piped
-grep -q "pid $pid: fd 7 (pipe:.*), fd 9 (pipe:.*): a pipe whose other end is outside of the tree (.*restore --detach --inherit 7 --inherit 9 7<>FILE 9<>FILE)" stderr ||
+grep -q "pid $pid: fd 7 (pipe:.*), fd 9 (pipe:.*): a pipe whose other end is outside of the tree (.*restore --detach --inherit 7 --inherit 9 7<>FILE 9<>FILE < .*/piped)" stderr ||
     fail "$(cat stderr)"
 imgpack --list piped | grep -q "^outside: pid $pid (bash): fd 7 (pipe:.*): a pipe .* (restore wants --inherit 7, " ||
     fail "$(imgpack --list piped | grep outside)"
 # The command that it prints works as it stands, but for FILE.
 said=$(< stderr) && [[ $said =~ 'files of yours: '([^\)]*)\) ]] || fail "$said"
 command=${BASH_REMATCH[1]//FILE/seven}
-eval "$command < piped" || fail "$command"
+eval "$command" || fail "$command"
 [[ $(readlink "/proc/$pid/fd/9") == "$PWD/seven" ]] || fail "$(ls -l "/proc/$pid/fd")"
 grows seven || fail "descriptor 7 leads nowhere"
 kill -9 -- "-$pid"

@@ -66,6 +66,9 @@ pub fn mapping(start: u64, end: u64, path: &[u8]) -> Vma {
         flags: "rdexmrmwme".into(),
         guards: Vec::new(),
         opened_to_write: false,
+        collapsed: Vec::new(),
+        huge: None,
+        key: 0,
     }
 }
 

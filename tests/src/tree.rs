@@ -229,6 +229,7 @@ fn of_process(pid: Pid, vmas: Vec<Vma>) -> Vec<AnyRecord> {
         env: at(0, 0),
         auxv: vec![0; 16].into(),
         vdso_hash: 0,
+        keys: 0,
     };
     let (cwd, root) = (made::file(b"/"), made::file(b"/"));
     let namespaces = Namespaces {
@@ -260,6 +261,7 @@ fn of_process(pid: Pid, vmas: Vec<Vma>) -> Vec<AnyRecord> {
         DumpFilter { pid, bits: Some(0x33) }.any(),
         Autogroup { pid, nice: None }.any(),
         Membarrier { pid, registered: 0 }.any(),
+        Aio { pid, contexts: Vec::new() }.any(),
     ]
 }
 

@@ -26,6 +26,9 @@ fn sample() -> Vec<u8> {
         flags: "rdwrmrmwme".into(),
         guards: Vec::new(),
         opened_to_write: false,
+        collapsed: Vec::new(),
+        huge: None,
+        key: 0,
     };
     out.record(&Vmas { pid: Pid(4_194_303), vmas: vec![vma] }).expect("write");
     out.record(&TreeEnd { processes: 0, threads: 0 }).expect("write");

@@ -46,6 +46,8 @@ pub struct Files {
     pub(crate) own_pipes: BTreeSet<ObjectId>,
     /// Pseudo terminals whose other end is closed: restore makes one like it.
     pub(crate) hung_up: BTreeSet<FileId>,
+    /// Descriptors that are refused for what they lead to.
+    pub(crate) refused: Vec<(Pid, FdNum)>,
     /// What was read of descriptors, for who describes them once more.
     pub(crate) entries: Vec<FdEntries>,
 }
@@ -272,6 +274,7 @@ impl Describing<'_> {
         // One that changed under our eyes says nothing.
         if self.context.held || !seen.has_changed() {
             self.out.refuse(problem.at(seen)?);
+            self.files.refused.push((Pid(seen.pid), FdNum(seen.fd)));
         }
         Ok(None)
     }

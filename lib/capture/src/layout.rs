@@ -1,11 +1,18 @@
 //! The VMAs of an address space from /proc/PID/smaps, and which of them cannot be captured.
 
-use crate::{Result, memory::Scanner, path::Root};
+use crate::{
+    Result,
+    memory::{SECRET, Scanner, is_secret, secret_size},
+    path::Root,
+};
 use floe_proc::{Mapping, SmapsEntry};
-use floe_records::{Addr, FileRef, Finding, Pid, SEGMENTS, Vma, VmaKind};
+use floe_records::{Addr, FileRef, Finding, HugePages, Pid, SEGMENTS, Vma, VmaKind};
 use std::{
-    collections::HashMap,
-    os::unix::fs::{FileTypeExt, MetadataExt},
+    collections::{BTreeMap, HashMap},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
     path::Path,
 };
 
@@ -57,14 +64,19 @@ impl Layout {
 pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
     let mut files = Files { pid, root, known: HashMap::new() };
     let mut layout = Layout::default();
-    for SmapsEntry { mapping, mut flags, rss, protection_key } in floe_proc::smaps(pid)? {
-        lock_on_fault(&mut flags, &mapping, rss);
-        let (path, mut vma) = vma(mapping, flags);
+    for mut entry in floe_proc::smaps(pid)? {
+        lock_on_fault(&mut entry);
+        let anon_huge = entry.anon_huge;
+        let (path, mut vma) = vma(entry);
+        if anon_huge > 0 && !vma.has(b"hg") {
+            let found = Scanner::new(pid)?.collapsed(vma.start.0..vma.end.0)?;
+            vma.collapsed = found.iter().map(|run| (Addr(run.start), Addr(run.end))).collect();
+        }
         if vma.has(b"gu") {
             let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
             vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
         }
-        let problem = problem(&mut files, &path, &mut vma, protection_key != 0);
+        let problem = problem(&mut files, &path, &mut vma);
         let finding = |rule: &str, problem: String| {
             let name = String::from_utf8_lossy(&path);
             let range = format!("{:x}-{:x} {name}", vma.start.0, vma.end.0).trim_end().to_owned();
@@ -83,7 +95,30 @@ pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
         vma.opened_to_write = vma.file.is_some() && !vma.shared && opened_to_write(pid, &vma)?;
         layout.vmas.push(vma);
     }
+    partly_mapped(pid, &mut layout)?;
     Ok(layout)
+}
+
+/// Notes memory of memfd_secret of which the process does not map all: nobody else can read the rest.
+fn partly_mapped(pid: u32, layout: &mut Layout) -> Result<()> {
+    let mut ends: BTreeMap<u64, (u64, &Vma)> = BTreeMap::new();
+    let mut secret: Vec<&Vma> = layout.vmas.iter().filter(|vma| is_secret(vma)).collect();
+    secret.sort_by_key(|vma| vma.offset);
+    for vma in secret {
+        let ino = vma.file.as_ref().map_or(0, |file| file.ino);
+        let (end, _) = ends.entry(ino).or_insert((0, vma));
+        if vma.offset <= *end {
+            *end = (*end).max(vma.offset + vma.end.0 - vma.start.0);
+        }
+    }
+    for (end, vma) in ends.into_values() {
+        if end < secret_size(pid, vma)? {
+            let range = format!("{:x}-{:x} /secretmem", vma.start.0, vma.end.0);
+            let problem = "memory of memfd_secret that is mapped in part cannot be captured";
+            layout.refusals.push(Finding::of(Pid(pid), range, "mapping.secret", problem));
+        }
+    }
+    Ok(())
 }
 
 fn opened_to_write(pid: u32, vma: &Vma) -> Result<bool> {
@@ -101,16 +136,17 @@ fn opened_to_write(pid: u32, vma: &Vma) -> Result<bool> {
 
 /// Older kernels do not show `lf` (MLOCK_ONFAULT of mlock2(2)). Locked memory that is not all there can be had by no
 /// other lock.
-fn lock_on_fault(flags: &mut Vec<u8>, mapping: &Mapping, resident: u64) {
-    let has = |flags: &[u8], flag| flags.as_chunks::<2>().0.contains(flag);
-    if has(flags, b"lo") && !has(flags, b"lf") && resident < mapping.size() {
-        flags.extend(b"lf");
+fn lock_on_fault(entry: &mut SmapsEntry) {
+    if entry.has(b"lo") && !entry.has(b"lf") && entry.rss < entry.mapping.size() {
+        entry.flags.extend(b"lf");
     }
 }
 
 /// A VMA whose kind is not known yet, and its path.
-fn vma(mapping: Mapping, flags: Vec<u8>) -> (Vec<u8>, Vma) {
-    let Mapping { start, end, prot, shared, offset, dev, ino, name } = mapping;
+fn vma(entry: SmapsEntry) -> (Vec<u8>, Vma) {
+    let (size, hugetlb) = (entry.page_size, entry.hugetlb);
+    let huge = entry.has(b"ht").then(|| HugePages { size, present: hugetlb / size.max(1) });
+    let Mapping { start, end, prot, shared, offset, dev, ino, name } = entry.mapping;
     let path = name.clone().into();
     let vma = Vma {
         start: Addr(start),
@@ -122,21 +158,41 @@ fn vma(mapping: Mapping, flags: Vec<u8>) -> (Vec<u8>, Vma) {
         opened_to_write: false,
         file: Some(FileRef { path, outside: false, dev, ino, mnt_id: None, deleted: false }),
         name: None,
-        flags: flags.into(),
+        flags: entry.flags.into(),
         guards: Vec::new(),
+        collapsed: Vec::new(),
+        huge,
+        key: entry.protection_key as u8,
     };
     (name, vma)
 }
 
+/// What the kernel calls the file behind anonymous huge pages.
+const NO_FILE: &[u8] = b"/anon_hugepage (deleted)";
+
 /// Completes a VMA; gives why it cannot be captured.
-fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma, key: bool) -> Option<&'static str> {
+fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma) -> Option<&'static str> {
     let file = vma.file.take();
-    if key {
-        return Some("memory with a protection key (pkeys(7)) cannot be captured");
-    }
     let blocked = blocked_flags(&vma.flags.0).or_else(|| blocked_path(path));
     if blocked.is_some() {
         return blocked;
+    }
+    if vma.huge.is_some() && path == NO_FILE {
+        // Its pages are in no file, as those of ordinary memory are not, unless it is shared.
+        vma.kind = if vma.shared { VmaKind::Object } else { VmaKind::Anon };
+        let named = |f| FileRef { path: b"/dev/zero"[..].into(), deleted: true, ..f };
+        vma.file = file.filter(|_| vma.shared).map(named);
+        return None;
+    }
+    if path.strip_suffix(b" (deleted)") == Some(SECRET) {
+        vma.kind = VmaKind::Object;
+        vma.file = file.map(|f| FileRef { path: SECRET.into(), deleted: true, ..f });
+        let no = "memory of memfd_secret that its process may not read cannot be captured";
+        return (vma.prot & 1 == 0).then_some(no);
+    }
+    if path == b"/[aio] (deleted)" && vma.shared {
+        vma.kind = VmaKind::Aio;
+        return None;
     }
     if path.starts_with(b"/SYSV") {
         vma.kind = VmaKind::Object;
@@ -147,6 +203,9 @@ fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma, key: bool) -> Opti
     let inner = path.strip_prefix(b"[").and_then(|path| path.strip_suffix(b"]"));
     vma.name = inner.map(Into::into);
     match inner {
+        Some(inner) if inner.starts_with(b"v") && vma.has(b"sl") && inner != b"vsyscall" => {
+            return Some("the kernel has sealed it (CONFIG_MSEAL_SYSTEM_MAPPINGS)");
+        }
         Some(b"vdso") => vma.kind = VmaKind::Vdso,
         Some(b"vsyscall") => vma.kind = VmaKind::Vsyscall,
         Some(b"uprobes") => return Some("a uprobe is set in it"),
@@ -223,9 +282,12 @@ impl Files<'_> {
         {
             return Known::Blocked("mappings of devices cannot be captured");
         }
+        // The text of /proc/PID/maps does not tell a line end from what it writes for one.
+        let exact = path.contains(&b'\n').then(|| std::fs::read_link(&link).ok()).flatten();
+        let path = exact.map_or(path.to_vec(), |path| path.into_os_string().into_vec());
         let links = meta.as_ref().map_or(0, MetadataExt::nlink);
         let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
-        let (path, deleted) = self.root.without_suffix(path.to_vec(), dev, ino);
+        let (path, deleted) = self.root.without_suffix(path, dev, ino);
         // Something may have been mounted over it since.
         if !deleted && !self.root.leads_to(&path, dev, ino) && !may_be_of_a_union(&link) {
             return Known::Hidden;
@@ -252,8 +314,8 @@ fn may_be_of_a_union(link: &Path) -> bool {
 const AUFS_SUPER_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x6175_6673);
 
 /// Flags of VmFlags (show_smap_vma_flags of fs/proc/task_mmu.c) that come back: protections, and what they may become; sharing and
-/// growth; accounting; locks; advice of madvise(2); memory that may be dropped; guards. `sd` belongs to who watches the process.
-const KEPT: &[u8] = b"rdwrexshmrmwmemsgdacnrlolfsrrrdcwfddhgnhmgdpgusd";
+/// growth; accounting; locks; advice of madvise(2); memory that may be dropped; guards; seals. `sd` belongs to who watches the process.
+const KEPT: &[u8] = b"rdwrexshmrmwmemsgdacnrlolfsrrrdcwfddhgnhmgdpgusdsl";
 
 /// In words, the flags that do not come back, those that floe does not know included. What the kernel maps has them from it.
 fn lost_flags(vma: &Vma) -> Vec<String> {
@@ -261,28 +323,34 @@ fn lost_flags(vma: &Vma) -> Vec<String> {
         return Vec::new();
     }
     let kept = KEPT.as_chunks::<2>().0;
-    let lost = vma.flags.0.as_chunks::<2>().0.iter().filter(|flag| !kept.contains(flag));
+    // No mapping of hugetlbfs can be made larger, and no ring.
+    let own: &[[u8; 2]] = match vma.kind {
+        VmaKind::Aio => &[*b"de"],
+        _ if vma.huge.is_some() => &[*b"ht", *b"de"],
+        _ => &[],
+    };
+    let lost = vma
+        .flags
+        .0
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .filter(|flag| !kept.contains(flag) && !own.contains(flag));
     let shown = lost.map(|flag| String::from_utf8_lossy(flag));
     shown.map(|flag| format!("its flag \"{flag}\" (VmFlags) is not carried")).collect()
 }
 
 fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
     flags.as_chunks::<2>().0.iter().find_map(|flag| match flag {
-        b"ht" => Some("huge pages of hugetlbfs cannot be captured"),
         b"ss" => Some("shadow stacks cannot be captured"),
-        b"sl" => Some("sealed mappings (mseal) cannot be captured"),
         b"um" | b"uw" | b"ui" => Some("userfaultfd watches it"),
         _ => None,
     })
 }
 
 fn blocked_path(path: &[u8]) -> Option<&'static str> {
-    const TABLE: [(&[u8], &str); 4] = [
-        (b"/[aio]", "a ring of asynchronous I/O (io_setup) cannot be captured"),
-        (b"/secretmem", "memory of memfd_secret cannot be captured"),
-        (b"/anon_hugepage", "huge pages of hugetlbfs cannot be captured"),
-        (b"anon_inode:", "mappings of kernel objects cannot be captured"),
-    ];
+    const TABLE: [(&[u8], &str); 1] =
+        [(b"anon_inode:", "mappings of kernel objects cannot be captured")];
     TABLE.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, problem)| *problem)
 }
 
@@ -302,7 +370,16 @@ mod tests {
             ino: 0,
             name: Vec::new(),
         };
-        let (_, mut vma) = vma(mapping, b"rdwrmrmwmeacsrsdxysf".to_vec());
+        let flags = b"rdwrmrmwmeacsrsdxysf".to_vec();
+        let (_, mut vma) = vma(SmapsEntry {
+            mapping,
+            flags,
+            rss: 0,
+            protection_key: 0,
+            page_size: 4096,
+            hugetlb: 0,
+            anon_huge: 0,
+        });
         let lost = lost_flags(&vma);
         let named = |flag: &str| lost.iter().any(|problem| problem.contains(flag));
         assert!(lost.len() == 2 && named("\"xy\"") && named("\"sf\""), "{lost:?}");

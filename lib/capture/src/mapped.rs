@@ -2,7 +2,7 @@
 
 use crate::Result;
 use floe_records::{Bytes, FileRef, MappedFile, Pid, Vma, VmaKind};
-use floe_sys::Error;
+use floe_sys::{Error, open_unnoticed};
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs::File;
 use std::io;
@@ -25,7 +25,7 @@ pub fn mapped_files<'a>(vmas: impl Iterator<Item = (Pid, &'a Vma)>) -> Result<Ve
 fn describe(pid: u32, vma: &Vma, file: &FileRef, head: &mut [u8]) -> Result<MappedFile> {
     let path = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
     let fail = |e| Error::new(format!("read {}", path.display()), e).pid(pid);
-    let open = File::open(&path).map_err(fail)?;
+    let open = open_unnoticed(&path).map_err(|e| e.pid(pid))?;
     Ok(mapped_file(Pid(pid), file, &open, head).map_err(fail)?)
 }
 

@@ -7,9 +7,12 @@ mod equal;
 mod gather;
 mod object;
 mod pages;
+mod secret;
 
 pub use equal::{Candidates, Equals, equal_pages};
 pub use gather::{Gather, MemFile, Source};
-pub(crate) use object::object;
 pub use object::{contents, describe};
+pub(crate) use object::{object, open};
 pub use pages::{Found, Scanner};
+pub use secret::{SECRET, secrets};
+pub(crate) use secret::{is_secret, size as secret_size};

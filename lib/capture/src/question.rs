@@ -35,7 +35,7 @@ pub(crate) fn ask(process: &Process<'_>, out: &mut Vec<AnyRecord>) -> Result<()>
 }
 
 /// Runs a batch in each thread; what was borrowed is given back also when a question failed.
-fn run(process: &Process<'_>, batches: &[Batch]) -> Result<Vec<Replies>> {
+pub(crate) fn run(process: &Process<'_>, batches: &[Batch]) -> Result<Vec<Replies>> {
     let (leader, mappings) = (process.leader()?, process.layout.mappings());
     let extra = &PayloadLayout::MAPPINGS;
     let mut session = RemoteSession::begin_among(leader, &mappings, SCRATCH, extra)?;

@@ -11,12 +11,8 @@ use nix::{
     unistd::{Gid, Uid, fchownat, read, write},
 };
 use std::{
-    ffi::OsStr,
     fs::{self, Metadata},
-    os::{
-        fd::OwnedFd,
-        unix::ffi::{OsStrExt, OsStringExt},
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStringExt},
     path::{Path, PathBuf},
 };
 
@@ -87,6 +83,24 @@ impl Directory {
             match entry.metadata() {
                 Err(e) if [Some(libc::ENOENT), Some(libc::ENODEV)].contains(&e.raw_os_error()) => {}
                 stat => all.push((entry.file_name().into_vec(), stat.map_err(fail)?)),
+            }
+        }
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(all)
+    }
+
+    /// The cgroups right below it, by name.
+    ///
+    /// # Errors
+    /// Those of reading the directory; one that has just gone is left out.
+    pub fn below(&self) -> Result<Vec<(Vec<u8>, Self)>> {
+        let fail = |e| Error::new(self.doing("list", b""), e);
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let directory = Self::open(&[entry.path()])?;
+                all.extend(directory.map(|directory| (entry.file_name().into_vec(), directory)));
             }
         }
         all.sort_by(|one, other| one.0.cmp(&other.0));
@@ -214,9 +228,7 @@ impl Directory {
             };
             let text = String::from_utf8_lossy(&text?.unwrap_or_default()).into_owned();
             all.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok()));
-            for (name, _) in dir.entries()?.iter().filter(|(_, about)| about.is_dir()) {
-                left.push(path.join(OsStr::from_bytes(name)));
-            }
+            left.extend(dir.below()?.into_iter().map(|(_, directory)| directory.path));
         }
         Ok(all)
     }

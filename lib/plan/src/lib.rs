@@ -10,6 +10,7 @@ mod check;
 mod descriptors;
 mod family;
 mod hole;
+mod huge;
 mod inherit;
 mod lineage;
 mod machine;
@@ -23,6 +24,7 @@ mod unions;
 
 pub use descriptors::{base, lacking_descriptors, uses};
 pub use hole::HOLE;
+pub use huge::huge_pages;
 pub use inherit::{Change, Inheritance};
 pub use lineage::{Differ, Equal, Heritage, Supply, heritage, sorts};
 pub use machine::{CAP_SYS_RESOURCE, Extent, Machine};

@@ -54,6 +54,9 @@ mod tests {
             flags: Vec::new().into(),
             guards: Vec::new(),
             opened_to_write: false,
+            collapsed: Vec::new(),
+            huge: None,
+            key: 0,
         }
     }
 
@@ -128,6 +131,7 @@ mod tests {
                 gid: 0,
                 times: [(0, 0); 2],
                 attributes: Vec::new(),
+                huge: None,
             }
             .any(),
         )

@@ -60,7 +60,7 @@ impl Shared {
 /// Whether a process does it itself: what it shares is set by the one that it has it from.
 pub(crate) fn does(tree: &Tree, pid: Pid, kind: Kind, phase: Phase) -> bool {
     let share = match (kind, phase) {
-        (Kind::Vmas | Kind::Mm, _) => Share::Memory,
+        (Kind::Vmas | Kind::Mm | Kind::Aio, _) => Share::Memory,
         (Kind::Fs, _) => Share::Directories,
         (Kind::ProcessSignals, Phase::Settings | Phase::Last) => Share::Actions,
         _ => return true,

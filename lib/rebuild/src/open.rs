@@ -6,6 +6,7 @@ use crate::{
     factory::{Factory, reopen, set_status, with_async},
     file::external,
     mapped::{MapKey, known, map_key},
+    memory,
     object::nameless,
     options::RestoreOptions,
     resource,
@@ -67,6 +68,7 @@ impl<'a> OpenFiles<'a> {
         let stands = Stands::find(tree, options, &mut |pid, object, e| {
             no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });
+        memory::check(tree, &mut no);
         if !no.is_empty() {
             // What else there is would follow from it.
             return Err(Refusals(no));
@@ -95,6 +97,7 @@ impl<'a> OpenFiles<'a> {
         me.settle(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
+        memory::note(tree, &mut me.notes);
         if steps.iter().any(|step| matches!(step, Step::Late(..))) {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
             match own.and_then(|own| high(me.base, own)) {
@@ -307,10 +310,16 @@ impl<'a> OpenFiles<'a> {
         let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
         let fd =
             self.make.objects.get(&data.id).or_else(|| writers.get(&data.id)).ok_or_else(gone)?;
+        let object = self.tree.get::<Object>(data.id);
+        let page = object.and_then(nameless::mapped_page);
         for &(mut offset, len) in data.ranges.as_slice() {
             let short = || Error::because(doing, "its content is too short");
             let (mut part, rest) = bytes.split_at_checked(len as usize).ok_or_else(short)?;
             bytes = rest;
+            if let Some(page) = page {
+                floe_sys::write_mapped(fd.as_fd(), page, offset, part)?;
+                continue;
+            }
             while !part.is_empty() {
                 match pwrite(fd.as_fd(), part, offset as i64) {
                     Ok(0) => return Err(Error::because(doing, "nothing more can be written")),

@@ -15,6 +15,8 @@ use std::{ops::Range, os::fd::OwnedFd};
 
 /// SHM_RDONLY of shmat(2).
 const READ_ONLY: u64 = 0o10000;
+/// SHM_HUGETLB of shmget(2).
+const SHM_HUGETLB: u32 = 0o4000;
 /// MREMAP_MAYMOVE | MREMAP_FIXED.
 const MOVE: u64 = 3;
 
@@ -48,6 +50,7 @@ pub(crate) fn make(object: &Object, kept: &Segment, make: &mut Factory<'_>) -> R
                 id,
                 size: object.size,
                 mode: object.mode,
+                huge: object.huge.map_or(0, |huge| SHM_HUGETLB | huge.flags()),
                 creator: kept.creator,
                 pid: maker.0 as i32,
             };
@@ -67,7 +70,12 @@ pub(crate) fn make(object: &Object, kept: &Segment, make: &mut Factory<'_>) -> R
             }
         }
     }
-    floe_sys::open_segment(id, object.size)
+    floe_sys::open_segment(id, object.size, page(object))
+}
+
+/// Bytes of a page of it.
+fn page(object: &Object) -> u64 {
+    object.huge.map_or(PAGE_SIZE, |huge| huge.size)
 }
 
 /// Whether a segment is the one of the checkpoint, and nobody has used it since.
@@ -120,7 +128,8 @@ pub(crate) fn attach(
         return Ok(());
     }
     let gone = || Error::because("attach it", "it is not in the stream");
-    let size = tree.get::<Object>(id).ok_or_else(gone)?.size.next_multiple_of(PAGE_SIZE);
+    let object = tree.get::<Object>(id).ok_or_else(gone)?;
+    let size = object.size.next_multiple_of(page(object));
     let how = if first.has(b"mw") { 0 } else { READ_ONLY };
     let at = b.one(libc::SYS_shmat, [id.ino, 0, how].map(Arg::Val))?;
     let mut left = 0;

@@ -39,6 +39,8 @@ pub const CGROUP_PROPERTIES: [CgroupProperty; 67] = [
     ("cpuset.cpus", Early, Lines),
     ("cpuset.mems", Early, Lines),
     ("cgroup.subtree_control", Early, Controllers),
+    // The kernel denies everything only where there are no cgroups below, which have what their parents have.
+    ("devices.list", Early, Devices),
     // Without time for it nothing with a real-time policy may be in it.
     ("cpu.rt_period_us", Early, Lines),
     ("cpu.rt_runtime_us", Early, Lines),
@@ -101,7 +103,6 @@ pub const CGROUP_PROPERTIES: [CgroupProperty; 67] = [
     ("misc.max", Late, Lines),
     ("net_cls.classid", Late, Lines),
     ("net_prio.ifpriomap", Late, Lines),
-    ("devices.list", Late, Devices),
 ];
 
 /// How a file of this name is carried, and its place in [`CGROUP_PROPERTIES`].

@@ -61,50 +61,55 @@ pub struct Refusals(pub Vec<Refusal>);
 const PLACES: usize = 8;
 
 /// A line for each cause, with the places where it was found.
+pub fn by_cause<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<String> {
+    let mut causes: Vec<Vec<&Finding>> = Vec::new();
+    let mut known = BTreeMap::new();
+    for finding in findings {
+        let Finding { rule, problem, hint, .. } = finding;
+        let at = *known.entry((rule, problem, hint)).or_insert(causes.len());
+        match causes.get_mut(at) {
+            Some(places) => places.push(finding),
+            None => causes.push(vec![finding]),
+        }
+    }
+    causes.iter().map(|places| cause(places)).collect()
+}
+
+fn cause(places: &[&Finding]) -> String {
+    let mut line = in_places(places);
+    if let Some(Finding { problem, hint, .. }) = places.first() {
+        line.push_str(&format!(": {problem}"));
+        if !hint.is_empty() {
+            line.push_str(&format!(" ({hint})"));
+        }
+    }
+    line
+}
+
 impl fmt::Display for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut causes: Vec<(&Refusal, Vec<&Refusal>)> = Vec::new();
-        let mut known = BTreeMap::new();
-        for refusal in &self.0 {
-            let Finding { rule, problem, hint, .. } = refusal;
-            let at = *known.entry((rule, problem, hint)).or_insert(causes.len());
-            match causes.get_mut(at) {
-                Some((_, places)) => places.push(refusal),
-                None => causes.push((refusal, vec![refusal])),
-            }
-        }
-        for (at, (cause, places)) in causes.iter().enumerate() {
-            if at > 0 {
-                writeln!(f)?;
-            }
-            in_places(places, f)?;
-            write!(f, ": {}", cause.problem)?;
-            if !cause.hint.is_empty() {
-                write!(f, " ({})", cause.hint)?;
-            }
-        }
-        Ok(())
+        f.write_str(&by_cause(&self.0).join("\n"))
     }
 }
 
 /// Each process once, and an object again only where it is another one.
-fn in_places(places: &[&Refusal], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut before: Option<&Refusal> = None;
+fn in_places(places: &[&Finding]) -> String {
+    let mut named = Vec::with_capacity(PLACES);
+    let mut before: Option<&Finding> = None;
     for place in places.iter().take(PLACES) {
         let new_pid = before.is_none_or(|before| before.pid != place.pid);
         let new_object = before.is_none_or(|before| before.object != place.object);
-        if before.replace(place).is_some() {
-            f.write_str(", ")?;
-        }
-        match place.pid.filter(|_| new_pid) {
-            Some(pid) if new_object => write!(f, "pid {pid}: {}", place.object)?,
-            Some(pid) => write!(f, "pid {pid}")?,
-            None => f.write_str(&place.object)?,
-        }
+        before = Some(place);
+        named.push(match place.pid.filter(|_| new_pid) {
+            Some(pid) if new_object => format!("pid {pid}: {}", place.object),
+            Some(pid) => format!("pid {pid}"),
+            None => place.object.clone(),
+        });
     }
+    let named = named.join(", ");
     match places.len().saturating_sub(PLACES) {
-        0 => Ok(()),
-        more => write!(f, " and {more} more"),
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 

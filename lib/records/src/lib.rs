@@ -11,6 +11,7 @@
 mod cgroup_mode;
 mod cgroup_property;
 mod finding;
+mod huge;
 mod inet;
 mod list;
 mod on_change;
@@ -27,6 +28,7 @@ mod types;
 pub use cgroup_mode::*;
 pub use cgroup_property::*;
 pub use finding::*;
+pub use huge::*;
 pub use inet::*;
 pub use on_change::*;
 pub use ranges::*;

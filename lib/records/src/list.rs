@@ -50,8 +50,8 @@ macro_rules! resources {
             process {
                 ids: Process 2 3 [];
                 namespaces: Namespaces 16 1 [];
-                vmas: Vmas 12 2 [Map Protect];
-                mm: Mm 11 1 [Numbers Executable];
+                vmas: Vmas 12 3 [Map Protect];
+                mm: Mm 11 2 [Numbers Executable];
                 fs: Fs 10 1 [Directories Settings];
                 settings: Settings 17 1 [Settings Dumpable];
                 limits: Limits 8 1 [Limits Last];
@@ -61,6 +61,7 @@ macro_rules! resources {
                 dump_filter: DumpFilter 19 1 [Settings];
                 autogroup: Autogroup 20 1 [Settings];
                 membarrier: Membarrier 21 1 [Numbers];
+                aio: Aio 28 1 [Numbers];
             }
             thread {
                 registers: Thread 3 2 [Register ParentDeath];
@@ -99,7 +100,7 @@ macro_rules! resources {
             }
             object {
                 cgroup: Cgroup 47 1 [];
-                nameless: Object 42 3 [];
+                nameless: Object 42 4 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 2 [];
             }

@@ -38,6 +38,10 @@ impl Source for &[u8] {
 
 /// From this length on a record gives back what its buffer has grown too much, bytes.
 const SHRINK: usize = 64 << 10;
+/// Bytes that are read ahead of what is parsed: the most of them, and how many behind a long bulk string. It is read to where
+/// it goes, and what was read ahead of the next one would be copied once more.
+const AHEAD: usize = 64 << 10;
+const AHEAD_OF_BULK: usize = 256;
 /// Deepest nesting of a record.
 const MAX_DEPTH: usize = 32;
 
@@ -46,6 +50,8 @@ pub struct Reader<R: Source> {
     input: R,
     buffer: Vec<u8>,
     start: usize,
+    /// Bytes to read ahead the next time.
+    ahead: usize,
     at: u64,
     tally: Tally,
     sealed: Option<(u64, Tally)>,
@@ -64,6 +70,7 @@ impl<R: Source> Reader<R> {
             input,
             buffer: Vec::new(),
             start: 0,
+            ahead: AHEAD,
             at: 0,
             tally: Tally::default(),
             sealed: None,
@@ -169,6 +176,9 @@ impl<R: Source> Reader<R> {
     fn finish_bulk(&mut self) {
         self.digest = self.check.digest();
         self.tally.finish_bulk(self.bulk, self.digest);
+        if self.bulk >= AHEAD as u64 {
+            self.ahead = AHEAD_OF_BULK;
+        }
     }
 
     /// Reads and checks what is left of the announced bulk.
@@ -335,7 +345,8 @@ impl<R: Source> Reader<R> {
             return Ok(());
         }
         self.start = 0;
-        self.buffer.resize(64 << 10, 0);
+        self.buffer.resize(self.ahead, 0);
+        self.ahead = (self.ahead * 2).min(AHEAD);
         loop {
             match self.input.read(&mut self.buffer) {
                 Ok(0) => {

@@ -52,18 +52,21 @@ pub fn timerfd_set_ticks(fd: BorrowedFd<'_>, ticks: u64) -> Result<()> {
     check(done as i64).map(drop).map_err(|e| Error::new("set the ticks of a timerfd", e))
 }
 
-/// Shared anonymous memory of `len` bytes, as the file that backs it (needs CAP_CHECKPOINT_RESTORE).
-pub fn shared_memory(len: u64) -> Result<File> {
+/// Shared anonymous memory of `len` bytes, as the file that backs it (needs CAP_CHECKPOINT_RESTORE). `page` is the size of its
+/// pages, and `huge` the flags of mmap(2) that ask for them where they are not the ordinary ones; of these
+/// none is reserved yet.
+pub fn shared_memory(len: u64, page: u64, huge: u32) -> Result<File> {
     let fail = |e| Error::new("make shared memory", e);
-    let (prot, flags) =
-        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-    let len = len as usize;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let none = if huge == 0 { 0 } else { libc::MAP_NORESERVE };
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | none | huge as i32;
+    let len = len.next_multiple_of(page) as usize;
     // SAFETY: a new mapping at an address of the kernel's choice.
     let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
     if at == libc::MAP_FAILED {
         return Err(fail(std::io::Error::last_os_error()));
     }
-    let range = at as usize..at as usize + len.next_multiple_of(4096);
+    let range = at as usize..at as usize + len;
     let path = format!("/proc/self/map_files/{:x}-{:x}", range.start, range.end);
     let file = File::options().read(true).write(true).open(path).map_err(fail);
     // SAFETY: the mapping was made above and no reference to it exists.

@@ -138,6 +138,16 @@ pub fn vmsplice(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     check(n as i64).map(|n| n as usize)
 }
 
+/// memfd_secret(2), close-on-exec.
+///
+/// # Errors
+/// ENOSYS where the kernel has none (secretmem.enable).
+pub fn memfd_secret() -> Result<OwnedFd> {
+    // SAFETY: numbers only.
+    made(unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) })
+        .map_err(|e| Error::new("make a memfd_secret", e))
+}
+
 /// A nameless file in memory, close-on-exec; `flags` are MFD_*.
 pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd> {
     // SAFETY: the name ends with NUL.

@@ -26,6 +26,7 @@ mod socket;
 mod statx;
 mod task;
 mod watcher;
+mod write_mapped;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
@@ -35,11 +36,11 @@ pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
 pub use fcntl::{
-    aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, owner_ex,
-    owner_signal, owner_uids, pipe_queued, pipe_size, seals, set_pipe_size, start_writeback, tee,
-    unsent, vmsplice,
+    aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, memfd_secret,
+    owner_ex, owner_signal, owner_uids, pipe_queued, pipe_size, seals, set_pipe_size,
+    start_writeback, tee, unsent, vmsplice,
 };
-pub use file_system::{FileSystem, file_system, read_before};
+pub use file_system::{FileSystem, file_system, open_unnoticed, read_before, unnoticed};
 pub use guardian::Guardian;
 pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, open_by_handle};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
@@ -74,11 +75,13 @@ pub use socket::{
 };
 pub use statx::stat_on_mount;
 pub use task::{
-    arch_prctl_result, core_cookie, io_priority, memory_policy, prctl_result, prctl_word,
+    PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,
+    names_memory, prctl_result, prctl_word,
 };
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {
     if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }
+pub use write_mapped::write_mapped;
 pub use xattr::{attributes, set_attribute};

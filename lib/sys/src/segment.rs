@@ -17,6 +17,8 @@ pub struct NewSegment {
     pub size: u64,
     /// Permissions.
     pub mode: u32,
+    /// SHM_HUGETLB and the size of its pages; 0 for ordinary ones.
+    pub huge: u32,
     /// User and group that make it.
     pub creator: [u32; 2],
     /// Pid of the process that makes it, where it is free; 0 for any.
@@ -74,7 +76,7 @@ fn maker(new: &NewSegment, pid: i32) -> io::Result<i32> {
 /// The child.
 fn make_and_end(new: &NewSegment) -> ! {
     let [uid, gid] = new.creator.map(|id| id as libc::c_long);
-    let how = (libc::IPC_CREAT | libc::IPC_EXCL) as u32 | new.mode & 0o777;
+    let how = (libc::IPC_CREAT | libc::IPC_EXCL) as u32 | new.mode & 0o777 | new.huge;
     // SAFETY: after a fork only raw system calls are allowed; these take numbers.
     unsafe {
         let made = libc::syscall(libc::SYS_setresgid, gid, gid, gid) == 0
@@ -131,18 +133,18 @@ pub fn own_segment(id: u32, uid: u32, gid: u32, mode: u32) -> Result<()> {
     check(i64::from(done)).map(drop).map_err(|e| Error::new(doing(), e))
 }
 
-/// The file behind a segment of `size` bytes, for its content only: what maps it is no attachment.
+/// The file behind a segment of `size` bytes in pages of `page`, for its content only: what maps it is no attachment.
 ///
 /// # Errors
 /// Those of shmat(2) and of open(2) on /proc/PID/map_files, which needs CAP_CHECKPOINT_RESTORE.
-pub fn open_segment(id: u32, size: u64) -> Result<OwnedFd> {
+pub fn open_segment(id: u32, size: u64, page: u64) -> Result<OwnedFd> {
     let fail = |e: io::Error| Error::new(format!("open the segment {id}"), e);
     // SAFETY: the kernel chooses addresses that nothing else has.
     let at = unsafe { libc::shmat(id as i32, std::ptr::null(), 0) };
     if at as isize == -1 {
         return Err(fail(io::Error::last_os_error()));
     }
-    let (start, end) = (at as u64, at as u64 + size.next_multiple_of(4096));
+    let (start, end) = (at as u64, at as u64 + size.next_multiple_of(page));
     let path = format!("/proc/self/map_files/{start:x}-{end:x}");
     let file = File::options().read(true).write(true).open(path);
     // SAFETY: what was attached above, and nobody has a reference into it.
@@ -163,18 +165,25 @@ mod tests {
             return;
         }
         let id = 3 * 32768 + std::process::id() % 30000;
-        let new =
-            NewSegment { key: 0, id, size: 10_000, mode: 0o640, creator: [1000, 1001], pid: 0 };
+        let new = NewSegment {
+            key: 0,
+            id,
+            size: 10_000,
+            mode: 0o640,
+            huge: 0,
+            creator: [1000, 1001],
+            pid: 0,
+        };
         assert!(make_segment(&new).unwrap());
         assert!(make_segment(&new).is_err());
         own_segment(id, 5, 6, 0o600).unwrap();
-        let file = File::from(open_segment(id, 10_000).unwrap());
+        let file = File::from(open_segment(id, 10_000, 4096).unwrap());
         file.write_all_at(b"held", 8192).unwrap();
         drop(file);
         let mut held = [0; 4];
-        File::from(open_segment(id, 10_000).unwrap()).read_exact_at(&mut held, 8192).unwrap();
+        File::from(open_segment(id, 10_000, 4096).unwrap()).read_exact_at(&mut held, 8192).unwrap();
         remove_segment(id).unwrap();
         assert_eq!(&held, b"held");
-        assert!(open_segment(id, 10_000).is_err());
+        assert!(open_segment(id, 10_000, 4096).is_err());
     }
 }

@@ -72,6 +72,21 @@ pub fn core_cookie(tid: i32) -> Result<Option<u64>> {
     }
 }
 
+/// PR_SET_VMA of prctl(2), whose only kind is 0, PR_SET_VMA_ANON_NAME.
+pub const PR_SET_VMA: i32 = 0x5356_4d41;
+
+/// Whether the kernel lets anonymous memory have names (CONFIG_ANON_VMA_NAME).
+pub fn names_memory() -> bool {
+    // SAFETY: nothing is named where the length is 0.
+    unsafe { libc::prctl(PR_SET_VMA, 0, 0, 0, 0) == 0 }
+}
+
+/// Whether the kernel has mseal(2) (Linux 6.10).
+pub fn knows_mseal() -> bool {
+    // SAFETY: nothing is sealed where the length is 0.
+    unsafe { libc::syscall(libc::SYS_mseal, 0, 0, 0) == 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

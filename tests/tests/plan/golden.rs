@@ -100,6 +100,7 @@ fn threads() -> Builder {
         gid: 0,
         times: [(0, 0); 2],
         attributes: Vec::new(),
+        huge: None,
     });
     if let Some(mm) = tree.tree().get::<Mm>(pid) {
         let exe = FileRef { deleted: true, ..made::file(b"/bin/gone") };
@@ -135,6 +136,7 @@ fn union() -> Builder {
         gid: 0,
         times: [(0, 0); 2],
         attributes: Vec::new(),
+        huge: None,
     });
     let memfd = Vma {
         kind: VmaKind::Object,

@@ -3,6 +3,7 @@
 mod cgroups;
 mod golden;
 mod grow;
+mod huge;
 mod inheritance;
 mod model;
 mod property;

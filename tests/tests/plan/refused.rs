@@ -43,6 +43,11 @@ pub fn refuses(what: &str, tree: &Tree, rule: &str) {
     assert!(found.iter().any(|found| found == rule), "{what}: {rule} is not among {found:?}");
 }
 
+/// A ring where memory is, without events.
+fn ring(head: u32, tail: u32) -> AioContext {
+    AioContext { at: Addr(0x60_0000), nr: 127, head, tail, events: Bytes::default() }
+}
+
 /// The same tree without the records of a kind, but those that are kept.
 fn without<T: Record>(tree: &Tree, keep: impl Fn(&T) -> bool) -> Tree {
     let kept: Vec<T> = tree.all::<T>().iter().filter(|row| keep(row)).cloned().collect();
@@ -144,6 +149,14 @@ refused! {
     vma_anon_file: "plan.vmas" Vmas |r| r.vmas[0].kind = VmaKind::Anon;
     vma_offset: "plan.vmas" Vmas |r| r.vmas[0].offset = u64::MAX - 4095;
     vma_object: "plan.reference" Vmas |r| r.vmas[0].kind = VmaKind::Object;
+    vma_key: "plan.vmas" Vmas |r| r.vmas[1].key = 16;
+    huge_size: "plan.vmas" Vmas |r| r.vmas[1].huge = Some(HugePages { size: 3 << 20, present: 0 });
+    huge_aligned: "plan.vmas" Vmas |r| r.vmas[1].huge = Some(HugePages { size: 1 << 21, present: 0 });
+    collapsed: "plan.vmas" Vmas |r| r.vmas[1].collapsed = vec![(Addr(0x60_0000), Addr(0x60_2000))];
+    ring_of_none: "plan.aio" Vmas |r| r.vmas[1].kind = VmaKind::Aio;
+    ring_unmapped: "plan.aio" Aio |r| r.contexts = vec![ring(0, 0)];
+    ring_events: "plan.aio" Aio |r| r.contexts = vec![ring(3, 2)];
+    ring_head: "plan.aio" Aio |r| r.contexts = vec![ring(127, 0)];
     vma_prot: "plan.vmas" Vmas |r| r.vmas[0].prot = 8;
     guard_outside: "plan.vmas" Vmas |r| r.vmas[1].guards = vec![(Addr(0x60_0000), Addr(0x60_2000))];
     guard_odd: "plan.vmas" Vmas |r| r.vmas[1].guards = vec![(Addr(0x60_0000), Addr(0x60_0800))];

@@ -7,7 +7,7 @@ use floe_records::*;
 fn does(tree: &Tree, p: &Process, kind: Kind, phase: Phase) -> bool {
     let own = |share| tree.owner(p.pid, share) == p.pid;
     match kind {
-        Kind::Vmas | Kind::Mm => own(Share::Memory),
+        Kind::Vmas | Kind::Mm | Kind::Aio => own(Share::Memory),
         Kind::Fs => own(Share::Directories),
         Kind::ProcessSignals => phase == Phase::Queue || own(Share::Actions),
         _ => true,

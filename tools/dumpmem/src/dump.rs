@@ -5,8 +5,8 @@ use anyhow::Result;
 use floe_capture::memory::{Gather, MemFile, Scanner, Source, contents, describe};
 use floe_plan::Heritage;
 use floe_records::{
-    Finding, Object, ObjectData, ObjectId, Pages, ParentPages, Pid, Process, Ranges, Record,
-    Refusals, Tree, Vma, VmaKind, Vmas,
+    Finding, Object, ObjectData, ObjectId, ObjectKind, Pages, ParentPages, Pid, Process, Ranges,
+    Record, Refusals, Tree, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Progress, Stage, ZeroCopyWriter};
@@ -120,6 +120,10 @@ impl Stage for DumpMem {
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
         let Some((mut progress, mut writer)) = self.sending.take() else { return Ok(()) };
         for (object, file) in self.objects.values() {
+            // `freeze` has sent it: only its own processes can read it.
+            if object.kind == ObjectKind::Secret {
+                continue;
+            }
             let gather = Gather::new(file, contents(file, object.size)?);
             let record = |ranges| ObjectData { id: object.id, ranges };
             send(out, &mut writer, &mut progress, gather, record)?;

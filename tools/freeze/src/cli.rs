@@ -14,7 +14,7 @@ use floe_capture::{
     tree::{INIT, Tree},
 };
 use floe_proc::Stat;
-use floe_records::{CgroupMode, Finding, OnChange, Options, Outside, Pid, Refusals};
+use floe_records::{CgroupMode, Finding, OnChange, Options, Outside, Pid, Refusals, by_cause};
 use floe_toolkit::Exit;
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
@@ -186,10 +186,10 @@ fn check(args: &Args, mut look: Look) -> Result<u8> {
         let refused = !look.found.refused.is_empty();
         return Ok(if refused { 3 } else { 0 });
     }
-    for lost in &look.found.lost {
+    for lost in by_cause(&look.found.lost) {
         lines.push_str(&format!("lost: {lost}\n"));
     }
-    for outside in &look.found.outside {
+    for outside in by_cause(&look.found.outside) {
         lines.push_str(&format!("outside: {outside}\n"));
     }
     if look.found.refused.is_empty() {

@@ -3,13 +3,14 @@
 use crate::failure::plain;
 use anyhow::{Context, Result};
 use floe_capture::{
-    memory::{Gather, MemFile, Scanner},
+    memory::{Gather, MemFile, Scanner, secrets},
     tree::Tree as Held,
 };
 use floe_plan::Extent;
 use floe_proc::Stat;
 use floe_records::{
-    AnyRecord, Begin, Bytes, FORMAT, Options, Pages, Pid, Record, Tree, TreeEnd, Vma, Vmas,
+    AnyRecord, Begin, Bytes, FORMAT, ObjectData, Options, Pages, Pid, Record, Tree, TreeEnd, Vma,
+    Vmas,
 };
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
@@ -23,6 +24,7 @@ pub struct Captured {
     begin: Begin,
     options: Options,
     records: Vec<AnyRecord>,
+    secrets: Vec<(ObjectData, Vec<u8>)>,
     end: TreeEnd,
 }
 
@@ -42,8 +44,9 @@ impl Captured {
 pub fn collect(root: u32, options: &Options, tree: &Held) -> Result<Captured> {
     let begin = begin(root, tree)?;
     let records = tree.capture(options).map_err(plain)?;
+    let secrets = secrets(tree, &records).map_err(plain)?;
     let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
-    Ok(Captured { begin, options: options.clone(), records, end })
+    Ok(Captured { begin, options: options.clone(), records, secrets, end })
 }
 
 fn begin(root: u32, tree: &Held) -> Result<Begin> {
@@ -88,6 +91,10 @@ pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
         if let AnyRecord::Vmas(vmas) = record {
             unreadable(vmas, &mut w)?;
         }
+    }
+    for (data, bytes) in &captured.secrets {
+        w.record(data)?;
+        w.bulk(bytes)?;
     }
     w.end()?;
     Ok(())

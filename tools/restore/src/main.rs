@@ -16,7 +16,8 @@ use clap::Parser;
 use floe_plan::{Plan, Step};
 use floe_rebuild::{Here, OpenFiles, Restore, RestoreOptions};
 use floe_records::{
-    CgroupMode, Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread, Tree,
+    CgroupMode, Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread,
+    Tree, by_cause,
 };
 use floe_toolkit::Progress;
 use foreground::Foreground;
@@ -146,7 +147,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let beside = inside.as_ref().is_some_and(Inside::is_beside);
     foreign(&tree, beside)?;
     let lost_here = floe_rebuild::lost_login_uids(&tree)?;
-    for lost in tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here) {
+    let lost = tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here);
+    for lost in by_cause(lost) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
@@ -262,8 +264,10 @@ fn build(
     };
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
+    let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
+    let image = image.as_deref().and_then(|image| image.to_str());
     let mut open = OpenFiles::new(tree, &options, &plan.steps)
-        .map_err(|refusals| outside::with_command(refusals, &words))?;
+        .map_err(|refusals| outside::with_command(refusals, &words, image))?;
     for note in open.notes() {
         floe_toolkit::warn("restore", note);
     }

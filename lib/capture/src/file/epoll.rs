@@ -82,12 +82,14 @@ fn name_watched(
     for watch in &epoll.watches {
         let times = seen.entry(watch.fd).or_default();
         let nth = std::mem::replace(times, *times + 1);
-        let same = |(pid, other): (Pid, &Fd)| {
-            let theirs = (pid.0 as i32, other.fd.0 as i32);
+        let same = |(pid, other): (Pid, FdNum)| {
+            let theirs = (pid.0 as i32, other.0 as i32);
             kcmp_epoll(theirs.0, theirs.1, own.0, own.1, watch.fd.0 as i32, nth).unwrap_or(false)
         };
         match find(files, table, watch.fd, &same) {
             Some(file) => all.push(EpollWatch { file, ..*watch }),
+            // What is said of the file itself is enough.
+            None if files.refused.iter().any(|refused| same(*refused)) => {}
             None => {
                 let object = format!("fd {} (epoll)", fd.fd);
                 let problem = format!("it watches a file whose descriptor {} is closed", watch.fd);
@@ -103,18 +105,18 @@ fn find(
     files: &Files,
     table: &FdTable,
     number: FdNum,
-    same: &dyn Fn((Pid, &Fd)) -> bool,
+    same: &dyn Fn((Pid, FdNum)) -> bool,
 ) -> Option<FileId> {
     let likely = table.fds.binary_search_by_key(&number, |fd| fd.fd);
     if let Some(fd) = likely.ok().map(|at| &table.fds[at])
-        && same((table.pid, fd))
+        && same((table.pid, fd.fd))
     {
         return Some(fd.file);
     }
     let others = files.tables.iter().filter(|other| other.pid != table.pid);
     let mut all =
         std::iter::once(table).chain(others).flat_map(|t| t.fds.iter().map(|fd| (t.pid, fd)));
-    all.find(|(pid, fd)| same((*pid, fd))).map(|(_, fd)| fd.file)
+    all.find(|(pid, fd)| same((*pid, fd.fd))).map(|(_, fd)| fd.file)
 }
 
 #[cfg(test)]

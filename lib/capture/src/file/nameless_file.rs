@@ -6,7 +6,7 @@ use crate::{
     resource::OfFile,
 };
 use floe_records::{FileId, NamelessFile, Object, ObjectId};
-use floe_sys::{Error, Result};
+use floe_sys::Result;
 use std::fs::File;
 
 impl OfFile for NamelessFile {
@@ -15,20 +15,35 @@ impl OfFile for NamelessFile {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        if seen.stat.nlink > 0 {
+        let (dev, ino) = seen.inode();
+        // A file of memfd_secret(2) has a link from the start, and no name.
+        if is_secret(seen) {
+            if !is_mapped(seen.pid, ino) {
+                let what = "what memfd_secret holds can be read only by who maps it";
+                return Err(Problem::new("file.secret", what));
+            }
+        } else if seen.stat.nlink > 0 {
             let what = "it was removed, and has another name, which is not known";
             return Err(Problem::new("file.removed", what));
         }
-        let (dev, ino) = seen.inode();
         Ok(NamelessFile { file, object: ObjectId { dev, ino } })
     }
+}
+
+fn is_secret(seen: &Descriptor<'_>) -> bool {
+    seen.name().is_some_and(|name| name.full() == memory::SECRET)
+}
+
+/// Whether a process maps such a file.
+fn is_mapped(pid: u32, ino: u64) -> bool {
+    let all = floe_proc::mappings(pid).unwrap_or_default();
+    all.iter().any(|map| map.name.starts_with(memory::SECRET) && map.ino == ino)
 }
 
 /// The file itself. The descriptor may be open for writing only, so it is opened again.
 pub(crate) fn object(seen: &Descriptor<'_>) -> Result<(Object, File)> {
     let path = floe_proc::fd_path(seen.pid, seen.fd);
-    let fail = |e| Error::new(format!("open {}", path.display()), e).pid(seen.pid);
-    let file = File::open(&path).map_err(fail)?;
+    let file = memory::open(&path, is_secret(seen)).map_err(|e| e.pid(seen.pid))?;
     let name = seen.name().map_or(&[][..], |name| name.full());
     Ok((memory::object(name, &file)?, file))
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use floe_proc::{Lock, LockKind};
 use floe_records::{FileId, Pid, Regular, TAIL};
-use floe_sys::{FileSystem, Result, file_system, read_before};
+use floe_sys::{FileSystem, Result, file_system, read_before, unnoticed};
 use nix::fcntl::OFlag;
 use std::fs::File;
 use twox_hash::XxHash3_64;
@@ -36,12 +36,7 @@ fn tail(seen: &Descriptor<'_>) -> Result<Option<u64>> {
     if matches!(file_system(seen.duplicate()?)?, FileSystem::Fuse | FileSystem::Kernel) {
         return Ok(None);
     }
-    let file = match seen.open_again(OFlag::O_NOATIME | OFlag::O_NONBLOCK) {
-        // Another's file: its owner alone may leave no trace.
-        Err(e) if e.errno() == Some(libc::EPERM) => seen.open_again(OFlag::O_NONBLOCK),
-        other => other,
-    };
-    let file = file.map(File::from);
+    let file = unnoticed(|flag| seen.open_again(flag | OFlag::O_NONBLOCK)).map(File::from);
     match file.and_then(|file| read_before(&file, seen.stat.size, TAIL)) {
         Ok(bytes) => Ok(Some(XxHash3_64::oneshot(&bytes))),
         // A server may keep its files from root, somebody else may cut one off or have a lease on it: then growth is not known.

@@ -1,12 +1,17 @@
 //! Files without a name that a VMA maps: what they are and what they hold.
 
-use floe_records::{Bytes, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma};
-use floe_sys::{Error, Result};
+use crate::memory::SECRET;
+use floe_records::{
+    Bytes, HugePages, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma,
+};
+use floe_sys::{Error, Result, open_unnoticed};
+use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 /// Flags among the permissions of a segment, of include/linux/shm.h.
 const SHM_DEST: u32 = 0o1000;
@@ -14,11 +19,11 @@ const SHM_LOCKED: u32 = 0o2000;
 
 /// Opens and describes the object behind a VMA of a held process, through /proc/PID/map_files.
 pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
-    let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start.0, vma.end.0);
-    let fail = |e| Error::new(format!("open {path}"), e).pid(pid);
-    let file = File::open(&path).map_err(fail)?;
+    let path = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
+    let secret = vma.file.as_ref().is_some_and(|file| file.path.0 == SECRET);
+    let file = open(&path, secret).map_err(|e| e.pid(pid))?;
     let object = match vma.file.as_ref() {
-        Some(named) if named.dev == SEGMENTS => segment(named.ino, &named.path.0),
+        Some(named) if named.dev == SEGMENTS => segment(named.ino, &named.path.0, &file),
         Some(named) => object(&named.path.0, &file),
         None => object(&[], &file),
     };
@@ -26,8 +31,17 @@ pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
     Ok((object, file))
 }
 
+/// Opens a file by a link in /proc. One of memfd_secret(2) cannot be opened but to be looked at.
+pub(crate) fn open(path: &Path, secret: bool) -> Result<File> {
+    if !secret {
+        return open_unnoticed(path);
+    }
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path);
+    opened.map_err(|e| Error::new(format!("open {}", path.display()), e))
+}
+
 /// Describes a segment of System V shared memory, of our IPC namespace.
-fn segment(id: u64, name: &[u8]) -> Result<Object> {
+fn segment(id: u64, name: &[u8], file: &File) -> Result<Object> {
     let all = floe_proc::segments()?;
     let found = all.into_iter().find(|segment| u64::from(segment.id) == id);
     let gone = || Error::because(format!("describe the segment {id}"), "there is none");
@@ -41,6 +55,7 @@ fn segment(id: u64, name: &[u8]) -> Result<Object> {
         gid: found.owner[1],
         times: [(0, 0); 2],
         attributes: Vec::new(),
+        huge: huge(file)?,
         kind: ObjectKind::Segment(Segment {
             key: if removed { key_in(name).unwrap_or(0) } else { found.key },
             creator: found.creator,
@@ -60,7 +75,9 @@ fn key_in(name: &[u8]) -> Option<i32> {
 /// Describes a file without a name by what its name was.
 pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
     let stat = file.metadata().map_err(|e| Error::new("read a nameless file", e))?;
-    let kind = if name == b"/dev/zero" {
+    let kind = if name == SECRET {
+        ObjectKind::Secret
+    } else if name == b"/dev/zero" {
         ObjectKind::SharedAnon
     } else if let Some(name) = name.strip_prefix(b"/memfd:") {
         ObjectKind::Memfd(name.into(), floe_sys::seals(file.as_fd())? as u32)
@@ -68,7 +85,7 @@ pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
         ObjectKind::Deleted(name.into())
     };
     let attributes = match kind {
-        ObjectKind::SharedAnon => Vec::new(),
+        ObjectKind::SharedAnon | ObjectKind::Secret => Vec::new(),
         _ => floe_sys::attributes(file.as_fd())?,
     };
     Ok(Object {
@@ -79,8 +96,20 @@ pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
         uid: stat.uid(),
         gid: stat.gid(),
         times: [(stat.atime(), stat.atime_nsec() as u32), (stat.mtime(), stat.mtime_nsec() as u32)],
+        huge: huge(file)?,
         attributes: attributes.into_iter().map(|(n, v)| (Bytes(n), Bytes(v))).collect(),
     })
+}
+
+/// Whether a file is of hugetlbfs, of which it has whole pages.
+fn huge(file: &File) -> Result<Option<HugePages>> {
+    let fail = |e: std::io::Error| Error::new("read a nameless file", e);
+    let about = fstatfs(file).map_err(|e| fail(e.into()))?;
+    if about.filesystem_type() != HUGETLBFS_MAGIC {
+        return Ok(None);
+    }
+    let (size, blocks) = (about.block_size() as u64, file.metadata().map_err(fail)?.blocks());
+    Ok(Some(HugePages { size, present: blocks * 512 / size.max(1) }))
 }
 
 /// Pages of a file that hold data (SEEK_DATA, SEEK_HOLE of lseek(2)), ascending; the last ends with the file.

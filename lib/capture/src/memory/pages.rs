@@ -1,6 +1,6 @@
 //! Page runs of one address space.
 
-use floe_records::Vma;
+use floe_records::{Vma, VmaKind};
 use floe_sys::{Error, PageQuery, PageRegion, Result, page_is, pagemap_scan};
 use std::fs::File;
 use std::ops::Range;
@@ -55,7 +55,12 @@ impl Scanner {
 
     /// What there is in `range`.
     pub fn look(&self, range: Range<u64>) -> Result<Found> {
-        let found = if self.scan { self.by_scan(range) } else { self.by_pagemap(range) };
+        self.look_among(range, true)
+    }
+
+    /// What there is in `range`, in which there may be pages of files or not.
+    fn look_among(&self, range: Range<u64>, files: bool) -> Result<Found> {
+        let found = if self.scan { self.by_scan(range, files) } else { self.by_pagemap(range) };
         found.map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))
     }
 
@@ -63,8 +68,8 @@ impl Scanner {
     /// one VMA into the next where both or neither can be read; guards end with their VMA.
     pub fn look_at(&self, vmas: &[Vma], wanted: impl Fn(&Vma) -> bool) -> Result<Found> {
         let mut seen = Found::default();
-        for span in self.spans(vmas, &wanted) {
-            let found = self.look(span)?;
+        for (span, files) in self.spans(vmas, &wanted) {
+            let found = self.look_among(span, files)?;
             seen.own.extend(found.own);
             seen.guards.extend(found.guards);
         }
@@ -84,22 +89,29 @@ impl Scanner {
     }
 
     /// Spans that hold all VMAs that are wanted, few of them: a look at each alone would cost a call for each. Holes
-    /// cost PAGEMAP_SCAN nothing, and /proc/PID/pagemap as much as memory.
-    fn spans(&self, vmas: &[Vma], wanted: impl Fn(&Vma) -> bool) -> Vec<Range<u64>> {
-        let mut spans: Vec<Range<u64>> = Vec::new();
+    /// cost PAGEMAP_SCAN nothing, and /proc/PID/pagemap as much as memory. Each with whether a file may be mapped there: to
+    /// tell pages of files costs the kernel a look at the state of each page, so large memory of no file is a span of its own.
+    fn spans(&self, vmas: &[Vma], wanted: impl Fn(&Vma) -> bool) -> Vec<(Range<u64>, bool)> {
+        let mut spans: Vec<(Range<u64>, bool)> = Vec::new();
         let mut passed = 0;
         for vma in vmas {
+            let (start, end) = (vma.start.0, vma.end.0);
             if !wanted(vma) {
-                passed += vma.end.0 - vma.start.0;
+                passed += end - start;
                 continue;
             }
-            let last = spans.last_mut().filter(|last| {
-                let detour = if self.scan { passed } else { vma.start.0 - last.end };
-                detour <= DETOUR
+            let files = vma.kind != VmaKind::Anon;
+            let last = spans.last_mut().filter(|(last, of_files)| {
+                let detour = if self.scan { passed } else { start - last.end };
+                let small = end - start <= DETOUR && last.end - last.start <= DETOUR;
+                detour <= DETOUR && (*of_files == files || small)
             });
             match last {
-                Some(last) => last.end = vma.end.0,
-                None => spans.push(vma.start.0..vma.end.0),
+                Some((last, of_files)) => {
+                    last.end = end;
+                    *of_files |= files;
+                }
+                None => spans.push((start..end, files)),
             }
             passed = 0;
         }
@@ -120,29 +132,56 @@ impl Scanner {
         Ok(runs)
     }
 
-    fn by_scan(&self, range: Range<u64>) -> std::io::Result<Found> {
+    fn by_scan(&self, range: Range<u64>, files: bool) -> std::io::Result<Found> {
+        let not = if files { page_is::FILE | page_is::PFNZERO } else { page_is::PFNZERO };
         let query = PageQuery {
             // Neither of a file nor the zero page, and present or swapped. (A guard counts as swapped.)
-            inverted: page_is::FILE | page_is::PFNZERO,
-            all: page_is::FILE | page_is::PFNZERO,
+            inverted: not,
+            all: not,
             any: page_is::PRESENT | page_is::SWAPPED,
             report: self.guard,
         };
-        let mut regions = [PageRegion::default(); REGIONS];
         let mut found = Found::default();
+        self.scan(range, query, |region| {
+            let guard = region.categories & page_is::GUARD != 0;
+            push(found.list(guard), region.start..region.end);
+        })?;
+        Ok(found)
+    }
+
+    /// Hands on each run of pages that a query finds.
+    fn scan(
+        &self,
+        range: Range<u64>,
+        query: PageQuery,
+        mut with: impl FnMut(&PageRegion),
+    ) -> std::io::Result<()> {
+        let mut regions = [PageRegion::default(); REGIONS];
         let mut at = range.start;
         while at < range.end {
             let (count, walked) =
                 pagemap_scan(self.pagemap.as_fd(), at, range.end, query, &mut regions)?;
-            for region in &regions[..count] {
-                let guard = region.categories & page_is::GUARD != 0;
-                push(found.list(guard), region.start..region.end);
-            }
+            regions[..count].iter().for_each(&mut with);
             if walked <= at {
                 return Err(std::io::Error::other("PAGEMAP_SCAN makes no progress"));
             }
             at = walked;
         }
+        Ok(())
+    }
+
+    /// Which parts of a range transparent huge pages back. Older kernels do not tell: then none.
+    pub fn collapsed(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
+        if !self.scan {
+            return Ok(Vec::new());
+        }
+        let all = page_is::HUGE;
+        let query =
+            PageQuery { inverted: page_is::FILE, all: all | page_is::FILE, ..PageQuery::default() };
+        let mut found = Vec::new();
+        let scanned = self.scan(range, query, |region| push(&mut found, region.start..region.end));
+        scanned
+            .map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))?;
         Ok(found)
     }
 
@@ -249,12 +288,32 @@ mod tests {
             vma(0x20_0000_0000, 0x30_0000_0000, 3, true),
             vma(0x30_0000_0000, 0x30_0000_1000, 3, false),
         ];
-        let spans = |scanner: &Scanner| scanner.spans(&vmas, |vma| !vma.shared);
+        let spans = |scanner: &Scanner| {
+            let spans = scanner.spans(&vmas, |vma| !vma.shared);
+            spans.into_iter().map(|(span, _)| span).collect::<Vec<_>>()
+        };
         let (far, last) = (0x10_0000_0000..0x10_0000_1000, 0x30_0000_0000..0x30_0000_1000);
         scanner.scan = false;
         assert_eq!(spans(&scanner), [0x1000..0x6000, far.clone(), last.clone()]);
         scanner.scan = true;
         assert_eq!(spans(&scanner), [0x1000..far.end, last]);
+    }
+
+    #[test]
+    fn large_memory_of_no_file_is_a_span_of_its_own() {
+        let file = |start, end| Vma { kind: VmaKind::File, ..vma(start, end, 3, false) };
+        let (start, end) = (0x10_0000, 0x1000_0000);
+        let vmas = [
+            file(0x1000, 0x2000),
+            vma(0x2000, 0x3000, 3, false),
+            vma(start, end, 3, false),
+            file(end, end + 0x1000),
+            vma(end + 0x1000, end + 0x2000, 3, false),
+        ];
+        let scanner = Scanner::new(std::process::id()).expect("own pagemap");
+        let spans = scanner.spans(&vmas, |_| true);
+        let want = [(0x1000..0x3000, true), (start..end, false), (end..end + 0x2000, true)];
+        assert_eq!(spans, want);
     }
 
     /// More runs than one call brings, and then some.
@@ -301,7 +360,8 @@ mod tests {
         assert!(apart.own.iter().all(|run| run.end - run.start == PAGE), "{apart:?}");
         if has_scan {
             scanner.scan = true;
-            assert_eq!(scanner.by_scan(range).expect("scan"), old);
+            assert_eq!(scanner.by_scan(range.clone(), true).expect("scan"), old);
+            assert_eq!(scanner.by_scan(range, false).expect("scan"), old);
             assert_eq!(scanner.look_at(&vmas, |vma| !vma.shared).expect("look"), apart);
         }
     }

@@ -44,21 +44,37 @@ pub(crate) struct Memberships {
     groups: Groups,
     /// Each with its directory, where that is seen; of the roots of hierarchies it is not looked for.
     all: Vec<(Place, Members, Option<Arc<Directory>>)>,
+    /// One with more empty ones below it than are carried.
+    many: Option<Place>,
 }
 
 impl Memberships {
     /// Reads those of all threads; the first process is the root of the tree.
     pub fn read(pids: &[u32]) -> Result<Self> {
         let (root, groups) = (pids.first().copied().unwrap_or(0), groups(pids)?);
-        let (mounts, mut all) = (Mounts::read()?, Vec::new());
+        let (mounts, mut all) = (Mounts::read()?, BTreeMap::new());
         for (place, members) in places(root, &groups) {
             let directory = match place.1.0.as_slice() {
                 b"/" => None,
                 path => Directory::open(&mounts.directories(&place.0.0, path))?,
             };
-            all.push((place, members, directory.map(Arc::new)));
+            all.insert(place, (members, directory.map(Arc::new)));
         }
-        Ok(Self { root, groups, all })
+        let (mut empty, mut many) = (Vec::new(), None);
+        let own = own(&groups);
+        for (place, (_, directory)) in all.iter().filter(|(_, (members, _))| members.any()) {
+            if let Some(directory) = directory
+                && !add_empty(place, directory, &own, &mut empty)?
+            {
+                many.get_or_insert_with(|| place.clone());
+            }
+        }
+        for (place, directory) in empty {
+            let nobody = Members::Listed(Vec::new());
+            all.entry(place).or_insert_with(|| (nobody, Some(Arc::new(directory))));
+        }
+        let all = all.into_iter().map(|(place, (members, directory))| (place, members, directory));
+        Ok(Self { root, groups, all: all.collect(), many })
     }
 
     /// Looks for what cannot be kept. Gives what is frozen, and must be thawed to be captured.
@@ -81,6 +97,9 @@ impl Memberships {
         }
         if ignores {
             self.ignored(out)?;
+        } else if let Some(place) = &self.many {
+            let problem = format!("of the empty cgroups below it only {MOST_EMPTY} are carried");
+            out.lose(Finding::about(name(place), "cgroup.empty", problem));
         }
         Ok(frozen)
     }
@@ -134,7 +153,7 @@ impl Memberships {
                 "it is frozen, and what else would be thawed is not seen from this pid namespace";
             return Ok(Some(problem.into()));
         }
-        let own: BTreeSet<u32> = self.groups.values().flatten().map(|(pid, _)| pid.0).collect();
+        let own = own(&self.groups);
         let stranger = directory.processes()?.into_iter().find(|pid| !own.contains(pid));
         Ok(stranger.map(|pid| match pid {
             0 => {
@@ -216,6 +235,39 @@ fn places(root: u32, groups: &Groups) -> BTreeMap<Place, Members> {
         }
     }
     places
+}
+
+/// Most cgroups with nothing in them that are carried.
+const MOST_EMPTY: usize = 1000;
+
+/// Finds the cgroups below one of the tree's that nobody else is in, as managers of processes keep them empty. Says whether they
+/// are all.
+fn add_empty(
+    place: &Place,
+    directory: &Directory,
+    own: &BTreeSet<u32>,
+    to: &mut Vec<(Place, Directory)>,
+) -> Result<bool> {
+    let mut left = vec![(place.clone(), directory.below()?)];
+    while let Some(((hierarchy, above), below)) = left.pop() {
+        for (name, directory) in below {
+            if directory.processes()?.iter().any(|pid| !own.contains(pid)) {
+                continue;
+            }
+            if to.len() == MOST_EMPTY {
+                return Ok(false);
+            }
+            let path = Bytes([&above.0[..], b"/", &name].concat());
+            left.push(((hierarchy.clone(), path.clone()), directory.below()?));
+            to.push(((hierarchy.clone(), path), directory));
+        }
+    }
+    Ok(true)
+}
+
+/// The processes of the tree.
+fn own(groups: &Groups) -> BTreeSet<u32> {
+    groups.values().flatten().map(|(pid, _)| pid.0).collect()
 }
 
 /// Where the paths end of all cgroups above one, but the root.

@@ -1,19 +1,34 @@
 //! The numbers of an address space.
 
 use crate::{Result, resource::OfProcess, subject::Process};
-use floe_parasite::{Batch, Call, Replies};
-use floe_records::{Addr, FileRef, Finding, Findings, Mm, Pid};
-use floe_sys::Error;
-use std::{fs::File, io::Read};
+use floe_parasite::{Arg, Batch, Call, Replies};
+use floe_records::{Addr, FileRef, Finding, Findings, Mm, PAGE_SIZE, Pid};
+use floe_sys::{Error, open_unnoticed};
+use std::io::Read;
+
+/// Component of the extended state of a machine that has protection keys (pkeys(7)).
+const PKRU: u32 = 9;
+/// Protection keys that there can be.
+const KEYS: u64 = 16;
+/// The last page of the largest address space.
+const NOWHERE: u64 = 0x00ff_ffff_ffff_f000;
+
+/// Where the answers will be found.
+pub(crate) struct Asked {
+    brk: Call,
+    /// Of each protection key, whether the process has allocated it.
+    keys: Vec<(u64, Call)>,
+}
 
 impl OfProcess for Mm {
-    type Asked = Call;
+    type Asked = Asked;
 
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let pid = Pid(process.pid);
         let mut ident = [0; 5];
-        let program = File::open(floe_proc::path(process.pid, "exe"));
-        if program.and_then(|mut f| f.read_exact(&mut ident)).is_ok() && ident == *b"\x7fELF\x01" {
+        let program = open_unnoticed(&floe_proc::path(process.pid, "exe"));
+        let read = program.map(|mut program| program.read_exact(&mut ident));
+        if matches!(read, Ok(Ok(()))) && ident == *b"\x7fELF\x01" {
             let problem = "32-bit programs cannot be captured";
             out.refuse(Finding::of(pid, "the program", "mm.bits", problem));
         }
@@ -31,11 +46,21 @@ impl OfProcess for Mm {
         Ok(())
     }
 
-    fn ask(_: &Process<'_>, batch: &mut Batch) -> Result<Call> {
-        Ok(batch.call(libc::SYS_brk, [0.into()]))
+    fn ask(_: &Process<'_>, batch: &mut Batch) -> Result<Asked> {
+        let brk = batch.call(libc::SYS_brk, [0.into()]);
+        let (xfeatures, _) = floe_sys::extended_state();
+        let numbers = if xfeatures >> PKRU & 1 == 1 { 1..KEYS } else { 1..1 };
+        // Nothing can be mapped there: the kernel says ENOMEM where it knows the key, and otherwise EINVAL.
+        let mut ask = |key: u64| {
+            let args = [NOWHERE, PAGE_SIZE, 0, key].map(Arg::Val);
+            (key, batch.try_call(libc::SYS_pkey_mprotect, args))
+        };
+        Ok(Asked { brk, keys: numbers.map(&mut ask).collect() })
     }
 
-    fn take(process: &Process<'_>, brk: Call, replies: &Replies) -> Result<Vec<Self>> {
+    fn take(process: &Process<'_>, asked: Asked, replies: &Replies) -> Result<Vec<Self>> {
+        let Asked { brk, keys } = asked;
+        let known = keys.iter().filter(|key| replies.errno(key.1) == Some(libc::ENOMEM));
         let pid = process.pid;
         let none = || Error::because("read its address space", "it has none").pid(pid);
         let mm = process.stat.mm.ok_or_else(none)?;
@@ -50,6 +75,7 @@ impl OfProcess for Mm {
             env: (Addr(mm.env_start), Addr(mm.env_end)),
             auxv: floe_proc::read(pid, "auxv")?.into(),
             vdso_hash: vdso_hash(process)?,
+            keys: known.fold(0, |bits, key| bits | 1 << key.0),
         }])
     }
 }

@@ -1,6 +1,7 @@
-//! Mappings that come as several records.
+//! Mappings that come as several records, and what they belong to.
 
 use super::Found;
+use crate::vma_at;
 use floe_records::*;
 
 /// What each record says of its own mappings it has said itself.
@@ -19,6 +20,18 @@ pub(super) fn check(tree: &Tree, found: &mut Found) {
         if overlaps {
             let problem = "its mappings overlap or are not in ascending order";
             found.add(|| Finding::of(p.pid, "memory", "plan.vmas", problem));
+        }
+        let rings = tree.vmas(p.pid).filter(|vma| vma.kind == VmaKind::Aio).count();
+        let contexts = tree.get::<Aio>(p.pid).map_or(&[][..], |aio| &aio.contexts);
+        let is_mapped = |context: &AioContext| {
+            vma_at(tree, p.pid, context.at).is_some_and(|vma| {
+                let fits = vma.start.0.saturating_add(context.bytes()) <= vma.end.0;
+                vma.kind == VmaKind::Aio && vma.start == context.at && fits
+            })
+        };
+        if rings != contexts.len() || !contexts.iter().all(is_mapped) {
+            let problem = "its contexts of asynchronous I/O are not those whose rings it maps";
+            found.add(|| Finding::of(p.pid, "memory", "plan.aio", problem));
         }
     }
 }

@@ -16,7 +16,8 @@ impl ForFile for NamelessFile {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let object = make.object(self.object)?;
         let kind = make.tree.get::<Object>(self.object).map(|object| &object.kind);
-        let first = matches!(kind, Some(ObjectKind::Memfd(..))) || open.flags & TMPFILE != 0;
+        let first = matches!(kind, Some(ObjectKind::Memfd(..) | ObjectKind::Secret))
+            || open.flags & TMPFILE != 0;
         let fail = |e| Error::new("open a file without a name", e);
         let made = fcntl(object, FcntlArg::F_GETFL).map_err(fail)? as u32;
         let is_like = (made ^ open.flags) & !(STATUS.bits() as u32) == 0;

@@ -59,13 +59,19 @@ fn empty(tree: &Tree, stands: &Stands, object: &Object) -> Result<OwnedFd> {
     let fail = |e| Error::new("make a nameless file", e);
     let fd = match &object.kind {
         // What backs shared memory cannot be made in another way. A descriptor of it may have changed its size.
-        ObjectKind::SharedAnon => floe_sys::shared_memory(object.size.max(1))?.into(),
+        ObjectKind::SharedAnon => {
+            let huge = object.huge.map_or(0, |huge| libc::MAP_HUGETLB as u32 | huge.flags());
+            let page = object.huge.map_or(PAGE_SIZE, |huge| huge.size);
+            floe_sys::shared_memory(object.size.max(1), page, huge)?.into()
+        }
         ObjectKind::Memfd(name, seals) => {
             let name = CString::new(name.0.clone())
                 .map_err(|_| Error::because("make a memfd", "its name has a zero in it"))?;
             let sealing = if *seals == SEAL_SEAL { 0 } else { MFD_ALLOW_SEALING };
-            floe_sys::memfd_create(&name, MFD_CLOEXEC | sealing)?
+            let huge = object.huge.map_or(0, |huge| libc::MFD_HUGETLB | huge.flags());
+            floe_sys::memfd_create(&name, MFD_CLOEXEC | sealing | huge)?
         }
+        ObjectKind::Secret => floe_sys::memfd_secret()?,
         ObjectKind::Deleted(path) => nameless(tree, stands, path)?,
         ObjectKind::Segment(_) => return Err(Error::because("make it", "it is no file")),
     };
@@ -137,6 +143,12 @@ const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 fn removed(dir: &OwnedFd, name: &OsStr) -> nix::Result<OwnedFd> {
     let fd = openat(dir, name, HOW | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW, MODE)?;
     unlinkat(dir, name, UnlinkatFlags::NoRemoveDir).map(|()| fd)
+}
+
+/// Bytes of a page of one that can be written only by a mapping.
+pub(crate) fn mapped_page(object: &Object) -> Option<u64> {
+    let secret = (object.kind == ObjectKind::Secret).then_some(PAGE_SIZE);
+    object.huge.map(|huge| huge.size).or(secret)
 }
 
 /// Everything is written and mapped: attributes and times go on, and at last the seals.

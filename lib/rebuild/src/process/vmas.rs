@@ -1,6 +1,7 @@
 //! The address space.
 
 use crate::{
+    keys::Keys,
     open::object_id,
     resource::{Context, ForProcess},
     script::Script,
@@ -27,6 +28,8 @@ const ADVICE: [(&[u8; 2], u64); 8] = [
     (b"mg", 12),
 ];
 const MADV_GUARD_INSTALL: u64 = 102;
+/// Linux 6.1.
+const MADV_COLLAPSE: u64 = 25;
 const MLOCK_ONFAULT: u64 = 1;
 const MADV_DONTNEED: u64 = 4;
 /// Advice about huge pages, which counts when pages are filled in.
@@ -40,10 +43,19 @@ impl ForProcess for Vmas {
 
 fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
     make_all(context, context.inheritance.settled(pid), b)?;
+    let keys = Keys::of(context.tree, pid);
+    keys.allocate(b);
     for vma in context.tree.vmas(pid) {
         let len = vma.end.0.saturating_sub(vma.start.0);
         match vma.kind {
             VmaKind::Vsyscall => continue,
+            VmaKind::Aio => {
+                // The kernel must not put a ring there before it is moved there.
+                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+                let args = [vma.start.0, len, 0, flags as u64, u64::MAX, 0];
+                b.call(libc::SYS_mmap, args.map(Arg::Val));
+                continue;
+            }
             VmaKind::Vdso | VmaKind::Vvar => {
                 let name = vma.name.as_ref().map_or("vdso".into(), ToString::to_string);
                 let parked = context.stubs.parked.iter().find(|p| p.0 == name && p.2 == len);
@@ -70,6 +82,8 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
             make(context, pid, vma, vma.start.0..vma.end.0, b)?;
         }
         advise(vma, b);
+        name(vma, b);
+        b.breathe()?;
     }
     Ok(())
 }
@@ -91,6 +105,7 @@ fn make(
     let fd = match vma.kind {
         VmaKind::Anon | VmaKind::Detached => {
             flags |= libc::MAP_ANONYMOUS;
+            flags |= vma.huge.map_or(0, |huge| libc::MAP_HUGETLB | huge.flags() as i32);
             u64::MAX
         }
         _ => context.files.mapped(pid, vma)? as u64,
@@ -148,14 +163,40 @@ fn advise(vma: &Vma, b: &mut Script<'_>) {
     }
 }
 
+/// The name that a program has given to anonymous memory. What it cannot be set for is told beforehand.
+fn name(vma: &Vma, b: &mut Script<'_>) {
+    if let Some(mut name) = given_name(vma).map(<[u8]>::to_vec) {
+        name.push(0);
+        let name = b.bytes(&name);
+        let len = vma.end.0.saturating_sub(vma.start.0).into();
+        let args = [floe_sys::PR_SET_VMA.into(), 0.into(), vma.start.0.into(), len, name.into()];
+        b.try_call(libc::SYS_prctl, args);
+    }
+}
+
+/// A name of PR_SET_VMA of prctl(2), as the kernel shows it.
+pub(crate) fn given_name(vma: &Vma) -> Option<&[u8]> {
+    let name = &vma.name.as_ref()?.0;
+    name.strip_prefix(b"anon:").or_else(|| name.strip_prefix(b"anon_shmem:"))
+}
+
 /// Final protections and locks.
 fn protect(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
-    for vma in context.tree.vmas(pid) {
+    let keys = Keys::of(context.tree, pid);
+    for vma in context.tree.vmas(pid).filter(|vma| is_own(vma)) {
         let len = vma.end.0.saturating_sub(vma.start.0);
-        if matches!(vma.kind, VmaKind::Vdso | VmaKind::Vvar | VmaKind::Vsyscall) {
-            continue;
+        // Pages that are shared with other processes would be shared no more.
+        if !context.inheritance.stays(pid, vma) {
+            for (start, end) in &vma.collapsed {
+                let len = end.0.saturating_sub(start.0);
+                // The kernel may have no such page.
+                b.try_call(libc::SYS_madvise, [start.0, len, MADV_COLLAPSE].map(Arg::Val));
+            }
         }
-        if vma.prot != vma.fill_prot() {
+        if keys.sets(vma) {
+            let args = [vma.start.0, len, u64::from(vma.prot), u64::from(vma.key)];
+            b.call(libc::SYS_pkey_mprotect, args.map(Arg::Val));
+        } else if vma.prot != vma.fill_prot() {
             let args = [vma.start.0, len, u64::from(vma.prot)];
             b.call(libc::SYS_mprotect, args.map(Arg::Val));
         }
@@ -163,7 +204,10 @@ fn protect(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
             let len = end.0.saturating_sub(start.0);
             b.call(libc::SYS_madvise, [start.0, len, MADV_GUARD_INSTALL].map(Arg::Val));
         }
-        if vma.has(b"lo") {
+        // What only its process can read is always locked.
+        let secret = object_id(vma).and_then(|id| context.tree.get::<Object>(id));
+        let secret = secret.is_some_and(|object| object.kind == ObjectKind::Secret);
+        if vma.has(b"lo") && !secret {
             let on_fault = if vma.has(b"lf") { MLOCK_ONFAULT } else { 0 };
             let args = [vma.start.0, len, on_fault].map(Arg::Val);
             // Where nothing may be touched nothing can be brought in, which is told; it is locked all the same.
@@ -174,5 +218,16 @@ fn protect(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
             }
         }
     }
+    keys.free(b);
+    // Nothing can be changed any more.
+    for vma in context.tree.vmas(pid).filter(|vma| is_own(vma) && vma.has(b"sl")) {
+        let len = vma.end.0.saturating_sub(vma.start.0);
+        b.call(libc::SYS_mseal, [vma.start.0, len, 0].map(Arg::Val));
+    }
     Ok(())
+}
+
+/// Whether a mapping was made by the process, and not by the kernel.
+fn is_own(vma: &Vma) -> bool {
+    !matches!(vma.kind, VmaKind::Vdso | VmaKind::Vvar | VmaKind::Vsyscall | VmaKind::Aio)
 }

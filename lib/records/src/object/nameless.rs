@@ -1,7 +1,7 @@
 //! Files without a name: shared anonymous memory, memfds, deleted files, System V shared memory. Their content travels with the
 //! tree. `dumpmem` writes those that a VMA maps, `dumpfs` those that only descriptors hold.
 
-use crate::{Bytes, ObjectId, Pid, Resource, ensure, sane};
+use crate::{Bytes, HugePages, ObjectId, Pid, Resource, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// How the file is made again.
@@ -11,6 +11,8 @@ pub enum ObjectKind {
     SharedAnon,
     /// memfd_create(2), with its name (without `memfd:`) and F_GET_SEALS.
     Memfd(Bytes, u32),
+    /// memfd_secret(2).
+    Secret,
     /// A regular file that was removed; the path it had.
     Deleted(Bytes),
     /// shmget(2). Its key has device 0 and the identifier as inode.
@@ -57,6 +59,8 @@ pub struct Object {
     pub times: [(i64, u32); 2],
     /// Extended attributes: name and value.
     pub attributes: Vec<(Bytes, Bytes)>,
+    /// Where it is of pages of hugetlbfs.
+    pub huge: Option<HugePages>,
 }
 
 impl Resource for Object {
@@ -75,8 +79,9 @@ impl Resource for Object {
         };
         let few = self.attributes.len() <= 65_536 / 3;
         ensure(few && self.attributes.iter().all(sane), "it has impossible attributes")?;
+        self.huge.map_or(Ok(()), HugePages::check)?;
         match &self.kind {
-            ObjectKind::SharedAnon => Ok(()),
+            ObjectKind::SharedAnon | ObjectKind::Secret => Ok(()),
             ObjectKind::Memfd(name, _) => {
                 ensure(name.0.len() <= 249 && !name.0.contains(&0), "its name is none of a memfd")
             }

@@ -27,6 +27,9 @@ pub struct Mm {
     pub auxv: Bytes,
     /// XXH3-64 of the pages of the vdso, 0 where there is none.
     pub vdso_hash: u64,
+    /// Protection keys (pkeys(7)) that the process has allocated: bit n for key n. Key 0 and the one that the kernel has taken for
+    /// memory that can only be executed are none of them.
+    pub keys: u16,
 }
 
 impl Resource for Mm {

@@ -1,7 +1,8 @@
 //! VMAs (/proc/PID/smaps).
 
 use crate::{
-    Addr, Bytes, FileRef, Link, ObjectId, Pid, Reference, Resource, USER_END, ensure, sane,
+    Addr, Bytes, FileRef, HugePages, Link, ObjectId, Pid, Reference, Resource, USER_END, ensure,
+    sane,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,8 @@ pub enum VmaKind {
     /// A private mapping of a file whose content its name does not lead to any more: all of its pages travel, and
     /// it comes back as anonymous memory.
     Detached,
+    /// The ring of a context of asynchronous I/O ([`Aio`](crate::Aio)).
+    Aio,
 }
 
 /// One VMA (/proc/PID/smaps).
@@ -63,6 +66,13 @@ pub struct Vma {
     pub flags: Bytes,
     /// Ranges that nobody can touch (MADV_GUARD_INSTALL of madvise(2)), ascending.
     pub guards: Vec<(Addr, Addr)>,
+    /// Ranges that transparent huge pages back although no advice of the program asks for that (MADV_COLLAPSE of madvise(2), or a
+    /// setting of the machine), ascending.
+    pub collapsed: Vec<(Addr, Addr)>,
+    /// Where it is of pages of hugetlbfs (`ht` in `flags`).
+    pub huge: Option<HugePages>,
+    /// Protection key (pkeys(7)), 0 to 15.
+    pub key: u8,
 }
 
 impl Vma {
@@ -88,13 +98,15 @@ impl Vma {
 
     /// Whether a child can have pages of it from its parent by fork(2) again.
     pub fn can_be_inherited(&self) -> bool {
-        self.is_carried() && self.can_be_read() && self.kind != VmaKind::Detached
+        let ordinary = self.kind != VmaKind::Detached && self.huge.is_none();
+        self.is_carried() && self.can_be_read() && ordinary
     }
 
     /// Protection while pages are filled in. What was once writable is accounted (`ac`), and must be so again;
-    /// what never was may not become it, or neighbours would merge.
+    /// what never was may not become it, or neighbours would merge. Huge pages are not accounted, and never merge.
     pub fn fill_prot(&self) -> u8 {
-        if !self.shared && self.has(b"ac") { self.prot | 3 } else { self.prot }
+        let written = self.has(b"ac") || self.huge.is_some();
+        if !self.shared && written { self.prot | 3 } else { self.prot }
     }
 
     /// Whether pages of it are carried as its process's own ([`Pages`](crate::Pages)).
@@ -129,7 +141,12 @@ impl Vma {
             last.is_some_and(|last| last <= i64::MAX as u64),
             "a mapping ends behind every file",
         )?;
+        self.huge.map_or(Ok(()), HugePages::check)?;
+        let page = self.huge.map_or(PAGE, |huge| huge.size);
+        let aligned = [start, end, self.offset].iter().all(|at| at.is_multiple_of(page));
+        ensure(aligned, "a mapping does not lie on the borders of its huge pages")?;
         ensure(self.prot <= 7, "a mapping has an unknown protection")?;
+        ensure(self.key < 16, "a mapping has an impossible protection key")?;
         let two = self.flags.0.len().is_multiple_of(2) && self.flags.0.len() <= 128;
         ensure(two, "the flags of a mapping are none")?;
         let wants = matches!(self.kind, VmaKind::File | VmaKind::Object);
@@ -137,16 +154,20 @@ impl Vma {
             wants == self.file.is_some(),
             "a mapping of a file names none, or another one does",
         )?;
-        let private = wants || !self.shared;
+        let private = wants || !self.shared || self.kind == VmaKind::Aio;
         ensure(private, "a mapping is shared with nobody")?;
         self.file.as_ref().map_or(Ok(()), crate::FileRef::check)?;
         self.name.as_ref().map_or(Ok(()), sane::text)?;
         let inside = |(from, to): &(Addr, Addr)| start <= from.0 && from < to && to.0 <= end;
         let aligned = |(from, to): &(Addr, Addr)| (from.0 | to.0).is_multiple_of(PAGE);
-        ensure(self.guards.iter().all(inside), "a guard lies outside of its mapping")?;
-        ensure(self.guards.iter().all(aligned), "a guard does not lie on the borders of pages")?;
-        let behind = self.guards.windows(2).all(|two| two[0].1 <= two[1].0);
-        ensure(behind, "the guards of a mapping overlap or are not in ascending order")
+        let guards = "the guards of a mapping have impossible ranges";
+        let collapsed = "the huge pages of a mapping have impossible ranges";
+        for (ranges, problem) in [(&self.guards, guards), (&self.collapsed, collapsed)] {
+            let sane = ranges.iter().all(|range| inside(range) && aligned(range));
+            let ascending = ranges.windows(2).all(|two| two[0].1 <= two[1].0);
+            ensure(sane && ascending, problem)?;
+        }
+        Ok(())
     }
 }
 

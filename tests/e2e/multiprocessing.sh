@@ -1,0 +1,44 @@
+# CPython with multiprocessing: a pool that computes behind queues, locks and shared memory, in the middle of its work.
+cat > pool.py <<'SCRIPT'
+import hashlib, multiprocessing, sys
+from multiprocessing import shared_memory
+def one(n):
+    total = shared_memory.SharedMemory("floe-%d" % n[0], track=False) if sys.version_info >= (3, 13) \
+        else shared_memory.SharedMemory("floe-%d" % n[0])
+    h = str(n[1]).encode()
+    for _ in range(3000): h = hashlib.sha256(h).digest()
+    with lock:
+        total.buf[0:8] = (int.from_bytes(total.buf[0:8], "little") + n[1]).to_bytes(8, "little")
+        counter.value += 1
+    return n[1], h.hex()
+def keep(l, c):
+    global lock, counter
+    lock, counter = l, c
+if __name__ == "__main__":
+    import os
+    for method in "fork", "forkserver":
+        context = multiprocessing.get_context(method)
+        lock, counter = context.Lock(), context.Value("q", 0)
+        memory = shared_memory.SharedMemory("floe-%d" % os.getpid(), create=True, size=4096)
+        with context.Pool(3, keep, (lock, counter)) as pool:
+            done = 0
+            for n, h in pool.imap_unordered(one, ((os.getpid(), n) for n in range(600)), 4):
+                want = str(n).encode()
+                for _ in range(3000): want = hashlib.sha256(want).digest()
+                assert want.hex() == h
+                done += 1
+                if done % 20 == 0: print(method, done, flush=True)
+        assert done == counter.value == 600
+        assert int.from_bytes(memory.buf[0:8], "little") == sum(range(600))
+        memory.close(); memory.unlink()
+    print("passed", flush=True)
+SCRIPT
+start log python3 pool.py
+for word in 'fork 60' 'forkserver 60'; do
+    until_true 60 grep -q "$word" log || fail "$(cat log)"
+    checkpoint_kill "$pid" image
+    restore_detached image
+done
+until_true 60 grep -Eq 'passed|Error' log
+tail -n 1 log | grep -q passed || fail "$(cat log)"
+until_true 5 test ! -e "/proc/$pid"
