@@ -12,7 +12,8 @@ use crate::{
     object::cgroup::{self, Memberships},
     resource,
     rule::{
-        core_scheduling, numa, outside,
+        clocks::Clocks,
+        core_scheduling, label, numa, outside,
         segments::Attached,
         sessions,
         sharing::{self, Member, Sharing},
@@ -106,6 +107,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let sharing = sharing(&all, &stats, &mut found)?;
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
+    let mut clocks = Clocks::default();
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -119,6 +121,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             if sharing.in_memory(pid) {
                 state::waits(&process, &mut found)?;
             }
+            clocks.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
         });
@@ -136,6 +139,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         }
     }
     attached.check(&tree(root)?, false, &mut found)?;
+    clocks.check(&living, options, &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still: Vec<Pid> = Vec::with_capacity(living.len());
@@ -193,14 +197,16 @@ pub(crate) fn held(
     for (place, _) in cgroups.look(options, &mut found)?.0 {
         found.refuse(cgroup::frozen_meanwhile(&place));
     }
-    let mut attached = Attached::default();
+    let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
     for process in processes {
         one(process, &mut found)?;
+        clocks.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);
         }
     }
     attached.check(&pids, true, &mut found)?;
+    clocks.check(&living, options, &mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe(&living, &sharers, options, Purpose::Look, &mut found)?;
@@ -218,6 +224,7 @@ fn one(process: &Process<'_>, out: &mut Findings) -> Result<()> {
     for thread in &process.tasks {
         status::check(thread, out);
         core_scheduling::check(thread, out)?;
+        label::check(thread, out)?;
         resource::look_at_thread(thread, out)?;
     }
     resource::look_at_process(process, out)

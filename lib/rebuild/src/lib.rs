@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cgroups;
+mod clocks;
 mod cpu;
 mod datagrams;
 mod factory;
@@ -36,6 +37,7 @@ mod stubs;
 mod time_wait;
 mod unions;
 
+pub use clocks::{continue_clocks, jump_back};
 pub use descriptor::terminal::Modes;
 pub use file::external::OUTSIDE;
 pub use here::Here;

@@ -33,7 +33,7 @@ macro_rules! resources {
         $then! {
             frame {
                 begin: Begin 1 1 [];
-                options: Options 13 3 [];
+                options: Options 13 4 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
                 stage: Stage 31 1 [];
