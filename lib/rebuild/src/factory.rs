@@ -1,7 +1,7 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
 use crate::{
-    cgroups::Cgroups, file::unix, inet::Ports, open::object_id, options::RestoreOptions, segment,
+    cgroups::Cgroups, file::unix, inet::Ports, options::RestoreOptions, segment,
     socket::FreshOptions, socket_file, stand::Stands,
 };
 use floe_records::*;
@@ -131,7 +131,7 @@ impl Drop for Factory<'_> {
 
 fn unreserved(tree: &Tree) -> BTreeSet<ObjectId> {
     let vmas = tree.living().flat_map(|p| tree.vmas(p.pid));
-    vmas.filter(|vma| vma.shared && vma.has(b"nr")).filter_map(object_id).collect()
+    vmas.filter(|vma| vma.shared && vma.has(b"nr")).filter_map(Vma::object).collect()
 }
 
 fn numbers_of_outside_files(tree: &Tree) -> BTreeMap<FileId, Vec<u32>> {

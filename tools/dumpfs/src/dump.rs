@@ -96,8 +96,7 @@ impl Stage for DumpFs {
         // What is mapped as well is the business of dumpmem.
         let mapped: BTreeSet<ObjectId> = (self.vmas.iter())
             .filter(|(_, vma)| vma.kind == VmaKind::Object)
-            .filter_map(|(_, vma)| vma.file.as_ref())
-            .map(|file| ObjectId { dev: file.dev, ino: file.ino })
+            .filter_map(|(_, vma)| vma.object())
             .collect();
         self.files.leave_out(&mapped);
         for record in self.files.records() {
