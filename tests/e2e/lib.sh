@@ -12,7 +12,7 @@ export TMPDIR=$PWD
 # start LOG COMMAND…: runs COMMAND as a session of its own, with stdin from /dev/null and output to LOG.
 start() {
     local log=$1; shift
-    setsid "$@" < /dev/null > "$log" 2>&1 &
+    setsid "$@" < /dev/null > "$log" 2>&1 8<&- &
     pid=$!
     while not_yet "$pid"; do sleep 0.01; done
     sleep 0.05
@@ -32,6 +32,25 @@ until_true() {
         ((SECONDS < deadline)) || { echo "timed out waiting for: $*" >&2; return 1; }
         sleep 0.05
     done
+}
+
+# work_goes_on LINE…: what runs as $pid is killed and restored when each line has come in ./log, and has passed in the end.
+work_goes_on() {
+    local line
+    for line; do
+        until_true 60 grep -qx "$line" log || fail "$(cat log)"
+        checkpoint_kill "$pid" image
+        restore_detached image
+    done
+    until_true 60 grep -Eq 'passed|FAILED|DIFFERS|Error' log
+    tail -n 1 log | grep -q passed || fail "$(cat log)"
+    until_true 5 test ! -e "/proc/$pid"
+}
+
+# alone FILE: waits until no other scenario has this file of the machine for itself, and has it until it ends.
+alone() {
+    exec 8< "$1"
+    flock 8
 }
 
 # Ends the process group PID and waits until nothing holds its ids any more, children of the leader included.

@@ -34,11 +34,4 @@ if __name__ == "__main__":
     print("passed", flush=True)
 SCRIPT
 start log python3 pool.py
-for word in 'fork 60' 'forkserver 60'; do
-    until_true 60 grep -q "$word" log || fail "$(cat log)"
-    checkpoint_kill "$pid" image
-    restore_detached image
-done
-until_true 60 grep -Eq 'passed|Error' log
-tail -n 1 log | grep -q passed || fail "$(cat log)"
-until_true 5 test ! -e "/proc/$pid"
+work_goes_on 'fork 60' 'forkserver 60'

@@ -39,12 +39,5 @@ SCRIPT
 for program in 'perl pipe.pl' 'ruby threads.rb'; do
     if ! command -v "${program% *}" > /dev/null; then echo "SKIPPED there is no ${program% *}"; continue; fi
     start log $program
-    for word in 500 1000 1500; do
-        until_true 60 grep -q "^$word$" log || fail "$(cat log)"
-        checkpoint_kill "$pid" image
-        restore_detached image
-    done
-    until_true 60 grep -Eq 'passed|FAILED|DIFFERS' log
-    tail -n 1 log | grep -q passed || fail "$program: $(cat log)"
-    until_true 5 test ! -e "/proc/$pid"
+    work_goes_on 500 1000 1500
 done

@@ -24,6 +24,8 @@ restored() { # IMAGE DIRECTORY
 }
 
 fixture=$1
+alone=$(sed -n 's/^# alone: //p' "$FLOE_FIXTURES/$fixture.py")
+[[ ! -e $alone ]] || alone "$alone"
 mkdir left killed
 cd left
 begin "$fixture" FLOE_LEFT=1

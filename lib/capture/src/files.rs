@@ -78,20 +78,23 @@ struct Describing<'a> {
 }
 
 impl Files {
-    /// Describes what the descriptors of `pids` lead to, without a side effect on them. In a preview, descriptors that are
+    /// Describes what the descriptors of `pids` lead to, without a side effect on them; those of `sharers` have the table of
+    /// another one of them. In a preview, descriptors that are
     /// closed meanwhile are left out.
     pub fn describe(
         pids: &[Pid],
+        sharers: &BTreeSet<Pid>,
         options: &Options,
         purpose: Purpose,
         out: &mut Findings,
     ) -> Result<Self> {
-        Self::describe_read(pids, options, purpose, Vec::new(), out)
+        Self::describe_read(pids, sharers, options, purpose, Vec::new(), out)
     }
 
     /// The same; those processes of whose descriptors `read` has records are not read again.
     pub fn describe_read(
         pids: &[Pid],
+        sharers: &BTreeSet<Pid>,
         options: &Options,
         purpose: Purpose,
         read: Vec<FdEntries>,
@@ -107,7 +110,7 @@ impl Files {
         for FdEntries { pid, entries } in read {
             by_pid.entry(pid).or_default().extend(entries);
         }
-        for pid in pids {
+        for pid in pids.iter().filter(|pid| !sharers.contains(pid)) {
             match by_pid.remove(pid) {
                 Some(read) => work.process_read(*pid, read)?,
                 None => work.process(*pid)?,

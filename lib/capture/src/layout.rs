@@ -63,17 +63,17 @@ impl Layout {
 /// Reads the layout of a process.
 pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
     let mut files = Files { pid, root, known: HashMap::new() };
-    let mut layout = Layout::default();
+    let (mut layout, mut scanner) = (Layout::default(), None);
     for mut entry in floe_proc::smaps(pid)? {
         lock_on_fault(&mut entry);
         let anon_huge = entry.anon_huge;
         let (path, mut vma) = vma(entry);
         if anon_huge > 0 && !vma.has(b"hg") {
-            let found = Scanner::new(pid)?.collapsed(vma.start.0..vma.end.0)?;
+            let found = opened(&mut scanner, pid)?.collapsed(vma.start.0..vma.end.0)?;
             vma.collapsed = found.iter().map(|run| (Addr(run.start), Addr(run.end))).collect();
         }
         if vma.has(b"gu") {
-            let found = Scanner::new(pid)?.look(vma.start.0..vma.end.0)?;
+            let found = opened(&mut scanner, pid)?.look(vma.start.0..vma.end.0)?;
             vma.guards = found.guards.iter().map(|g| (Addr(g.start), Addr(g.end))).collect();
         }
         let problem = problem(&mut files, &path, &mut vma);
@@ -97,6 +97,14 @@ pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
     }
     partly_mapped(pid, &mut layout)?;
     Ok(layout)
+}
+
+/// The one scanner of a process, made when it is wanted.
+fn opened(scanner: &mut Option<Scanner>, pid: u32) -> Result<&Scanner> {
+    match scanner {
+        Some(scanner) => Ok(scanner),
+        None => Ok(scanner.insert(Scanner::new(pid)?)),
+    }
 }
 
 /// Notes memory of memfd_secret of which the process does not map all: nobody else can read the rest.
@@ -349,9 +357,7 @@ fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
 }
 
 fn blocked_path(path: &[u8]) -> Option<&'static str> {
-    const TABLE: [(&[u8], &str); 1] =
-        [(b"anon_inode:", "mappings of kernel objects cannot be captured")];
-    TABLE.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, problem)| *problem)
+    path.starts_with(b"anon_inode:").then_some("mappings of kernel objects cannot be captured")
 }
 
 #[cfg(test)]

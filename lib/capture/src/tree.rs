@@ -11,11 +11,13 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::Stat;
-use floe_records::{AnyRecord, Finding, Options, Pid, Record, Refusals, State, Tree as Records};
+use floe_records::{
+    AnyRecord, Finding, Options, Pid, Record, Refusals, Shares, State, Tree as Records,
+};
 use floe_tracee::Tracee;
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -35,8 +37,9 @@ impl Tree {
     fn arrange(root: u32, (pids, mut seized, thawed): seize::Stopped) -> Result<Self> {
         let mut all = Vec::new();
         let mut refusals = Vec::new();
-        for &pid in &pids {
+        for &(pid, maker) in &pids {
             let stat = Stat::of(pid)?;
+            let maker = if maker == 0 { stat.ppid } else { maker };
             let mut threads: Vec<Tracee> =
                 subject::tids(pid)?.iter().filter_map(|tid| seized.remove(tid)).collect();
             threads.sort_by_key(|t| t.tid() as u32 != pid);
@@ -45,7 +48,7 @@ impl Tree {
                 refusals.push(Finding::of(Pid(pid), "the process", "process.leader", problem));
             }
             let zombie = stat.is_dead().then_some(stat.exit_code as u32);
-            all.push(Held { pid, stat, threads, zombie });
+            all.push(Held { pid, stat, maker, threads, zombie });
         }
         // Threads that were killed meanwhile are nobody's any more.
         release(seized.into_values());
@@ -79,7 +82,10 @@ impl Tree {
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
         let living = self.0.iter().filter(|held| held.zombie.is_none());
         let mut processes: Vec<Process<'_>> = living
-            .map(|held| Process::read(held.pid, held.stat.clone(), &held.threads))
+            .map(|held| {
+                let read = Process::read(held.pid, held.stat.clone(), &held.threads)?;
+                Ok(Process { maker: held.maker, ..read })
+            })
             .collect::<Result<_>>()?;
         let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
         for held in &self.0 {
@@ -89,7 +95,8 @@ impl Tree {
             process.children = children.remove(&process.pid).unwrap_or_default();
             process.children.sort_by_key(|(pid, _)| *pid);
         }
-        let (mut found, files, cgroups) = look::held(&self.0, &processes, options)?;
+        let (mut found, sharing, files, cgroups) = look::held(&self.0, &processes, options)?;
+        processes.iter_mut().for_each(|process| process.shares = sharing.of(process.pid));
         found.refusals()?;
         let mut all = Vec::new();
         if let Some(connections) = Connections::hold(&files)? {
@@ -99,7 +106,10 @@ impl Tree {
         for held in &self.0 {
             match held.zombie {
                 Some(status) => {
-                    all.push(ids(held.pid, &held.stat, State::Zombie(status)).any());
+                    let shares = Shares::none(Pid(held.pid));
+                    all.push(
+                        ids(held.pid, held.maker, shares, &held.stat, State::Zombie(status)).any(),
+                    );
                 }
                 None => {
                     if let Some(process) = processes.next() {
@@ -108,11 +118,6 @@ impl Tree {
                 }
             }
         }
-        let lost = lost_makers(&all, &self.0)?;
-        if options.strict && !lost.is_empty() {
-            return Err(Refusals(lost).into());
-        }
-        found.lost.extend(lost);
         let mut tree = Records::default();
         for members in all.iter().filter(|record| matches!(record, AnyRecord::Namespaces(_))) {
             // A process has one record of them.
@@ -195,29 +200,4 @@ impl Tree {
         drop(thawed);
         release(all.into_iter().flat_map(|p| p.threads));
     }
-}
-
-/// Processes that wait for the end of a thread of their parent (PR_SET_PDEATHSIG) which is not its main one: they come back as
-/// children of the main one.
-fn lost_makers(records: &[AnyRecord], all: &[Held]) -> Result<Vec<Finding>> {
-    let waiting = records.iter().filter_map(|record| match record {
-        AnyRecord::Thread(thread) if thread.pdeath_signal != 0 => Some(thread.pid),
-        _ => None,
-    });
-    let by_pid: BTreeMap<u32, &Held> = all.iter().map(|held| (held.pid, held)).collect();
-    let mut of_main: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    let mut lost = Vec::new();
-    for pid in waiting {
-        let parent = by_pid.get(&pid.0).and_then(|held| by_pid.get(&held.stat.ppid));
-        let Some(parent) = parent.filter(|parent| parent.threads.len() > 1) else { continue };
-        if let Entry::Vacant(unread) = of_main.entry(parent.pid) {
-            let children = floe_proc::children(parent.pid, parent.pid)?;
-            unread.insert(children.into_iter().collect());
-        }
-        if !of_main[&parent.pid].contains(&pid.0) {
-            let problem = "the thread that made it is not the main one of its parent: it will wait for the end of the main one";
-            lost.push(Finding::of(pid, "PR_SET_PDEATHSIG", "thread.parent", problem));
-        }
-    }
-    Ok(lost)
 }

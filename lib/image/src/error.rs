@@ -41,6 +41,12 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<floe_worker_pool::Stopped> for Error {
+    fn from(error: floe_worker_pool::Stopped) -> Self {
+        io::Error::other(error).into()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

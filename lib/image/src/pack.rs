@@ -8,19 +8,25 @@ use crate::{
 };
 use floe_records::{Bytes, FIRST_BULK_KIND};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
-use floe_sys::PrivateMemory;
-use nix::{errno::Errno, sys::uio::pwritev};
+use floe_worker_pool::WorkerPool;
 use std::{
     fs::File,
     hash::Hasher,
-    io::{self, IoSlice, Write},
+    io::{self, Write},
     os::{fd::AsFd, unix::fs::FileExt},
     path::Path,
 };
 use twox_hash::XxHash3_64;
 
-/// Bulk passes in pieces of this: read, hashed and written by one thread, a piece stays in the cache of its core.
+/// Bulk passes in pieces of this.
 const PIECE: usize = 256 << 10;
+/// A piece stands in its buffer as the pages it comes from: between places of unlike offsets in their pages copying is slower.
+const PAGE: usize = 4096;
+/// Most of what is written together with a piece that it stands before.
+const ROOM: usize = 64 << 10;
+/// Threads that write an image (more would only wait for the lock of the inode), and buffers before them.
+const WRITERS: usize = 1;
+const BUFFERS: usize = 8;
 
 /// A metadata record, with the bulk strings behind it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,16 +85,32 @@ pub fn pack_file<R: Source>(
     let place = Place::resolve(target)?;
     let temp = Temp::new(&place)?;
     let mut ahead = Writer::new(Ahead::default());
-    let out = Out { file: temp.file(), sync };
-    let (packer, mut metadata, late) =
-        first_pass(reader, &mut ahead, &mut |packer, reader, len| {
-            tick(len);
-            packer.bulk_into(out, reader, len)
-        })?;
+    let file = temp.file();
+    let put = |Put { offset, start }, bytes: &[u8]| {
+        let bytes = &bytes[start..];
+        file.write_all_at(bytes, offset)?;
+        // The disk begins now, so that there is less to wait for at the end. A file system may not know how.
+        if sync {
+            let _ = floe_sys::start_writeback(file.as_fd(), offset, bytes.len() as u64);
+        }
+        Ok(())
+    };
+    let (packer, mut metadata, late) = floe_worker_pool::run(
+        WRITERS,
+        BUFFERS,
+        PAGE + ROOM + PIECE,
+        put,
+        |pool: &WorkerPool<'_, Put>| {
+            first_pass(reader, &mut ahead, &mut |packer, reader, len| {
+                tick(len);
+                packer.bulk_by(pool, reader, len)
+            })
+        },
+    )?;
     if late.is_empty() {
         packer.finish()?;
         let (offset, rest) = ahead.end()?.take();
-        temp.file().write_all_at(&rest, offset)?;
+        file.write_all_at(&rest, offset)?;
         return Ok(Ready { temp, place, sync });
     }
     // A stage wrote metadata behind bulk: the order is put right by a second pass.
@@ -206,40 +228,16 @@ fn pieces(
     Ok(())
 }
 
-/// The file that an image is written to.
-#[derive(Clone, Copy)]
-struct Out<'a> {
-    file: &'a File,
-    /// The disk is to begin at once, so that there is less to wait for at the end.
-    sync: bool,
+/// What a writer is to do with a buffer.
+struct Put {
+    /// Where it belongs in the file.
+    offset: u64,
+    /// Where it begins in the buffer.
+    start: usize,
 }
 
-impl Out<'_> {
-    /// Writes both parts, one behind the other.
-    fn write(self, offset: u64, first: &[u8], second: &[u8]) -> Result<()> {
-        let (mut parts, mut at) = ([IoSlice::new(first), IoSlice::new(second)], offset);
-        let mut left = &mut parts[..];
-        IoSlice::advance_slices(&mut left, 0);
-        while !left.is_empty() {
-            match pwritev(self.file, left, at as i64) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Ok(written) => {
-                    at += written as u64;
-                    IoSlice::advance_slices(&mut left, written);
-                }
-                Err(Errno::EINTR) => {}
-                Err(e) => return Err(io::Error::from(e).into()),
-            }
-        }
-        if self.sync {
-            // A file system may not know how.
-            let _ = floe_sys::start_writeback(self.file.as_fd(), offset, at - offset);
-        }
-        Ok(())
-    }
-}
-
-/// What stands between two bulk strings, until it is written together with the next one.
+/// What stands between two bulk strings, until it is written together with the next one: two threads that write
+/// wait for each other.
 #[derive(Default)]
 struct Ahead {
     offset: u64,
@@ -271,8 +269,7 @@ struct Packer<'a, W: Write> {
     entries: Vec<Entry>,
     /// Held back until it is known whether bulk follows, which a filler goes before.
     pending: Option<RawRecord>,
-    /// Aligned to pages: the kernel copies whole pages faster to such a place.
-    buffer: PrivateMemory,
+    buffer: Vec<u8>,
 }
 
 impl<'a, W: Write> Packer<'a, W> {
@@ -286,8 +283,7 @@ impl<'a, W: Write> Packer<'a, W> {
             }
         }
         out.seal()?;
-        let buffer = PrivateMemory::new(PIECE).map_err(io::Error::other)?;
-        Ok(Self { out, entries: Vec::new(), pending: None, buffer })
+        Ok(Self { out, entries: Vec::new(), pending: None, buffer: vec![0; PIECE] })
     }
 
     fn record(&mut self, record: RawRecord) -> Result<()> {
@@ -357,26 +353,39 @@ impl<'a, W: Write> Packer<'a, W> {
 }
 
 impl Packer<'_, Ahead> {
-    /// A bulk string that goes directly to the file, with what stands before it.
-    fn bulk_into<R: Source>(
+    /// A bulk string that others put into place, with what stands before it.
+    fn bulk_by<R: Source>(
         &mut self,
-        out: Out<'_>,
+        pool: &WorkerPool<'_, Put>,
         reader: &mut Reader<R>,
         len: u64,
     ) -> Result<()> {
         let content = self.head(len)?;
-        let (start, before) = self.out.sink()?.take();
-        // Without content nothing would be written below.
-        out.write(start, if len == 0 { &before } else { &[] }, &[])?;
-        pieces(len, &mut self.buffer, |piece, at| {
-            reader.read_bulk(piece)?;
-            match at {
-                0 => out.write(start, &before, piece),
-                _ => out.write(content + at, piece, &[]),
+        let (mut offset, before) = self.out.sink()?.take();
+        let (long, mut short) = before.split_at(before.len() - before.len() % ROOM);
+        for chunk in long.chunks(ROOM) {
+            let mut buffer = pool.buffer()?;
+            buffer[..ROOM].copy_from_slice(chunk);
+            pool.give(Put { offset, start: 0 }, buffer, ROOM)?;
+            offset += ROOM as u64;
+        }
+        loop {
+            let mut buffer = pool.buffer()?;
+            let left = content + len - offset - short.len() as u64;
+            let piece = left.min(PIECE as u64) as usize;
+            let at = short.len() + buffer[short.len()..].as_ptr().align_offset(PAGE);
+            let start = at - short.len();
+            buffer[start..at].copy_from_slice(short);
+            reader.read_bulk(&mut buffer[at..at + piece])?;
+            pool.give(Put { offset, start }, buffer, at + piece)?;
+            offset += (short.len() + piece) as u64;
+            short = &[];
+            if left == piece as u64 {
+                break;
             }
-        })?;
+        }
         self.out.bulk_elsewhere(reader.bulk_digest());
-        self.out.sink()?.offset = content + len;
+        self.out.sink()?.offset = offset;
         if let Some(entry) = self.entries.last_mut() {
             entry.1.push((content, len, self.out.bulk_digest()));
         }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 pub fn huge_pages(tree: &Tree, there: impl Fn(ObjectId) -> bool) -> BTreeMap<u64, u64> {
     let mut pages = BTreeMap::new();
     let mut shared: BTreeMap<ObjectId, RangeSet> = BTreeMap::new();
-    for (vma, huge) in tree.living().flat_map(|p| tree.vmas(p.pid)).filter_map(with_pages) {
+    let vmas = tree.living().flat_map(|p| tree.vmas(p.pid));
+    for (vma, huge) in vmas.filter_map(|vma| vma.huge.map(|huge| (vma, huge))) {
         // The kernel reserves what is mapped, unless it is told not to.
         let reserved = !vma.has(b"nr");
         let len = vma.end.0 - vma.start.0;
@@ -17,8 +18,7 @@ pub fn huge_pages(tree: &Tree, there: impl Fn(ObjectId) -> bool) -> BTreeMap<u64
             let count = if reserved { huge.count(len) } else { huge.present };
             *pages.entry(huge.size).or_default() += count;
         } else if let Some(file) = vma.file.as_ref().filter(|_| reserved) {
-            let id = ObjectId { dev: file.dev, ino: file.ino };
-            shared.entry(id).or_default().insert(vma.offset, vma.offset + len);
+            shared.entry(file.object()).or_default().insert(vma.offset, vma.offset + len);
         }
     }
     for object in tree.all::<Object>().iter().filter(|object| !there(object.id)) {
@@ -28,8 +28,4 @@ pub fn huge_pages(tree: &Tree, there: impl Fn(ObjectId) -> bool) -> BTreeMap<u64
     }
     pages.retain(|_, count| *count > 0);
     pages
-}
-
-fn with_pages(vma: &Vma) -> Option<(&Vma, HugePages)> {
-    vma.huge.map(|huge| (vma, huge))
 }

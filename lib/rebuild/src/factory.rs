@@ -30,6 +30,8 @@ pub(crate) struct Factory<'a> {
     pub outside: Outside,
     /// Files without a name.
     pub objects: BTreeMap<ObjectId, OwnedFd>,
+    /// Those of them that are mapped with MAP_NORESERVE: shared memory is accounted for when it is made, or not at all.
+    pub unreserved: BTreeSet<ObjectId>,
     /// Those of them whose first description has been given to the tree, and as what. They are written through it too, so its
     /// status flags come last: with O_APPEND nothing is written in its place.
     pub given: BTreeMap<ObjectId, FileId>,
@@ -71,6 +73,7 @@ impl<'a> Factory<'a> {
             inherit: &options.inherit,
             outside: options.outside,
             objects: BTreeMap::new(),
+            unreserved: unreserved(tree),
             given: BTreeMap::new(),
             pipes: BTreeMap::new(),
             given_ends: BTreeSet::new(),
@@ -134,6 +137,11 @@ impl Drop for Factory<'_> {
             node.undo(&self.stands);
         }
     }
+}
+
+fn unreserved(tree: &Tree) -> BTreeSet<ObjectId> {
+    let vmas = tree.living().flat_map(|p| tree.vmas(p.pid));
+    vmas.filter(|vma| vma.shared && vma.has(b"nr")).filter_map(Vma::object).collect()
 }
 
 fn numbers_of_outside_files(tree: &Tree) -> BTreeMap<FileId, Vec<u32>> {

@@ -6,10 +6,8 @@
 
 use crate::script::Script;
 use floe_parasite::Arg;
-use floe_records::{Mm, Pid, Tree, Vma};
+use floe_records::{Mm, PROTECTION_KEYS, Pid, Tree, Vma};
 
-/// Key 0 is that of all ordinary memory.
-const KEYS: std::ops::Range<u8> = 1..16;
 /// PROT_EXEC alone.
 const EXECUTE: u8 = 4;
 
@@ -35,7 +33,7 @@ impl Keys {
     /// All of them, but for the one that the kernel is to find.
     pub fn allocate(&self, b: &mut Script<'_>) {
         if self.has {
-            for _ in KEYS {
+            for _ in PROTECTION_KEYS {
                 b.call(libc::SYS_pkey_alloc, [Arg::Val(0), Arg::Val(0)]);
             }
             self.execute.into_iter().for_each(|key| free(key, b));
@@ -49,8 +47,8 @@ impl Keys {
 
     /// Those that the process has not.
     pub fn free(&self, b: &mut Script<'_>) {
-        let others =
-            KEYS.filter(|key| self.allocated >> key & 1 == 0 && self.execute != Some(*key));
+        let has = |key: &u8| self.allocated >> key & 1 == 1 || self.execute == Some(*key);
+        let others = PROTECTION_KEYS.filter(|key| !has(key));
         if self.has {
             others.for_each(|key| free(key, b));
         }

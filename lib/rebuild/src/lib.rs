@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cgroups;
+mod clocks;
 mod connection;
 mod cpu;
 mod datagrams;
@@ -38,6 +39,7 @@ mod tcp_segment;
 mod time_wait;
 mod unions;
 
+pub use clocks::{continue_clocks, jump_back};
 pub use descriptor::terminal::Modes;
 pub use file::external::OUTSIDE;
 pub use here::Here;

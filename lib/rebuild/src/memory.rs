@@ -5,16 +5,12 @@ use floe_plan::huge_pages;
 use floe_records::{Finding, Mm, Object, ObjectId, ObjectKind, SEGMENTS, Tree, Vma};
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-/// Component of the extended state of a machine that has protection keys (pkeys(7)).
-const PKRU: u32 = 9;
-
 /// Notes what is missing.
 pub(crate) fn check(tree: &Tree, no: &mut Vec<Finding>) {
     huge(tree, no);
     let any = |wanted: fn(&Vma) -> bool| tree.living().flat_map(|p| tree.vmas(p.pid)).any(wanted);
     let keys = || tree.all::<Mm>().iter().any(|mm| mm.keys != 0) || any(|vma| vma.key != 0);
-    let (xfeatures, _) = floe_sys::extended_state();
-    if xfeatures >> PKRU & 1 == 0 && keys() {
+    if !floe_sys::has_protection_keys() && keys() {
         let problem = "this machine has none";
         no.push(Finding::about("protection keys (pkeys(7))", "rebuild.keys", problem));
     }

@@ -241,7 +241,8 @@ impl<'a> OpenFiles<'a> {
 
     /// Whether the executable of a process is set only when its content is there.
     pub(crate) fn exe_comes_late(&self, pid: Pid) -> bool {
-        self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted)
+        let deleted = self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted);
+        deleted && self.tree.owner(pid, Share::Memory) == pid
     }
 
     fn executable(&mut self, pid: Pid, exe: &'a FileRef) -> Result<()> {
@@ -289,7 +290,7 @@ impl<'a> OpenFiles<'a> {
             }
             VmaKind::Object => {
                 let gone = || Error::because("map it", "its content is not in the stream");
-                let id = object_id(vma).ok_or_else(gone)?;
+                let id = vma.object().ok_or_else(gone)?;
                 let fd = self.make.objects.get(&id).ok_or_else(gone)?;
                 if !self.readable.contains_key(&id) && !vma.wants_writing() {
                     let fd = high(self.base, reopen(fd, OFlag::O_RDONLY)?)?;
@@ -450,7 +451,7 @@ impl<'a> OpenFiles<'a> {
             let key = vma.file.as_ref().map(|name| map_key(self.tree, pid, name, write));
             return number(key.and_then(|key| self.maps.get(&key)));
         }
-        let id = object_id(vma);
+        let id = vma.object();
         let readable = id.and_then(|id| self.readable.get(&id));
         let object = id.and_then(|id| self.make.objects.get(&id));
         number(if vma.wants_writing() { object.or(readable) } else { readable.or(object) })
@@ -459,7 +460,7 @@ impl<'a> OpenFiles<'a> {
 
 /// The object that an executable without a name is.
 fn removed_exe(exe: &FileRef) -> Option<ObjectId> {
-    exe.deleted.then_some(ObjectId { dev: exe.dev, ino: exe.ino })
+    exe.deleted.then(|| exe.object())
 }
 
 /// Number of /dev/zero.
@@ -490,10 +491,6 @@ fn notes(tree: &Tree) -> Vec<String> {
 fn number(fd: Option<&OwnedFd>) -> Result<u32> {
     fd.map(|f| f.as_raw_fd() as u32)
         .ok_or_else(|| Error::because("hand over a file", "it is not open"))
-}
-
-pub(crate) fn object_id(vma: &Vma) -> Option<ObjectId> {
-    vma.file.as_ref().map(|f| ObjectId { dev: f.dev, ino: f.ino })
 }
 
 /// The steps that [`OpenFiles`] carries out.

@@ -70,12 +70,7 @@ pub(crate) fn make(object: &Object, kept: &Segment, make: &mut Factory<'_>) -> R
             }
         }
     }
-    floe_sys::open_segment(id, object.size, page(object))
-}
-
-/// Bytes of a page of it.
-fn page(object: &Object) -> u64 {
-    object.huge.map_or(PAGE_SIZE, |huge| huge.size)
+    floe_sys::open_segment(id, object.size, object.page_size())
 }
 
 /// Whether a segment is the one of the checkpoint, and nobody has used it since.
@@ -120,7 +115,7 @@ pub(crate) fn attach(
 ) -> Result<()> {
     let attachment = |vma: &Vma| {
         let base = vma.start.0.wrapping_sub(vma.offset);
-        (crate::open::object_id(vma), base, vma.has(b"mw"))
+        (vma.object(), base, vma.has(b"mw"))
     };
     let parts = tree.vmas(pid).filter(|vma| attachment(vma) == attachment(first));
     let mut parts = parts.peekable();
@@ -129,7 +124,7 @@ pub(crate) fn attach(
     }
     let gone = || Error::because("attach it", "it is not in the stream");
     let object = tree.get::<Object>(id).ok_or_else(gone)?;
-    let size = object.size.next_multiple_of(page(object));
+    let size = object.size.next_multiple_of(object.page_size());
     let how = if first.has(b"mw") { 0 } else { READ_ONLY };
     let at = b.one(libc::SYS_shmat, [id.ino, 0, how].map(Arg::Val))?;
     let mut left = 0;

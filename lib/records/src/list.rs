@@ -33,7 +33,7 @@ macro_rules! resources {
         $then! {
             frame {
                 begin: Begin 1 1 [];
-                options: Options 13 3 [];
+                options: Options 13 4 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
                 stage: Stage 31 1 [];
@@ -49,7 +49,7 @@ macro_rules! resources {
                 space: Namespace 15 2 [];
             }
             process {
-                ids: Process 2 2 [];
+                ids: Process 2 3 [];
                 namespaces: Namespaces 16 1 [];
                 vmas: Vmas 12 3 [Map Protect];
                 mm: Mm 11 2 [Numbers Executable];

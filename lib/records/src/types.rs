@@ -85,6 +85,13 @@ pub struct FileRef {
     pub deleted: bool,
 }
 
+impl FileRef {
+    /// The file itself, whatever leads to it.
+    pub fn object(&self) -> ObjectId {
+        ObjectId { dev: self.dev, ino: self.ino }
+    }
+}
+
 /// Names a file without a name: shared anonymous memory, a memfd, a deleted file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

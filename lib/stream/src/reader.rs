@@ -6,7 +6,7 @@ use crate::{
     Tally,
 };
 use floe_records::{Begin, Record};
-use std::io::{self, Read};
+use std::io::{self, IoSliceMut, Read};
 
 /// What a stream consists of.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl<R: Source> Reader<R> {
         self.start += buffered;
         let mut done = buffered;
         while done < to.len() {
-            match self.input.read(&mut to[done..]) {
+            match self.read_to(&mut to[done..], self.left - done as u64) {
                 Ok(0) => {
                     return Err(Error::damaged(
                         self.at + done as u64,
@@ -166,6 +166,20 @@ impl<R: Source> Reader<R> {
             self.finish_bulk();
         }
         Ok(())
+    }
+
+    /// Reads bulk, of which `left` bytes have not been read. With the last of a long string comes what stands behind it: two
+    /// calls would wake the writer of a full pipe twice.
+    fn read_to(&mut self, to: &mut [u8], left: u64) -> io::Result<usize> {
+        let last = to.len() as u64 == left && self.bulk >= AHEAD as u64;
+        self.start = 0;
+        self.buffer.resize(if last { AHEAD_OF_BULK } else { 0 }, 0);
+        let len = to.len();
+        let mut parts = [IoSliceMut::new(to), IoSliceMut::new(&mut self.buffer)];
+        let read = self.input.read_vectored(&mut parts);
+        let n = read.as_ref().map_or(0, |n| *n);
+        self.buffer.truncate(n.saturating_sub(len));
+        read.map(|n| n.min(len))
     }
 
     /// XXH3-64 of the content of the last bulk string that was read to its end.

@@ -108,7 +108,12 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Everything written so far is with it then.
+    /// What the stream goes to. Some of what was written may not be with it yet.
+    pub fn get_ref(&self) -> &W {
+        self.out.get_ref()
+    }
+
+    /// What the stream goes to. Everything written so far is with it then.
     pub fn sink(&mut self) -> Result<&mut W> {
         self.flush()?;
         Ok(self.out.get_mut())

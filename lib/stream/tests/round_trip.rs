@@ -1,8 +1,9 @@
 //! Any record goes out and comes back, and damage of any kind is reported.
 use floe_records::*;
-use floe_stream::{Error, Item, Reader, Writer};
+use floe_stream::{Error, Item, Reader, Source, Writer};
 use floe_tests::made::begin;
 use proptest::prelude::*;
+use std::io;
 
 fn sample() -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
@@ -56,6 +57,70 @@ fn a_byte_behind_end_is_told() {
     let mut bytes = sample();
     bytes.push(0);
     assert!(matches!(drain(&bytes), Err(Error::Damaged { .. })));
+}
+
+/// Gives a different number of bytes each time.
+struct Pieces<'a>(&'a [u8], usize);
+
+impl io::Read for Pieces<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.1 = self.1 % 70_001 + 9973;
+        let len = to.len().min(self.1);
+        self.0.read(&mut to[..len])
+    }
+
+    fn read_vectored(&mut self, to: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
+        let mut read = 0;
+        for part in to {
+            let n = self.read(part)?;
+            read += n;
+            if n < part.len() {
+                break;
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Source for Pieces<'_> {
+    fn has_more(&mut self) -> io::Result<bool> {
+        Ok(!self.0.is_empty())
+    }
+}
+
+#[test]
+fn long_bulk_is_read_in_pieces_of_any_length() {
+    let content: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    let lens = [64 << 10, 0, 100_000, 1, 65_535, 90_001, 90_001];
+    let mut out = Writer::new(Vec::new());
+    out.record(&begin()).unwrap();
+    for len in lens {
+        out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
+        out.bulk(&content[..len]).unwrap();
+        out.bulk(&content[..len / 2]).unwrap();
+    }
+    let bytes = out.end().unwrap();
+    for parts in [1, 3, 7] {
+        let mut reader = Reader::new(Pieces(&bytes, parts));
+        let mut wanted = lens.iter().flat_map(|len| [*len, len / 2]);
+        loop {
+            match reader.next().unwrap() {
+                Item::Record(_) => {}
+                Item::Bulk(len) => {
+                    let mut got = vec![0; len as usize];
+                    got.chunks_mut((len as usize / parts).max(1)).for_each(|part| {
+                        reader.read_bulk(part).unwrap();
+                    });
+                    assert!(wanted.next().is_some_and(|len| got == content[..len]));
+                }
+                Item::End => break,
+            }
+        }
+        assert_eq!(wanted.next(), None);
+    }
+    for cut in [bytes.len() - 1, bytes.len() - 33, bytes.len() - 50, 80_000, 200_000] {
+        assert!(matches!(drain(&bytes[..cut]), Err(Error::Damaged { .. })), "cut at {cut}");
+    }
 }
 
 fn aborted(code: u8) -> Vec<u8> {

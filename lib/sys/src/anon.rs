@@ -53,13 +53,11 @@ pub fn timerfd_set_ticks(fd: BorrowedFd<'_>, ticks: u64) -> Result<()> {
 }
 
 /// Shared anonymous memory of `len` bytes, as the file that backs it (needs CAP_CHECKPOINT_RESTORE). `page` is the size of its
-/// pages, and `huge` the flags of mmap(2) that ask for them where they are not the ordinary ones; of these
-/// none is reserved yet.
-pub fn shared_memory(len: u64, page: u64, huge: u32) -> Result<File> {
+/// pages, `flags` are more of mmap(2): MAP_NORESERVE, and those that ask for pages of that size.
+pub fn shared_memory(len: u64, page: u64, flags: u32) -> Result<File> {
     let fail = |e| Error::new("make shared memory", e);
     let prot = libc::PROT_READ | libc::PROT_WRITE;
-    let none = if huge == 0 { 0 } else { libc::MAP_NORESERVE };
-    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | none | huge as i32;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | flags as i32;
     let len = len.next_multiple_of(page) as usize;
     // SAFETY: a new mapping at an address of the kernel's choice.
     let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };

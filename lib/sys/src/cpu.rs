@@ -15,6 +15,13 @@ pub fn extended_state() -> (u64, usize) {
     (xcr0(), __cpuid_count(STATE, 0).ebx as usize)
 }
 
+/// Whether the kernel and this processor have protection keys (pkeys(7)).
+pub fn has_protection_keys() -> bool {
+    /// Component of the extended state.
+    const PKRU: u32 = 9;
+    extended_state().0 >> PKRU & 1 == 1
+}
+
 fn xcr0() -> u64 {
     #[target_feature(enable = "xsave")]
     fn read() -> u64 {

@@ -11,7 +11,7 @@ use nix::{
 };
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, Seek, Write},
+    io::{self, IoSliceMut, IsTerminal, Read, Seek, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -116,6 +116,10 @@ impl From<OwnedFd> for Input {
 impl Read for Input {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         blocking(self.0.as_fd(), PollFlags::POLLIN, || (&self.0).read(to))
+    }
+
+    fn read_vectored(&mut self, to: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        blocking(self.0.as_fd(), PollFlags::POLLIN, || (&self.0).read_vectored(to))
     }
 }
 

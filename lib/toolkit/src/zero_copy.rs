@@ -70,7 +70,7 @@ impl ZeroCopyWriter {
         if !whole {
             return Ok(out.bulk(bytes)?);
         }
-        if self.current == COPIED || !takes_copies(out.sink()?) {
+        if self.current == COPIED || !takes_copies(out.get_ref()) {
             out.bulk(bytes)?;
         } else {
             share(out, bytes)?;

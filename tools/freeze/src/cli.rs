@@ -87,6 +87,9 @@ struct Args {
     /// all of it), ignore (those of restore).
     #[arg(long, value_name = "keep|join:PATH|ignore", default_value = "keep")]
     cgroup: CgroupMode,
+    /// In restore, CLOCK_MONOTONIC and CLOCK_BOOTTIME go on where they are; a tree in a time namespace of its own can be captured.
+    #[arg(long)]
+    timens: bool,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -108,7 +111,8 @@ impl Args {
         };
         let (on_change, cgroup) = (self.on_change.clone(), self.cgroup.clone());
         let close_tcp = self.close_tcp || self.tcp == Tcp::Close;
-        Options { close_tcp, strict: self.strict, outside, on_change, cgroup }
+        let &Args { strict, timens, .. } = self;
+        Options { close_tcp, strict, outside, on_change, cgroup, timens }
     }
 }
 

@@ -46,7 +46,7 @@ impl OfFile for Pipe {
 pub(crate) fn pipe_of(what: &AnyRecord) -> Option<ObjectId> {
     match what {
         AnyRecord::Pipe(pipe) => Some(pipe.pipe),
-        AnyRecord::Fifo(fifo) => Some(ObjectId { dev: fifo.name.dev, ino: fifo.name.ino }),
+        AnyRecord::Fifo(fifo) => Some(fifo.name.object()),
         _ => None,
     }
 }

@@ -44,7 +44,8 @@ impl OfFile for TcpSocket {
                 let object = format!("fd {} ({})", it.fd, String::from_utf8_lossy(&link));
                 let problem = format!("process {pid}, outside of the tree, has its connection too");
                 let finding = Finding::of(it.pid, object, "file.tcp", problem);
-                let hint = "freeze that process as well, or have the connection closed with --close-tcp";
+                let hint =
+                    "freeze that process as well, or have the connection closed with --close-tcp";
                 out.refuse(finding.hint(hint));
             }
         }

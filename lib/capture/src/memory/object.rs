@@ -1,6 +1,6 @@
 //! Files without a name that a VMA maps: what they are and what they hold.
 
-use crate::memory::SECRET;
+use crate::memory::{SECRET, is_secret};
 use floe_records::{
     Bytes, HugePages, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma,
 };
@@ -20,8 +20,7 @@ const SHM_LOCKED: u32 = 0o2000;
 /// Opens and describes the object behind a VMA of a held process, through /proc/PID/map_files.
 pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
     let path = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
-    let secret = vma.file.as_ref().is_some_and(|file| file.path.0 == SECRET);
-    let file = open(&path, secret).map_err(|e| e.pid(pid))?;
+    let file = open(&path, is_secret(vma)).map_err(|e| e.pid(pid))?;
     let object = match vma.file.as_ref() {
         Some(named) if named.dev == SEGMENTS => segment(named.ino, &named.path.0, &file),
         Some(named) => object(&named.path.0, &file),

@@ -61,7 +61,11 @@ impl Scanner {
     /// What there is in `range`, in which there may be pages of files or not.
     fn look_among(&self, range: Range<u64>, files: bool) -> Result<Found> {
         let found = if self.scan { self.by_scan(range, files) } else { self.by_pagemap(range) };
-        found.map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))
+        found.map_err(|e| self.unable(e))
+    }
+
+    fn unable(&self, e: std::io::Error) -> Error {
+        Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid)
     }
 
     /// What there is in those of the VMAs that are wanted. `vmas` are all of the process's, ascending. Runs go on from
@@ -180,8 +184,7 @@ impl Scanner {
             PageQuery { inverted: page_is::FILE, all: all | page_is::FILE, ..PageQuery::default() };
         let mut found = Vec::new();
         let scanned = self.scan(range, query, |region| push(&mut found, region.start..region.end));
-        scanned
-            .map_err(|e| Error::new(format!("read /proc/{}/pagemap", self.pid), e).pid(self.pid))?;
+        scanned.map_err(|e| self.unable(e))?;
         Ok(found)
     }
 

@@ -6,7 +6,7 @@ use crate::{Result, question, subject::Process, tree::Tree};
 use floe_parasite::{Arg, Batch, Call, Slot};
 use floe_records::{AnyRecord, ObjectData, ObjectId, Pid, Ranges, Vma, VmaKind};
 use floe_sys::Error;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the kernel calls such a file.
 pub const SECRET: &[u8] = b"/secretmem";
@@ -23,12 +23,14 @@ type Asked = (ObjectId, u64, Slot, Call);
 pub fn secrets(tree: &Tree, records: &[AnyRecord]) -> Result<Vec<(ObjectData, Vec<u8>)>> {
     let mut all = Vec::new();
     let mut known = BTreeSet::new();
+    let vmas = secret(records);
     for held in tree.processes() {
+        let Some(vmas) = vmas.get(&Pid(held.pid)) else { continue };
         let mut batch = Batch::new();
         let mut asked = Vec::new();
         let mut new = BTreeSet::new();
-        for vma in secret(records, Pid(held.pid)) {
-            let Some(id) = id(vma).filter(|id| !known.contains(id)) else { continue };
+        for vma in vmas {
+            let Some(id) = vma.object().filter(|id| !known.contains(id)) else { continue };
             new.insert(id);
             ask(held.pid, vma, id, &mut batch, &mut asked)?;
         }
@@ -55,21 +57,21 @@ pub fn secrets(tree: &Tree, records: &[AnyRecord]) -> Result<Vec<(ObjectData, Ve
     Ok(all)
 }
 
-fn secret(records: &[AnyRecord], pid: Pid) -> impl Iterator<Item = &Vma> {
-    let vmas = records.iter().filter_map(move |record| match record {
-        AnyRecord::Vmas(some) if some.pid == pid => Some(&some.vmas),
-        _ => None,
-    });
-    vmas.flatten().filter(|vma| is_secret(vma))
+/// All mappings of such memory, by process.
+fn secret(records: &[AnyRecord]) -> BTreeMap<Pid, Vec<&Vma>> {
+    let mut all: BTreeMap<Pid, Vec<&Vma>> = BTreeMap::new();
+    for record in records {
+        let AnyRecord::Vmas(some) = record else { continue };
+        for vma in some.vmas.iter().filter(|vma| is_secret(vma)) {
+            all.entry(some.pid).or_default().push(vma);
+        }
+    }
+    all
 }
 
 /// Whether a mapping is of such memory.
 pub(crate) fn is_secret(vma: &Vma) -> bool {
     vma.kind == VmaKind::Object && vma.file.as_ref().is_some_and(|file| file.path.0 == SECRET)
-}
-
-fn id(vma: &Vma) -> Option<ObjectId> {
-    vma.file.as_ref().map(|file| ObjectId { dev: file.dev, ino: file.ino })
 }
 
 /// Bytes of the file behind a mapping.

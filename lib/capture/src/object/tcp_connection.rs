@@ -148,7 +148,7 @@ fn queued(fd: BorrowedFd<'_>, state: u8) -> floe_sys::Result<Queued> {
 impl OfObject for TcpConnection {
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
         let mut all = Vec::new();
-        if files.purpose != Some(Purpose::Take) {
+        if !matches!(files.purpose, Some(Purpose::Take { .. })) {
             return Ok(all);
         }
         for some in connections(files).chunks(TOGETHER) {

@@ -2,14 +2,10 @@
 
 use crate::{Result, resource::OfProcess, subject::Process};
 use floe_parasite::{Arg, Batch, Call, Replies};
-use floe_records::{Addr, FileRef, Finding, Findings, Mm, PAGE_SIZE, Pid};
+use floe_records::{Addr, FileRef, Finding, Findings, Mm, PAGE_SIZE, PROTECTION_KEYS, Pid};
 use floe_sys::{Error, open_unnoticed};
 use std::io::Read;
 
-/// Component of the extended state of a machine that has protection keys (pkeys(7)).
-const PKRU: u32 = 9;
-/// Protection keys that there can be.
-const KEYS: u64 = 16;
 /// The last page of the largest address space.
 const NOWHERE: u64 = 0x00ff_ffff_ffff_f000;
 
@@ -17,7 +13,7 @@ const NOWHERE: u64 = 0x00ff_ffff_ffff_f000;
 pub(crate) struct Asked {
     brk: Call,
     /// Of each protection key, whether the process has allocated it.
-    keys: Vec<(u64, Call)>,
+    keys: Vec<(u8, Call)>,
 }
 
 impl OfProcess for Mm {
@@ -27,8 +23,8 @@ impl OfProcess for Mm {
         let pid = Pid(process.pid);
         let mut ident = [0; 5];
         let program = open_unnoticed(&floe_proc::path(process.pid, "exe"));
-        let read = program.map(|mut program| program.read_exact(&mut ident));
-        if matches!(read, Ok(Ok(()))) && ident == *b"\x7fELF\x01" {
+        let read = program.is_ok_and(|mut program| program.read_exact(&mut ident).is_ok());
+        if read && ident == *b"\x7fELF\x01" {
             let problem = "32-bit programs cannot be captured";
             out.refuse(Finding::of(pid, "the program", "mm.bits", problem));
         }
@@ -48,14 +44,13 @@ impl OfProcess for Mm {
 
     fn ask(_: &Process<'_>, batch: &mut Batch) -> Result<Asked> {
         let brk = batch.call(libc::SYS_brk, [0.into()]);
-        let (xfeatures, _) = floe_sys::extended_state();
-        let numbers = if xfeatures >> PKRU & 1 == 1 { 1..KEYS } else { 1..1 };
+        let keys = Some(PROTECTION_KEYS).filter(|_| floe_sys::has_protection_keys());
         // Nothing can be mapped there: the kernel says ENOMEM where it knows the key, and otherwise EINVAL.
-        let mut ask = |key: u64| {
-            let args = [NOWHERE, PAGE_SIZE, 0, key].map(Arg::Val);
+        let mut ask = |key: u8| {
+            let args = [NOWHERE, PAGE_SIZE, 0, key.into()].map(Arg::Val);
             (key, batch.try_call(libc::SYS_pkey_mprotect, args))
         };
-        Ok(Asked { brk, keys: numbers.map(&mut ask).collect() })
+        Ok(Asked { brk, keys: keys.into_iter().flatten().map(&mut ask).collect() })
     }
 
     fn take(process: &Process<'_>, asked: Asked, replies: &Replies) -> Result<Vec<Self>> {

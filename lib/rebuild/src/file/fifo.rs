@@ -6,14 +6,14 @@ use crate::{
     object::pipe_data::fill,
     resource::ForFile,
 };
-use floe_records::{Fifo, ObjectId, OpenFile};
+use floe_records::{Fifo, OpenFile};
 use floe_sys::Result;
 use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::os::fd::OwnedFd;
 
 impl ForFile for Fifo {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
-        let pipe = ObjectId { dev: self.name.dev, ino: self.name.ino };
+        let pipe = self.name.object();
         let both = match make.fifos.remove(&pipe) {
             Some(both) => both,
             None => {

@@ -31,7 +31,8 @@ impl ForObject for Object {
         let fd = match &self.kind {
             ObjectKind::Segment(kept) => segment::make(self, kept, make)?,
             kind => {
-                let fd = empty(make.tree, &make.stands, self)?;
+                let unreserved = make.unreserved.contains(&self.id);
+                let fd = empty(make.tree, &make.stands, self, unreserved)?;
                 if let Err(e) = attributes(self, &fd) {
                     if *kind != ObjectKind::SharedAnon {
                         return Err(e);
@@ -55,14 +56,14 @@ impl ForObject for Object {
 }
 
 /// One with its size, and still empty.
-fn empty(tree: &Tree, stands: &Stands, object: &Object) -> Result<OwnedFd> {
+fn empty(tree: &Tree, stands: &Stands, object: &Object, unreserved: bool) -> Result<OwnedFd> {
     let fail = |e| Error::new("make a nameless file", e);
     let fd = match &object.kind {
         // What backs shared memory cannot be made in another way. A descriptor of it may have changed its size.
         ObjectKind::SharedAnon => {
             let huge = object.huge.map_or(0, |huge| libc::MAP_HUGETLB as u32 | huge.flags());
-            let page = object.huge.map_or(PAGE_SIZE, |huge| huge.size);
-            floe_sys::shared_memory(object.size.max(1), page, huge)?.into()
+            let none = if unreserved || huge != 0 { libc::MAP_NORESERVE as u32 } else { 0 };
+            floe_sys::shared_memory(object.size.max(1), object.page_size(), huge | none)?.into()
         }
         ObjectKind::Memfd(name, seals) => {
             let name = CString::new(name.0.clone())
@@ -147,8 +148,8 @@ fn removed(dir: &OwnedFd, name: &OsStr) -> nix::Result<OwnedFd> {
 
 /// Bytes of a page of one that can be written only by a mapping.
 pub(crate) fn mapped_page(object: &Object) -> Option<u64> {
-    let secret = (object.kind == ObjectKind::Secret).then_some(PAGE_SIZE);
-    object.huge.map(|huge| huge.size).or(secret)
+    let mapped = object.huge.is_some() || object.kind == ObjectKind::Secret;
+    mapped.then(|| object.page_size())
 }
 
 /// Everything is written and mapped: attributes and times go on, and at last the seals.

@@ -2,7 +2,6 @@
 
 use crate::{
     keys::Keys,
-    open::object_id,
     resource::{Context, ForProcess},
     script::Script,
     segment,
@@ -70,7 +69,7 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
                 continue;
             }
             VmaKind::Object => {
-                if let Some(id) = object_id(vma).filter(|id| id.dev == SEGMENTS) {
+                if let Some(id) = vma.object().filter(|id| id.dev == SEGMENTS) {
                     segment::attach(context.tree, pid, vma, id, b)?;
                     advise(vma, b);
                     continue;
@@ -205,7 +204,7 @@ fn protect(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
             b.call(libc::SYS_madvise, [start.0, len, MADV_GUARD_INSTALL].map(Arg::Val));
         }
         // What only its process can read is always locked.
-        let secret = object_id(vma).and_then(|id| context.tree.get::<Object>(id));
+        let secret = vma.object().and_then(|id| context.tree.get::<Object>(id));
         let secret = secret.is_some_and(|object| object.kind == ObjectKind::Secret);
         if vma.has(b"lo") && !secret {
             let on_fault = if vma.has(b"lf") { MLOCK_ONFAULT } else { 0 };

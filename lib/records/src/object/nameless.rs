@@ -1,7 +1,7 @@
 //! Files without a name: shared anonymous memory, memfds, deleted files, System V shared memory. Their content travels with the
 //! tree. `dumpmem` writes those that a VMA maps, `dumpfs` those that only descriptors hold.
 
-use crate::{Bytes, HugePages, ObjectId, Pid, Resource, ensure, sane};
+use crate::{Bytes, HugePages, ObjectId, PAGE_SIZE, Pid, Resource, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// How the file is made again.
@@ -61,6 +61,13 @@ pub struct Object {
     pub attributes: Vec<(Bytes, Bytes)>,
     /// Where it is of pages of hugetlbfs.
     pub huge: Option<HugePages>,
+}
+
+impl Object {
+    /// Bytes of a page of it.
+    pub fn page_size(&self) -> u64 {
+        self.huge.map_or(PAGE_SIZE, |huge| huge.size)
+    }
 }
 
 impl Resource for Object {

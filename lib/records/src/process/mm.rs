@@ -1,6 +1,6 @@
 //! The numbers of an address space.
 
-use crate::{Addr, Bytes, FileRef, Link, ObjectId, Pid, Reference, Resource, USER_END, ensure};
+use crate::{Addr, Bytes, FileRef, Link, Pid, Reference, Resource, USER_END, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Numbers of an address space, as prctl(2) PR_SET_MM_MAP takes them.
@@ -32,6 +32,9 @@ pub struct Mm {
     pub keys: u16,
 }
 
+/// Protection keys that a process can allocate: key 0 is that of all ordinary memory.
+pub const PROTECTION_KEYS: std::ops::Range<u8> = 1..16;
+
 impl Resource for Mm {
     type Key = Pid;
     fn key(&self) -> Pid {
@@ -47,7 +50,7 @@ impl Resource for Mm {
 
     fn links(&self, visit: &mut dyn FnMut(Link)) {
         if self.exe.deleted {
-            visit(Link::Object(ObjectId { dev: self.exe.dev, ino: self.exe.ino }));
+            visit(Link::Object(self.exe.object()));
         }
     }
 

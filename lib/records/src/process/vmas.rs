@@ -1,8 +1,8 @@
 //! VMAs (/proc/PID/smaps).
 
 use crate::{
-    Addr, Bytes, FileRef, HugePages, Link, ObjectId, Pid, Reference, Resource, USER_END, ensure,
-    sane,
+    Addr, Bytes, FileRef, HugePages, Link, ObjectId, PROTECTION_KEYS, Pid, Reference, Resource,
+    USER_END, ensure, sane,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,11 @@ impl Vma {
         if self.shared { self.has(b"mw") } else { self.opened_to_write }
     }
 
+    /// The file that it maps.
+    pub fn object(&self) -> Option<ObjectId> {
+        self.file.as_ref().map(FileRef::object)
+    }
+
     /// Whether `flags` has this one.
     pub fn has(&self, flag: &[u8; 2]) -> bool {
         self.flags.0.as_chunks::<2>().0.contains(flag)
@@ -146,7 +151,7 @@ impl Vma {
         let aligned = [start, end, self.offset].iter().all(|at| at.is_multiple_of(page));
         ensure(aligned, "a mapping does not lie on the borders of its huge pages")?;
         ensure(self.prot <= 7, "a mapping has an unknown protection")?;
-        ensure(self.key < 16, "a mapping has an impossible protection key")?;
+        ensure(self.key < PROTECTION_KEYS.end, "a mapping has an impossible protection key")?;
         let two = self.flags.0.len().is_multiple_of(2) && self.flags.0.len() <= 128;
         ensure(two, "the flags of a mapping are none")?;
         let wants = matches!(self.kind, VmaKind::File | VmaKind::Object);
@@ -183,9 +188,7 @@ impl Resource for Vmas {
 
     fn links(&self, visit: &mut dyn FnMut(Link)) {
         let objects = self.vmas.iter().filter(|vma| vma.kind == VmaKind::Object);
-        for file in objects.filter_map(|vma| vma.file.as_ref()) {
-            visit(Link::Object(ObjectId { dev: file.dev, ino: file.ino }));
-        }
+        objects.filter_map(Vma::object).for_each(|id| visit(Link::Object(id)));
     }
 
     fn check(&self) -> Result<(), String> {
