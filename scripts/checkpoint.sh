@@ -3,8 +3,8 @@
 #
 #   checkpoint.sh PID [-o FILE] [--kill | --leave-running] [OPTION …]
 #
-# FILE is NAME-PID.floe by default, NAME being that of the program. An OPTION is one of freeze (--close-tcp, --outside WHAT,
-# --on-change RULE, --cgroup MODE, --strict), of aufsfix (--branches FILE, --proc DIR, --sysfs DIR) or of imgpack (--no-sync, --progress-fd N).
+# FILE is NAME-PID.floe by default, NAME being that of the program. An OPTION is one of freeze (--tcp WHAT, --outside WHAT,
+# --on-change RULE, --cgroup MODE, --timens, --strict), of aufsfix (--branches FILE, --proc DIR, --sysfs DIR) or of imgpack (--no-sync, --progress-fd N).
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
@@ -23,7 +23,7 @@ while (($#)); do
     # An option and its value, which may be one word.
     words=("$1")
     case $1 in
-        -o | --outside | --on-change | --cgroup | --branches | --proc | --sysfs | --progress-fd)
+        -o | --tcp | --outside | --on-change | --cgroup | --branches | --proc | --sysfs | --progress-fd)
             (($# > 1)) || { usage >&2; exit 2; }
             words+=("$2"); shift ;;
     esac
@@ -31,7 +31,7 @@ while (($#)); do
         -o) file=${words[1]} ;;
         --kill) then=kill ;;
         --leave-running) then=run ;;
-        --close-tcp | --strict | --outside | --outside=* | --on-change | --on-change=* | --cgroup | --cgroup=*) for_freeze+=("${words[@]}") ;;
+        --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --cgroup | --cgroup=*) for_freeze+=("${words[@]}") ;;
         --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;
         --no-sync | --progress-fd | --progress-fd=*) for_imgpack+=("${words[@]}") ;;
         -h | --help) usage; exit 0 ;;

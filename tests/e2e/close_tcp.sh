@@ -24,8 +24,7 @@ print("passed", flush=True)
 P
 start log python3 tcp.py
 until_true 10 grep -q ready log
-expect_exit 3 checkpoint.sh "$pid" -o image --kill
-checkpoint.sh "$pid" -o image --kill --close-tcp || fail "checkpoint: exit $?"
+checkpoint.sh "$pid" -o image --kill --tcp close || fail "checkpoint: exit $?"
 wait "$pid" || true
 restore_detached image
 sleep 0.1

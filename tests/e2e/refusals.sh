@@ -57,6 +57,11 @@ hard=$(ulimit -Hn)
 expect_exit 3 bash -c 'ulimit -n 600; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource \
     restore --detach < many'
 grep -q "RLIMIT_NOFILE: it was $hard, and cannot be raised above 600" stderr || fail "$(cat stderr)"
+bash -c 'ulimit -n 600; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource \
+    restore --detach --allow limits < many' 2> stderr || fail "allowed: exit $? $(cat stderr)"
+grep -q "lost: .*RLIMIT_NOFILE: it was $hard, and becomes 600" stderr || fail "$(cat stderr)"
+grep -q 'open files  *[0-9]*  *600 ' "/proc/$pid/limits" || fail "$(cat "/proc/$pid/limits")"
+kill -9 "$pid"; until_true 5 test ! -e "/proc/$pid"
 bash -c 'ulimit -Sn 256; exec restore --detach < many' || fail "many files: exit $?"
 grep -q "open files  *$(ulimit -Sn)  *$hard " "/proc/$pid/limits" || fail "$(cat "/proc/$pid/limits")"
 kill -9 "$pid"

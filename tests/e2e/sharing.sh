@@ -1,4 +1,5 @@
-# Processes and threads that share what restore would copy are refused; vfork(2), which shares for a moment, is not.
+# Threads that have left what their process shares are refused; a child of vfork(2), which shares memory for a moment, is no
+# reason to.
 cat > sharing.c <<'SCRIPT'
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -11,18 +12,15 @@ cat > sharing.c <<'SCRIPT'
 #include <sys/wait.h>
 #include <unistd.h>
 extern char **environ;
-static int child(void *none) { pause(); return 0; }
 static void *thread(void *flags) { unshare((long)flags); pause(); return 0; }
 int main(int count, char **word) {
-    static const struct { const char *name; long child, thread; } ways[] = {
-        {"memory", CLONE_VM}, {"table", CLONE_FILES}, {"directory", CLONE_FS},
-        {"own-table", 0, CLONE_FILES}, {"own-directory", 0, CLONE_FS}, {"own-net", 0, CLONE_NEWNET},
+    static const struct { const char *name; long thread; } ways[] = {
+        {"own-table", CLONE_FILES}, {"own-directory", CLONE_FS}, {"own-net", CLONE_NEWNET},
     };
     pthread_t other;
     for (int n = 0; n < sizeof ways / sizeof *ways; n++) {
         if (strcmp(word[1], ways[n].name)) continue;
-        if (ways[n].child) clone(child, (char *)malloc(65536) + 65536, ways[n].child | SIGCHLD, 0);
-        else pthread_create(&other, 0, thread, (void *)ways[n].thread);
+        pthread_create(&other, 0, thread, (void *)ways[n].thread);
     }
     if (!strcmp(word[1], "vfork") && !vfork()) { usleep(300000); execlp("sleep", "sleep", "1000", NULL); }
     puts("ready"); fflush(stdout);
@@ -48,9 +46,6 @@ refused() { # HOW SENTENCE
     [[ $(awk '/^TracerPid/ { print $2 }' "/proc/$pid/status") == 0 ]] || fail "$1: still traced"
     end_group "$pid"
 }
-refused memory 'memory: it shares it with'
-refused table 'descriptor table: it shares it with'
-refused directory 'working directory, root and umask: it shares it with'
 refused own-table 'descriptor table: thread .* has one of its own'
 refused own-directory 'working directory, root and umask: thread .* has one of its own'
 refused own-net 'net namespace: thread .* has one of its own'

@@ -30,6 +30,8 @@ pub fn process(pid: Pid) -> Process {
     Process {
         pid,
         ppid: Pid(1),
+        maker: Tid(1),
+        shares: Shares::none(pid),
         pgid: pid,
         sid: pid,
         start_time: 5,

@@ -52,7 +52,7 @@ impl Builder {
     /// A child; in the session and the process group of its parent, unless `change` says otherwise.
     pub fn process(&mut self, pid: u32, parent: u32, change: impl FnOnce(&mut Process)) {
         let mut new = made::process(Pid(pid));
-        new.ppid = Pid(parent);
+        (new.ppid, new.maker) = (Pid(parent), Tid(parent));
         if let Some(above) = self.processes.iter().find(|p| p.pid.0 == parent) {
             (new.sid, new.pgid) = (above.sid, above.pgid);
         }

@@ -9,7 +9,7 @@ use std::{
 /// Crates in which `unsafe` may stand.
 const UNSAFE: [&str; 3] = ["sys", "tracee", "parasite"];
 /// Who may know whom, for those that must not know much.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("records", &[]),
     ("worker_pool", &[]),
     ("elf", &[]),
@@ -18,6 +18,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("stream", &["records"]),
     ("plan", &["records"]),
     ("proc", &["sys"]),
+    ("netlock", &["sys"]),
     ("tracee", &["sys", "proc"]),
     ("parasite", &["sys", "tracee"]),
 ];

@@ -61,7 +61,10 @@ pub enum Purpose {
     /// is left out.
     Look,
     /// To write it all down.
-    Take,
+    Take {
+        /// When everything came to a stand: CLOCK_REALTIME, nanoseconds.
+        stopped_ns: u64,
+    },
 }
 
 /// What processes share when their descriptors are looked at.
@@ -72,6 +75,8 @@ pub(crate) struct Context<'a> {
     pub held: bool,
     /// All is wanted, and not only what a refusal may depend on.
     pub taking: bool,
+    /// When everything came to a stand, where that is known: CLOCK_REALTIME, nanoseconds.
+    pub stopped_ns: Option<u64>,
     /// The UNIX sockets of the system.
     pub sockets: &'a UnixSockets,
     /// Its TCP and UDP sockets.
@@ -85,8 +90,13 @@ impl<'a> Context<'a> {
         purpose: Purpose,
         (sockets, inet): (&'a UnixSockets, &'a InetSockets),
     ) -> Self {
-        let (held, taking) = (purpose != Purpose::Preview, purpose == Purpose::Take);
-        Self { options, held, taking, sockets, inet }
+        let held = purpose != Purpose::Preview;
+        let stopped_ns = match purpose {
+            Purpose::Take { stopped_ns } => Some(stopped_ns),
+            Purpose::Preview | Purpose::Look => None,
+        };
+        let taking = stopped_ns.is_some();
+        Self { options, held, taking, stopped_ns, sockets, inet }
     }
 }
 

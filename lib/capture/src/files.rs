@@ -50,6 +50,8 @@ pub struct Files {
     pub(crate) refused: Vec<(Pid, FdNum)>,
     /// What was read of descriptors, for who describes them once more.
     pub(crate) entries: Vec<FdEntries>,
+    /// Why they are read.
+    pub(crate) purpose: Option<Purpose>,
 }
 
 /// A description and where it was first seen.
@@ -76,20 +78,23 @@ struct Describing<'a> {
 }
 
 impl Files {
-    /// Describes what the descriptors of `pids` lead to, without a side effect on them. In a preview, descriptors that are
+    /// Describes what the descriptors of `pids` lead to, without a side effect on them; those of `sharers` have the table of
+    /// another one of them. In a preview, descriptors that are
     /// closed meanwhile are left out.
     pub fn describe(
         pids: &[Pid],
+        sharers: &BTreeSet<Pid>,
         options: &Options,
         purpose: Purpose,
         out: &mut Findings,
     ) -> Result<Self> {
-        Self::describe_read(pids, options, purpose, Vec::new(), out)
+        Self::describe_read(pids, sharers, options, purpose, Vec::new(), out)
     }
 
     /// The same; those processes of whose descriptors `read` has records are not read again.
     pub fn describe_read(
         pids: &[Pid],
+        sharers: &BTreeSet<Pid>,
         options: &Options,
         purpose: Purpose,
         read: Vec<FdEntries>,
@@ -97,7 +102,7 @@ impl Files {
     ) -> Result<Self> {
         let (unix, inet) = (UnixSockets::default(), InetSockets::default());
         let context = Context::new(options, purpose, (&unix, &inet));
-        let files = Self { pids: pids.to_vec(), ..Self::default() };
+        let files = Self { pids: pids.to_vec(), purpose: Some(purpose), ..Self::default() };
         let (known, fresh, lost) = (HashMap::new(), Fresh::default(), Vec::new());
         let keep = if purpose == Purpose::Look { MOST } else { 0 };
         let mut work = Describing { files, context, known, fresh, lost, keep, out };
@@ -105,7 +110,7 @@ impl Files {
         for FdEntries { pid, entries } in read {
             by_pid.entry(pid).or_default().extend(entries);
         }
-        for pid in pids {
+        for pid in pids.iter().filter(|pid| !sharers.contains(pid)) {
             match by_pid.remove(pid) {
                 Some(read) => work.process_read(*pid, read)?,
                 None => work.process(*pid)?,
@@ -257,8 +262,9 @@ impl Describing<'_> {
         }
         if inet::is_inet(kind) && kind.protocol == libc::IPPROTO_TCP {
             let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
-            let ended = inet::lost_with_its_end(seen.duplicate()?, bound)?;
-            all.extend(ended.into_iter().map(|problem| ("socket.ended", problem)));
+            let closed = self.context.options.close_tcp;
+            let lost = inet::lost_of_connection(seen.duplicate()?, closed, bound)?;
+            all.extend(lost.into_iter().map(|problem| ("socket.ended", problem)));
         }
         for (rule, problem) in all {
             let finding = Finding::of(Pid(seen.pid), seen.object(), rule, problem);

@@ -10,6 +10,8 @@ pub struct Held {
     pub pid: u32,
     /// What /proc said of it when it stood.
     pub(crate) stat: Stat,
+    /// The thread of its parent whose child it is.
+    pub(crate) maker: u32,
     /// Its threads, the leader first; empty for a zombie.
     pub threads: Vec<Tracee>,
     /// Its wait status, for a zombie.

@@ -1,13 +1,14 @@
 //! TCP and UDP sockets. A listener's connections that nobody has accepted yet end with it, as do datagrams on
-//! their way; an established connection can only be captured as one that has ended.
+//! their way.
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
-    inet_options::{INET, TCP, UDP},
+    inet_options::{INET, TCP, TCP_FASTOPEN_CONNECT, UDP},
+    object::tcp_connection,
     socket::options,
     socket_kind,
 };
-use floe_records::{Bytes, InetSocket, SocketOption};
+use floe_records::{Bytes, InetSocket};
 use floe_sys::{Error, peer_name, socket_name, socket_option};
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -58,19 +59,28 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
             end(&mut socket);
         }
         _ => {
-            let hint = "close the connection, or have it restored as closed with --close-tcp";
-            let problem = "an established TCP connection cannot be captured";
-            return Err(Problem::Refused("file.tcp", problem.into(), hint));
+            let state = info.first().copied().unwrap_or(0);
+            tcp_connection::look(seen, fd, state)?;
+            forget(&mut socket, &OF_CONNECTIONS);
+            forget(&mut socket, &[TCP_FASTOPEN_CONNECT]);
+            socket.peer = Bytes(peer_name(fd)?);
+            socket.shutdown = tcp_connection::shutdown(fd, state)?;
         }
     }
     Ok(socket)
 }
 
+/// Options whose values are those of a connection: TCP_MAXSEG, TCP_WINDOW_CLAMP.
+const OF_CONNECTIONS: [i32; 2] = [libc::TCP_MAXSEG, libc::TCP_WINDOW_CLAMP];
+
+/// Leaves out options of TCP.
+fn forget(socket: &mut InetSocket, names: &[i32]) {
+    socket.options.retain(|o| o.level != libc::IPPROTO_TCP || !names.contains(&o.name));
+}
+
 /// A connection that has ended: options whose values were those of the connection are none of the socket.
 fn end(socket: &mut InetSocket) {
-    const OF_CONNECTIONS: [i32; 2] = [libc::TCP_MAXSEG, libc::TCP_WINDOW_CLAMP];
-    let own = |o: &SocketOption| o.level != libc::IPPROTO_TCP || !OF_CONNECTIONS.contains(&o.name);
-    socket.options.retain(own);
+    forget(socket, &OF_CONNECTIONS);
     socket.shutdown = BOTH;
 }
 
@@ -146,17 +156,22 @@ fn poll_now(fd: BorrowedFd<'_>) -> Result<i16, Problem> {
     Ok(there.map_err(|e| Error::new("look at a socket", e))?)
 }
 
-/// What is not carried of a TCP connection that has ended, in words; `bound` says that it still has its port. Its error cannot be
-/// asked for without taking it.
-pub(crate) fn lost_with_its_end(
+/// What is not carried of a TCP connection, in words. `closed`: one that has not ended will be closed; `bound` says of one that has
+/// ended whether it still has its port. Its error cannot be asked for without taking it.
+pub(crate) fn lost_of_connection(
     fd: BorrowedFd<'_>,
+    closed: bool,
     bound: impl FnOnce() -> Result<bool, Error>,
 ) -> crate::Result<Vec<String>> {
     let info = socket_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, 104)?;
     let doing = "look at a socket";
     let there = floe_sys::poll(fd, libc::POLLRDHUP, Some(Duration::ZERO));
     let there = there.map_err(|e| Error::new(doing, e))?;
-    if info.first() != Some(&CLOSE) || there & libc::POLLRDHUP == 0 {
+    let state = info.first().copied().unwrap_or(0);
+    if ![CLOSE, LISTEN].contains(&state) {
+        return Ok(if closed { Vec::new() } else { tcp_connection::lost(&info, there) });
+    }
+    if state != CLOSE || there & libc::POLLRDHUP == 0 {
         return Ok(Vec::new());
     }
     let mut lost = Vec::new();

@@ -110,7 +110,7 @@ pub(crate) const TCP: &[(i32, i32)] = &[
 ];
 
 // Of include/uapi/linux/tcp.h.
-const TCP_FASTOPEN_CONNECT: i32 = 30;
+pub(crate) const TCP_FASTOPEN_CONNECT: i32 = 30;
 const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
 const TCP_INQ: i32 = 36;
 const TCP_TX_DELAY: i32 = 37;

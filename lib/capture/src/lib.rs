@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod by_inode;
+mod connections;
 mod descriptor_of;
 mod entry;
 mod error;

@@ -11,11 +11,18 @@ use crate::{
     held::Held,
     object::cgroup::{self, Memberships},
     resource,
-    rule::{core_scheduling, numa, outside, segments::Attached, sessions, sharing, state, status},
+    rule::{
+        clocks::Clocks,
+        core_scheduling, label, numa, outside,
+        segments::Attached,
+        sessions,
+        sharing::{self, Member, Sharing},
+        state, status,
+    },
     subject::{self, Process},
 };
 use floe_proc::{Stat, Status};
-use floe_records::{FdEntries, Finding, Findings, Options, Pid, Record, Tree, Vmas};
+use floe_records::{Finding, Findings, Options, Pid, Record, Share, Tree, Vmas};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -28,9 +35,12 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
-/// accepted, descriptors on their way are received, a lease is broken, a process that has ended is waited for.
-const PASSING: [&str; 6] = [
+/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a process that has ended is
+/// waited for.
+const PASSING: [&str; 8] = [
     "process.shares",
+    "thread.waits",
+    "file.tcp",
     "file.unix",
     "file.udp",
     "descriptor.lease",
@@ -86,7 +96,8 @@ fn passes(finding: &Finding) -> bool {
 const TOO_LONG: &str = "a path of it is longer than the kernel shows (4096 bytes)";
 
 fn once(root: u32, options: &Options) -> Result<Look> {
-    let (pids, mut found) = (tree(root)?, Findings::default());
+    let (all, mut found) = (family(root)?, Findings::default());
+    let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
     let mut stats = BTreeMap::new();
     for &pid in &pids {
         stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
@@ -95,18 +106,24 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     for (pid, stat) in stats.iter().filter(|(pid, _)| **pid != root) {
         children.entry(stat.ppid).or_default().push((*pid, stat.clone()));
     }
+    let sharing = sharing(&all, &stats, &mut found)?;
+    let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
+    let mut clocks = Clocks::default();
     for &pid in &pids {
-        let stat = match stats.get(&pid).filter(|stat| !stat.is_dead()) {
-            Some(stat) => stat.clone(),
-            None => {
-                state::dead_leader(pid, &mut found)?;
-                continue;
-            }
+        let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
+            state::dead_leader(pid, &mut found)?;
+            continue;
         };
         let looked = Process::read(pid, stat, &[]).and_then(|mut process| {
             process.children = children.remove(&pid).unwrap_or_default();
-            attached.add(&process);
+            if !of_memory.contains(&Pid(pid)) {
+                attached.add(&process);
+            }
+            if sharing.in_memory(pid) {
+                state::waits(&process, &mut found)?;
+            }
+            clocks.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
         });
@@ -118,23 +135,21 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             // It may end while it is looked at; the tree is read again when it stands still.
             Err(_) if pid != root && is_ending(pid)? => {}
             Err(crate::Error::Sys(error)) if error.is_long_path() => {
-                let finding = Finding::of(Pid(pid), "the process", "file.long", TOO_LONG);
-                found.refuse(finding);
+                found.refuse(Finding::of(Pid(pid), "the process", "file.long", TOO_LONG));
             }
             Err(error) => return Err(error),
         }
     }
     attached.check(&tree(root)?, false, &mut found)?;
+    clocks.check(&living, options, &mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
-    sharing::processes(&living, &pids, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
-    let mut still = Vec::with_capacity(living.len());
+    let mut still: Vec<Pid> = Vec::with_capacity(living.len());
     for pid in living {
-        if !floe_proc::is_dead(pid)? {
-            still.push(Pid(pid));
-        }
+        still.extend((!floe_proc::is_dead(pid)?).then_some(Pid(pid)));
     }
-    let files = Files::describe(&still, options, Purpose::Preview, &mut found);
+    let sharers = sharing.sharers(Share::Table);
+    let files = Files::describe(&still, &sharers, options, Purpose::Preview, &mut found);
     let looked = files.and_then(|files| {
         outside::look(&files, options, &mut found);
         records.extend(files.records());
@@ -153,34 +168,53 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     Ok(Look { pids, found, frozen, files: kept })
 }
 
-/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what was read of
-/// descriptors and of cgroups.
+/// What running processes share, of which `stats` were read.
+fn sharing(all: &[(u32, u32)], stats: &BTreeMap<u32, Stat>, out: &mut Findings) -> Result<Sharing> {
+    let member = |&(pid, maker): &(u32, u32)| {
+        let stat = stats.get(&pid).filter(|stat| !stat.is_dead())?;
+        Some(Member { pid, parent: stat.ppid, maker })
+    };
+    let living: Vec<Member> = all.iter().filter_map(member).collect();
+    let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
+    sharing::processes(&living, &pids, out)
+}
+
+/// Looks at a tree that stands still; everything that `freeze` and `dumpfs` would refuse is found. Gives also what is shared,
+/// what descriptors lead to, and what was read of cgroups.
 pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-) -> Result<(Findings, Vec<FdEntries>, Memberships)> {
+) -> Result<(Findings, Sharing, Files, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
     let stats = held.iter().map(|held| (held.pid, held.stat.clone())).collect();
     let living: Vec<u32> = processes.iter().map(|process| process.pid).collect();
-    sharing::held(&living, held.first().map_or(0, |root| root.stat.ppid), &mut found)?;
+    let member = |held: &Held| Member { pid: held.pid, parent: held.stat.ppid, maker: held.maker };
+    let members = held.iter().filter(|held| held.zombie.is_none()).map(member);
+    let sharing = sharing::held(&members.collect::<Vec<_>>(), &mut found)?;
+    let of_memory = sharing.sharers(Share::Memory);
     sessions::check(&pids, &stats, &mut found)?;
     let cgroups = Memberships::read(&living)?;
     for (place, _) in cgroups.look(options, &mut found)?.0 {
         found.refuse(cgroup::frozen_meanwhile(&place));
     }
-    let mut attached = Attached::default();
+    let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
     for process in processes {
         one(process, &mut found)?;
-        attached.add(process);
+        clocks.add(process);
+        if !of_memory.contains(&Pid(process.pid)) {
+            attached.add(process);
+        }
     }
     attached.check(&pids, true, &mut found)?;
+    clocks.check(&living, options, &mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
-    let files = Files::describe(&living, options, Purpose::Look, &mut found)?;
+    let sharers = sharing.sharers(Share::Table);
+    let files = Files::describe(&living, &sharers, options, Purpose::Look, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
-    Ok((found, files.entries, cgroups))
+    Ok((found, sharing, files, cgroups))
 }
 
 /// Looks at one process, but for its descriptors.
@@ -192,6 +226,7 @@ fn one(process: &Process<'_>, out: &mut Findings) -> Result<()> {
     for thread in &process.tasks {
         status::check(thread, out);
         core_scheduling::check(thread, out)?;
+        label::check(thread, out)?;
         resource::look_at_thread(thread, out)?;
     }
     resource::look_at_process(process, out)
@@ -246,15 +281,21 @@ fn exists(pid: u32) -> Result<()> {
 
 /// All processes of a tree, parents first.
 pub fn tree(root: u32) -> floe_sys::Result<Vec<u32>> {
-    let mut all = vec![root];
+    Ok(family(root)?.into_iter().map(|(pid, _)| pid).collect())
+}
+
+/// All processes of a tree, parents first, each with the thread whose child it is; 0 for the root.
+pub(crate) fn family(root: u32) -> floe_sys::Result<Vec<(u32, u32)>> {
+    let mut all = vec![(root, 0)];
     let mut seen = BTreeSet::from([root]);
     let mut at = 0;
     while at < all.len() {
-        let pid = all[at];
+        let (pid, _) = all[at];
         at += 1;
         for tid in subject::tids(pid)? {
             let children = subject::unless_gone(floe_proc::children(pid, tid))?;
-            all.extend(children.into_iter().filter(|child| seen.insert(*child)));
+            let new = children.into_iter().filter(|child| seen.insert(*child));
+            all.extend(new.map(|child| (child, tid)));
         }
     }
     Ok(all)

@@ -1,6 +1,8 @@
 //! Rules about what is no resource of its own: relations between processes, and states in which nothing can be captured.
 
+pub(crate) mod clocks;
 pub(crate) mod core_scheduling;
+pub(crate) mod label;
 pub(crate) mod numa;
 pub(crate) mod outside;
 pub(crate) mod segments;

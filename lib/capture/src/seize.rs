@@ -93,8 +93,9 @@ struct TreeStop {
     thawed: Thawed,
 }
 
-/// What was stopped: processes, parents first, their threads, and the cgroups that were thawed for it.
-pub(crate) type Stopped = (Vec<u32>, BTreeMap<u32, Tracee>, Thawed);
+/// What was stopped: processes, parents first, each with the thread whose child it is, their threads, and the cgroups that
+/// were thawed for it.
+pub(crate) type Stopped = (Vec<(u32, u32)>, BTreeMap<u32, Tracee>, Thawed);
 
 /// Stops every thread of every process below and including `root`.
 pub(crate) fn stop(root: u32, frozen: Frozen) -> Result<Stopped> {
@@ -112,13 +113,13 @@ pub(crate) fn stop(root: u32, frozen: Frozen) -> Result<Stopped> {
 }
 
 impl TreeStop {
-    fn run(&mut self, root: u32) -> Result<Vec<u32>> {
+    fn run(&mut self, root: u32) -> Result<Vec<(u32, u32)>> {
         let mut progress = Progress::default();
         loop {
             let before = (self.pids.len(), self.stopped.len());
-            let pids = look::tree(root)?;
+            let pids = look::family(root)?;
             let mut new = Vec::new();
-            for &pid in &pids {
+            for &(pid, _) in &pids {
                 for tid in subject::tids(pid)? {
                     if self.is_new(tid)? {
                         self.pids.insert(tid, pid);
@@ -247,12 +248,7 @@ impl TreeStop {
     }
 
     fn no_progress(&self, root: u32) -> Error {
-        let stuck = self.asked.keys().map(|&tid| {
-            let problem = "it is in an uninterruptible wait (for a disk, or in vfork(2))";
-            let finding = Finding::of(Pid(tid), "the thread", "thread.waits", problem);
-            finding.hint("try again")
-        });
-        let stuck: Vec<_> = stuck.collect();
+        let stuck: Vec<_> = self.asked.keys().map(|tid| state::waiting_thread(*tid)).collect();
         if stuck.is_empty() {
             let problem = "it grew as fast as it was stopped";
             let finding = Finding::of(Pid(root), "the tree", "tree.grows", problem);

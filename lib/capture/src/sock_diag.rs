@@ -1,5 +1,6 @@
 //! What sock_diag(7) tells of sockets.
 
+use floe_netlock::Network;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
 };
@@ -11,8 +12,9 @@ use netlink_packet_sock_diag::{
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io::{Error, Result},
+    os::fd::BorrowedFd,
 };
 
 /// TCP_LISTEN, which UNIX sockets use as well.
@@ -75,9 +77,22 @@ const BOUND: u8 = 13;
 #[derive(Debug, Default)]
 pub(crate) struct InetSockets {
     /// Shutdown states of UDP sockets that have a port, by family and inode.
-    udp: OnceCell<BTreeMap<(u32, u32), u8>>,
+    udp: OnceCell<BTreeMap<(u32, u32), Told>>,
     /// TCP sockets that have a port and do nothing with it.
-    bound: OnceCell<BTreeMap<(u32, u32), u8>>,
+    bound: OnceCell<BTreeMap<(u32, u32), Told>>,
+    /// TCP sockets that are connected.
+    connected: OnceCell<BTreeMap<(u32, u32), Told>>,
+    /// Why the network cannot be kept away from connections, once that has been tried.
+    unlockable: OnceCell<Option<String>>,
+}
+
+/// What is told of a socket.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// RCV_SHUTDOWN and SEND_SHUTDOWN.
+    shutdown: u8,
+    /// Bytes that have been received and not read.
+    unread: u32,
 }
 
 impl InetSockets {
@@ -85,7 +100,33 @@ impl InetSockets {
     pub fn shutdown(&self, family: u32, ino: u64) -> std::result::Result<u8, floe_sys::Error> {
         let all =
             known(&self.udp, libc::IPPROTO_UDP as u8, StateFlags::from_bits_retain(u32::MAX))?;
-        Ok(u32::try_from(ino).ok().and_then(|ino| all.get(&(family, ino))).copied().unwrap_or(0))
+        Ok(find(all, family, ino).map_or(0, |told| told.shutdown))
+    }
+
+    /// Bytes that a connection of TCP has received and its process has not read, its end (FIN) included; `None` for one that is not
+    /// in our network namespace.
+    pub fn unread(
+        &self,
+        family: u32,
+        ino: u64,
+    ) -> std::result::Result<Option<u32>, floe_sys::Error> {
+        // All but TCP_CLOSE and TCP_LISTEN.
+        let states = StateFlags::from_bits_retain(0xfff & !(1 << 7 | 1 << 10));
+        let all = known(&self.connected, libc::IPPROTO_TCP as u8, states)?;
+        Ok(find(all, family, ino).map(|told| told.unread))
+    }
+
+    /// Why the network cannot be kept away from connections, where it cannot; tried with this one of them.
+    pub fn unlockable(&self, connection: BorrowedFd<'_>) -> Option<&str> {
+        let tried = || {
+            let held = Network::of(connection)
+                .and_then(|network| network.hold(floe_netlock::new_id()?, &BTreeSet::new()));
+            held.err().map(|error| match error.errno() {
+                Some(libc::EPERM | libc::EACCES) => "it takes CAP_NET_ADMIN".to_owned(),
+                _ => error.to_string(),
+            })
+        };
+        self.unlockable.get_or_init(tried).as_deref()
     }
 
     /// Whether a TCP socket that is closed has a port. Kernels before 6.8 do not tell: a connection that has ended has none, unless
@@ -93,15 +134,19 @@ impl InetSockets {
     pub fn is_bound(&self, family: u32, ino: u64) -> std::result::Result<bool, floe_sys::Error> {
         let states = StateFlags::from_bits_retain(1 << BOUND);
         let all = known(&self.bound, libc::IPPROTO_TCP as u8, states)?;
-        Ok(u32::try_from(ino).is_ok_and(|ino| all.contains_key(&(family, ino))))
+        Ok(find(all, family, ino).is_some())
     }
 }
 
+fn find(all: &BTreeMap<(u32, u32), Told>, family: u32, ino: u64) -> Option<Told> {
+    u32::try_from(ino).ok().and_then(|ino| all.get(&(family, ino))).copied()
+}
+
 fn known(
-    cell: &OnceCell<BTreeMap<(u32, u32), u8>>,
+    cell: &OnceCell<BTreeMap<(u32, u32), Told>>,
     protocol: u8,
     states: StateFlags,
-) -> std::result::Result<&BTreeMap<(u32, u32), u8>, floe_sys::Error> {
+) -> std::result::Result<&BTreeMap<(u32, u32), Told>, floe_sys::Error> {
     if let Some(all) = cell.get() {
         return Ok(all);
     }
@@ -122,7 +167,8 @@ fn known(
                     inet::nlas::Nla::Shutdown(how) => Some(*how),
                     _ => None,
                 });
-                all.insert((family as u32, told.header.inode), shutdown.unwrap_or(0));
+                let (shutdown, unread) = (shutdown.unwrap_or(0), told.header.recv_queue);
+                all.insert((family as u32, told.header.inode), Told { shutdown, unread });
             }
         });
         told.map_err(|e| floe_sys::Error::new("ask sock_diag for sockets", e))?;

@@ -7,7 +7,7 @@ use crate::{
     path::Root,
 };
 use floe_proc::{Stat, Status, namespaces_of};
-use floe_records::{Addr, FileRef, Vma, VmaKind};
+use floe_records::{Addr, FileRef, Pid, Shares, Vma, VmaKind};
 use floe_sys::Error;
 use floe_tracee::Tracee;
 
@@ -41,6 +41,10 @@ pub(crate) struct Process<'a> {
     pub exe: FileRef,
     pub cwd: FileRef,
     pub namespaces: Inodes,
+    /// The thread of its parent whose child it is, where the tree stands still.
+    pub maker: u32,
+    /// What it has from other processes, where the tree stands still.
+    pub shares: Shares,
     /// Its children.
     pub children: Vec<(u32, Stat)>,
     /// Its threads, the leader first.
@@ -62,6 +66,8 @@ impl<'a> Process<'a> {
         let tasks = if threads.is_empty() { running(pid)? } else { held(pid, threads)? };
         Ok(Self {
             pid,
+            maker: stat.ppid,
+            shares: Shares::none(Pid(pid)),
             stat,
             status: Status::of(pid)?,
             layout,

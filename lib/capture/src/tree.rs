@@ -2,6 +2,7 @@
 
 use crate::{
     Result,
+    connections::{Connections, Left},
     frozen::{Frozen, Thawed},
     held::{Held, release},
     look,
@@ -10,10 +11,13 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::Stat;
-use floe_records::{AnyRecord, Finding, Options, Pid, Record, Refusals, State, Tree as Records};
+use floe_records::{
+    AnyRecord, Finding, Options, Pid, Record, Refusals, Shares, State, Tree as Records,
+};
 use floe_tracee::Tracee;
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    cell::OnceCell,
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -22,7 +26,7 @@ pub const INIT: u32 = 1;
 
 /// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on, or is frozen as it was.
 #[derive(Debug)]
-pub struct Tree(Vec<Held>, Thawed);
+pub struct Tree(Vec<Held>, Thawed, OnceCell<Connections>);
 
 impl Tree {
     /// Stops every thread of every process below and including `root`. What is frozen is thawed until the tree is let go.
@@ -33,8 +37,9 @@ impl Tree {
     fn arrange(root: u32, (pids, mut seized, thawed): seize::Stopped) -> Result<Self> {
         let mut all = Vec::new();
         let mut refusals = Vec::new();
-        for &pid in &pids {
+        for &(pid, maker) in &pids {
             let stat = Stat::of(pid)?;
+            let maker = if maker == 0 { stat.ppid } else { maker };
             let mut threads: Vec<Tracee> =
                 subject::tids(pid)?.iter().filter_map(|tid| seized.remove(tid)).collect();
             threads.sort_by_key(|t| t.tid() as u32 != pid);
@@ -43,11 +48,11 @@ impl Tree {
                 refusals.push(Finding::of(Pid(pid), "the process", "process.leader", problem));
             }
             let zombie = stat.is_dead().then_some(stat.exit_code as u32);
-            all.push(Held { pid, stat, threads, zombie });
+            all.push(Held { pid, stat, maker, threads, zombie });
         }
         // Threads that were killed meanwhile are nobody's any more.
         release(seized.into_values());
-        let tree = Self(all, thawed);
+        let tree = Self(all, thawed, OnceCell::new());
         if refusals.is_empty() {
             return Ok(tree);
         }
@@ -72,11 +77,15 @@ impl Tree {
         Ok(xstate.get(464..472).and_then(|b| b.try_into().ok()).map_or(3, u64::from_ne_bytes))
     }
 
-    /// All records, after a last look. The processes are asked, and put back exactly as they were.
+    /// All records, after a last look. The processes are asked, and put back exactly as they were. The network is kept away from
+    /// their TCP connections from here on.
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
         let living = self.0.iter().filter(|held| held.zombie.is_none());
         let mut processes: Vec<Process<'_>> = living
-            .map(|held| Process::read(held.pid, held.stat.clone(), &held.threads))
+            .map(|held| {
+                let read = Process::read(held.pid, held.stat.clone(), &held.threads)?;
+                Ok(Process { maker: held.maker, ..read })
+            })
             .collect::<Result<_>>()?;
         let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
         for held in &self.0 {
@@ -86,14 +95,21 @@ impl Tree {
             process.children = children.remove(&process.pid).unwrap_or_default();
             process.children.sort_by_key(|(pid, _)| *pid);
         }
-        let (mut found, entries, cgroups) = look::held(&self.0, &processes, options)?;
+        let (mut found, sharing, files, cgroups) = look::held(&self.0, &processes, options)?;
+        processes.iter_mut().for_each(|process| process.shares = sharing.of(process.pid));
         found.refusals()?;
         let mut all = Vec::new();
+        if let Some(connections) = Connections::hold(&files)? {
+            all.push(self.2.get_or_init(|| connections).record().any());
+        }
         let mut processes = processes.iter();
         for held in &self.0 {
             match held.zombie {
                 Some(status) => {
-                    all.push(ids(held.pid, &held.stat, State::Zombie(status)).any());
+                    let shares = Shares::none(Pid(held.pid));
+                    all.push(
+                        ids(held.pid, held.maker, shares, &held.stat, State::Zombie(status)).any(),
+                    );
                 }
                 None => {
                     if let Some(process) = processes.next() {
@@ -102,11 +118,6 @@ impl Tree {
                 }
             }
         }
-        let lost = lost_makers(&all, &self.0)?;
-        if options.strict && !lost.is_empty() {
-            return Err(Refusals(lost).into());
-        }
-        found.lost.extend(lost);
         let mut tree = Records::default();
         for members in all.iter().filter(|record| matches!(record, AnyRecord::Namespaces(_))) {
             // A process has one record of them.
@@ -114,7 +125,7 @@ impl Tree {
         }
         all.extend(resource::namespaces(&tree)?);
         all.extend(cgroups.records(options, &self.1)?);
-        all.extend(entries.into_iter().map(Record::any));
+        all.extend(files.entries.into_iter().map(Record::any));
         if !found.lost.is_empty() {
             all.push(floe_records::Losses { tool: "freeze".into(), lost: found.lost }.any());
         }
@@ -137,9 +148,17 @@ impl Tree {
     /// Where the root is pid 1 of our own pid namespace, the kernel kills it, and us with it, when this thread ends: the
     /// caller must end now.
     pub fn kill(self, patience: Duration) -> Result<Vec<u32>> {
+        let left = match self.2.get().map(Connections::leave).transpose() {
+            Ok(left) => left,
+            Err(error) => {
+                self.detach();
+                return Err(error);
+            }
+        };
         if self.0.first().is_some_and(|root| root.pid == INIT) {
             self.kill_at_our_end()?;
             self.1.leave();
+            left.map_or(Ok(()), Left::keep)?;
             return Ok(Vec::new());
         }
         self.signal(libc::SIGKILL)?;
@@ -150,6 +169,7 @@ impl Tree {
             // One that is gone has ended.
             let _ = tracee.wait_end();
         }
+        left.map_or(Ok(()), Left::keep)?;
         let (mut left, mut begin) = (pids, Instant::now());
         loop {
             let before = left.len();
@@ -174,34 +194,10 @@ impl Tree {
 
     /// Lets everything run on.
     pub fn detach(self) {
-        let Self(all, thawed) = self;
+        let Self(all, thawed, connections) = self;
+        drop(connections);
         // None of them runs an instruction in between.
         drop(thawed);
         release(all.into_iter().flat_map(|p| p.threads));
     }
-}
-
-/// Processes that wait for the end of a thread of their parent (PR_SET_PDEATHSIG) which is not its main one: they come back as
-/// children of the main one.
-fn lost_makers(records: &[AnyRecord], all: &[Held]) -> Result<Vec<Finding>> {
-    let waiting = records.iter().filter_map(|record| match record {
-        AnyRecord::Thread(thread) if thread.pdeath_signal != 0 => Some(thread.pid),
-        _ => None,
-    });
-    let by_pid: BTreeMap<u32, &Held> = all.iter().map(|held| (held.pid, held)).collect();
-    let mut of_main: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    let mut lost = Vec::new();
-    for pid in waiting {
-        let parent = by_pid.get(&pid.0).and_then(|held| by_pid.get(&held.stat.ppid));
-        let Some(parent) = parent.filter(|parent| parent.threads.len() > 1) else { continue };
-        if let Entry::Vacant(unread) = of_main.entry(parent.pid) {
-            let children = floe_proc::children(parent.pid, parent.pid)?;
-            unread.insert(children.into_iter().collect());
-        }
-        if !of_main[&parent.pid].contains(&pid.0) {
-            let problem = "the thread that made it is not the main one of its parent: it will wait for the end of the main one";
-            lost.push(Finding::of(pid, "PR_SET_PDEATHSIG", "thread.parent", problem));
-        }
-    }
-    Ok(lost)
 }

@@ -43,8 +43,10 @@ impl<'a> Places<'a> {
         let mut all = Vec::with_capacity(steps.len());
         for step in steps {
             all.push(step);
-            if let Step::Create(pid, parent) = step {
-                all.extend(self.join(Tid(pid.0), parent.map(|pid| Tid(pid.0))));
+            match step {
+                Step::Create(pid, maker, _) => all.extend(self.join(Tid(pid.0), maker)),
+                Step::Thread(pid, tid) => all.extend(self.join(tid, Some(Tid(pid.0)))),
+                _ => {}
             }
         }
         all

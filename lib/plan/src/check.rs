@@ -51,6 +51,7 @@ pub(crate) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     if extent == Extent::Whole {
         files::check(tree, machine, found);
         sockets::check(tree, found);
+        sockets::connections(tree, machine, found);
     }
 }
 

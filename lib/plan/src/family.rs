@@ -2,7 +2,7 @@
 //!
 //! A child that belongs to the session which its parent was born in comes before the parent makes one of its own.
 
-use crate::{Step, check::Found};
+use crate::{Step, check::Found, shared::Shared};
 use floe_records::{Finding, Pid, Process, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,9 @@ enum Work<'a> {
     Session(Pid),
 }
 
-/// Steps that make all processes of a tree.
-pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) {
+/// Steps that make all processes of a tree, and what those share.
+pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) -> Shared {
+    let shared = Shared::find(tree, found);
     let births = births(tree);
     let birth = |p: &Process| births.get(&p.pid).copied().flatten();
     // That of restore takes the place of the session that the root was born in.
@@ -34,7 +35,11 @@ pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) {
             }
             Work::Create(p, parent) => (p, parent),
         };
-        steps.push(Step::Create(p.pid, parent.map(|(pid, _)| pid)));
+        let maker = parent.map(|_| p.maker);
+        steps.push(Step::Create(p.pid, maker, shared.with_parent(p.pid)));
+        // They have the table and the directories of their process, whatever becomes of those.
+        let makers = tree.threads(p.pid).filter(|t| t.tid.0 != p.pid.0 && tree.is_maker(t.tid));
+        steps.extend(makers.map(|thread| Step::Thread(p.pid, thread.tid)));
         let born = birth(p).unwrap_or(parent.map_or(p.sid, |(_, sid)| sid));
         let (late, early): (Vec<&Process>, Vec<&Process>) =
             tree.children(p.pid).partition(|child| birth(child).is_none_or(|sid| sid == p.sid));
@@ -53,6 +58,7 @@ pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) {
         }
         stack.extend(early.into_iter().rev().map(|child| Work::Create(child, parent)));
     }
+    shared
 }
 
 /// The session that each process must be born in; `None` for any: it makes its own, and no process below it needs another.

@@ -80,10 +80,16 @@ impl Inheritance {
         let (none, nothing) = (Segments::default(), RangeSet::default());
         let mut with_memory = Vec::with_capacity(steps.len());
         for step in std::mem::take(steps) {
-            let Step::Create(pid, parent) = step else {
+            let Step::Create(pid, maker, _) = step else {
                 with_memory.push(step);
                 continue;
             };
+            if tree.owner(pid, Share::Memory) != pid {
+                with_memory.push(step);
+                continue;
+            }
+            let parent = maker.and_then(|_| tree.get::<Process>(pid));
+            let parent = parent.map(|p| tree.owner(p.ppid, Share::Memory));
             if let Some((parent, supplied)) = parent.zip(parts.supplied.get(&pid)) {
                 let has = had.entry(parent).or_default();
                 supplied.iter().for_each(|(start, end)| has.insert(start, end));

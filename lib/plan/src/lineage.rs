@@ -142,9 +142,10 @@ impl Lineage {
         family::create(tree, &mut steps, &mut Found::default());
         let (mut pids, mut parents, mut known) = (Vec::new(), Vec::new(), BTreeMap::new());
         for step in steps {
-            if let Step::Create(pid, parent) = step {
+            if let Step::Create(pid, ..) = step {
                 known.insert(pid, pids.len() as u32);
                 pids.push(pid);
+                let parent = tree.get::<Process>(pid).map(|p| tree.owner(p.ppid, Share::Memory));
                 parents.push(parent.and_then(|parent| known.get(&parent).copied()));
             }
         }

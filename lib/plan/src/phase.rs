@@ -1,6 +1,6 @@
 //! Phases of the rebuilding of a process, and which resource has its turn in which.
 
-use crate::{Step, Subject};
+use crate::{Step, Subject, shared::does};
 use floe_records::{Attached, Epoll, FdNum, FileId, Kind, Pid, Property, Record, Resource, Tree};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -229,7 +229,8 @@ pub(crate) fn steps_of(
     let kinds = |table: &'static [(Kind, &'static [Phase])]| {
         table.iter().filter(move |(_, phases)| phases.contains(&phase)).map(|(kind, _)| *kind)
     };
-    out.extend(kinds(PROCESS).map(|kind| Step::Apply(phase, Subject::Process(pid), kind)));
+    let own = kinds(PROCESS).filter(|kind| does(tree, pid, *kind, phase));
+    out.extend(own.map(|kind| Step::Apply(phase, Subject::Process(pid), kind)));
     if kinds(THREAD).next().is_some() {
         for thread in tree.threads(pid) {
             let subject = Subject::Thread(pid, thread.tid);

@@ -4,7 +4,7 @@ use crate::{
     Extent, Inheritance, Machine, Phase,
     cgroups::Places,
     check::{Found, check},
-    family, hole, phase, unions,
+    family, hole, phase, shared, unions,
 };
 use floe_records::*;
 use std::{collections::BTreeMap, fmt};
@@ -35,12 +35,15 @@ pub enum Step {
     /// a program cannot run from what is open for writing.
     Writers,
     /// A stub with this pid. The root has no parent in the tree: it is made by restore, loses all that it has mapped but the
-    /// vdso, which is parked in the hole, and sets every signal to its default; the others are forked from it.
-    Create(Pid, Option<Pid>),
+    /// vdso, which is parked in the hole, and sets every signal to its default; the others are forked from it, each by
+    /// the thread whose child it is to be, and has this in common with its parent.
+    Create(Pid, Option<Tid>, ShareSet),
     /// Read pages into the parent of a process that is about to be made: it is to have them from there.
     Supply(Pid),
     /// Drop what else a stub has from its parent, and map what its own children are to have from it.
     Inherit(Pid),
+    /// Leave what a process has in common with others only because those that it has made needed it from there (unshare(2)).
+    Unshare(Pid, ShareSet),
     /// setsid(2).
     Session(Pid),
     /// A leader for a process group whose own has ended, made by a member.
@@ -80,6 +83,9 @@ pub enum Step {
     Limit,
     /// A guardian takes over: it kills all processes if restore ends before all run.
     Guard,
+    /// Give TCP connections the network back, and let them go on: where all this fails, they end without a word to their peers up
+    /// to here.
+    Connect,
     /// Let all run.
     Release,
     /// Dismiss the guardian; nothing is undone any more.
@@ -132,8 +138,12 @@ impl fmt::Display for Step {
             Self::Late(id, kind) => write!(f, "open file {id} late: {}", kind.name()),
             Self::Outside => write!(f, "take what stands for outside files"),
             Self::Writers => write!(f, "keep the writing ends of removed executables apart"),
-            Self::Create(pid, None) => write!(f, "create {pid} as root"),
-            Self::Create(pid, Some(parent)) => write!(f, "create {pid} in {parent}"),
+            Self::Create(pid, None, _) => write!(f, "create {pid} as root"),
+            Self::Create(pid, Some(maker), shares) => {
+                write!(f, "create {pid} in {maker}")?;
+                if shares.is_empty() { Ok(()) } else { write!(f, ", with its {shares}") }
+            }
+            Self::Unshare(pid, shares) => write!(f, "{pid} leaves to others: {shares}"),
             Self::Supply(pid) => write!(f, "fill memory of the parent of {pid} for it"),
             Self::Inherit(pid) => write!(f, "{pid} keeps what it has from its parent"),
             Self::Session(pid) => write!(f, "new session for {pid}"),
@@ -154,6 +164,7 @@ impl fmt::Display for Step {
             Self::Pipes => write!(f, "close the pipes of restore"),
             Self::Limit => write!(f, "limit the cgroups that were made"),
             Self::Guard => write!(f, "set a guardian over all"),
+            Self::Connect => write!(f, "let TCP connections go on"),
             Self::Release => write!(f, "release all"),
             Self::Dismissal => write!(f, "dismiss the guardian"),
         }
@@ -196,11 +207,12 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     let mut on_files = phase::on_files(tree);
     let mut steps = open(tree, &mut on_files);
     let mut made = Vec::new();
-    family::create(tree, &mut made, &mut found);
+    let shared = family::create(tree, &mut made, &mut found);
     let inheritance = Inheritance::find(tree, &mut made, &mut found);
     let places = Places::of(tree);
     steps.extend(places.processes(made));
     family::groups(tree, &mut steps, &mut found);
+    shared.leave(&mut steps);
     phase::late(tree, &mut steps);
     for p in tree.living() {
         steps.extend(inheritance.late(p.pid).then_some(Step::Inherit(p.pid)));
@@ -211,9 +223,9 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
         finish(tree, p.pid, &mut on_files, &mut steps);
     }
     steps.extend(tree.all::<Process>().iter().filter_map(|p| state(tree, p)));
-    for p in tree.living() {
+    for pid in shared::owners_last(tree, Share::Actions) {
         for phase in Phase::END {
-            phase::steps_of(tree, p.pid, phase, &mut on_files, &mut steps);
+            phase::steps_of(tree, pid, phase, &mut on_files, &mut steps);
         }
     }
     release(tree, places.any(), &mut steps);
@@ -248,11 +260,14 @@ fn open(tree: &Tree, on_files: &mut phase::OnFiles) -> Vec<Step> {
 
 /// The end: from the registers of the first to the last one that runs.
 fn release(tree: &Tree, limits: bool, steps: &mut Vec<Step>) {
-    steps.extend(tree.living().map(|p| Step::Leave(p.pid)));
+    // The last one unmaps the hole.
+    steps.extend(shared::owners_last(tree, Share::Memory).into_iter().map(Step::Leave));
     steps.extend(foreground(tree).map(Step::Lend));
     steps.extend([Step::Masks, Step::Pipes]);
     steps.extend(limits.then_some(Step::Limit));
-    steps.extend([Step::Guard, Step::Release, Step::Dismissal]);
+    steps.push(Step::Guard);
+    steps.extend((!tree.all::<TcpConnection>().is_empty()).then_some(Step::Connect));
+    steps.extend([Step::Release, Step::Dismissal]);
 }
 
 /// What brings a process into its state.
@@ -274,7 +289,7 @@ fn foreground(tree: &Tree) -> Option<Pid> {
     front.into_iter().find(|group| has_one && group.0 as i32 == root.tty_pgrp)
 }
 
-/// A process up to its memory.
+/// A process up to its memory. What it takes from restore lies in its table, so those that share one wait for the last of them.
 fn build(
     tree: &Tree,
     pid: Pid,
@@ -282,14 +297,21 @@ fn build(
     on_files: &mut phase::OnFiles,
     steps: &mut Vec<Step>,
 ) {
-    for phase in Phase::BUILD {
-        if phase == Phase::Settings {
-            steps.push(Step::Table(pid));
-            let others = || tree.threads(pid).map(|t| t.tid).filter(|tid| tid.0 != pid.0);
-            steps.extend(others().map(|tid| Step::Thread(pid, tid)));
-            steps.extend(others().filter_map(|tid| places.join(tid, Some(Tid(pid.0)))));
-        }
+    for phase in Phase::BUILD.into_iter().take_while(|phase| *phase < Phase::Settings) {
         phase::steps_of(tree, pid, phase, on_files, steps);
+    }
+    let owner = tree.owner(pid, Share::Table);
+    let sharers = tree.sharers(Share::Table, owner);
+    if sharers.last().is_some_and(|last| *last != pid) {
+        return;
+    }
+    steps.push(Step::Table(owner));
+    for &pid in [owner].iter().chain(sharers) {
+        let late = |tid: &Tid| tid.0 != pid.0 && !tree.is_maker(*tid);
+        let others = || tree.threads(pid).map(|t| t.tid).filter(late);
+        steps.extend(others().map(|tid| Step::Thread(pid, tid)));
+        steps.extend(others().filter_map(|tid| places.join(tid, Some(Tid(pid.0)))));
+        phase::steps_of(tree, pid, Phase::Settings, on_files, steps);
     }
 }
 

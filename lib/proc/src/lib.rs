@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clocks;
 mod descriptors;
 mod fdinfo;
 mod limits;
@@ -28,6 +29,7 @@ mod tasks;
 mod timers;
 mod words;
 
+pub use clocks::ClockOffsets;
 pub use descriptors::Descriptors;
 pub use fdinfo::Fdinfo;
 pub use limits::{LIMITS, limits};
@@ -37,7 +39,7 @@ pub use namespaces::{
     is_in_initial_pid_namespace, is_initial_namespace, namespace, namespaces, namespaces_of,
 };
 pub use read::{
-    autogroup_nice, comm, core_dump_filter, fd_path, link, login_uid, map_file_path, number,
+    autogroup_nice, comm, core_dump_filter, fd_path, label, link, login_uid, map_file_path, number,
     numbers_in, oom_score_adj, path, personality, read, read_at, shows_our_pids, timer_slack,
     unable,
 };

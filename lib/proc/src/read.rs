@@ -161,6 +161,21 @@ pub fn autogroup_nice(pid: u32) -> Result<Option<i32>> {
         .map_err(|e| unable(pid, name, e))
 }
 
+/// What the security module of the kernel calls a thread (SELinux, AppArmor, Smack); `None` where there is none.
+pub fn label(tid: u32) -> Result<Option<Vec<u8>>> {
+    match read(tid, "attr/current") {
+        Err(error) if error.is_gone() => Err(error),
+        Err(error) if matches!(error.errno(), Some(libc::EINVAL | libc::ENOENT)) => Ok(None),
+        Err(error) => Err(error),
+        // Some end it by a newline, some by a zero byte.
+        Ok(mut label) => {
+            let end = label.iter().rposition(|byte| !matches!(byte, b'\n' | 0));
+            label.truncate(end.map_or(0, |last| last + 1));
+            Ok(Some(label))
+        }
+    }
+}
+
 /// The name of a thread, at most 15 bytes of any value but NUL.
 pub fn comm(tid: u32) -> Result<Vec<u8>> {
     let mut name = read(tid, "comm")?;

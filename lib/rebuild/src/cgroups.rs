@@ -235,9 +235,8 @@ impl Cgroups {
     pub fn join(&self, tree: &Tree, tid: Tid) -> Result<()> {
         let thread = tree.get::<Thread>(tid);
         let leader = thread.filter(|thread| thread.pid.0 != tid.0).map(|thread| Tid(thread.pid.0));
-        let parent = tree.get::<Process>(Pid(tid.0)).map(|process| process.ppid);
-        let parent = parent.filter(|pid| tree.get::<Process>(*pid).is_some());
-        let maker = leader.or(parent.map(|pid| Tid(pid.0)));
+        let process = tree.get::<Process>(Pid(tid.0)).map(|process| process.maker);
+        let maker = leader.or(process.filter(|maker| tree.get::<Thread>(*maker).is_some()));
         for hierarchy in &self.hierarchies {
             let now = maker.map_or(hierarchy.own, |maker| hierarchy.of(maker));
             if let Some(at) = hierarchy.of(tid).filter(|at| Some(*at) != now) {

@@ -13,6 +13,7 @@ use nix::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::Mutex,
 };
 
 /// Status flags that fcntl(2) can set on what was not opened by name.
@@ -55,6 +56,8 @@ pub(crate) struct Factory<'a> {
     pub nameless_pipes: BTreeSet<ObjectId>,
     /// What will not be quite as it was, in words.
     pub notes: Vec<String>,
+    /// The network, kept away from connections until they go on.
+    pub lock: Mutex<Option<floe_netlock::Held>>,
     pub tcp_ports: Ports,
     pub udp_ports: Ports,
     /// Numbers that outside files have in the tree.
@@ -84,7 +87,14 @@ impl<'a> Factory<'a> {
             fresh_options: FreshOptions::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
             notes: Vec::new(),
-            tcp_ports: Ports::of(tree.all::<TcpSocket>().iter().map(|tcp| &tcp.socket)),
+            lock: Mutex::default(),
+            // Connections share the port of their listener, and are bound in spite of it.
+            tcp_ports: Ports::of(
+                tree.all::<TcpSocket>()
+                    .iter()
+                    .map(|tcp| &tcp.socket)
+                    .filter(|it| !it.is_connection()),
+            ),
             udp_ports: Ports::of(tree.all::<UdpSocket>().iter().map(|udp| &udp.socket)),
             numbers: numbers_of_outside_files(tree),
         }

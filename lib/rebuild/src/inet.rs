@@ -12,7 +12,7 @@ use std::{
 };
 
 /// SO_REUSEADDR.
-const REUSE: (i32, i32) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+pub(crate) const REUSE: (i32, i32) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
 /// SO_REUSEPORT.
 const REUSE_PORT: (i32, i32) = (libc::SOL_SOCKET, libc::SO_REUSEPORT);
 /// Also of IPv6 sockets.
@@ -86,7 +86,7 @@ impl Ports {
     /// Those of all sockets of a protocol.
     pub fn of<'a>(sockets: impl Iterator<Item = &'a InetSocket>) -> Self {
         let mut ports = Self::default();
-        for port in sockets.filter_map(|socket| port(&socket.name)) {
+        for port in sockets.filter_map(|it| port(&it.name)) {
             *ports.0.entry(port).or_default() += 1;
         }
         ports
@@ -103,7 +103,7 @@ fn port(name: &Bytes) -> Option<[u8; 2]> {
     name.0.get(2..4).and_then(|port| port.try_into().ok())
 }
 
-fn bind(fd: &OwnedFd, it: &InetSocket, call: &dyn Fn() -> Result<()>) -> Result<()> {
+pub(crate) fn bind(fd: &OwnedFd, it: &InetSocket, call: &dyn Fn() -> Result<()>) -> Result<()> {
     if it.foreign {
         option(fd, FREEBIND, &IS_SET)?;
     }
@@ -117,15 +117,18 @@ fn bind(fd: &OwnedFd, it: &InetSocket, call: &dyn Fn() -> Result<()>) -> Result<
 
 /// Names the address in an error.
 fn address(socket: &InetSocket, error: floe_sys::Error) -> floe_sys::Error {
-    let name = &socket.name.0;
+    let doing = format!("bind a socket to {}", shown(&socket.name, socket.family));
+    floe_sys::Error::because(doing, error.cause().to_string())
+}
+
+/// An address and its port, for people.
+pub(crate) fn shown(name: &Bytes, family: u32) -> String {
+    let name = &name.0;
     let port = name.get(2..4).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
-    let ip = match socket.family as i32 {
+    let ip = match family as i32 {
         libc::AF_INET => name.get(4..8).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(Into::into),
         _ => name.get(8..24).and_then(|b| <[u8; 16]>::try_from(b).ok()).map(Into::into),
     };
     let ip = ip.map_or_else(String::new, |ip: std::net::IpAddr| ip.to_string());
-    floe_sys::Error::because(
-        format!("bind a socket to {ip} port {port}"),
-        error.cause().to_string(),
-    )
+    format!("{ip} port {port}")
 }

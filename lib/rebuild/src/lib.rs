@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod cgroups;
+mod clocks;
+mod connection;
 mod cpu;
 mod datagrams;
 mod factory;
@@ -33,9 +35,11 @@ mod spaces;
 mod stand;
 mod states;
 mod stubs;
+mod tcp_segment;
 mod time_wait;
 mod unions;
 
+pub use clocks::{continue_clocks, jump_back};
 pub use descriptor::terminal::Modes;
 pub use file::external::OUTSIDE;
 pub use here::Here;

@@ -173,6 +173,8 @@ impl<'a> OpenFiles<'a> {
     /// What sockets have been given only until all are bound.
     fn settle(&self, no: &mut Vec<Finding>) {
         let tcp = self.tree.all::<TcpSocket>().iter().map(|tcp| (tcp.file, &tcp.socket));
+        // Connections are in repair mode.
+        let tcp = tcp.filter(|(_, socket)| !socket.is_connection());
         let udp = self.tree.all::<UdpSocket>().iter().map(|udp| (udp.file, &udp.socket));
         for (id, socket) in tcp.chain(udp).filter(|(_, socket)| !socket.name.0.is_empty()) {
             if let Some(fd) = self.files.get(&id)
@@ -239,7 +241,8 @@ impl<'a> OpenFiles<'a> {
 
     /// Whether the executable of a process is set only when its content is there.
     pub(crate) fn exe_comes_late(&self, pid: Pid) -> bool {
-        self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted)
+        let deleted = self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted);
+        deleted && self.tree.owner(pid, Share::Memory) == pid
     }
 
     fn executable(&mut self, pid: Pid, exe: &'a FileRef) -> Result<()> {
@@ -368,6 +371,20 @@ impl<'a> OpenFiles<'a> {
             if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
                 floe_sys::replace_descriptor(fd.as_fd(), null.as_fd())?;
             }
+        }
+        Ok(())
+    }
+
+    /// Gives the TCP connections of the tree the network back, and lets them go on.
+    pub(crate) fn connect(&self) -> Result<()> {
+        let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(lock), Some(left)) = (&lock, self.tree.all::<NetworkLock>().first()) {
+            lock.network().remove(left.id)?;
+        }
+        drop(lock);
+        for tcp in self.tree.all::<TcpSocket>().iter().filter(|tcp| tcp.socket.is_connection()) {
+            let fd = self.files.get(&tcp.file);
+            fd.map_or(Ok(()), |fd| crate::connection::go_on(&tcp.socket, fd))?;
         }
         Ok(())
     }

@@ -50,7 +50,8 @@ pub(crate) fn leave(tree: &Tree, stubs: &Stubs, affinity: Option<&[u8]>, pid: Pi
         }
         let tracee = stubs.tracee(tid)?;
         tracee.set_xstate(&t.xstate.0)?;
-        if t.tid.0 == pid.0 {
+        // Those that have the memory from it have left the hole before.
+        if t.tid.0 == pid.0 && tree.owner(pid, Share::Memory) == pid {
             let hole = [stubs.hole, floe_plan::HOLE, 0, 0, 0, 0];
             let remote = RemoteCall::begin(tid, foreign_insn(tree, stubs, pid)?)?;
             let done = remote.finish_after(libc::SYS_munmap, hole, &regs)?;

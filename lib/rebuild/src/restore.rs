@@ -103,10 +103,13 @@ impl<'a> Restore<'a> {
             script.label(step.to_string());
         }
         match *step {
-            Step::Create(pid, _) => {
+            Step::Create(pid, _, shares) => {
                 let exit_signal = self.tree.get::<Process>(pid).map_or(17, |p| p.exit_signal);
                 let newborn = Newborn { tid: Tid(pid.0), is_process: true };
-                script.clone(newborn, 0, u64::from(exit_signal));
+                script.clone(newborn, clone_flags(shares), u64::from(exit_signal));
+            }
+            Step::Unshare(_, shares) => {
+                script.call(libc::SYS_unshare, [Arg::Val(clone_flags(shares))]);
             }
             Step::Thread(_, tid) => thread(tid, script),
             Step::Session(_) => drop(script.call(libc::SYS_setsid, [])),
@@ -148,7 +151,7 @@ impl<'a> Restore<'a> {
     /// Steps for which no stub makes calls, or more than one.
     fn step(&mut self, step: &Step) -> Result<()> {
         match *step {
-            Step::Create(pid, None) => self.stubs.create_root(pid),
+            Step::Create(pid, None, _) => self.stubs.create_root(pid),
             Step::Leader(group, by) => self.stubs.leader(group, by),
             Step::Dismiss(group, by) => self.stubs.dismiss(group, by),
             Step::Late(file, kind) => {
@@ -171,6 +174,7 @@ impl<'a> Restore<'a> {
                 self.guardian = Some(release::guardian(self.tree)?);
                 Ok(())
             }
+            Step::Connect => self.files.connect(),
             Step::Release => release::release(&mut self.stubs),
             Step::Dismissal => {
                 self.guardian.take().map_or(Ok(()), Guardian::dismiss)?;
@@ -196,8 +200,11 @@ impl<'a> Restore<'a> {
             script.call(libc::SYS_dup3, [from, Arg::Val(u64::from(fd.fd.0)), Arg::Val(flags)]);
         }
         let mut from = base;
-        if self.files.exe_comes_late(pid) {
-            let exe = u64::from(self.files.exe(pid)?);
+        // They are set when their content is there.
+        let users = [pid].into_iter().chain(self.tree.sharers(Share::Table, pid).iter().copied());
+        let late = users.filter(|pid| self.files.exe_comes_late(*pid));
+        let late = late.map(|pid| Ok(u64::from(self.files.exe(pid)?)));
+        for exe in late.collect::<Result<BTreeSet<u64>>>()? {
             if exe > from {
                 script.call(libc::SYS_close_range, [from, exe - 1, 0].map(Arg::Val));
             }
@@ -242,6 +249,16 @@ fn thread(tid: Tid, script: &mut Script<'_>) {
     script.clone(Newborn { tid, is_process: false }, flags as u64, 0);
 }
 
+fn clone_flags(shares: ShareSet) -> u64 {
+    let flag = |share| match share {
+        Share::Memory => libc::CLONE_VM,
+        Share::Table => libc::CLONE_FILES,
+        Share::Directories => libc::CLONE_FS,
+        Share::Actions => libc::CLONE_SIGHAND,
+    };
+    shares.iter().map(flag).fold(0, |all, flag| all | flag as u64)
+}
+
 fn is_in(pid: Pid, group: Pid) -> bool {
     let id = |pid: Pid| nix::unistd::Pid::from_raw(pid.0 as i32);
     nix::unistd::getpgid(Some(id(pid))) == Ok(id(group))
@@ -251,8 +268,9 @@ fn is_in(pid: Pid, group: Pid) -> bool {
 fn caller(step: &Step) -> Option<Tid> {
     match *step {
         _ if is_of_restore(step) => None,
-        Step::Create(_, Some(by)) => Some(Tid(by.0)),
+        Step::Create(_, Some(by), _) => Some(by),
         Step::Thread(pid, _)
+        | Step::Unshare(pid, _)
         | Step::Session(pid)
         | Step::Group(pid, _)
         | Step::Table(pid)

@@ -26,6 +26,11 @@ pub struct InetSocket {
 }
 
 impl InetSocket {
+    /// Whether a TCP socket is connected.
+    pub fn is_connection(&self) -> bool {
+        !self.peer.0.is_empty()
+    }
+
     /// See [`Resource::check`](crate::Resource::check).
     pub(crate) fn check(&self) -> Result<(), String> {
         // Bytes of `struct sockaddr_in` and `struct sockaddr_in6`.
@@ -42,6 +47,8 @@ impl InetSocket {
         ensure(known(&self.name) && known(&self.peer), "an address of it is none of its family")?;
         ensure(self.shutdown <= 3, "it is shut down in an unknown way")?;
         ensure(self.backlog.is_none() || !self.name.0.is_empty(), "it listens and has no address")?;
+        let both = self.backlog.is_some() && !self.peer.0.is_empty();
+        ensure(!both, "it listens and is connected")?;
         sane::options(&self.options)
     }
 }

@@ -33,7 +33,7 @@ macro_rules! resources {
         $then! {
             frame {
                 begin: Begin 1 1 [];
-                options: Options 13 3 [];
+                options: Options 13 4 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
                 stage: Stage 31 1 [];
@@ -41,6 +41,7 @@ macro_rules! resources {
                 fd_entries: FdEntries 48 1 [];
                 union: Union 43 1 [];
                 inherited: Inherited 44 1 [];
+                network_lock: NetworkLock 45 1 [];
                 open_file: OpenFile 49 2 [];
                 fd_table: FdTable 50 1 [];
             }
@@ -48,7 +49,7 @@ macro_rules! resources {
                 space: Namespace 15 2 [];
             }
             process {
-                ids: Process 2 2 [];
+                ids: Process 2 3 [];
                 namespaces: Namespaces 16 1 [];
                 vmas: Vmas 12 3 [Map Protect];
                 mm: Mm 11 2 [Numbers Executable];
@@ -85,7 +86,7 @@ macro_rules! resources {
                 signalfd: Signalfd 68 1 [];
                 epoll: Epoll 69 1 [Watches];
                 unix: UnixSocket 70 2 [Prepare];
-                tcp: TcpSocket 71 2 [];
+                tcp: TcpSocket 71 2 [Prepare];
                 udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
                 pidfd: Pidfd 74 2 [Late];
@@ -103,6 +104,7 @@ macro_rules! resources {
                 nameless: Object 42 4 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 2 [];
+                tcp_connection: TcpConnection 58 1 [];
             }
             bulk {
                 pages: Pages 100 2 [];

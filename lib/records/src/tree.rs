@@ -111,6 +111,9 @@ pub struct Tree {
 struct Relations {
     children: BTreeMap<Pid, Vec<Pid>>,
     threads: BTreeMap<Pid, Vec<Tid>>,
+    makers: BTreeSet<Tid>,
+    /// Those that have something from a process before them, in the order of the stream.
+    sharers: BTreeMap<(Share, Pid), Vec<Pid>>,
     holders: BTreeMap<FileId, (Pid, FdNum)>,
     /// Row of the first property of a kind that something has.
     properties: BTreeMap<(u16, Attached), usize>,
@@ -186,9 +189,16 @@ impl Tree {
             let mut found = Relations::default();
             for p in self.all::<Process>().iter().skip(1) {
                 found.children.entry(p.ppid).or_default().push(p.pid);
+                found.makers.insert(p.maker);
             }
             for p in self.all::<Process>() {
                 found.groups.extend([p.pid.0, p.pgid.0]);
+                for share in Share::ALL {
+                    let owner = p.shares.of(share);
+                    if owner != p.pid {
+                        found.sharers.entry((share, owner)).or_default().push(p.pid);
+                    }
+                }
                 for fd in self.fds(p.pid) {
                     found.holders.entry(fd.file).or_insert((p.pid, fd.fd));
                 }
@@ -206,6 +216,21 @@ impl Tree {
     pub fn children(&self, pid: Pid) -> impl DoubleEndedIterator<Item = &Process> {
         let children = self.relations().children.get(&pid).map_or(&[][..], Vec::as_slice);
         children.iter().filter_map(|child| self.get::<Process>(*child))
+    }
+
+    /// The process that a process has something from, itself where it has its own.
+    pub fn owner(&self, pid: Pid, share: Share) -> Pid {
+        self.get::<Process>(pid).map_or(pid, |p| p.shares.of(share))
+    }
+
+    /// The processes that have something from this one, in the order of the stream.
+    pub fn sharers(&self, share: Share, owner: Pid) -> &[Pid] {
+        self.relations().sharers.get(&(share, owner)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a process of the tree is the child of this thread.
+    pub fn is_maker(&self, tid: Tid) -> bool {
+        self.relations().makers.contains(&tid)
     }
 
     /// What the parent of a process, where that is in the tree, would be told of it by wait(2).

@@ -25,6 +25,7 @@ mod signals;
 mod socket;
 mod statx;
 mod task;
+mod tcp_repair;
 mod watcher;
 mod write_mapped;
 mod xattr;
@@ -60,8 +61,8 @@ pub use mount::{
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
-    namespace_owner, namespace_parent, pidfd_exit_status, pidfd_getfd, pidfd_open,
-    pidfd_open_thread, pidfd_send_signal,
+    namespace_owner, namespace_parent, network_namespace, pidfd_exit_status, pidfd_getfd,
+    pidfd_open, pidfd_open_thread, pidfd_send_signal,
 };
 pub use poll::poll;
 pub use private::PrivateMemory;
@@ -78,6 +79,8 @@ pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,
     names_memory, prctl_result, prctl_word,
 };
+
+pub use tcp_repair::{Repair, Repairs, never_sent, set_repair};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {

@@ -78,3 +78,8 @@ pub fn namespace_owner(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
 pub fn namespace_parent(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     namespace_ioctl(namespace, 0xb702, "find the parent of a namespace")
 }
+
+/// The network namespace that a socket is in (SIOCGSKNS of linux/sockios.h). EPERM without CAP_NET_ADMIN in it.
+pub fn network_namespace(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
+    namespace_ioctl(socket, 0x894c, "find the network namespace of a socket")
+}

@@ -43,12 +43,12 @@ fn who_is_apart_is_moved_and_children_are_born_there() {
     model::play(&tree, &plan.steps).expect("it can be played");
     let joined = plan.steps.iter().enumerate().filter(|(_, step)| matches!(step, Step::Join(_)));
     let joined: Vec<(Step, Step)> = joined.map(|(at, step)| (plan.steps[at - 1], *step)).collect();
-    let made = |pid, parent| Step::Create(Pid(pid), parent);
+    let made = |pid, parent| Step::Create(Pid(pid), parent, ShareSet::default());
     assert_eq!(
         joined,
         [
             (made(100, None), Step::Join(Tid(100))),
-            (made(300, Some(Pid(100))), Step::Join(Tid(300))),
+            (made(300, Some(Tid(100))), Step::Join(Tid(300))),
             (Step::Thread(Pid(100), Tid(101)), Step::Join(Tid(101))),
         ]
     );

@@ -59,6 +59,9 @@ fn threads() -> Builder {
     let mut tree = Builder::new(200);
     let pid = Pid(200);
     [201, 202].into_iter().for_each(|tid| tree.thread(200, tid));
+    // A child of one of them, and one of its main thread.
+    tree.process(210, 200, |p| p.maker = Tid(202));
+    tree.process(211, 200, |_| {});
     let timer = PosixTimer {
         id: 3,
         clock: 1,
@@ -146,10 +149,43 @@ fn union() -> Builder {
     tree
 }
 
+/// Processes that share with each other: all of it, a table with a grandparent whose child has its own, directories with a
+/// sibling, and memory with a child that has one of its own.
+fn sharing() -> Builder {
+    let mut tree = Builder::new(400);
+    let share = |tree: &mut Builder, pid: u32, parent, owner, shares: &[Share]| {
+        tree.process(pid, parent, |p| {
+            shares.iter().for_each(|share| p.shares.set(*share, Pid(owner)));
+        });
+        if shares.contains(&Share::Memory) {
+            tree.vmas(pid, Vec::new());
+        }
+    };
+    share(&mut tree, 410, 400, 400, &Share::ALL);
+    share(&mut tree, 420, 400, 420, &[]);
+    share(&mut tree, 430, 400, 430, &[]);
+    share(&mut tree, 431, 430, 431, &[]);
+    share(&mut tree, 432, 430, 431, &[Share::Directories]);
+    share(&mut tree, 440, 400, 400, &[Share::Memory]);
+    share(&mut tree, 421, 420, 400, &[Share::Table]);
+    share(&mut tree, 441, 440, 441, &[]);
+    tree.thread(410, 411);
+    let event = tree.file(2, |file| Eventfd { file, count: 3, semaphore: false });
+    tree.fd(400, 3, event);
+    tree.fd(441, 4, event);
+    tree
+}
+
 /// A tree and its name.
 type Named = (&'static str, fn() -> Builder);
 
-const ALL: [Named; 4] = [("lone", lone), ("shell", shell), ("threads", threads), ("union", union)];
+const ALL: [Named; 5] = [
+    ("lone", lone),
+    ("shell", shell),
+    ("threads", threads),
+    ("union", union),
+    ("sharing", sharing),
+];
 
 fn steps_of(tree: &Tree) -> String {
     let plan = plan(tree, &machine()).unwrap_or_else(|no| panic!("{no}"));
@@ -180,11 +216,17 @@ fn every_step_finds_what_it_needs() {
     }
 }
 
-/// Whether a process is put where its parent is: behind a setsid(2) of that one it has been born there.
+/// Whether a process is put where its parent is: behind a setsid(2) of that one, or of one above, it has been born there.
 fn is_born_there(tree: &Tree, step: &Step) -> bool {
-    let Step::Group(pid, group) = *step else { return false };
-    let parent = tree.get::<Process>(pid).and_then(|p| tree.get::<Process>(p.ppid));
-    parent.is_some_and(|parent| parent.pgid == group && parent.sid == parent.pid)
+    let Step::Group(mut pid, group) = *step else { return false };
+    loop {
+        let parent = tree.get::<Process>(pid).and_then(|p| tree.get::<Process>(p.ppid));
+        match parent.filter(|parent| parent.pgid == group) {
+            Some(parent) if parent.sid == parent.pid => return true,
+            Some(parent) => pid = parent.pid,
+            None => return false,
+        }
+    }
 }
 
 /// A plan that lacks a step, or does it twice, cannot be played: the model is no yes-man.

@@ -15,6 +15,7 @@ const FIRST: u32 = 100;
 struct Task {
     pid: Pid,
     ppid: Pid,
+    maker: Tid,
     pgid: Pid,
     sid: Pid,
     state: State,
@@ -44,6 +45,7 @@ pub fn grow(deeds: &[Deed]) -> Builder {
     let root = Task {
         pid: Pid(FIRST),
         ppid: Pid(1),
+        maker: Tid(1),
         pgid: OUTER,
         sid: OUTER,
         state: State::Alive,
@@ -79,7 +81,9 @@ impl World {
                 let (child, state) = (Pid(self.id()), State::Alive);
                 let threads = Vec::new();
                 let parent = self.tasks[at].clone();
-                self.tasks.push(Task { pid: child, ppid: pid, state, threads, ..parent });
+                let makers = [&[pid.0], &parent.threads[..]].concat();
+                let maker = Tid(makers[usize::from(with) % makers.len()]);
+                self.tasks.push(Task { pid: child, ppid: pid, maker, state, threads, ..parent });
             }
             4 if self.tasks.iter().all(|task| task.pgid != pid) => {
                 (self.tasks[at].sid, self.tasks[at].pgid) = (pid, pid);
@@ -126,7 +130,8 @@ impl World {
     /// Its children go to the root, as to a subreaper.
     fn exits(&mut self, at: usize, with: u16) {
         let (pid, root) = (self.tasks[at].pid, self.tasks[0].pid);
-        self.tasks.iter_mut().filter(|task| task.ppid == pid).for_each(|task| task.ppid = root);
+        let orphans = self.tasks.iter_mut().filter(|task| task.ppid == pid);
+        orphans.for_each(|task| (task.ppid, task.maker) = (root, Tid(root.0)));
         let mut task = self.tasks.remove(at);
         task.state = State::Zombie(u32::from(with) & 0xff00);
         task.threads.clear();
@@ -192,7 +197,10 @@ impl World {
                 |p: &mut Process| (p.pgid, p.sid, p.state) = (task.pgid, task.sid, task.state);
             match at {
                 0 => builder.change(FIRST, put),
-                _ => builder.process(task.pid.0, task.ppid.0, put),
+                _ => builder.process(task.pid.0, task.ppid.0, |p| {
+                    p.maker = task.maker;
+                    put(p);
+                }),
             }
             task.threads.iter().for_each(|tid| builder.thread(task.pid.0, *tid));
         }

@@ -202,8 +202,9 @@ fn play(
     let mut frames = 0;
     for step in &plan.steps {
         match *step {
-            Step::Create(pid, parent) => {
-                let stub = parent.map_or(Some(Stub::default()), |pid| stubs.get(&pid).cloned());
+            Step::Create(pid, maker, _) => {
+                let parent = tree.get::<Process>(pid).ok_or("who is it")?.ppid;
+                let stub = maker.map_or(Some(Stub::default()), |_| stubs.get(&parent).cloned());
                 stubs.insert(pid, stub.ok_or("it has no parent")?);
             }
             Step::Supply(pid) => {

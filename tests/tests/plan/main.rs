@@ -11,3 +11,4 @@ mod refused;
 mod scale;
 mod sockets;
 mod strangers;
+mod wanted;

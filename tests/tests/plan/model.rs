@@ -1,5 +1,6 @@
 //! A kernel of paper that plays a plan: each step must find what it needs, and in the end everything is as the records say.
 
+use crate::wanted::{has, wanted};
 use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,8 @@ struct World<'a> {
     open: BTreeSet<FileId>,
     late: BTreeSet<FileId>,
     dying: BTreeSet<Pid>,
+    /// What each process has of what can be shared: a number for each thing.
+    have: BTreeMap<(Pid, Share), usize>,
 }
 
 /// Plays all steps.
@@ -52,6 +55,7 @@ pub fn play(tree: &Tree, steps: &[Step]) -> Played {
         open: BTreeSet::new(),
         late: BTreeSet::new(),
         dying: BTreeSet::new(),
+        have: BTreeMap::new(),
     };
     for step in steps {
         world.step(step).map_err(|problem| format!("{step}: {problem}"))?;
@@ -93,7 +97,8 @@ impl World<'_> {
                 must(self.late.insert(id), "it has come")
             }
             Step::Outside | Step::Writers => must(before, "too late"),
-            Step::Create(pid, parent) => self.create(pid, parent),
+            Step::Create(pid, maker, shares) => self.create_sharing(pid, maker, shares),
+            Step::Unshare(pid, shares) => self.unshare(pid, shares),
             Step::Supply(pid) => self.supply(pid),
             Step::Inherit(pid) => {
                 let task = self.task(pid)?;
@@ -113,8 +118,7 @@ impl World<'_> {
             Step::Join(_) | Step::Limit => self.cgroups(step),
             Step::Fill => {
                 must(self.leaders.is_empty(), "a leader is left")?;
-                let whole =
-                    |p: &Process| self.tasks.get(&p.pid).is_some_and(|t| t.mapped && t.table);
+                let whole = |p: &Process| self.is_mapped(p.pid) && self.has_table(p.pid);
                 must(self.tree.living().all(whole), "something has no memory yet")
             }
             Step::Seal => self.was(Step::Fill),
@@ -126,8 +130,47 @@ impl World<'_> {
                 self.was(Step::Pipes)?;
                 must(*step == Step::Guard || self.was(Step::Guard).is_ok(), "nobody guards them")
             }
+            Step::Connect => {
+                self.was(Step::Guard)?;
+                must(self.was(Step::Release).is_err(), "it runs already")
+            }
             Step::Dismissal => self.was(Step::Release),
         }
+    }
+
+    fn create_sharing(&mut self, pid: Pid, maker: Option<Tid>, shares: ShareSet) -> Played {
+        let parent = maker.map(|maker| self.process_of(maker)).transpose()?;
+        self.create(pid, parent)?;
+        for share in shares.iter() {
+            let parents = parent.and_then(|parent| self.have.get(&(parent, share)));
+            let parents = *parents.ok_or("its parent has none")?;
+            self.have.insert((pid, share), parents);
+        }
+        let with = |share| shares.iter().any(|found| found == share);
+        let alone = with(Share::Actions) && !with(Share::Memory);
+        must(!alone, "EINVAL: CLONE_SIGHAND needs CLONE_VM")
+    }
+
+    fn unshare(&mut self, pid: Pid, shares: ShareSet) -> Played {
+        must(!self.task(pid)?.table, "too late")?;
+        let alone = self.task(pid)?.threads.len() == 1;
+        must(alone, "a thread would stay behind")?;
+        for share in shares.iter() {
+            must(share.can_be_left(), "EINVAL: it can never be left")?;
+            let next = self.have.len() + self.done.len();
+            self.have.insert((pid, share), next << 32);
+        }
+        Ok(())
+    }
+
+    fn is_mapped(&self, pid: Pid) -> bool {
+        let owner = self.tree.owner(pid, Share::Memory);
+        self.tasks.get(&owner).is_some_and(|task| task.mapped)
+    }
+
+    fn has_table(&self, pid: Pid) -> bool {
+        let owner = self.tree.owner(pid, Share::Table);
+        self.tasks.get(&owner).is_some_and(|task| task.table)
     }
 
     fn cgroups(&self, step: &Step) -> Played {
@@ -141,9 +184,17 @@ impl World<'_> {
     fn thread(&mut self, pid: Pid, tid: Tid) -> Played {
         must(!self.tasks.contains_key(&Pid(tid.0)), "a process has that id")?;
         must(self.tids.insert(tid), "there is one")?;
+        let early = !self.has_table(pid) && !self.tree.is_maker(tid);
+        must(!early, "it comes too early")?;
         let task = self.task(pid)?;
-        must(task.table, "it would have another table")?;
         must(task.threads.insert(tid), "there is one")
+    }
+
+    /// The process of a thread that is there.
+    fn process_of(&self, tid: Tid) -> Played<Pid> {
+        let mut all = self.tasks.iter();
+        let found = all.find(|(_, task)| task.threads.contains(&tid));
+        found.map(|(pid, _)| *pid).ok_or_else(|| format!("there is no thread {tid}"))
     }
 
     fn dismiss(&mut self, group: Pid, by: Pid) -> Played {
@@ -171,8 +222,12 @@ impl World<'_> {
             must(self.open.contains(&fd.file), "a file is not open")?;
             self.is_whole(pid, fd.file)?;
         }
+        let (tree, of) = (self.tree, |pid| self.tree.owner(pid, Share::Table));
+        must(of(pid) == pid, "it is that of another one")?;
+        let mut users = tree.living().filter(|p| of(p.pid) == pid);
+        must(users.all(|p| self.is_mapped(p.pid)), "what is to be mapped would be closed")?;
         let task = self.task(pid)?;
-        must(task.mapped && !task.table, "not mapped, or for a second time")?;
+        must(!task.table, "for a second time")?;
         task.table = true;
         Ok(())
     }
@@ -214,8 +269,8 @@ impl World<'_> {
         }
         let (sid, pgid) = match parent {
             Some(parent) => {
+                must(!self.is_mapped(parent), "it is not a stub any more")?;
                 let above = self.task(parent)?;
-                must(!above.mapped, "it is not a stub any more")?;
                 (above.sid, above.pgid)
             }
             None => (OWN, OWN),
@@ -223,6 +278,10 @@ impl World<'_> {
         let threads = BTreeSet::from([Tid(pid.0)]);
         let task = Task { parent, sid, pgid, threads, ..Task::default() };
         self.tids.insert(Tid(pid.0));
+        for share in Share::ALL {
+            let next = self.have.len();
+            self.have.insert((pid, share), next);
+        }
         must(self.tasks.insert(pid, task).is_none(), "the id is taken")
     }
 
@@ -278,8 +337,11 @@ impl World<'_> {
             let watches = tree.get::<Epoll>(file).map_or(&[][..], |epoll| &epoll.watches);
             watches.iter().try_for_each(|watch| self.is_whole(pid, watch.file))?;
         }
+        let has_table = self.has_table(pid);
+        let early = building && phase < Phase::Settings;
+        must(!early || !has_table, "what it needs of restore is closed")?;
         let open = self.open.clone();
-        let task = self.task(pid)?;
+        let (mapped, task) = (self.is_mapped(pid), self.task(pid)?);
         let late = "a later phase came before";
         if (Phase::Register..=Phase::ParentDeath).contains(&phase) {
             let before = task.own_phases.insert(subject.tid(), phase);
@@ -296,11 +358,11 @@ impl World<'_> {
             Subject::File(_, fd, file) => {
                 must(tree.fd(pid, fd).is_some_and(|fd| fd.file == file), "it has another there")?;
                 must(open.contains(&file), "it is not open")?;
-                must(task.table == (phase != Phase::Watches), "the numbers are, or are not, free")?;
+                must(has_table == (phase != Phase::Watches), "the numbers are, or are not, free")?;
             }
         }
         task.mapped |= phase == Phase::Map;
-        must(task.mapped, "it has no memory")
+        must(mapped || task.mapped, "it has no memory")
     }
 
     fn leave(&mut self, pid: Pid) -> Played {
@@ -309,7 +371,10 @@ impl World<'_> {
         let task = self.task(pid)?;
         must(task.threads == all, "not all of its threads are there")?;
         must(task.phase == Some(Phase::Last), "it is not whole")?;
-        must(!std::mem::replace(&mut task.left, true), "for a second time")
+        must(!std::mem::replace(&mut task.left, true), "for a second time")?;
+        let mut sharers = self.tree.sharers(Share::Memory, pid).iter();
+        let left = sharers.all(|sharer| self.tasks.get(sharer).is_some_and(|task| task.left));
+        must(left, "another one is still in its hole")
     }
 
     /// What comes when nothing runs in the hole any more.
@@ -353,6 +418,20 @@ impl World<'_> {
             let ends = !matches!(p.state, State::Alive);
             must(self.dying.contains(&p.pid) == ends, &wrong("state"))?;
         }
+        for share in Share::ALL {
+            let of = |pid| self.have.get(&(pid, share));
+            for p in self.tree.living() {
+                let owner = self.tree.owner(p.pid, share);
+                must(of(p.pid) == of(owner), &format!("{} has its own {share:?}", p.pid))?;
+            }
+            let owners = self.tree.living().filter(|p| p.shares.of(share) == p.pid);
+            let mut seen = BTreeSet::new();
+            let mut owners = owners.map(|p| of(p.pid));
+            must(
+                owners.all(|thing| seen.insert(thing)),
+                &format!("{share:?} is shared by too many"),
+            )?;
+        }
         let unions = 0..self.tree.all::<Union>().len() as u32;
         unions.into_iter().try_for_each(|row| self.was(Step::Union(row)))?;
         for wanted in wanted(self.tree) {
@@ -361,73 +440,3 @@ impl World<'_> {
         Ok(())
     }
 }
-
-macro_rules! list {
-    (
-        frame $frame:tt
-        namespace $namespace:tt
-        process { $($p:ident: $P:ident $pk:literal $pv:literal [$($pp:ident)*];)* }
-        thread { $($t:ident: $T:ident $tk:literal $tv:literal [$($tp:ident)*];)* }
-        file { $($f:ident: $F:ident $fk:literal $fv:literal [$($fp:ident)*];)* }
-        descriptor { $($d:ident: $D:ident $dk:literal $dv:literal [$($dp:ident)*];)* }
-        object $object:tt
-        bulk $bulk:tt
-    ) => {
-        /// Whether a resource is there to be applied.
-        fn has(tree: &Tree, subject: Subject, kind: Kind) -> bool {
-            match (kind, subject) {
-                $((Kind::$P, Subject::Process(pid)) => {
-                    tree.all::<floe_records::$P>().iter().any(|row| row.pid == pid)
-                })*
-                $((Kind::$T, Subject::Thread(pid, tid)) => {
-                    tree.get::<floe_records::$T>(tid).is_some_and(|row| row.pid == pid)
-                })*
-                $((Kind::$F, Subject::File(_, _, file)) => {
-                    tree.get::<floe_records::$F>(file).is_some()
-                })*
-                $((Kind::$D, Subject::File(pid, fd, file)) => {
-                    tree.attached::<floe_records::$D>(pid, fd, file).is_some()
-                })*
-                _ => false,
-            }
-        }
-
-        /// Every application of a resource that the list calls for, as its step prints itself.
-        fn wanted(tree: &Tree) -> Vec<String> {
-            let mut all = Vec::new();
-            let mut want = |phase: Phase, subject: Subject, kind: Kind| {
-                match (phase, subject) {
-                    (Phase::Prepare, _) => {}
-                    (Phase::Late, Subject::File(_, _, file)) => {
-                        all.push(format!("{:?}", Step::Late(file, kind)));
-                    }
-                    _ => all.push(format!("{:?}", Step::Apply(phase, subject, kind))),
-                }
-            };
-            for p in tree.living() {
-                $($(want(Phase::$pp, Subject::Process(p.pid), Kind::$P);)*)*
-            }
-            for t in tree.all::<Thread>() {
-                $($(want(Phase::$tp, Subject::Thread(t.pid, t.tid), Kind::$T);)*)*
-            }
-            $($(
-                for row in tree.all::<floe_records::$F>() {
-                    let (pid, fd) = tree.holder(row.file).expect("somebody has it");
-                    want(Phase::$fp, Subject::File(pid, fd, row.file), Kind::$F);
-                }
-            )*)*
-            $($(
-                for row in tree.all::<floe_records::$D>() {
-                    let (pid, fd) = match row.attached() {
-                        Attached::Description(file) => tree.holder(file).expect("somebody has it"),
-                        Attached::Descriptor(pid, fd) => (pid, fd),
-                    };
-                    let file = tree.fd(pid, fd).expect("it is there").file;
-                    want(Phase::$dp, Subject::File(pid, fd, file), Kind::$D);
-                }
-            )*)*
-            all
-        }
-    };
-}
-floe_records::resources!(list);

@@ -90,6 +90,12 @@ refused! {
     own_parent: "plan.parent" Process |r| if r.pid.0 == 200 { r.ppid = Pid(200) };
     later_parent: "plan.parent" Process |r| if r.pid.0 == 200 { r.ppid = Pid(300) };
     dead_parent: "plan.parent" Process |r| if r.pid.0 == 200 { r.state = State::Zombie(0) };
+    strange_maker: "plan.parent" Process |r| if r.pid.0 == 200 { r.maker = Tid(200) };
+    shares_with_a_stranger: "plan.shares" Process |r| if r.pid.0 == 200 { r.shares.table = Pid(7) };
+    shares_with_a_later_one: "plan.shares" Process |r| if r.pid.0 == 100 { r.shares.table = Pid(200) };
+    shares_actions_alone: "plan.shares" Process |r| if r.pid.0 == 200 { r.shares.actions = Pid(100) };
+    shares_memory_and_has_some: "plan.shares" Process |r| if r.pid.0 == 200 { r.shares.memory = Pid(100) };
+    shares_and_is_dead: "plan.shares" Process |r| if r.pid.0 == 300 { r.shares.table = Pid(100) };
     circle: "plan.parent" Process |r| if r.pid.0 == 100 { r.ppid = Pid(200) };
     dead_root: "plan.root" Process |r| if r.pid.0 == 100 { r.state = State::Zombie(0) };
     zombie_has_memory: "plan.orphan" Process |r| if r.pid.0 == 200 { r.state = State::Zombie(0) };

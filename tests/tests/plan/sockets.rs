@@ -66,3 +66,88 @@ fn sockets_have_their_peers() {
     refuses("two types", &pair((5, Some(6), 1), (6, Some(5), 5)), "plan.unix");
     refuses("an unknown type", &pair((5, None, 3), (6, None, 1)), "plan.unix");
 }
+
+/// `struct sockaddr_in` of 127.0.0.1.
+fn local(port: u16) -> Bytes {
+    let mut name = (libc::AF_INET as u16).to_ne_bytes().to_vec();
+    name.extend(port.to_be_bytes());
+    name.extend([127, 0, 0, 1]);
+    name.resize(16, 0);
+    Bytes(name)
+}
+
+fn connected(file: FileId, ino: u64, name: Bytes, backlog: Option<u32>) -> TcpSocket {
+    let (family, foreign, shutdown) = (libc::AF_INET as u32, false, 0);
+    let (peer, options) = (local(9), Vec::new());
+    TcpSocket {
+        file,
+        socket: InetSocket { ino, family, name, peer, foreign, backlog, shutdown, options },
+    }
+}
+
+fn connection(ino: u64, state: u8) -> TcpConnection {
+    TcpConnection {
+        ino,
+        state,
+        receive_seq: 1,
+        send_seq: 1,
+        unread: 0,
+        unacknowledged: 0,
+        unsent: 0,
+        end_sent: state == TcpConnection::FIN_WAIT2,
+        mss: 1460,
+        window_scale: None,
+        sack: false,
+        timestamp: None,
+        window: TcpWindow { update: 1, peer: 1, peer_most: 1, own: 1, own_at: 1 },
+        send_buffer: 1,
+        receive_buffer: 1,
+        bytes: Vec::new(),
+    }
+}
+
+#[test]
+fn connections_have_their_sockets_and_sockets_their_connections() {
+    let tree = |sockets: &[(u64, Bytes, Option<u32>)], connections: &[(u64, u8)]| {
+        let mut tree = Builder::new(100);
+        for (fd, (ino, name, backlog)) in sockets.iter().enumerate() {
+            let file = tree.file(2, |file| connected(file, *ino, name.clone(), *backlog));
+            tree.fd(100, fd as u32, file);
+        }
+        for (ino, state) in connections {
+            tree.add(connection(*ino, *state));
+        }
+        tree.tree()
+    };
+    let one = || (5, local(8), None);
+    let good = tree(&[one()], &[(5, 1)]);
+    let able = machine();
+    assert_eq!(rules(&good, &able), Vec::<String>::new());
+    let none = floe_plan::Machine { capabilities: able.capabilities & !(1 << 12), ..able.clone() };
+    assert_eq!(rules(&good, &none), ["plan.tcp"], "CAP_NET_ADMIN");
+    // The end of the peer's data, and the acknowledgement of ours, are made by restore.
+    let raw = floe_plan::Machine { capabilities: able.capabilities & !(1 << 13), ..able };
+    assert_eq!(rules(&good, &raw), Vec::<String>::new());
+    for state in [5, 8, 9, 11] {
+        assert_eq!(rules(&tree(&[one()], &[(5, state)]), &raw), ["plan.tcp"], "CAP_NET_RAW");
+    }
+    refuses("no connection", &tree(&[one()], &[]), "plan.tcp");
+    refuses("no socket", &tree(&[], &[(5, 1)]), "plan.tcp");
+    refuses("one inode", &tree(&[one(), (5, local(7), None)], &[(5, 1)]), "plan.tcp");
+    refuses("no address", &tree(&[(5, Bytes::default(), None)], &[(5, 1)]), "plan.tcp");
+    refuses("a listener", &tree(&[(5, local(8), Some(1))], &[(5, 1)]), "plan.tcp");
+    refuses("an unknown state", &tree(&[one()], &[(5, 10)]), "plan.tcp_connection");
+}
+
+#[test]
+fn connections_go_on_when_all_is_guarded_and_before_anything_runs() {
+    let mut tree = Builder::new(100);
+    let file = tree.file(2, |file| connected(file, 5, local(8), None));
+    tree.fd(100, 0, file);
+    tree.add(connection(5, 1));
+    let steps = floe_plan::plan(&tree.tree(), &machine()).expect("a plan").steps;
+    let at = |wanted| steps.iter().position(|step| *step == wanted).expect("a step");
+    use floe_plan::Step;
+    assert!(at(Step::Guard) < at(Step::Connect) && at(Step::Connect) < at(Step::Release));
+    assert!(at(Step::Prepare(Kind::TcpSocket)) < at(Step::Open(file, Kind::TcpSocket)));
+}

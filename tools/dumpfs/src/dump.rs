@@ -7,7 +7,8 @@ use floe_capture::{
     memory::{Gather, contents},
 };
 use floe_records::{
-    FdEntries, Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind, Vmas,
+    Begin, FdEntries, Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind,
+    Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
@@ -21,7 +22,11 @@ pub struct DumpFs {
     /// An option of this stage, which counts more than the one in the stream.
     close_tcp: bool,
     options: Options,
+    /// When everything came to a stand.
+    stopped_ns: u64,
     pids: Vec<Pid>,
+    /// Those of them that have the descriptor table of another one.
+    sharers: BTreeSet<Pid>,
     vmas: Vec<(Pid, Vma)>,
     /// What `freeze` has read of descriptors.
     read: Vec<FdEntries>,
@@ -31,8 +36,16 @@ pub struct DumpFs {
 impl DumpFs {
     /// Nothing is known yet.
     pub fn new(close_tcp: bool) -> Self {
-        let (options, files) = (Options::default(), Files::default());
-        Self { close_tcp, options, pids: Vec::new(), vmas: Vec::new(), read: Vec::new(), files }
+        Self {
+            close_tcp,
+            options: Options::default(),
+            stopped_ns: 0,
+            pids: Vec::new(),
+            sharers: BTreeSet::new(),
+            vmas: Vec::new(),
+            read: Vec::new(),
+            files: Files::default(),
+        }
     }
 }
 
@@ -42,11 +55,17 @@ impl Stage for DumpFs {
             let process: Process = raw.decode()?;
             if !matches!(process.state, State::Zombie(_)) {
                 self.pids.push(process.pid);
+                if process.shares.table != process.pid {
+                    self.sharers.insert(process.pid);
+                }
             }
         } else if raw.is::<Vmas>() {
             let Vmas { pid, vmas } = raw.decode()?;
             let of_files = vmas.into_iter().filter(|vma| vma.file.is_some());
             self.vmas.extend(of_files.map(|vma| (pid, vma)));
+        } else if raw.is::<Begin>() {
+            let begin: Begin = raw.decode()?;
+            self.stopped_ns = begin.realtime_ns;
         } else if raw.is::<Options>() {
             self.options = raw.decode()?;
         }
@@ -68,8 +87,10 @@ impl Stage for DumpFs {
             out.record(&file)?;
         }
         let mut found = Findings::default();
-        let (read, take) = (std::mem::take(&mut self.read), Purpose::Take);
-        self.files = Files::describe_read(&self.pids, &self.options, take, read, &mut found)?;
+        let (read, stopped_ns) = (std::mem::take(&mut self.read), self.stopped_ns);
+        let take = Purpose::Take { stopped_ns };
+        let (pids, sharers) = (&self.pids, &self.sharers);
+        self.files = Files::describe_read(pids, sharers, &self.options, take, read, &mut found)?;
         let objects = self.files.collect(&mut found)?;
         found.refusals()?;
         // What is mapped as well is the business of dumpmem.

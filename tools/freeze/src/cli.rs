@@ -43,6 +43,15 @@ enum OutsideFiles {
     Broken,
 }
 
+/// What becomes of established TCP connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Tcp {
+    /// They come back.
+    Keep,
+    /// They come back as closed ones.
+    Close,
+}
+
 /// Hold a process tree still and write what it is.
 ///
 /// With COMMAND the stream is COMMAND's standard input, and the tree is held while COMMAND lives.
@@ -61,7 +70,10 @@ struct Args {
     /// Refuse where something would be lost.
     #[arg(long)]
     strict: bool,
-    /// Capture established TCP connections as closed ones.
+    /// What becomes of established TCP connections.
+    #[arg(long, value_enum, default_value = "keep")]
+    tcp: Tcp,
+    /// The same as --tcp close.
     #[arg(long)]
     close_tcp: bool,
     /// What restore puts in the place of a file that belongs to the world outside, where it is given nothing else.
@@ -75,6 +87,9 @@ struct Args {
     /// all of it), ignore (those of restore).
     #[arg(long, value_name = "keep|join:PATH|ignore", default_value = "keep")]
     cgroup: CgroupMode,
+    /// In restore, CLOCK_MONOTONIC and CLOCK_BOOTTIME go on where they are; a tree in a time namespace of its own can be captured.
+    #[arg(long)]
+    timens: bool,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -95,7 +110,9 @@ impl Args {
             OutsideFiles::Broken => Outside::Broken,
         };
         let (on_change, cgroup) = (self.on_change.clone(), self.cgroup.clone());
-        Options { close_tcp: self.close_tcp, strict: self.strict, outside, on_change, cgroup }
+        let close_tcp = self.close_tcp || self.tcp == Tcp::Close;
+        let &Args { strict, timens, .. } = self;
+        Options { close_tcp, strict, outside, on_change, cgroup, timens }
     }
 }
 
@@ -269,7 +286,7 @@ fn finish(args: &Args, tree: Tree) -> Result<u8> {
             stopped.map_err(plain)?;
         }
         Then::Kill => {
-            if args.close_tcp {
+            if args.options().close_tcp {
                 let living = tree.processes().iter().filter(|held| held.zombie.is_none());
                 floe_capture::release_ports(living.map(|held| held.pid)).map_err(plain)?;
             }

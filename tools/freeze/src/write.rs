@@ -7,7 +7,7 @@ use floe_capture::{
     tree::Tree as Held,
 };
 use floe_plan::Extent;
-use floe_proc::Stat;
+use floe_proc::{ClockOffsets, Stat};
 use floe_records::{
     AnyRecord, Begin, Bytes, FORMAT, ObjectData, Options, Pages, Pid, Record, Tree, TreeEnd, Vma,
     Vmas,
@@ -60,6 +60,11 @@ fn begin(root: u32, tree: &Held) -> Result<Begin> {
         Ok(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
     };
     let holder = std::process::id();
+    // The tree may have a time namespace of its own.
+    let (ours, theirs) = (ClockOffsets::of(holder)?, ClockOffsets::of(root)?);
+    let of_tree = |now: u64, offset: fn(&ClockOffsets) -> i128| {
+        (i128::from(now) - offset(&ours) + offset(&theirs)).clamp(0, i64::MAX.into()) as u64
+    };
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(4096);
     Ok(Begin {
         format: FORMAT,
@@ -72,8 +77,8 @@ fn begin(root: u32, tree: &Held) -> Result<Begin> {
         holder: Pid(holder),
         holder_start: Stat::of(holder)?.start_time,
         realtime_ns: now(ClockId::CLOCK_REALTIME)?,
-        monotonic_ns: now(ClockId::CLOCK_MONOTONIC)?,
-        boottime_ns: now(ClockId::CLOCK_BOOTTIME)?,
+        monotonic_ns: of_tree(now(ClockId::CLOCK_MONOTONIC)?, |offsets| offsets.monotonic_ns),
+        boottime_ns: of_tree(now(ClockId::CLOCK_BOOTTIME)?, |offsets| offsets.boottime_ns),
         xfeatures: tree.xfeatures().map_err(plain)?,
     })
 }

@@ -71,9 +71,22 @@ struct Args {
     /// place of the one that had all of it), ignore (those of restore).
     #[arg(long, value_name = "keep|join:PATH|ignore")]
     cgroup: Option<CgroupMode>,
+    /// What may come back otherwise where restore cannot set it: limits (as high as restore can).
+    #[arg(long, value_enum)]
+    allow: Vec<Allow>,
+    /// CLOCK_MONOTONIC and CLOCK_BOOTTIME go on where the tree had them, in a time namespace.
+    #[arg(long)]
+    timens: bool,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
+}
+
+/// What may come back otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Allow {
+    /// Hard limits that cannot be raised (setrlimit(2)).
+    Limits,
 }
 
 /// What becomes of outside files.
@@ -127,12 +140,18 @@ fn run(args: &Args) -> anyhow::Result<()> {
         let problem = "the metadata has no checksum".to_owned();
         return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
     }
-    let plan = floe_plan::plan(&tree, &floe_rebuild::machine()?)?;
+    let machine = floe_rebuild::machine()?;
+    let (tree, lowered) = match args.allow.contains(&Allow::Limits) {
+        true => floe_plan::lower_limits(tree, &machine)?,
+        false => (tree, Vec::new()),
+    };
+    let plan = floe_plan::plan(&tree, &machine)?;
     floe_rebuild::allow_many_files()?;
     if args.plan {
         let steps = plan.steps.iter().map(|step| format!("{step}\n"));
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
+    clocks(args, &tree)?;
     let inside = match args.new_pidns.then(|| pidns::enter(&tree)).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
@@ -148,6 +167,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     foreign(&tree, beside)?;
     let lost_here = floe_rebuild::lost_login_uids(&tree)?;
     let lost = tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here);
+    let lost = lost.chain(&lowered);
     for lost in by_cause(lost) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
@@ -164,6 +184,20 @@ fn run(args: &Args) -> anyhow::Result<()> {
         }
         (None, None) => leave(&tree),
     }
+}
+
+/// Has the clocks of the tree go on, or says that they jump back: what waits for a time of them waits as much longer.
+fn clocks(args: &Args, tree: &Tree) -> anyhow::Result<()> {
+    if args.timens || tree.options().timens {
+        return Ok(floe_rebuild::continue_clocks(tree)?);
+    }
+    if let Some(seconds) = floe_rebuild::jump_back(tree)? {
+        let note = format!(
+            "CLOCK_MONOTONIC is {seconds} seconds behind what the tree has seen (--timens continues it)"
+        );
+        floe_toolkit::warn("restore", &note);
+    }
+    Ok(())
 }
 
 /// Whether we lead a process group, as every interactive shell makes it. Who does cannot leave the session (see [`leave`]) while

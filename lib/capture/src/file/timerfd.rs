@@ -19,16 +19,16 @@ impl OfFile for Timerfd {
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let timer = if seen.context.taking {
             timerfd_count(seen.duplicate()?)?;
-            timerfd(file, &seen.info_now()?)
+            timerfd(file, &seen.info_now()?, seen.context.stopped_ns)
         } else {
-            timerfd(file, seen.info)
+            timerfd(file, seen.info, None)
         };
         timer.ok_or_else(|| Problem::new("file.timerfd", "it has an unknown form"))
     }
 }
 
 /// To be called as soon as `info` has been read: a date is what was left then, from now.
-fn timerfd(file: FileId, info: &Fdinfo) -> Option<Timerfd> {
+fn timerfd(file: FileId, info: &Fdinfo, stopped_ns: Option<u64>) -> Option<Timerfd> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos() as u64;
     let pair = |name| {
         let inside = info.get(name).ok()?.trim_matches(['(', ')']);
@@ -45,15 +45,13 @@ fn timerfd(file: FileId, info: &Fdinfo) -> Option<Timerfd> {
     }
     let absolute = settime_flags & libc::TFD_TIMER_ABSTIME as u32 != 0;
     let date = absolute && WALL_CLOCKS.contains(&clock) && left_ns != 0;
-    Some(Timerfd {
-        file,
-        clock,
-        settime_flags,
-        ticks,
-        left_ns,
-        date_ns: date.then_some(now + left_ns),
-        interval_ns,
-    })
+    let date_ns = date.then_some(now + left_ns);
+    // It goes on from when all stood still, unless it has expired since.
+    let then = left_ns + stopped_ns.map_or(0, |stopped| now.saturating_sub(stopped));
+    if left_ns != 0 && (interval_ns == 0 || then <= interval_ns) {
+        left_ns = then;
+    }
+    Some(Timerfd { file, clock, settime_flags, ticks, left_ns, date_ns, interval_ns })
 }
 
 #[cfg(test)]
@@ -66,9 +64,17 @@ mod tests {
             let text = format!(
                 "pos:\t0\nflags:\t02\nmnt_id:\t1\nino:\t2\nclockid: 1\nticks: 3\nsettime flags: 00\nit_value: ({left})\nit_interval: ({interval})\n"
             );
-            let timer = timerfd(FileId(0), &Fdinfo::parse(text.into_bytes()).unwrap()).unwrap();
+            let info = Fdinfo::parse(text.into_bytes()).unwrap();
+            let timer = timerfd(FileId(0), &info, None).unwrap();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+            // A second ago everything stood still.
+            let held = timerfd(FileId(0), &info, Some(now - 1_000_000_000)).unwrap();
+            let since = held.left_ns - timer.left_ns;
+            let once = interval == "0, 0" && timer.left_ns != 0;
+            assert_eq!(once, (1_000_000_000..2_000_000_000).contains(&since), "{left}: {since}");
             (timer.ticks, timer.left_ns, timer.interval_ns)
         };
+        assert_eq!(info("5, 500", "0, 0"), (3, 5_000_000_500, 0));
         assert_eq!(info("0, 500", "0, 20000000"), (3, 500, 20_000_000));
         assert_eq!(info("0, 0", "0, 20000000"), (3, 20_000_000, 20_000_000));
         assert_eq!(info("0, 0", "0, 0"), (3, 0, 0));

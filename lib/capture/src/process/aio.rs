@@ -40,6 +40,10 @@ impl OfProcess for Aio {
 
     fn take(process: &Process<'_>, asked: Vec<Call>, replies: &Replies) -> Result<Vec<Self>> {
         let pid = process.pid;
+        if process.shares.memory != Pid(pid) {
+            // They are in the record of the process that it has its memory from.
+            return Ok(vec![Aio { pid: Pid(pid), contexts: Vec::new() }]);
+        }
         for (vma, call) in rings(process).zip(asked) {
             if replies.errno(call).is_some() {
                 let problem = "it is the ring of another process, which has made this one since";

@@ -3,7 +3,7 @@
 use crate::{Result, resource::OfProcess, subject};
 use floe_parasite::{Batch, Replies};
 use floe_proc::Stat;
-use floe_records::{Pid, Process, State};
+use floe_records::{Pid, Process, Shares, State, Tid};
 
 impl OfProcess for Process {
     type Asked = ();
@@ -15,15 +15,17 @@ impl OfProcess for Process {
     fn take(process: &subject::Process<'_>, (): (), _: &Replies) -> Result<Vec<Self>> {
         let stopped = process.leader()?.stopped_by();
         let state = stopped.map_or(State::Alive, |signal| State::Stopped(signal as u32));
-        Ok(vec![ids(process.pid, &process.stat, state)])
+        Ok(vec![ids(process.pid, process.maker, process.shares, &process.stat, state)])
     }
 }
 
 /// What there is of a process that has ended, too.
-pub(crate) fn ids(pid: u32, stat: &Stat, state: State) -> Process {
+pub(crate) fn ids(pid: u32, maker: u32, shares: Shares, stat: &Stat, state: State) -> Process {
     Process {
         pid: Pid(pid),
         ppid: Pid(stat.ppid),
+        maker: Tid(maker),
+        shares,
         pgid: Pid(stat.pgrp),
         sid: Pid(stat.session),
         start_time: stat.start_time,

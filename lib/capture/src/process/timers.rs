@@ -3,7 +3,12 @@
 use crate::{Result, process::settings::words, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Call, Replies, Slot};
 use floe_proc::TimerDefinition;
-use floe_records::{Addr, Pid, PosixTimer, Tid, Timers};
+use floe_records::{Addr, Finding, Findings, Pid, PosixTimer, Tid, Timers};
+
+/// Of `sigev_notify`.
+const SIGEV_NONE: u32 = 1;
+/// How the kernel notes CLOCK_THREAD_CPUTIME_ID: of the thread that asked.
+const OF_A_THREAD: i32 = -2;
 
 /// Where the answers will be found.
 pub(crate) struct Asked {
@@ -14,6 +19,32 @@ pub(crate) struct Asked {
 
 impl OfProcess for Timers {
     type Asked = Asked;
+
+    fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
+        let all = floe_proc::timers(process.pid)?;
+        let mut lose = |timer: &TimerDefinition, rule: &str, problem: &str| {
+            let object = format!("timer {}", timer.id);
+            out.lose(Finding::of(Pid(process.pid), object, rule, problem));
+        };
+        // One that is told of by a signal has only one signal that waits.
+        let mut waiting = if all.is_empty() { 0 } else { process.status.hex("ShdPnd")? };
+        for thread in process.tasks.iter().filter(|_| !all.is_empty()) {
+            waiting |= thread.status.hex("SigPnd")?;
+        }
+        for timer in &all {
+            let signalled = timer.notify & SIGEV_NONE == 0 && timer.signal > 0;
+            if signalled && waiting >> (timer.signal - 1) & 1 != 0 {
+                let problem =
+                    "its signal waits: how often it has expired since then is not carried";
+                lose(timer, "timers.overrun", problem);
+            }
+            if timer.clock == OF_A_THREAD && process.tasks.len() > 1 {
+                let problem = "it measures the processor time of the thread that made it, which is not told: it comes back as one of the main thread";
+                lose(timer, "timers.thread", problem);
+            }
+        }
+        Ok(())
+    }
 
     fn ask(process: &Process<'_>, batch: &mut Batch) -> Result<Asked> {
         let itimers = [0, 1, 2].map(|which| {

@@ -1,65 +1,141 @@
-//! What processes share that restore would give each of them a copy of: memory after vfork(2), tables after a clone(2)
-//! that makes no thread. And the reverse: threads that have left what their process shares (unshare(2), setns(2)).
+//! What processes share (CLONE_VM, CLONE_FILES, CLONE_FS and CLONE_SIGHAND of clone(2)), where restore cannot make them so again.
+//! And the reverse: threads that have left what their process shares (unshare(2), setns(2)).
 
 use crate::{
     Result,
     subject::{OF_THREADS, Process},
 };
 use floe_proc::is_dead;
-use floe_records::{Finding, Findings, Pid};
+use floe_records::{Finding, Findings, Links, Pid, Share, Sharer, Shares};
 use floe_sys::{Shared, kcmp_shared};
-use std::cmp::Ordering;
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
-const KINDS: [(Shared, &str); 4] = [
-    (Shared::Vm, "memory"),
-    (Shared::Files, "descriptor table"),
-    (Shared::Fs, "working directory, root and umask"),
-    (Shared::Sighand, "signal actions"),
-];
-/// Looks at the living processes of a tree of `pids`: who shares with another one, inside or outside of it.
-pub(crate) fn processes(living: &[u32], pids: &[u32], out: &mut Findings) -> Result<()> {
+const HINT: &str = "have it call execve(2) or unshare(2) first";
+
+/// A process of a tree.
+#[derive(Clone, Copy)]
+pub(crate) struct Member {
+    pub pid: u32,
+    pub parent: u32,
+    /// The thread of its parent whose child it is.
+    pub maker: u32,
+}
+
+/// What each process of a tree has from which other one.
+#[derive(Debug, Default)]
+pub(crate) struct Sharing {
+    /// Those that have something from a process before them.
+    shares: BTreeMap<Pid, Shares>,
+    /// Those that have their memory in common with any other.
+    in_memory: BTreeSet<u32>,
+}
+
+impl Sharing {
+    /// Of one process.
+    pub fn of(&self, pid: u32) -> Shares {
+        self.shares.get(&Pid(pid)).copied().unwrap_or(Shares::none(Pid(pid)))
+    }
+
+    /// Those that have it from a process before them.
+    pub fn sharers(&self, share: Share) -> BTreeSet<Pid> {
+        let has = |(pid, shares): &(&Pid, &Shares)| shares.of(share) != **pid;
+        self.shares.iter().filter(has).map(|(pid, _)| *pid).collect()
+    }
+
+    /// Whether a process has its memory in common with another one, be it outside of the tree.
+    pub fn in_memory(&self, pid: u32) -> bool {
+        self.in_memory.contains(&pid)
+    }
+}
+
+/// Looks at the living processes of a tree of `pids`, parents first: who shares with another one, inside or outside of it.
+pub(crate) fn processes(living: &[Member], pids: &[u32], out: &mut Findings) -> Result<Sharing> {
     let mut outside = floe_proc::numbers_in("/proc")?;
-    let inside: std::collections::BTreeSet<u32> = pids.iter().copied().collect();
+    let inside: BTreeSet<u32> = pids.iter().copied().collect();
     outside.retain(|pid| !inside.contains(pid));
     among(living, &outside, out)
 }
 
-/// Looks at the living processes of a tree that stands still, and at the parent of its root (0 for none), which may wait for
-/// it in vfork(2) and then shares its memory.
-pub(crate) fn held(living: &[u32], parent: u32, out: &mut Findings) -> Result<()> {
-    let parent = Some(parent).filter(|parent| *parent != 0);
+/// Looks at the living processes of a tree that stands still, and at the parent of its root, which may wait for it in vfork(2)
+/// and then shares its memory.
+pub(crate) fn held(living: &[Member], out: &mut Findings) -> Result<Sharing> {
+    let parent = living.first().map(|root| root.parent).filter(|parent| *parent != 0);
     among(living, parent.as_slice(), out)
 }
 
 /// Of processes that have just ended nothing is found: they share nothing any more.
-fn among(inside: &[u32], outside: &[u32], out: &mut Findings) -> Result<()> {
-    let mut memory_is_shared = false;
-    for (kind, what) in KINDS {
+fn among(inside: &[Member], outside: &[u32], out: &mut Findings) -> Result<Sharing> {
+    let mut found = Sharing::default();
+    for share in Share::ALL {
         // Signal actions are shared only by those that share memory too (CLONE_SIGHAND of clone(2)).
-        if kind == Shared::Sighand && !memory_is_shared {
+        if share == Share::Actions && found.in_memory.is_empty() {
             continue;
         }
-        let mut sorted: Vec<u32> = Vec::with_capacity(inside.len());
-        let mut share = |pid, with| {
-            memory_is_shared |= kind == Shared::Vm;
-            let problem = format!("it shares it with process {with}");
-            let finding = Finding::of(Pid(pid), what, "process.shares", problem);
-            out.refuse(finding.hint("have it call execve(2) or unshare(2) first"));
+        let kind = kind(share);
+        let mut refuse = |pid, problem| {
+            let finding = Finding::of(Pid(pid), share.name(), "process.shares", problem);
+            out.refuse(finding.hint(HINT));
         };
-        for &pid in inside {
+        let mut sorted: Vec<u32> = Vec::with_capacity(inside.len());
+        let mut sharers = BTreeSet::new();
+        for pid in inside.iter().map(|member| member.pid) {
             match place(&sorted, pid, kind)? {
-                Some(Ok(at)) => share(pid, sorted[at]),
+                Some(Ok(at)) => {
+                    sharers.extend([pid, sorted[at]]);
+                    let shares = found.shares.entry(Pid(pid)).or_insert(Shares::none(Pid(pid)));
+                    shares.set(share, Pid(sorted[at]));
+                }
                 Some(Err(at)) => sorted.insert(at, pid),
                 None => {}
             }
         }
         for &other in outside {
             if let Some(Ok(at)) = place(&sorted, other, kind)? {
-                share(sorted[at], other);
+                sharers.insert(sorted[at]);
+                refuse(
+                    sorted[at],
+                    format!("it shares it with process {other}, outside of the tree"),
+                );
             }
         }
+        if share == Share::Memory {
+            found.in_memory = sharers;
+        }
+        for (pid, owner) in links(share, inside, &found).err().unwrap_or_default() {
+            let problem = format!(
+                "it shares it with process {owner}, and cannot be made so again: those between them have their own"
+            );
+            refuse(pid.0, problem);
+        }
     }
-    Ok(())
+    Ok(found)
+}
+
+fn kind(share: Share) -> Shared {
+    match share {
+        Share::Memory => Shared::Vm,
+        Share::Table => Shared::Files,
+        Share::Directories => Shared::Fs,
+        Share::Actions => Shared::Sighand,
+    }
+}
+
+/// Whether all can be made again as they are.
+fn links(
+    share: Share,
+    inside: &[Member],
+    found: &Sharing,
+) -> std::result::Result<(), Vec<(Pid, Pid)>> {
+    let sharer = |member: &Member| Sharer {
+        pid: Pid(member.pid),
+        parent: Pid(member.parent),
+        by_thread: member.maker != member.parent,
+        owner: found.of(member.pid).of(share),
+    };
+    Links::find(share, &inside.iter().map(sharer).collect::<Vec<_>>()).map(drop)
 }
 
 /// Where a process belongs among others that are sorted by what they have of a kind: the one that shares it, or a place of
@@ -86,13 +162,13 @@ pub(crate) fn threads(process: &Process<'_>, out: &mut Findings) -> Result<()> {
     let leaders = OF_THREADS.map(|name| process.namespace(name));
     for thread in process.tasks.iter().filter(|thread| thread.tid != pid) {
         let tid = thread.tid;
-        let own = |kind: &(Shared, &str)| {
-            let order = kcmp_shared(pid as i32, tid as i32, kind.0);
+        let own = |share: &Share| {
+            let order = kcmp_shared(pid as i32, tid as i32, kind(*share));
             order.is_ok_and(|order| order != Ordering::Equal)
         };
-        let kinds = [(Shared::Files, KINDS[1].1), (Shared::Fs, KINDS[2].1)];
+        let shares = [Share::Table, Share::Directories];
         let mut left: Vec<String> =
-            kinds.iter().filter(|kind| own(kind)).map(|(_, what)| (*what).to_owned()).collect();
+            shares.into_iter().filter(own).map(|share| share.name().to_owned()).collect();
         let theirs = thread.namespaces.unwrap_or(leaders);
         let differing = OF_THREADS.iter().zip(theirs.iter().zip(&leaders));
         let differing: Vec<_> = differing.filter(|(_, (theirs, own))| theirs != own).collect();

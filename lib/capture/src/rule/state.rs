@@ -43,6 +43,21 @@ pub(crate) fn traced(pid: u32, tracer: u32) -> Finding {
     finding.hint("wait for it, or detach the debugger")
 }
 
+/// Looks for a thread that waits for a child of vfork(2), which uses the memory of its process.
+pub(crate) fn waits(process: &subject::Process<'_>, out: &mut Findings) -> Result<()> {
+    for thread in &process.tasks {
+        let waits = subject::stat(thread.tid)?.is_some_and(|stat| stat.state == b'D');
+        out.refused.extend(waits.then(|| waiting_thread(thread.tid)));
+    }
+    Ok(())
+}
+
+/// The refusal of a thread that cannot be stopped.
+pub(crate) fn waiting_thread(tid: u32) -> Finding {
+    let problem = "it is in an uninterruptible wait (for a disk, or in vfork(2))";
+    Finding::of(Pid(tid), "the thread", "thread.waits", problem).hint("try again")
+}
+
 /// Looks for threads that have ended and stay zombies. A thread that is just ending is gone a moment later.
 pub(crate) fn dead_threads(process: &subject::Process<'_>, out: &mut Findings) -> Result<()> {
     let pid = process.pid;

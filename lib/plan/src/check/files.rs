@@ -10,6 +10,10 @@ const NESTED: u32 = 5;
 
 pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
     for p in tree.living() {
+        if tree.owner(p.pid, Share::Table) != p.pid && tree.fds(p.pid).next().is_some() {
+            let problem = "it has descriptors beside those of the process that it shares them with";
+            found.add(|| Finding::of(p.pid, "descriptor table", "plan.shares", problem));
+        }
         let mut last = None;
         for fd in tree.fds(p.pid) {
             let mut refuse = |problem: &str| {

@@ -1,6 +1,6 @@
 //! Ids of processes, threads, groups and sessions, and who is whose parent.
 
-use super::{Found, lives};
+use super::{Found, is_thread, lives};
 use crate::Machine;
 use floe_records::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,12 +22,42 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
             refuse(p.pid, "plan.parent", "its parent does not stand before it in the stream");
         } else if !lives(tree, p.ppid) {
             refuse(p.pid, "plan.parent", "its parent has ended");
+        } else if !is_thread(tree, p.ppid, p.maker) {
+            refuse(
+                p.pid,
+                "plan.parent",
+                "it is the child of a thread that its parent does not have",
+            );
         }
         seen.insert(p.pid);
     }
+    shares(tree, &mut refuse);
     numbers(tree, machine, &mut refuse);
     groups(tree, root, &mut refuse);
     threads(tree, machine, &mut refuse);
+}
+
+/// What a process shares it has from one that has it itself. Those that share signal actions share their memory.
+fn shares(tree: &Tree, refuse: Refuse<'_>) {
+    let mut before = BTreeSet::new();
+    for p in tree.all::<Process>() {
+        let owners = Share::ALL.map(|share| (share, p.shares.of(share)));
+        for (share, owner) in owners.into_iter().filter(|(_, owner)| *owner != p.pid) {
+            let has = before.contains(&owner) && tree.owner(owner, share) == owner;
+            if !has || !lives(tree, p.pid) {
+                refuse(
+                    p.pid,
+                    "plan.shares",
+                    "it shares something with no process before it that has it",
+                );
+            }
+            let memory = |pid| tree.owner(pid, Share::Memory);
+            if share == Share::Actions && memory(owner) != memory(p.pid) {
+                refuse(p.pid, "plan.shares", "it shares its signal actions and not its memory");
+            }
+        }
+        before.extend(lives(tree, p.pid).then_some(p.pid));
+    }
 }
 
 /// Whether a number can be given to a process here.

@@ -13,6 +13,10 @@ pub(super) fn check(tree: &Tree, found: &mut Found) {
             end = vma.end;
             overlaps
         });
+        if tree.owner(p.pid, Share::Memory) != p.pid && tree.vmas(p.pid).next().is_some() {
+            let problem = "it has mappings beside those of the process that it shares them with";
+            found.add(|| Finding::of(p.pid, "memory", "plan.shares", problem));
+        }
         if overlaps {
             let problem = "its mappings overlap or are not in ascending order";
             found.add(|| Finding::of(p.pid, "memory", "plan.vmas", problem));

@@ -15,7 +15,7 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
     }
     seccomp(tree, machine, found);
     for limits in tree.all::<Limits>() {
-        hard_limits(limits, machine, found);
+        crate::limits::refuse(limits, machine, found);
     }
     for s in tree.all::<Settings>().iter().filter(|s| s.oom_score_adj < machine.oom_score_adj) {
         let problem = format!(
@@ -66,37 +66,6 @@ fn capabilities(creds: &Creds, machine: &Machine, found: &mut Found) {
         found.add(|| Finding::of(creds.pid, object, "plan.capabilities", problem).hint(hint));
     }
 }
-
-fn hard_limits(limits: &Limits, machine: &Machine, found: &mut Found) {
-    for ((number, name), &(_, hard)) in LIMITS.iter().enumerate().zip(&limits.limits) {
-        let Some(&most) = machine.limits.get(number).filter(|most| hard > **most) else { continue };
-        let shown = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
-        let problem = format!("it was {shown}, and cannot be raised above {most} here");
-        let object = format!("limit RLIMIT_{name}");
-        let hint = "raise the hard limit of restore, or give it CAP_SYS_RESOURCE";
-        found.add(|| Finding::of(limits.pid, object, "plan.limit", problem).hint(hint));
-    }
-}
-
-/// By number, as /proc/PID/limits orders them by name (include/uapi/asm-generic/resource.h).
-const LIMITS: [&str; 16] = [
-    "CPU",
-    "FSIZE",
-    "DATA",
-    "STACK",
-    "CORE",
-    "RSS",
-    "NPROC",
-    "NOFILE",
-    "MEMLOCK",
-    "AS",
-    "LOCKS",
-    "SIGPENDING",
-    "MSGQUEUE",
-    "NICE",
-    "RTPRIO",
-    "RTTIME",
-];
 
 /// The name of a capability (include/uapi/linux/capability.h).
 fn name(number: usize) -> String {

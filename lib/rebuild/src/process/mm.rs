@@ -6,7 +6,7 @@ use crate::{
 };
 use floe_parasite::Arg;
 use floe_plan::Phase;
-use floe_records::{Mm, Pid};
+use floe_records::{Mm, Pid, Share};
 use floe_sys::Result;
 
 /// No executable yet.
@@ -25,12 +25,24 @@ impl ForProcess for Mm {
             _ if late => {
                 let exe = context.files.exe(pid)?;
                 numbers(mm, exe, script);
-                script.call(libc::SYS_close, [Arg::Val(u64::from(exe))]);
+                if is_last_with(context, pid, exe) {
+                    script.call(libc::SYS_close, [Arg::Val(u64::from(exe))]);
+                }
             }
             _ => {}
         }
         Ok(())
     }
+}
+
+/// Whether no process behind this one sets its executable from the same number of the same table.
+fn is_last_with(context: Context<'_>, pid: Pid, exe: u32) -> bool {
+    let (tree, files) = (context.tree, context.files);
+    let owner = tree.owner(pid, Share::Table);
+    let sharers = tree.sharers(Share::Table, owner).iter();
+    let behind = sharers.skip_while(|other| owner != pid && **other != pid);
+    let mut others = behind.filter(|other| **other != pid && files.exe_comes_late(**other));
+    !others.any(|other| files.exe(*other).is_ok_and(|number| number == exe))
 }
 
 /// `struct prctl_mm_map` of include/uapi/linux/prctl.h.

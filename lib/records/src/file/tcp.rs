@@ -1,9 +1,9 @@
-//! A TCP socket that listens, or one that is neither bound nor connected (tcp(7)).
+//! A TCP socket (tcp(7)).
 
 use crate::{FileId, InetSocket, Resource};
 use serde::{Deserialize, Serialize};
 
-/// A TCP socket that listens, or one that is neither bound nor connected (tcp(7)).
+/// A TCP socket (tcp(7)). Of one that has a peer there is a [`TcpConnection`](crate::TcpConnection) of the same inode.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TcpSocket {

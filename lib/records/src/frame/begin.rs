@@ -32,9 +32,9 @@ pub struct Begin {
     pub holder_start: u64,
     /// CLOCK_REALTIME when everything stood still, nanoseconds.
     pub realtime_ns: u64,
-    /// CLOCK_MONOTONIC when everything stood still, nanoseconds.
+    /// CLOCK_MONOTONIC of the tree when everything stood still, nanoseconds.
     pub monotonic_ns: u64,
-    /// CLOCK_BOOTTIME when everything stood still, nanoseconds.
+    /// CLOCK_BOOTTIME of the tree when everything stood still, nanoseconds.
     pub boottime_ns: u64,
     /// XCR0: the register state components that the xstate blocks may hold.
     pub xfeatures: u64,

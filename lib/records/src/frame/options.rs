@@ -18,6 +18,8 @@ pub struct Options {
     pub on_change: Vec<OnChange>,
     /// Into which cgroups the tree comes back.
     pub cgroup: CgroupMode,
+    /// CLOCK_MONOTONIC and CLOCK_BOOTTIME of the tree go on where they were, in a time namespace.
+    pub timens: bool,
 }
 
 /// What takes the place of an outside file that nothing of restore's own stands for.

@@ -1,6 +1,6 @@
 //! A process of the tree: its ids and relations.
 
-use crate::{Pid, Resource, SIGNALS, ensure};
+use crate::{Pid, Resource, SIGNALS, Shares, Tid, ensure};
 use serde::{Deserialize, Serialize};
 
 /// What a process was doing when it was stopped.
@@ -22,6 +22,11 @@ pub struct Process {
     pub pid: Pid,
     /// Parent; outside the tree for the root.
     pub ppid: Pid,
+    /// The thread of its parent whose child it is: that one has made it, or has it from a thread that has ended. Its end is
+    /// that of a parent (PR_SET_PDEATHSIG), and it alone waits for it with `__WNOTHREAD`. The parent itself for the root.
+    pub maker: Tid,
+    /// What it has in common with processes of the tree.
+    pub shares: Shares,
     /// Process group; its leader may be outside the tree or gone.
     pub pgid: Pid,
     /// Session; its leader may be outside the tree or gone.

@@ -1,0 +1,155 @@
+//! The network namespace that tables are made in.
+
+use crate::{Connection, message::answers, table};
+use floe_sys::{Error, Result, network_namespace, set_socket_option, socket};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::{
+        socket::{MsgFlags, recv, send},
+        stat::{fstat, stat},
+    },
+};
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+
+/// NETLINK_NETFILTER.
+const NETFILTER: i32 = 12;
+/// More than the kernel answers at once: it repeats a message that it refuses.
+const ROOM: usize = 128 << 10;
+
+/// The network namespace of a socket, where tables can be made.
+#[derive(Debug)]
+pub struct Network {
+    socket: OwnedFd,
+}
+
+impl Network {
+    /// Of the calling thread.
+    ///
+    /// # Errors
+    /// Those of socket(2).
+    pub fn here() -> Result<Self> {
+        Ok(Self { socket: socket(libc::AF_NETLINK, libc::SOCK_RAW, NETFILTER)? })
+    }
+
+    /// That of a socket.
+    ///
+    /// # Errors
+    /// EPERM without CAP_NET_ADMIN in it, or where it is another one than that of the calling thread and cannot be entered.
+    pub fn of(socket: BorrowedFd<'_>) -> Result<Self> {
+        let (space, doing) =
+            (network_namespace(socket)?, "enter the network namespace of a socket");
+        let fail = |e: nix::Error| Error::new(doing, e);
+        let own = stat("/proc/thread-self/ns/net").map_err(fail)?.st_ino;
+        if fstat(&space).map_err(fail)?.st_ino == own {
+            return Self::here();
+        }
+        std::thread::scope(|scope| {
+            let enter = || {
+                setns(&space, CloneFlags::CLONE_NEWNET).map_err(fail)?;
+                Self::here()
+            };
+            let thread = std::thread::Builder::new().spawn_scoped(scope, enter);
+            let thread = thread.map_err(|e| Error::new("start a thread", e))?;
+            thread.join().map_err(|_| Error::because(doing, "the thread has failed"))?
+        })
+    }
+
+    /// Keeps the network away from these connections until the result is dropped, or the process ends.
+    ///
+    /// # Errors
+    /// EPERM without CAP_NET_ADMIN; others where the kernel has no nf_tables, or no tables that end with their process
+    /// (before Linux 5.12).
+    pub fn hold(self, id: u64, connections: &BTreeSet<Connection>) -> Result<Held> {
+        self.transact(&table::make(&table::held_name(id), true, connections), "lock the network")?;
+        Ok(Held { network: self, id })
+    }
+
+    /// Keeps the network away from them until [`Network::remove`].
+    ///
+    /// # Errors
+    /// As [`Network::hold`]; EEXIST where there is such a table.
+    pub fn leave(&self, id: u64, connections: &BTreeSet<Connection>) -> Result<()> {
+        let made = table::make(&table::left_name(id), false, connections);
+        self.transact(&made, "leave the network locked")
+    }
+
+    /// Removes a table that was left; whether there was one.
+    ///
+    /// # Errors
+    /// EPERM without CAP_NET_ADMIN.
+    pub fn remove(&self, id: u64) -> Result<bool> {
+        let done = self.transact(&table::delete(&table::left_name(id)), "unlock the network");
+        match done {
+            Err(e) if e.errno() == Some(libc::ENOENT) => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    /// The message that removes a table that was left, when it is written to [`Network::socket`].
+    pub fn removal(id: u64) -> Vec<u8> {
+        table::delete(&table::left_name(id)).0
+    }
+
+    /// The netlink socket.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Sends a transaction and reads what has come of it: all answers are there when send(2) returns.
+    fn transact(&self, (message, last): &(Vec<u8>, u32), doing: &str) -> Result<()> {
+        let fail = |e: nix::Error| Error::new(doing, e);
+        let size = i32::try_from(2 * message.len()).unwrap_or(i32::MAX).max(1 << 16);
+        // Without the right to it the kernel says more below.
+        let _ = set_socket_option(
+            self.socket(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUFFORCE,
+            &size.to_ne_bytes(),
+        );
+        send(self.socket.as_raw_fd(), message, MsgFlags::empty()).map_err(fail)?;
+        let (mut buffer, mut done, mut refused) = (vec![0; ROOM], false, None);
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) | Err(nix::Error::EAGAIN) => break,
+                Ok(len) => {
+                    for (number, code) in answers(&buffer[..len]) {
+                        done |= number == *last && code == 0;
+                        // What is refused behind the first one follows from it.
+                        refused = refused.or(Some(code).filter(|code| *code != 0));
+                    }
+                }
+                Err(nix::Error::EINTR) => {}
+                Err(e) => return Err(fail(e)),
+            }
+        }
+        match refused {
+            Some(code) => Err(fail(nix::Error::from_raw(code))),
+            None if done => Ok(()),
+            None => Err(Error::because(doing, "the kernel has not answered")),
+        }
+    }
+}
+
+/// Connections that the network is kept away from.
+#[derive(Debug)]
+pub struct Held {
+    network: Network,
+    id: u64,
+}
+
+impl Held {
+    /// Where it is.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Children may have the socket too. Where it fails, the last of them that closes it ends the table.
+        let _ = self.network.transact(&table::delete(&table::held_name(self.id)), "unlock");
+    }
+}
