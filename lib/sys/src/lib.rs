@@ -80,7 +80,7 @@ pub use task::{
     names_memory, prctl_result, prctl_word,
 };
 
-pub use tcp_repair::{Repair, Repairs, never_sent, set_repair};
+pub use tcp_repair::{Reconnection, Repair, Repairs, never_sent, set_repair};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {
