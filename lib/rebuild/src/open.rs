@@ -9,7 +9,7 @@ use crate::{
     memory,
     object::nameless,
     options::RestoreOptions,
-    resource,
+    resource, settle,
     stand::Stands,
 };
 use floe_plan::{Phase, Step, Subject};
@@ -94,7 +94,8 @@ impl<'a> OpenFiles<'a> {
             me.step(step, &mut no);
         }
         no.extend(missing.into_values());
-        me.settle(&mut no);
+        settle::sockets(tree, &me.files, &mut no);
+        settle::terminals(tree, &mut me.make.ptys, me.base, &mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
         memory::note(tree, &mut me.notes);
@@ -120,7 +121,8 @@ impl<'a> OpenFiles<'a> {
         let files = self.files.values().chain(self.standard.values()).chain(&self.restore);
         let maps = self.maps.values().chain(self.readable.values()).chain(self.programs.values());
         let all = files.chain(maps).chain(self.make.objects.values());
-        all.map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
+        let terminals = self.make.ptys.values().filter_map(|made| made.slave.as_ref());
+        all.chain(terminals).map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
     }
 
     fn step(&mut self, step: &Step, no: &mut Vec<Finding>) {
@@ -167,21 +169,6 @@ impl<'a> OpenFiles<'a> {
             Step::Outside => self.standard(no),
             Step::Writers => self.hold_back_executables(),
             _ => {}
-        }
-    }
-
-    /// What sockets have been given only until all are bound.
-    fn settle(&self, no: &mut Vec<Finding>) {
-        let tcp = self.tree.all::<TcpSocket>().iter().map(|tcp| (tcp.file, &tcp.socket));
-        // Connections are in repair mode.
-        let tcp = tcp.filter(|(_, socket)| !socket.is_connection());
-        let udp = self.tree.all::<UdpSocket>().iter().map(|udp| (udp.file, &udp.socket));
-        for (id, socket) in tcp.chain(udp).filter(|(_, socket)| !socket.name.0.is_empty()) {
-            if let Some(fd) = self.files.get(&id)
-                && let Err(e) = crate::inet::settle(socket, fd)
-            {
-                no.push(Finding::about(self.tree.describe(id), "rebuild.open", e.to_string()));
-            }
         }
     }
 
@@ -360,19 +347,10 @@ impl<'a> OpenFiles<'a> {
         Modes::set(self.tree, &given)
     }
 
-    /// Closes all pipes that are kept here. Every process has its own by now.
+    /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.
     pub(crate) fn close_pipes(&self) -> Result<()> {
-        let fail = |e: std::io::Error| Error::new("close a pipe", e);
-        let null = std::fs::File::open("/dev/null").map_err(fail)?;
-        let made = self.make.pipes.values().flat_map(|(reader, writer)| [reader, writer]);
-        let made = made.chain(self.make.fifos.values());
-        for fd in made.chain(self.files.values()).chain(self.standard.values()) {
-            let mode = nix::sys::stat::fstat(fd).map_err(|e| fail(e.into()))?.st_mode;
-            if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
-                floe_sys::replace_descriptor(fd.as_fd(), null.as_fd())?;
-            }
-        }
-        Ok(())
+        settle::close_pipes(&self.make, self.files.values().chain(self.standard.values()))?;
+        settle::close_terminals(&self.make, &self.files)
     }
 
     /// Gives the TCP connections of the tree the network back, and lets them go on.
@@ -414,6 +392,11 @@ impl<'a> OpenFiles<'a> {
         let none = || Error::because("open a file late", "no place was kept for it");
         let place = self.files.get(&id).ok_or_else(none)?;
         floe_sys::replace_descriptor(place.as_fd(), fd.as_fd())
+    }
+
+    /// Number of the slave of a pseudo terminal.
+    pub(crate) fn slave(&self, id: ObjectId) -> Result<u32> {
+        number(self.make.ptys.get(&id).and_then(|made| made.slave.as_ref()))
     }
 
     /// Number of the handle of restore itself.
@@ -471,7 +454,7 @@ fn mapped_kind(name: &FileRef) -> SFlag {
     if name.path.0 == b"/dev/zero" { SFlag::S_IFCHR } else { SFlag::S_IFREG }
 }
 
-fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
+pub(crate) fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
     floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 
