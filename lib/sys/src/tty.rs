@@ -177,14 +177,17 @@ pub fn may_receive(fd: BorrowedFd<'_>) -> bool {
     asked.is_err_and(|e| e.raw_os_error() == Some(libc::EFAULT))
 }
 
-/// Opens the slave of a master (TIOCGPTPEER), with flags of open(2).
+/// Opens the slave of a master (TIOCGPTPEER), with flags of open(2); close-on-exec.
 ///
 /// # Errors
 /// Those of open(2): EIO of a slave that is locked.
 pub fn open_slave(master: BorrowedFd<'_>, flags: i32) -> io::Result<OwnedFd> {
-    let flags = flags | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // The kernel would keep O_CLOEXEC among the flags of the description.
+    let flags = (flags | libc::O_NOCTTY) & !libc::O_CLOEXEC;
     // SAFETY: the argument is a number.
-    made(unsafe { libc::ioctl(master.as_raw_fd(), GPTPEER, flags) }.into())
+    let slave = made(unsafe { libc::ioctl(master.as_raw_fd(), GPTPEER, flags) }.into())?;
+    nix::fcntl::fcntl(&slave, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+    Ok(slave)
 }
 
 /// Opens `path`, which is /dev/tty, while `slave` is the controlling terminal: in a child that shares our descriptors, leads a

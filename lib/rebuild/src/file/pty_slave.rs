@@ -13,6 +13,9 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
+/// O_LARGEFILE as F_GETFL gives it: open(2) sets it on 64-bit systems, and TIOCGPTPEER does not.
+const LARGEFILE: u32 = 0o100_000;
+
 impl ForFile for PtySlave {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let doing = "open the slave of a pseudo terminal";
@@ -21,8 +24,10 @@ impl ForFile for PtySlave {
         let flags = slave_flags(open);
         match &self.name {
             Some(name) if self.controlling => controlling(name, made, open, make),
-            Some(name) => by_name(&renamed(name, self, made), made, open, make),
-            None => open_slave(made.master.as_fd(), flags.bits()).map_err(|e| Error::new(doing, e)),
+            Some(name) if open.flags & LARGEFILE != 0 => {
+                by_name(&renamed(name, self, made), made, open, make)
+            }
+            _ => open_slave(made.master.as_fd(), flags.bits()).map_err(|e| Error::new(doing, e)),
         }
     }
 }
@@ -60,7 +65,8 @@ fn controlling(
     make: &Factory<'_>,
 ) -> Result<OwnedFd> {
     let doing = || format!("open {}", name.path);
-    let path = CString::new(name.path.0.clone()).map_err(|e| Error::because(doing(), e.to_string()))?;
+    let path =
+        CString::new(name.path.0.clone()).map_err(|e| Error::because(doing(), e.to_string()))?;
     let closed = || Error::because(doing(), "its slave was never opened");
     let slave = made.slave.as_ref().ok_or_else(closed)?;
     let flags = slave_flags(open).bits();
