@@ -71,10 +71,7 @@ pub(crate) fn close_pipes<'a>(
 }
 
 /// Closes all ends of pseudo terminals: one that a process closes hangs up at once.
-pub(crate) fn close_terminals(
-    make: &Factory<'_>,
-    files: &BTreeMap<FileId, OwnedFd>,
-) -> Result<()> {
+pub(crate) fn close_terminals(make: &Factory<'_>, files: &BTreeMap<FileId, OwnedFd>) -> Result<()> {
     let masters = make.tree.all::<PtyMaster>().iter().map(|master| master.file);
     let slaves = make.tree.all::<PtySlave>().iter().map(|slave| slave.file);
     let made = make.ptys.values();

@@ -24,7 +24,8 @@ pub(crate) fn look(files: &Files, options: &Options, out: &mut Findings) {
             continue;
         }
         // In the place of a terminal comes that of restore, under any number.
-        let also = if external.is_terminal() { " a terminal of its own," } else { "" };
+        let own = external.is_terminal() && !external.is_line();
+        let also = if own { " a terminal of its own," } else { "" };
         let object = format!("fd {fd} ({})", external.what);
         let hint =
             format!("restore wants{also} --inherit {fd}, or freeze --outside null or broken");

@@ -38,11 +38,12 @@ pub(crate) fn check(all: &[Found], files: &Files, out: &mut Findings) -> Result<
     if all.is_empty() {
         return Ok(());
     }
+    let held = outside(all, files, out)?;
     for it in all {
         for problem in problems(it, files)? {
             out.refuse(it.finding(RULE, problem));
         }
-        if !it.opened {
+        if !it.opened && !held.contains(&it.id) {
             let problem = "what may have been written to it before its slave is opened for the first time is lost";
             out.lose(it.finding(LOST, problem));
         }
@@ -51,7 +52,7 @@ pub(crate) fn check(all: &[Found], files: &Files, out: &mut Findings) -> Result<
             out.lose(it.finding(LOST, problem));
         }
     }
-    outside(all, files, out)
+    Ok(())
 }
 
 /// Where its output is stopped, characters that were typed since wait for their echo.
@@ -102,8 +103,9 @@ pub(crate) fn names(pid: Pid, index: u64) -> bool {
     })
 }
 
-/// Looks for processes outside of the tree that have one of them open.
-fn outside(all: &[Found], files: &Files, out: &mut Findings) -> Result<()> {
+/// Looks for processes outside of the tree that have one of them open; gives those that are.
+fn outside(all: &[Found], files: &Files, out: &mut Findings) -> Result<BTreeSet<ObjectId>> {
+    let mut held_outside = BTreeSet::new();
     let inside: BTreeSet<u32> = files.pids.iter().map(|pid| pid.0).collect();
     let by_id: BTreeMap<ObjectId, &Found> = all.iter().map(|it| (it.id, it)).collect();
     let own = std::process::id();
@@ -135,10 +137,11 @@ fn outside(all: &[Found], files: &Files, out: &mut Findings) -> Result<()> {
                 let problem = format!("process {pid} has its {end} open, and is not in the tree");
                 let hint = "end that one first, or freeze a process above both";
                 out.refuse(it.finding(RULE, problem).hint(hint));
+                held_outside.insert(it.id);
             }
         }
     }
-    Ok(())
+    Ok(held_outside)
 }
 
 /// Whether a descriptor outside is that of a master.
