@@ -37,7 +37,7 @@ impl Clocks {
         if options.timens {
             for (pid, name, _) in &self.others {
                 let problem = "it is not that of the root: one tree has one time namespace";
-                refuse(*pid, *name, problem, "");
+                refuse(*pid, name, problem, "");
             }
             return Ok(());
         }
