@@ -1,4 +1,4 @@
-//! What open files are given when all are open, and what of them restore closes before the tree runs.
+//! What open files are given when all are open, and which of them restore closes before the tree runs.
 
 use crate::{
     factory::Factory,

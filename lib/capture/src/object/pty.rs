@@ -25,11 +25,14 @@ use std::{
 
 impl OfObject for Pty {
     fn look(files: &Files, out: &mut Findings) -> Result<()> {
-        pty::check(&Found::all(files)?, files, out)
+        let found = Found::all(files)?;
+        pty::sessions(&found, files, out)?;
+        pty::check(&found, files, out)
     }
 
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
         let found = Found::all(files)?;
+        pty::sessions(&found, files, out)?;
         let before = out.refused.len();
         pty::check(&found, files, out)?;
         if out.refused.len() > before {

@@ -1,12 +1,13 @@
-//! What of pseudo terminals of the tree cannot be kept.
+//! Pseudo terminals of the tree that cannot be kept, or not in every respect.
 
 use crate::{
     Result,
     files::Files,
     object::pty::{Found, polled},
+    subject,
 };
 use floe_pty::{Queues, Stopped};
-use floe_records::{Findings, ObjectId, Pid};
+use floe_records::{Finding, Findings, ObjectId, Pid};
 use floe_sys::{Error, TerminalNumber, has_locked_modes, kcmp_file, may_receive, terminal_number};
 use nix::{
     poll::PollFlags,
@@ -50,6 +51,20 @@ pub(crate) fn check(all: &[Found], files: &Files, out: &mut Findings) -> Result<
         if it.modes.flags[1] & COLUMNS != 0 {
             let problem = "the column that its output has reached is lost (ONOCR, XTABS)";
             out.lose(it.finding(LOST, problem));
+        }
+    }
+    Ok(())
+}
+
+/// Sessions of the tree whose controlling terminal is elsewhere: restore has only its own to give, which is that of its session.
+pub(crate) fn sessions(all: &[Found], files: &Files, out: &mut Findings) -> Result<()> {
+    for &pid in &files.pids {
+        let number = nix::unistd::Pid::from_raw(pid.0 as i32);
+        let leads = nix::unistd::getsid(Some(number)) == Ok(number);
+        let own = all.iter().any(|it| it.session.is_some_and(|(session, _)| session == pid));
+        if leads && !own && subject::stat(pid.0)?.is_some_and(|stat| stat.tty_nr != 0) {
+            let problem = "it leads the session of a terminal whose master is not in the tree, and loses that";
+            out.lose(Finding::of(pid, "controlling terminal", "tree.terminal", problem));
         }
     }
     Ok(())
