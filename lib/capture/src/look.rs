@@ -103,10 +103,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     for &pid in &pids {
         stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
     }
-    let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
-    for (pid, stat) in stats.iter().filter(|(pid, _)| **pid != root) {
-        children.entry(stat.ppid).or_default().push((*pid, stat.clone()));
-    }
+    let mut children = children(root, &stats);
     let sharing = sharing(&all, &stats, &mut found)?;
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
@@ -167,6 +164,15 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         let _ = kept.insert(record);
     }
     Ok(Look { pids, found, frozen, files: kept })
+}
+
+/// All but the root, by their parents.
+fn children(root: u32, stats: &BTreeMap<u32, Stat>) -> BTreeMap<u32, Vec<(u32, Stat)>> {
+    let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
+    for (pid, stat) in stats.iter().filter(|(pid, _)| **pid != root) {
+        children.entry(stat.ppid).or_default().push((*pid, stat.clone()));
+    }
+    children
 }
 
 /// What running processes share, of which `stats` were read.

@@ -29,7 +29,6 @@ mod restore;
 mod same;
 mod script;
 mod segment;
-mod settle;
 mod socket;
 mod socket_file;
 mod spaces;

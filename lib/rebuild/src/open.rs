@@ -1,5 +1,7 @@
 //! Everything that is open for the tree before the first process is made.
 
+mod settle;
+
 use crate::{
     cgroups::Cgroups,
     descriptor::terminal::Modes,
@@ -9,18 +11,18 @@ use crate::{
     memory,
     object::nameless,
     options::RestoreOptions,
-    resource, settle,
+    resource,
     stand::Stands,
 };
 use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
+    fcntl::OFlag,
     sys::{stat::SFlag, uio::pwrite},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{PoisonError, RwLock},
 };
@@ -94,8 +96,8 @@ impl<'a> OpenFiles<'a> {
             me.step(step, &mut no);
         }
         no.extend(missing.into_values());
-        settle::sockets(tree, &me.files, &mut no);
-        settle::terminals(tree, &mut me.make.ptys, me.base, &mut no);
+        me.settle(&mut no);
+        me.settle_terminals(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
         memory::note(tree, &mut me.notes);
@@ -169,28 +171,6 @@ impl<'a> OpenFiles<'a> {
             Step::Outside => self.standard(no),
             Step::Writers => self.hold_back_executables(),
             _ => {}
-        }
-    }
-
-    /// Notes what is open in another way than it was. What is written to first gets its flags later, and what comes late when it
-    /// is opened.
-    fn compare_flags(&mut self) {
-        let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
-        for open in self.tree.all::<OpenFile>() {
-            let is = |kind: Kind| open.kind == kind.number();
-            if is(Kind::External) || is(Kind::Pidfd) || later.contains(&open.id) {
-                continue;
-            }
-            let Some(fd) = self.files.get(&open.id) else { continue };
-            // A lease, which the process takes, sets this flag.
-            let late = self.tree.get::<Lease>(open.id).map_or(0, |_| libc::O_ASYNC);
-            if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
-                && (now | late) as u32 != open.flags | late as u32
-            {
-                let (object, was) = (self.tree.describe(open.id), open.flags);
-                self.notes
-                    .push(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"));
-            }
         }
     }
 
@@ -347,26 +327,6 @@ impl<'a> OpenFiles<'a> {
         Modes::set(self.tree, &given)
     }
 
-    /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.
-    pub(crate) fn close_pipes(&self) -> Result<()> {
-        settle::close_pipes(&self.make, self.files.values().chain(self.standard.values()))?;
-        settle::close_terminals(&self.make, &self.files)
-    }
-
-    /// Gives the TCP connections of the tree the network back, and lets them go on.
-    pub(crate) fn connect(&self) -> Result<()> {
-        let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(lock), Some(left)) = (&lock, self.tree.all::<NetworkLock>().first()) {
-            lock.network().remove(left.id)?;
-        }
-        drop(lock);
-        for tcp in self.tree.all::<TcpSocket>().iter().filter(|tcp| tcp.socket.is_connection()) {
-            let fd = self.files.get(&tcp.file);
-            fd.map_or(Ok(()), |fd| crate::connection::go_on(&tcp.socket, fd))?;
-        }
-        Ok(())
-    }
-
     /// The restore has succeeded: nothing is undone any more.
     pub fn keep(&mut self) {
         self.make.keep();
@@ -454,7 +414,7 @@ fn mapped_kind(name: &FileRef) -> SFlag {
     if name.path.0 == b"/dev/zero" { SFlag::S_IFCHR } else { SFlag::S_IFREG }
 }
 
-pub(crate) fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
+fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
     floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 
