@@ -1,33 +1,28 @@
-//! Messages of netlink(7), as nf_tables wants them: `struct nlmsghdr`, `struct nfgenmsg`, attributes with numbers in network byte
-//! order. Several of them between a begin and an end are one transaction.
+//! Messages of netlink(7), as nf_tables wants them: numbers in network byte order, `struct nfgenmsg` in front of the attributes, and
+//! several messages between a begin and an end as one transaction.
 
-/// Bytes of `struct nlmsghdr` and of `struct nfgenmsg`.
-pub(crate) const HEADER: usize = 16;
-const GENERIC: usize = 4;
-/// NLM_F_REQUEST and NLM_F_ACK; NLM_F_CREATE and NLM_F_APPEND are harmless where nothing is made.
-const REQUEST: u16 = 0x1;
-const ACK: u16 = 0x4;
-const CREATE: u16 = 0xc00;
+use netlink_packet_core::{
+    DefaultNla, Emitable, ErrorBuffer, NLA_F_NESTED, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE,
+    NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
+};
+
 /// NFNL_MSG_BATCH_BEGIN and NFNL_MSG_BATCH_END of include/uapi/linux/netfilter/nfnetlink.h.
 const BEGIN: u16 = 0x10;
 const END: u16 = 0x11;
 /// NFNL_SUBSYS_NFTABLES.
 const TABLES: u16 = 10;
-/// Set in the type of an attribute that holds others.
-const NESTED: u16 = 0x8000;
+
+/// CREATE and APPEND are harmless where nothing is made.
+const FLAGS: u16 = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND;
 
 /// Attributes one behind the other.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Attributes(Vec<u8>);
+pub(crate) struct Attributes(Vec<DefaultNla>);
 
 impl Attributes {
     /// Bytes as they are.
     pub fn bytes(mut self, kind: u16, value: &[u8]) -> Self {
-        let len = (4 + value.len()) as u16;
-        self.0.extend(len.to_ne_bytes());
-        self.0.extend(kind.to_ne_bytes());
-        self.0.extend(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self.0.push(DefaultNla::new(kind, value.to_vec()));
         self
     }
 
@@ -43,7 +38,14 @@ impl Attributes {
 
     /// Others inside of one.
     pub fn nested(self, kind: u16, inner: &Self) -> Self {
-        self.bytes(kind | NESTED, &inner.0)
+        self.bytes(kind | NLA_F_NESTED, &inner.to_bytes())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let all = self.0.as_slice();
+        let mut bytes = vec![0; all.buffer_len()];
+        all.emit(&mut bytes);
+        bytes
     }
 }
 
@@ -71,23 +73,23 @@ impl Batch {
     }
 
     fn add(&mut self, kind: u16, family: u8, resource: u16, attributes: &Attributes) {
-        self.at = self.bytes.len();
+        let [high, low] = resource.to_be_bytes();
+        let body = [&[family, 0, high, low], attributes.to_bytes().as_slice()].concat();
         self.last += 1;
-        let len = (HEADER + GENERIC + attributes.0.len()) as u32;
-        self.bytes.extend(len.to_ne_bytes());
-        self.bytes.extend(kind.to_ne_bytes());
-        self.bytes.extend((REQUEST | CREATE).to_ne_bytes());
-        self.bytes.extend(self.last.to_ne_bytes());
-        self.bytes.extend([0; 4]);
-        self.bytes.extend([family, 0]);
-        self.bytes.extend(resource.to_be_bytes());
-        self.bytes.extend(&attributes.0);
+        let mut header = NetlinkHeader::default();
+        header.length = (header.buffer_len() + body.len()) as u32;
+        header.message_type = kind;
+        header.flags = FLAGS;
+        header.sequence_number = self.last;
+        self.at = self.bytes.len();
+        self.bytes.resize(self.at + header.buffer_len(), 0);
+        header.emit(&mut self.bytes[self.at..]);
+        self.bytes.extend(body);
     }
 
     /// All of it, and the number of the message whose acknowledgement says that it is done.
     pub fn finish(mut self) -> (Vec<u8>, u32) {
-        let flags = (REQUEST | CREATE | ACK).to_ne_bytes();
-        self.bytes[self.at + 6..self.at + 8].copy_from_slice(&flags);
+        NetlinkBuffer::new(&mut self.bytes[self.at..]).set_flags(FLAGS | NLM_F_ACK);
         let acknowledged = self.last;
         self.add(END, 0, TABLES, &Attributes::default());
         (self.bytes, acknowledged)
@@ -96,17 +98,14 @@ impl Batch {
 
 /// The answers to messages, by their numbers: 0, or an errno.
 pub(crate) fn answers(mut bytes: &[u8]) -> Vec<(u32, i32)> {
-    const ERROR: u16 = 2;
     let mut all = Vec::new();
-    while let Some(header) = bytes.first_chunk::<HEADER>() {
-        let [a, b, c, d, e, f, _, _, g, h, i, j, ..] = *header;
-        let len = u32::from_ne_bytes([a, b, c, d]) as usize;
-        if u16::from_ne_bytes([e, f]) == ERROR
-            && let Some(code) = bytes.get(HEADER..).and_then(|body| body.first_chunk())
+    while let Ok(message) = NetlinkBuffer::new_checked(bytes) {
+        if message.message_type() == NLMSG_ERROR
+            && let Ok(error) = ErrorBuffer::new_checked(message.payload())
         {
-            all.push((u32::from_ne_bytes([g, h, i, j]), -i32::from_ne_bytes(*code)));
+            all.push((message.sequence_number(), error.code().map_or(0, |code| -code.get())));
         }
-        bytes = bytes.get(len.max(HEADER).next_multiple_of(4)..).unwrap_or_default();
+        bytes = bytes.get((message.length() as usize).next_multiple_of(4)..).unwrap_or_default();
     }
     all
 }
@@ -118,10 +117,10 @@ mod tests {
     #[test]
     fn attributes_are_padded_and_nested() {
         let inner = Attributes::default().text(1, "ab").number(2, 0x0102_0304);
-        assert_eq!(inner.0, [7, 0, 1, 0, b'a', b'b', 0, 0, 8, 0, 2, 0, 1, 2, 3, 4]);
         let outer = Attributes::default().nested(3, &inner);
-        assert_eq!(&outer.0[..4], [20, 0, 3, 0x80]);
-        assert_eq!(&outer.0[4..], inner.0);
+        let bytes = outer.to_bytes();
+        assert_eq!(bytes[..4], [20, 0, 3, 0x80]);
+        assert_eq!(bytes[4..], [7, 0, 1, 0, b'a', b'b', 0, 0, 8, 0, 2, 0, 1, 2, 3, 4]);
     }
 
     #[test]
@@ -132,8 +131,10 @@ mod tests {
         let (bytes, number) = batch.finish();
         assert_eq!(number, 3);
         assert_eq!(bytes.len(), 4 * 20 + 8);
-        let flags = |at: usize| u16::from_ne_bytes([bytes[at + 6], bytes[at + 7]]) & ACK;
-        assert_eq!([flags(0), flags(20), flags(40), flags(68)], [0, 0, ACK, 0]);
+        // The subsystem stands in the begin and in the end.
+        assert_eq!([&bytes[16..20], &bytes[84..]], [[0, 0, 0, 10]; 2]);
+        let flags = |at: usize| u16::from_ne_bytes([bytes[at + 6], bytes[at + 7]]) & NLM_F_ACK;
+        assert_eq!([flags(0), flags(20), flags(40), flags(68)], [0, 0, NLM_F_ACK, 0]);
     }
 
     #[test]
@@ -148,9 +149,9 @@ mod tests {
             bytes.extend([0; 16]);
         }
         assert_eq!(answers(&bytes), [(2, libc::EPERM), (3, 0)]);
-        // Cut off, and lengths that cannot be.
+        // Cut off, and a length that cannot be.
         assert_eq!(answers(&bytes[..40]), [(2, libc::EPERM)]);
         bytes[..4].fill(0);
-        assert!(answers(&bytes).len() <= bytes.len() / HEADER);
+        assert_eq!(answers(&bytes), []);
     }
 }

@@ -1,28 +1,25 @@
 //! The network namespace that tables are made in.
 
 use crate::{Connection, message::answers, table};
-use floe_sys::{Error, Result, network_namespace, set_socket_option, socket};
+use floe_sys::{Error, Result, network_namespace, set_socket_option};
+use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 use nix::{
     sched::{CloneFlags, setns},
-    sys::{
-        socket::{MsgFlags, recv, send},
-        stat::{fstat, stat},
-    },
+    sys::stat::{fstat, stat},
 };
 use std::{
     collections::BTreeSet,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    io::ErrorKind,
+    os::fd::{AsFd, BorrowedFd},
 };
 
-/// NETLINK_NETFILTER.
-const NETFILTER: i32 = 12;
 /// More than the kernel answers at once: it repeats a message that it refuses.
 const ROOM: usize = 128 << 10;
 
 /// The network namespace of a socket, where tables can be made.
 #[derive(Debug)]
 pub struct Network {
-    socket: OwnedFd,
+    socket: Socket,
 }
 
 impl Network {
@@ -31,7 +28,8 @@ impl Network {
     /// # Errors
     /// Those of socket(2).
     pub fn here() -> Result<Self> {
-        Ok(Self { socket: socket(libc::AF_NETLINK, libc::SOCK_RAW, NETFILTER)? })
+        let socket = Socket::new(NETLINK_NETFILTER);
+        Ok(Self { socket: socket.map_err(|e| Error::new("make a netlink socket", e))? })
     }
 
     /// That of a socket.
@@ -100,7 +98,7 @@ impl Network {
 
     /// Sends a transaction and reads what has come of it: all answers are there when send(2) returns.
     fn transact(&self, (message, last): &(Vec<u8>, u32), doing: &str) -> Result<()> {
-        let fail = |e: nix::Error| Error::new(doing, e);
+        let fail = |e: std::io::Error| Error::new(doing, e);
         let size = i32::try_from(2 * message.len()).unwrap_or(i32::MAX).max(1 << 16);
         // Without the right to it the kernel says more below.
         let _ = set_socket_option(
@@ -109,24 +107,26 @@ impl Network {
             libc::SO_SNDBUFFORCE,
             &size.to_ne_bytes(),
         );
-        send(self.socket.as_raw_fd(), message, MsgFlags::empty()).map_err(fail)?;
-        let (mut buffer, mut done, mut refused) = (vec![0; ROOM], false, None);
+        self.socket.send(message, 0).map_err(fail)?;
+        let (mut buffer, mut done, mut refused) = (Vec::with_capacity(ROOM), false, None);
         loop {
-            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) | Err(nix::Error::EAGAIN) => break,
-                Ok(len) => {
-                    for (number, code) in answers(&buffer[..len]) {
+            buffer.clear();
+            match self.socket.recv(&mut buffer, libc::MSG_DONTWAIT) {
+                Ok(0) => break,
+                Ok(_) => {
+                    for (number, code) in answers(&buffer) {
                         done |= number == *last && code == 0;
                         // What is refused behind the first one follows from it.
                         refused = refused.or(Some(code).filter(|code| *code != 0));
                     }
                 }
-                Err(nix::Error::EINTR) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(fail(e)),
             }
         }
         match refused {
-            Some(code) => Err(fail(nix::Error::from_raw(code))),
+            Some(code) => Err(fail(std::io::Error::from_raw_os_error(code))),
             None if done => Ok(()),
             None => Err(Error::because(doing, "the kernel has not answered")),
         }

@@ -21,6 +21,7 @@ mod room;
 mod segments;
 mod shared;
 mod steps;
+mod terminals;
 mod unions;
 
 pub use descriptors::{base, lacking_descriptors, uses};

@@ -97,6 +97,7 @@ impl<'a> OpenFiles<'a> {
         }
         no.extend(missing.into_values());
         me.settle(&mut no);
+        me.settle_terminals(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
         memory::note(tree, &mut me.notes);
@@ -122,7 +123,8 @@ impl<'a> OpenFiles<'a> {
         let files = self.files.values().chain(self.standard.values()).chain(&self.restore);
         let maps = self.maps.values().chain(self.readable.values()).chain(self.programs.values());
         let all = files.chain(maps).chain(self.make.objects.values());
-        all.map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
+        let terminals = self.make.ptys.values().filter_map(|made| made.slave.as_ref());
+        all.chain(terminals).map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
     }
 
     fn step(&mut self, step: &Step, no: &mut Vec<Finding>) {
@@ -350,6 +352,11 @@ impl<'a> OpenFiles<'a> {
         let none = || Error::because("open a file late", "no place was kept for it");
         let place = self.files.get(&id).ok_or_else(none)?;
         floe_sys::replace_descriptor(place.as_fd(), fd.as_fd())
+    }
+
+    /// Number of the slave of a pseudo terminal.
+    pub(crate) fn slave(&self, id: ObjectId) -> Result<u32> {
+        number(self.make.ptys.get(&id).and_then(|made| made.slave.as_ref()))
     }
 
     /// Number of the handle of restore itself.

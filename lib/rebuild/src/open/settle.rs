@@ -1,7 +1,7 @@
 //! What is done to open files when all of them are there.
 
-use super::OpenFiles;
-use crate::connection;
+use super::{OpenFiles, high};
+use crate::{connection, object::pty};
 use floe_netlock::Network;
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
@@ -31,6 +31,23 @@ impl OpenFiles<'_> {
         }
     }
 
+    /// Slaves of pseudo terminals go to the numbers that processes find things at; modes that would have been in the way of opening
+    /// them go on.
+    pub(super) fn settle_terminals(&mut self, no: &mut Vec<Finding>) {
+        for (id, made) in &mut self.make.ptys {
+            let Some(pty) = self.tree.get::<Pty>(*id) else { continue };
+            let slave = made.slave.take().map(|slave| high(self.base, slave)).transpose();
+            let settled = slave.and_then(|slave| {
+                made.slave = slave;
+                pty::settle(pty, made)
+            });
+            if let Err(e) = settled {
+                let object = format!("pseudo terminal {}", id.ino);
+                no.push(Finding::about(object, "rebuild.open", e.to_string()));
+            }
+        }
+    }
+
     /// Notes what is open in another way than it was. What is written to first gets its flags later, and what comes late when it
     /// is opened.
     pub(super) fn compare_flags(&mut self) {
@@ -53,7 +70,7 @@ impl OpenFiles<'_> {
         }
     }
 
-    /// Closes all pipes that are kept here. Every process has its own by now.
+    /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.
     pub(crate) fn close_pipes(&self) -> Result<()> {
         let fail = |e: std::io::Error| Error::new("close a pipe", e);
         let null = std::fs::File::open("/dev/null").map_err(fail)?;
@@ -65,7 +82,13 @@ impl OpenFiles<'_> {
                 floe_sys::replace_descriptor(fd.as_fd(), null.as_fd())?;
             }
         }
-        Ok(())
+        let masters = self.tree.all::<PtyMaster>().iter().map(|master| master.file);
+        let slaves = self.tree.all::<PtySlave>().iter().map(|slave| slave.file);
+        let ends = masters.chain(slaves).filter_map(|id| self.files.get(&id));
+        let made = self.make.ptys.values();
+        let made = made.flat_map(|made| [&made.master].into_iter().chain(&made.slave));
+        let mut terminals = ends.chain(made);
+        terminals.try_for_each(|fd| floe_sys::replace_descriptor(fd.as_fd(), null.as_fd()))
     }
 
     /// Over processes that are about to be let go: a guardian that has them end with us or, from its turn on, gives their TCP
