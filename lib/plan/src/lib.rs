@@ -5,6 +5,7 @@
 //! which order they come.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod cgroups;
 mod check;
 mod descriptors;
@@ -23,6 +24,7 @@ mod shared;
 mod steps;
 mod unions;
 
+pub use addresses::{NewAddress, map_addresses};
 pub use descriptors::{base, lacking_descriptors, uses};
 pub use hole::HOLE;
 pub use huge::huge_pages;

@@ -377,11 +377,10 @@ impl<'a> OpenFiles<'a> {
 
     /// Gives the TCP connections of the tree the network back, and lets them go on.
     pub(crate) fn connect(&self) -> Result<()> {
-        let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(lock), Some(left)) = (&lock, self.tree.all::<NetworkLock>().first()) {
-            lock.network().remove(left.id)?;
-        }
-        drop(lock);
+        let left = self.tree.all::<NetworkLock>().first().map(|left| left.id);
+        let mut lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is dropped behind the release of the tree, since that takes longer than all that is left to do.
+        lock.as_mut().map_or(Ok(()), |lock| lock.unlock(left))?;
         for tcp in self.tree.all::<TcpSocket>().iter().filter(|tcp| tcp.socket.is_connection()) {
             let fd = self.files.get(&tcp.file);
             fd.map_or(Ok(()), |fd| crate::connection::go_on(&tcp.socket, fd))?;
