@@ -105,11 +105,10 @@ impl OpenFiles<'_> {
 
     /// Gives the TCP connections of the tree the network back, and lets them go on.
     pub(crate) fn connect(&self) -> Result<()> {
-        let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(lock), Some(left)) = (&lock, self.tree.all::<NetworkLock>().first()) {
-            lock.network().remove(left.id)?;
-        }
-        drop(lock);
+        let left = self.tree.all::<NetworkLock>().first().map(|left| left.id);
+        let mut lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is dropped behind the release of the tree, since that takes longer than all that is left to do.
+        lock.as_mut().map_or(Ok(()), |lock| lock.unlock(left))?;
         self.connections().try_for_each(|(was, fd)| connection::go_on(was, fd))
     }
 
