@@ -9,6 +9,8 @@
 #   sparse        a 4 GiB mapping, 1 % of its pages written   threads      500 threads that sleep
 #   descriptors   3,000 files, eventfds, pipes, socket pairs  processes    1,000 children that sleep
 #   files         3,000 regular files                         eventfds     3,000 eventfds
+#   mixed         10,000 descriptors of ten kinds             crowd        5,000 threads that sleep
+#   tree          1,000 processes that sleep, eight deep
 #   references    how many references to files aufsfix rewrites in a second
 #
 # Prints the medians, and behind them the best, of all rounds: floe, CRIU, their ratio (below 1: floe is faster). Without
@@ -16,7 +18,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 rounds=6 places="/dev/shm ${TMPDIR:-/var/tmp}"
-wanted='1MiB 1024MiB mappings reserved sparse descriptors files eventfds threads processes references'
+wanted='1MiB 1024MiB mappings reserved sparse descriptors files eventfds mixed threads crowd processes tree references'
 usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2; }
 while getopts r:w:d:h option; do
     case $option in
@@ -37,8 +39,11 @@ fixture() { # ROW
         descriptors) size=8 situation=(1 --descriptors 3000) ;;
         files) size=8 situation=(1 --files 3000) ;;
         eventfds) size=8 situation=(1 --eventfds 3000) ;;
+        mixed) size=8 situation=(1 --mixed 10000) ;;
         threads) size=16 situation=(1 --threads 500) ;;
+        crowd) size=64 situation=(1 --threads 5000) ;;
         processes) size=256 situation=(1 --processes 1000) ;;
+        tree) size=256 situation=(1 --tree 1000) ;;
         *) return 1 ;;
     esac
 }

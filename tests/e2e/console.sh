@@ -22,3 +22,17 @@ grep -q -- '--inherit 3' stderr || fail "$(cat stderr)"
 restore.sh image --detach --inherit 3 3> three
 [[ $(readlink "/proc/$pid/fd/7") == "$PWD/three" && $(readlink "/proc/$pid/fd/3") == "$PWD/three" ]] || fail "$(ls -l "/proc/$pid/fd")"
 kill -9 "$pid"
+
+# A device of the machine, which no terminal of restore takes the place of.
+mknod ttyS9 c 5 1
+sed -i 's/"console"/"ttyS9"/' open.py
+start log python3 open.py
+until_true 10 grep -q ready log
+freeze --check "$pid" > said || fail "--check: exit $?"
+grep -q "^outside: pid $pid: fd 3 (.*/ttyS9): a virtual console or a serial line (restore wants --inherit 3" said || fail "$(cat said)"
+checkpoint_kill "$pid" image
+expect_exit 3 script -qec "restore.sh image --detach 2> stderr" /dev/null
+grep -q -- '--inherit 3' stderr || fail "$(cat stderr)"
+restore.sh image --detach --inherit 3 3> three
+[[ $(readlink "/proc/$pid/fd/7") == "$PWD/three" ]] || fail "$(ls -l "/proc/$pid/fd")"
+kill -9 "$pid"

@@ -1,6 +1,8 @@
 # One fixture of tests/fixtures ($1), twice. The first is left running, and must notice nothing. The second is killed, restored,
 # killed and restored once more from the same image in another directory, and goes through a second generation.
 ip link set lo up 2> /dev/null || true
+# An instance of its own, so that the indices of pseudo terminals are free again.
+mount -t devpts -o newinstance,ptmxmode=0666 none /dev/pts
 begin() {
     start log env PYTHONDONTWRITEBYTECODE=1 "${@:2}" python3 "$FLOE_FIXTURES/$1.py"
     until_true 30 grep -Eq "ready|SKIPPED|Error" log

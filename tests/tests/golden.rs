@@ -15,8 +15,8 @@ const FILES: [(&str, u64, u64); 6] = [
     ("v1-descriptors.floe", 51, 8_942),
     ("v1-descriptors.stream", 49, 8_942),
     ("v1-pipeline.floe", 77, 126_990),
-    ("v2-descriptors.floe", 107, 13_038),
-    ("v2-descriptors.stream", 105, 13_038),
+    ("v2-descriptors.floe", 96, 13_038),
+    ("v2-descriptors.stream", 94, 13_038),
     ("v2-pipeline.floe", 115, 122_894),
 ];
 

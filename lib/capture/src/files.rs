@@ -46,6 +46,8 @@ pub struct Files {
     pub(crate) own_pipes: BTreeSet<ObjectId>,
     /// Pseudo terminals whose other end is closed: restore makes one like it.
     pub(crate) hung_up: BTreeSet<FileId>,
+    /// What /proc shows of slaves of pseudo terminals, which may turn out to be the outside's.
+    pub(crate) links: BTreeMap<FileId, Vec<u8>>,
     /// Descriptors that are refused for what they lead to.
     pub(crate) refused: Vec<(Pid, FdNum)>,
     /// What was read of descriptors, for who describes them once more.
@@ -287,11 +289,11 @@ impl Describing<'_> {
         match what {
             // What is known to be empty need not be looked into.
             AnyRecord::UnixSocket(socket) if !unix::may_hold(socket, &seen) => {}
-            AnyRecord::External(terminal)
-                if terminal.what.0.starts_with(b"/dev/pts/")
-                    && seen.duplicate().is_ok_and(|fd| tcgetattr(fd).is_err()) =>
-            {
-                self.files.hung_up.insert(open.id);
+            AnyRecord::PtySlave(slave) => {
+                self.files.links.insert(open.id, seen.link.to_vec());
+                if !slave.controlling && seen.duplicate().is_ok_and(|fd| tcgetattr(fd).is_err()) {
+                    self.files.hung_up.insert(open.id);
+                }
             }
             AnyRecord::UnixSocket(_) if !self.context.held => {
                 // It may be closed by now.

@@ -35,15 +35,16 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
-/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a process that has ended is
-/// waited for.
-const PASSING: [&str; 8] = [
+/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status is read, a
+/// process that has ended is waited for.
+const PASSING: [&str; 9] = [
     "process.shares",
     "thread.waits",
     "file.tcp",
     "file.unix",
     "file.udp",
     "descriptor.lease",
+    crate::rule::pty::RULE,
     "process.leader",
     "thread.zombie",
 ];
@@ -102,10 +103,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     for &pid in &pids {
         stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
     }
-    let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
-    for (pid, stat) in stats.iter().filter(|(pid, _)| **pid != root) {
-        children.entry(stat.ppid).or_default().push((*pid, stat.clone()));
-    }
+    let mut children = children(root, &stats);
     let sharing = sharing(&all, &stats, &mut found)?;
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
@@ -166,6 +164,15 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         let _ = kept.insert(record);
     }
     Ok(Look { pids, found, frozen, files: kept })
+}
+
+/// All but the root, by their parents.
+fn children(root: u32, stats: &BTreeMap<u32, Stat>) -> BTreeMap<u32, Vec<(u32, Stat)>> {
+    let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
+    for (pid, stat) in stats.iter().filter(|(pid, _)| **pid != root) {
+        children.entry(stat.ppid).or_default().push((*pid, stat.clone()));
+    }
+    children
 }
 
 /// What running processes share, of which `stats` were read.

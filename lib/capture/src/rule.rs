@@ -5,6 +5,7 @@ pub(crate) mod core_scheduling;
 pub(crate) mod label;
 pub(crate) mod numa;
 pub(crate) mod outside;
+pub(crate) mod pty;
 pub(crate) mod segments;
 pub(crate) mod sessions;
 pub(crate) mod sharing;

@@ -8,6 +8,7 @@ mod layout;
 mod open;
 mod pack;
 mod place;
+mod reserve;
 mod temp;
 mod view;
 

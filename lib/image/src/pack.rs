@@ -4,6 +4,7 @@ use crate::{
     Error, Result,
     layout::{BULK_HEAD, Entry, index, index_at, pad},
     place::Place,
+    reserve::Reserve,
     temp::Temp,
 };
 use floe_records::{Bytes, FIRST_BULK_KIND};
@@ -85,9 +86,10 @@ pub fn pack_file<R: Source>(
     let place = Place::resolve(target)?;
     let temp = Temp::new(&place)?;
     let mut ahead = Writer::new(Ahead::default());
-    let file = temp.file();
+    let (file, reserve) = (temp.file(), Reserve::default());
     let put = |Put { offset, start }, bytes: &[u8]| {
         let bytes = &bytes[start..];
+        reserve.reach(file, offset + bytes.len() as u64);
         file.write_all_at(bytes, offset)?;
         // The disk begins now, so that there is less to wait for at the end. A file system may not know how.
         if sync {
@@ -111,6 +113,7 @@ pub fn pack_file<R: Source>(
         packer.finish()?;
         let (offset, rest) = ahead.end()?.take();
         file.write_all_at(&rest, offset)?;
+        reserve.trim(file)?;
         return Ok(Ready { temp, place, sync });
     }
     // A stage wrote metadata behind bulk: the order is put right by a second pass.

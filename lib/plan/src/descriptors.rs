@@ -76,10 +76,17 @@ fn kept(tree: &Tree) -> (u64, u64) {
     }
     let outside = tree.all::<FdTable>().iter().flat_map(|table| &table.fds);
     let outside = outside.filter(|fd| fd.fd.0 <= 2 && tree.get::<External>(fd.file).is_some());
+    // A nameless file that is mapped or run is kept among the files, also opened for reading only.
+    let vmas = tree.all::<Vmas>().iter().flat_map(|some| &some.vmas);
+    let vmas = vmas.filter(|vma| vma.kind == VmaKind::Object);
+    let exes = tree.all::<Mm>().iter().map(|mm| &mm.exe).filter(|exe| exe.deleted);
+    let mapped: BTreeSet<ObjectId> =
+        vmas.filter_map(Vma::object).chain(exes.map(FileRef::object)).collect();
     let objects = count(tree.all::<Object>().len());
     let programs = count(tree.all::<Mm>().len());
     let files = count(tree.all::<OpenFile>().len());
-    let high = files + count(outside.count()) + count(maps.len()) + programs + 2 * objects;
+    let high =
+        files + count(outside.count()) + count(maps.len()) + programs + 2 * count(mapped.len());
     let roots = tree.all::<Fs>().iter().filter(|fs| fs.root.path.0 != b"/");
     let directories = count(tree.all::<Fs>().len() + roots.count());
     let ends = count(2 * tree.all::<Pipe>().len() + tree.all::<Fifo>().len());

@@ -2,7 +2,7 @@
 //!
 //! A child that belongs to the session which its parent was born in comes before the parent makes one of its own.
 
-use crate::{Step, check::Found, shared::Shared};
+use crate::{Step, check::Found, shared::Shared, terminals};
 use floe_records::{Finding, Pid, Process, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,7 @@ enum Work<'a> {
 pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) -> Shared {
     let shared = Shared::find(tree, found);
     let births = births(tree);
+    let terminals = terminals::of_sessions(tree);
     let birth = |p: &Process| births.get(&p.pid).copied().flatten();
     // That of restore takes the place of the session that the root was born in.
     let outer = tree
@@ -31,6 +32,8 @@ pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) -> S
         let (p, parent) = match work {
             Work::Session(pid) => {
                 steps.push(Step::Session(pid));
+                // What it makes from here on is born with it.
+                steps.extend(terminals.get(&pid).map(|pty| Step::Controlling(pid, *pty)));
                 continue;
             }
             Work::Create(p, parent) => (p, parent),

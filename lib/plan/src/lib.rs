@@ -22,6 +22,7 @@ mod room;
 mod segments;
 mod shared;
 mod steps;
+mod terminals;
 mod unions;
 
 pub use addresses::{NewAddress, map_addresses};

@@ -4,7 +4,7 @@ use crate::{
     Extent, Inheritance, Machine, Phase,
     cgroups::Places,
     check::{Found, check},
-    family, hole, phase, shared, unions,
+    family, hole, phase, shared, terminals, unions,
 };
 use floe_records::*;
 use std::{collections::BTreeMap, fmt};
@@ -46,6 +46,12 @@ pub enum Step {
     Unshare(Pid, ShareSet),
     /// setsid(2).
     Session(Pid),
+    /// A pseudo terminal becomes the controlling terminal of a session (TIOCSCTTY).
+    Controlling(Pid, ObjectId),
+    /// A member of the session gives it up (TIOCNOTTY).
+    GiveUp(Pid, ObjectId),
+    /// The leader of the session puts the process group into its foreground that was there (TIOCSPGRP).
+    Foreground(Pid, ObjectId),
     /// A leader for a process group whose own has ended, made by a member.
     Leader(Pid, Pid),
     /// setpgid(2).
@@ -147,6 +153,13 @@ impl fmt::Display for Step {
             Self::Supply(pid) => write!(f, "fill memory of the parent of {pid} for it"),
             Self::Inherit(pid) => write!(f, "{pid} keeps what it has from its parent"),
             Self::Session(pid) => write!(f, "new session for {pid}"),
+            Self::Controlling(pid, pty) => {
+                write!(f, "pseudo terminal {} for the session of {pid}", pty.ino)
+            }
+            Self::GiveUp(pid, pty) => write!(f, "{pid} gives up pseudo terminal {}", pty.ino),
+            Self::Foreground(pid, pty) => {
+                write!(f, "foreground of pseudo terminal {}, by {pid}", pty.ino)
+            }
             Self::Leader(group, by) => write!(f, "leader of process group {group}, by {by}"),
             Self::Dismiss(group, by) => write!(f, "end the leader of {group}, by {by}"),
             Self::Group(pid, group) => write!(f, "put {pid} into process group {group}"),
@@ -212,6 +225,7 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     let places = Places::of(tree);
     steps.extend(places.processes(made));
     family::groups(tree, &mut steps, &mut found);
+    terminals::steps(tree, &mut steps);
     shared.leave(&mut steps);
     phase::late(tree, &mut steps);
     for p in tree.living() {

@@ -1,7 +1,7 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
 use crate::{
-    cgroups::Cgroups, file::unix, inet::Ports, options::RestoreOptions, segment,
+    cgroups::Cgroups, file::unix, inet::Ports, object::pty::Made, options::RestoreOptions, segment,
     socket::FreshOptions, socket_file, stand::Stands,
 };
 use floe_records::*;
@@ -41,6 +41,8 @@ pub(crate) struct Factory<'a> {
     pub given_ends: BTreeSet<(ObjectId, bool)>,
     /// Named pipes, open for both.
     pub fifos: BTreeMap<ObjectId, OwnedFd>,
+    /// Pseudo terminals.
+    pub ptys: BTreeMap<ObjectId, Made>,
     /// UNIX sockets, by inode.
     pub unix: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<socket_file::Node>,
@@ -78,6 +80,7 @@ impl<'a> Factory<'a> {
             pipes: BTreeMap::new(),
             given_ends: BTreeSet::new(),
             fifos: BTreeMap::new(),
+            ptys: BTreeMap::new(),
             unix: BTreeMap::new(),
             nodes: Vec::new(),
             cgroup_mode: &options.cgroup,

@@ -1,5 +1,7 @@
 //! Everything that is open for the tree before the first process is made.
 
+mod settle;
+
 use crate::{
     cgroups::Cgroups,
     descriptor::terminal::Modes,
@@ -16,11 +18,11 @@ use floe_plan::{Phase, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
+    fcntl::OFlag,
     sys::{stat::SFlag, uio::pwrite},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{PoisonError, RwLock},
 };
@@ -95,6 +97,7 @@ impl<'a> OpenFiles<'a> {
         }
         no.extend(missing.into_values());
         me.settle(&mut no);
+        me.settle_terminals(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
         memory::note(tree, &mut me.notes);
@@ -120,7 +123,8 @@ impl<'a> OpenFiles<'a> {
         let files = self.files.values().chain(self.standard.values()).chain(&self.restore);
         let maps = self.maps.values().chain(self.readable.values()).chain(self.programs.values());
         let all = files.chain(maps).chain(self.make.objects.values());
-        all.map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
+        let terminals = self.make.ptys.values().filter_map(|made| made.slave.as_ref());
+        all.chain(terminals).map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
     }
 
     fn step(&mut self, step: &Step, no: &mut Vec<Finding>) {
@@ -167,43 +171,6 @@ impl<'a> OpenFiles<'a> {
             Step::Outside => self.standard(no),
             Step::Writers => self.hold_back_executables(),
             _ => {}
-        }
-    }
-
-    /// What sockets have been given only until all are bound.
-    fn settle(&self, no: &mut Vec<Finding>) {
-        let tcp = self.tree.all::<TcpSocket>().iter().map(|tcp| (tcp.file, &tcp.socket));
-        // Connections are in repair mode.
-        let tcp = tcp.filter(|(_, socket)| !socket.is_connection());
-        let udp = self.tree.all::<UdpSocket>().iter().map(|udp| (udp.file, &udp.socket));
-        for (id, socket) in tcp.chain(udp).filter(|(_, socket)| !socket.name.0.is_empty()) {
-            if let Some(fd) = self.files.get(&id)
-                && let Err(e) = crate::inet::settle(socket, fd)
-            {
-                no.push(Finding::about(self.tree.describe(id), "rebuild.open", e.to_string()));
-            }
-        }
-    }
-
-    /// Notes what is open in another way than it was. What is written to first gets its flags later, and what comes late when it
-    /// is opened.
-    fn compare_flags(&mut self) {
-        let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
-        for open in self.tree.all::<OpenFile>() {
-            let is = |kind: Kind| open.kind == kind.number();
-            if is(Kind::External) || is(Kind::Pidfd) || later.contains(&open.id) {
-                continue;
-            }
-            let Some(fd) = self.files.get(&open.id) else { continue };
-            // A lease, which the process takes, sets this flag.
-            let late = self.tree.get::<Lease>(open.id).map_or(0, |_| libc::O_ASYNC);
-            if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
-                && (now | late) as u32 != open.flags | late as u32
-            {
-                let (object, was) = (self.tree.describe(open.id), open.flags);
-                self.notes
-                    .push(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"));
-            }
         }
     }
 
@@ -360,34 +327,6 @@ impl<'a> OpenFiles<'a> {
         Modes::set(self.tree, &given)
     }
 
-    /// Closes all pipes that are kept here. Every process has its own by now.
-    pub(crate) fn close_pipes(&self) -> Result<()> {
-        let fail = |e: std::io::Error| Error::new("close a pipe", e);
-        let null = std::fs::File::open("/dev/null").map_err(fail)?;
-        let made = self.make.pipes.values().flat_map(|(reader, writer)| [reader, writer]);
-        let made = made.chain(self.make.fifos.values());
-        for fd in made.chain(self.files.values()).chain(self.standard.values()) {
-            let mode = nix::sys::stat::fstat(fd).map_err(|e| fail(e.into()))?.st_mode;
-            if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
-                floe_sys::replace_descriptor(fd.as_fd(), null.as_fd())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the TCP connections of the tree the network back, and lets them go on.
-    pub(crate) fn connect(&self) -> Result<()> {
-        let left = self.tree.all::<NetworkLock>().first().map(|left| left.id);
-        let mut lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        // It is dropped behind the release of the tree, since that takes longer than all that is left to do.
-        lock.as_mut().map_or(Ok(()), |lock| lock.unlock(left))?;
-        for tcp in self.tree.all::<TcpSocket>().iter().filter(|tcp| tcp.socket.is_connection()) {
-            let fd = self.files.get(&tcp.file);
-            fd.map_or(Ok(()), |fd| crate::connection::go_on(&tcp.socket, fd))?;
-        }
-        Ok(())
-    }
-
     /// The restore has succeeded: nothing is undone any more.
     pub fn keep(&mut self) {
         self.make.keep();
@@ -413,6 +352,11 @@ impl<'a> OpenFiles<'a> {
         let none = || Error::because("open a file late", "no place was kept for it");
         let place = self.files.get(&id).ok_or_else(none)?;
         floe_sys::replace_descriptor(place.as_fd(), fd.as_fd())
+    }
+
+    /// Number of the slave of a pseudo terminal.
+    pub(crate) fn slave(&self, id: ObjectId) -> Result<u32> {
+        number(self.make.ptys.get(&id).and_then(|made| made.slave.as_ref()))
     }
 
     /// Number of the handle of restore itself.

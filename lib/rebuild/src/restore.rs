@@ -113,6 +113,15 @@ impl<'a> Restore<'a> {
             }
             Step::Thread(_, tid) => thread(tid, script),
             Step::Session(_) => drop(script.call(libc::SYS_setsid, [])),
+            Step::Controlling(_, pty) => {
+                self.terminal(pty, libc::TIOCSCTTY, Arg::Val(0), script)?
+            }
+            Step::GiveUp(_, pty) => self.terminal(pty, libc::TIOCNOTTY, Arg::Val(0), script)?,
+            Step::Foreground(_, pty) => {
+                let group = self.tree.get::<Pty>(pty).and_then(|pty| pty.session);
+                let group = script.words(&[group.map_or(0, |(_, group)| u64::from(group.0))]);
+                self.terminal(pty, libc::TIOCSPGRP, group.into(), script)?;
+            }
             Step::Group(pid, group) => {
                 // Most are born in their groups.
                 if !script.is_empty() || !is_in(pid, group) {
@@ -136,6 +145,13 @@ impl<'a> Restore<'a> {
     fn context(&self) -> Context<'_> {
         let (tree, files, inheritance) = (self.tree, self.files, self.inheritance);
         Context { tree, files, stubs: &self.stubs, inheritance }
+    }
+
+    /// A request to the slave of a pseudo terminal, which every stub has under the number that it has in restore.
+    fn terminal(&self, pty: ObjectId, what: u64, with: Arg, script: &mut Script<'_>) -> Result<()> {
+        let slave = Arg::Val(u64::from(self.files.slave(pty)?));
+        script.call(libc::SYS_ioctl, [slave, Arg::Val(what), with]);
+        Ok(())
     }
 
     /// Has a stub take a descriptor from restore, under the number that it has there.
@@ -171,10 +187,14 @@ impl<'a> Restore<'a> {
             Step::Pipes => self.files.close_pipes(),
             Step::Limit => self.files.cgroups().map_or(Ok(()), Cgroups::limit),
             Step::Guard => {
-                self.guardian = Some(release::guardian(self.tree)?);
+                self.guardian = Some(release::guardian(self.tree, self.files)?);
                 Ok(())
             }
-            Step::Connect => self.files.connect(),
+            // Without the network the tree can be restored once more, with it only go on.
+            Step::Connect => {
+                release::turn(&self.stubs, self.guardian.as_ref())?;
+                self.files.connect()
+            }
             Step::Release => release::release(&mut self.stubs),
             Step::Dismissal => {
                 self.guardian.take().map_or(Ok(()), Guardian::dismiss)?;
@@ -272,6 +292,9 @@ fn caller(step: &Step) -> Option<Tid> {
         Step::Thread(pid, _)
         | Step::Unshare(pid, _)
         | Step::Session(pid)
+        | Step::Controlling(pid, _)
+        | Step::GiveUp(pid, _)
+        | Step::Foreground(pid, _)
         | Step::Group(pid, _)
         | Step::Table(pid)
         | Step::Inherit(pid) => Some(Tid(pid.0)),

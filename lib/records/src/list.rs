@@ -91,6 +91,8 @@ macro_rules! resources {
                 external: External 73 1 [];
                 pidfd: Pidfd 74 2 [Late];
                 inotify: Inotify 75 1 [];
+                pty_master: PtyMaster 84 1 [];
+                pty_slave: PtySlave 85 1 [];
             }
             descriptor {
                 owner: Owner 53 2 [Descriptors];
@@ -100,6 +102,7 @@ macro_rules! resources {
                 attributes: Attributes 57 1 [Opened];
             }
             object {
+                pty: Pty 46 1 [];
                 cgroup: Cgroup 47 1 [];
                 nameless: Object 42 4 [];
                 pipe_data: PipeData 51 1 [];

@@ -26,6 +26,7 @@ mod socket;
 mod statx;
 mod task;
 mod tcp_repair;
+mod tty;
 mod watcher;
 mod write_mapped;
 mod xattr;
@@ -80,7 +81,12 @@ pub use task::{
     names_memory, prctl_result, prctl_word,
 };
 
-pub use tcp_repair::{Repair, Repairs, never_sent, set_repair};
+pub use tcp_repair::{Reconnection, Repair, Repairs, never_sent, set_repair};
+pub use tty::{
+    TerminalModes, TerminalNumber, TerminalSetting, has_locked_modes, in_survivor, may_receive,
+    open_controlling, open_slave, set_terminal, set_terminal_modes, set_window_size,
+    terminal_modes, terminal_number, terminal_receives, window_size,
+};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {

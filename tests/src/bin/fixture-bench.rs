@@ -8,17 +8,24 @@
 //! | `--reserved` | the same, none of their pages touched |
 //! | `--sparse` | one mapping of N MiB, one page in a hundred of it written, at random places |
 //! | `--descriptors` | N descriptors: a quarter each of regular files, eventfds, pipe ends, ends of socket pairs |
+//! | `--mixed` | N descriptors: a tenth each of these and of directories (each of them twice), memfds, timers, signalfds, epoll instances with a watch, devices |
 //! | `--files` | N regular files, in the directory FILE.d |
 //! | `--eventfds` | N eventfds |
 //! | `--threads` | N threads that sleep |
 //! | `--processes` | N children that sleep |
+//! | `--tree` | N descendants that sleep, eight deep |
 
 use nix::{
     sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
         eventfd::EventFd,
+        memfd::{MFdFlags, memfd_create},
         mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect},
         resource::{Resource, getrlimit, setrlimit},
+        signal::SigSet,
+        signalfd::SignalFd,
         socket::{AddressFamily, SockFlag, SockType, socketpair},
+        timerfd::{ClockId, TimerFd, TimerFlags},
     },
     unistd::{ForkResult, fork, pause, pipe},
 };
@@ -27,7 +34,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     num::NonZeroUsize,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     ptr::NonNull,
     time::{Duration, Instant},
@@ -36,6 +43,8 @@ use std::{
 const NAP: Duration = Duration::from_micros(200);
 const NOTABLE: Duration = Duration::from_micros(500);
 const PAGE: usize = 4096;
+/// Generations of `--tree`.
+const DEPTH: u32 = 8;
 /// Stack of a sleeping thread, bytes.
 const STACK: usize = 64 << 10;
 
@@ -102,8 +111,11 @@ struct Situation {
     eventfds: usize,
     pipes: usize,
     pairs: usize,
+    /// Of each kind of [`others`].
+    others: usize,
     threads: usize,
     processes: usize,
+    tree: usize,
 }
 
 impl Situation {
@@ -120,8 +132,13 @@ impl Situation {
                 self.pipes += n / 8;
                 self.pairs += n / 8;
             }
+            "mixed" => {
+                self.add("descriptors", n / 10 * 4)?;
+                self.others += n / 10;
+            }
             "threads" => self.threads += n,
             "processes" => self.processes += n,
+            "tree" => self.tree += n,
             _ => return Err(usage(&format!("--{option} is unknown"))),
         }
         Ok(())
@@ -129,7 +146,8 @@ impl Situation {
 
     /// Makes it all. Gives the descriptors, to be kept open.
     fn set_up(&self, path: &Path) -> io::Result<Vec<OwnedFd>> {
-        processes(self.processes)?;
+        tree(self.processes, 1)?;
+        tree(self.tree, DEPTH)?;
         mappings(self.mappings, true)?;
         mappings(self.reserved, false)?;
         if self.sparse_mib > 0 {
@@ -148,6 +166,7 @@ impl Situation {
             let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::empty())?;
             open.extend(<[OwnedFd; 2]>::from(pair));
         }
+        others(self.others, &mut open)?;
         for _ in 0..self.threads {
             std::thread::Builder::new().stack_size(STACK).spawn(sleep)?;
         }
@@ -161,11 +180,19 @@ fn sleep() {
     }
 }
 
-/// Children of this process, made first: they share nothing of what comes later.
-fn processes(count: usize) -> io::Result<()> {
-    for _ in 0..count {
+/// Descendants of this process, made first: they share nothing of what comes later. `depth` generations, in each of which all have
+/// about as many children.
+fn tree(count: usize, depth: u32) -> io::Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let children = (1..=count).rev().find(|n| n.checked_pow(depth).is_some_and(|all| all <= count));
+    let (children, depth) = (children.unwrap_or(1), depth - 1);
+    for nth in 0..children {
         // SAFETY: this process has one thread.
         if let ForkResult::Child = unsafe { fork() }? {
+            let below = count - children;
+            tree(below / children + usize::from(nth < below % children), depth)?;
             sleep();
         }
     }
@@ -213,6 +240,26 @@ fn sparse(len: usize) -> io::Result<()> {
         random ^= random >> 7;
         random ^= random << 17;
         touch(mapping, (random % (len / PAGE) as u64) as usize * PAGE);
+    }
+    Ok(())
+}
+
+/// A descriptor of each of six kinds, `count` times.
+fn others(count: usize, open: &mut Vec<OwnedFd>) -> io::Result<()> {
+    for _ in 0..count / 2 {
+        let directory: OwnedFd = File::open("/")?.into();
+        open.extend([directory.try_clone()?, directory]);
+    }
+    for _ in 0..count {
+        open.push(memfd_create(c"bench", MFdFlags::empty())?);
+        open.push(TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::empty())?.into());
+        open.push(SignalFd::new(&SigSet::empty())?.as_fd().try_clone_to_owned()?);
+        let epoll = Epoll::new(EpollCreateFlags::empty())?;
+        if let Some(watched) = open.last() {
+            epoll.add(watched, EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
+        }
+        open.push(epoll.0);
+        open.push(File::open("/dev/null")?.into());
     }
     Ok(())
 }

@@ -11,4 +11,5 @@ mod refused;
 mod scale;
 mod sockets;
 mod strangers;
+mod terminals;
 mod wanted;

@@ -28,6 +28,8 @@ struct Task {
     /// Files that it took when they had come late.
     fetched: BTreeSet<FileId>,
     left: bool,
+    /// Its controlling terminal, of those of the tree.
+    terminal: Option<ObjectId>,
 }
 
 struct World<'a> {
@@ -105,6 +107,9 @@ impl World<'_> {
                 must(!task.mapped, "its own mappings are there")
             }
             Step::Session(pid) => self.setsid(pid),
+            Step::Controlling(pid, pty) | Step::GiveUp(pid, pty) | Step::Foreground(pid, pty) => {
+                self.terminal(step, pid, pty)
+            }
             Step::Leader(group, by) => {
                 self.create(group, Some(by))?;
                 self.leaders.insert(group);
@@ -267,16 +272,16 @@ impl World<'_> {
                 self.was(Step::Mapped(p.pid))?;
             }
         }
-        let (sid, pgid) = match parent {
+        let (sid, pgid, terminal) = match parent {
             Some(parent) => {
                 must(!self.is_mapped(parent), "it is not a stub any more")?;
                 let above = self.task(parent)?;
-                (above.sid, above.pgid)
+                (above.sid, above.pgid, above.terminal)
             }
-            None => (OWN, OWN),
+            None => (OWN, OWN, None),
         };
         let threads = BTreeSet::from([Tid(pid.0)]);
-        let task = Task { parent, sid, pgid, threads, ..Task::default() };
+        let task = Task { parent, sid, pgid, threads, terminal, ..Task::default() };
         self.tids.insert(Tid(pid.0));
         for share in Share::ALL {
             let next = self.have.len();
@@ -298,8 +303,30 @@ impl World<'_> {
         let leads = self.tasks.values().any(|task| task.pgid == pid);
         must(!leads, "EPERM: a process group has its id")?;
         let task = self.task(pid)?;
-        (task.sid, task.pgid) = (pid, pid);
+        (task.sid, task.pgid, task.terminal) = (pid, pid, None);
         Ok(())
+    }
+
+    /// TIOCSCTTY, TIOCNOTTY, TIOCSPGRP, through what restore keeps open.
+    fn terminal(&mut self, step: &Step, pid: Pid, pty: ObjectId) -> Played {
+        self.was(Step::Make(Kind::Pty))?;
+        let kept = !self.has_table(pid);
+        let session = self.tree.get::<Pty>(pty).and_then(|pty| pty.session);
+        let (leader, group) = session.ok_or("it is that of no session")?;
+        let task = self.task(pid)?;
+        must(kept && task.sid == leader, "ENOTTY: it is that of another session")?;
+        if let Step::Controlling(..) = step {
+            must(pid == leader && task.terminal.is_none(), "EPERM: it leads none, or has one")?;
+            task.terminal = Some(pty);
+            return Ok(());
+        }
+        must(task.terminal == Some(pty), "ENOTTY: it has none")?;
+        if let Step::GiveUp(..) = step {
+            task.terminal = None;
+            return must(pid != leader, "all would lose it");
+        }
+        let mut all = self.tasks.values();
+        must(all.any(|task| task.sid == leader && task.pgid == group), "ESRCH: no such group")
     }
 
     /// setpgid(2).
@@ -415,6 +442,11 @@ impl World<'_> {
             must(task.sid == is(p.sid), &wrong("session"))?;
             must(task.pgid == group, &wrong("process group"))?;
             must(task.parent == (at > 0).then_some(p.ppid), &wrong("parent"))?;
+            let mut own = self.tree.all::<Pty>().iter();
+            let own = own.find(|pty| pty.session.is_some_and(|(session, _)| session == p.sid));
+            let own = own.map(|pty| pty.id).filter(|_| p.tty_nr != 0);
+            let right = task.terminal == own || matches!(p.state, State::Zombie(_));
+            must(right, &wrong("controlling terminal"))?;
             let ends = !matches!(p.state, State::Alive);
             must(self.dying.contains(&p.pid) == ends, &wrong("state"))?;
         }

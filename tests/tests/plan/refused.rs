@@ -438,6 +438,30 @@ fn a_machine_must_allow_it() {
     assert!(rules(&limits, &narrow).contains(&"plan.limit".to_owned()));
 }
 
+/// Nameless files that nobody maps take no room but that of their descriptors, which is all that `freeze` knows of them.
+#[test]
+fn a_nameless_file_takes_one_place() {
+    let mut all = whole();
+    for nth in 0..1000 {
+        let id = ObjectId { dev: 1, ino: nth.into() };
+        let file = all.file(2, |file| NamelessFile { file, object: id });
+        all.fd(100, nth + 10, file);
+        let kind = ObjectKind::Deleted("/gone".into());
+        let (attributes, times) = (Vec::new(), [(0, 0); 2]);
+        let (mode, uid, gid) = (0o600, 0, 0);
+        all.add(Object { id, kind, size: 0, mode, uid, gid, times, attributes, huge: None });
+    }
+    let mut files = Tree::default();
+    let known = all.records().into_iter().filter(|record| record.kind() != Kind::Object);
+    known.for_each(|record| files.insert(record).expect("once"));
+    let room = |descriptors| Machine { descriptors, ..machine() };
+    for (descriptors, refused) in [(2100, false), (2000, true)] {
+        let (tree, room) = (all.tree(), room(descriptors));
+        assert_eq!(floe_plan::lacking_descriptors(&files, &room).is_some(), refused);
+        assert_eq!(rules(&tree, &room).contains(&"plan.descriptors".to_owned()), refused);
+    }
+}
+
 /// What restore keeps for the tree goes into a gap between its numbers.
 #[test]
 fn gaps_between_descriptors_are_used() {

@@ -1,10 +1,12 @@
 //! Modes of terminals, read through a duplicate (tcgetattr(3)).
 
 use crate::{
+    Result,
     descriptor_of::{Descriptor, Problem},
-    resource::OfDescriptor,
+    files::Files,
+    resource::{OfDescriptor, is},
 };
-use floe_records::{Bytes, FileId, Terminal};
+use floe_records::{AnyRecord, Bytes, External, FileId, Findings, Terminal};
 use nix::sys::termios::tcgetattr;
 
 impl OfDescriptor for Terminal {
@@ -23,6 +25,15 @@ impl OfDescriptor for Terminal {
         ];
         let characters = Bytes(modes.control_chars.to_vec());
         Ok(vec![Terminal { file, flags, characters }])
+    }
+
+    /// Those of pseudo terminals of the tree stand elsewhere.
+    fn relate(files: &mut Files, _: &mut Findings) -> Result<()> {
+        let outside = |id: FileId| is::<External>(&files.all[id.0 as usize].0);
+        files
+            .properties
+            .retain(|it| !matches!(it, AnyRecord::Terminal(terminal) if !outside(terminal.file)));
+        Ok(())
     }
 }
 

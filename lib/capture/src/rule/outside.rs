@@ -16,17 +16,16 @@ pub(crate) fn look(files: &Files, options: &Options, out: &mut Findings) {
             *lowest = (*lowest).min((fd.fd, table.pid));
         }
     }
-    // Terminals that the tree has made itself are refused.
-    let own = out.refused.iter().any(|finding| finding.rule == "file.ptmx");
     for (open, what) in files.of::<External>() {
         let (AnyRecord::External(external), Some((fd, pid))) = (what, numbers.get(&open.id)) else {
             continue;
         };
-        if fd.0 <= 2 || files.hung_up.contains(&open.id) || own && external.is_terminal() {
+        if fd.0 <= 2 || files.hung_up.contains(&open.id) {
             continue;
         }
         // In the place of a terminal comes that of restore, under any number.
-        let also = if external.is_terminal() { " a terminal of its own," } else { "" };
+        let own = external.is_terminal() && !external.is_line();
+        let also = if own { " a terminal of its own," } else { "" };
         let object = format!("fd {fd} ({})", external.what);
         let hint =
             format!("restore wants{also} --inherit {fd}, or freeze --outside null or broken");

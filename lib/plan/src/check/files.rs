@@ -44,6 +44,7 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
         }
     }
     epoll(tree, found);
+    crate::terminals::check(tree, found);
 }
 
 /// What can be watched is, and no chain is longer than the kernel lets it be. From those that watch none upwards.

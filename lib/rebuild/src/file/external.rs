@@ -76,7 +76,7 @@ impl ForFile for External {
                 return Ok(fd);
             }
         }
-        if let Some(ours) = terminal::ours().filter(|_| is_terminal(make, id)) {
+        if let Some(ours) = terminal::ours().filter(|_| is_terminal(make, id) && !self.is_line()) {
             return terminal::again(ours, named::flags(open));
         }
         if has_hung_up(make, id) {
@@ -99,7 +99,7 @@ pub(crate) fn missing(make: &Factory<'_>) -> Vec<(FileId, Finding)> {
         let id = external.file;
         let numbers = make.numbers.get(&id).map_or(&[][..], Vec::as_slice);
         let known = |number: &u32| make.inherit.contains(number) || *number <= 2;
-        let ours = is_terminal(make, id) && terminal::ours().is_some();
+        let ours = is_terminal(make, id) && !external.is_line() && terminal::ours().is_some();
         if make.outside != Outside::Refuse
             || numbers.iter().any(known)
             || ours

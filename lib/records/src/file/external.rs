@@ -17,6 +17,8 @@ pub struct External {
 /// How the links of pipes and sockets begin.
 const PIPE: &[u8] = b"pipe:[";
 const SOCKET: &[u8] = b"socket:[";
+/// How names of virtual consoles and serial lines begin.
+const TTY: &[u8] = b"tty";
 /// Standard input, output and error: restore has these itself.
 const STANDARD: std::ops::RangeInclusive<u32> = 0..=2;
 
@@ -26,14 +28,22 @@ impl External {
         match (self.what.0.starts_with(PIPE), self.what.0.starts_with(SOCKET)) {
             (true, _) => "a pipe whose other end is outside of the tree",
             (_, true) => "a socket whose other end is outside of the tree",
+            _ if self.is_line() => "a virtual console or a serial line",
             _ => "a terminal",
         }
     }
 
     /// Whether restore has nothing of its own that takes its place as this descriptor: it has standard streams, and in the
-    /// place of a terminal comes its own one, under any number.
+    /// place of a terminal comes its own one, under any number. A virtual console or a serial line is a device of the machine, and
+    /// no terminal of a user, where it is none of the standard streams.
     pub fn must_be_given(&self, fd: FdNum) -> bool {
-        !STANDARD.contains(&fd.0) && !self.is_terminal()
+        !STANDARD.contains(&fd.0) && (!self.is_terminal() || self.is_line())
+    }
+
+    /// Whether it is a virtual console or a serial line by its name: ttyN, ttySN and the like.
+    pub fn is_line(&self) -> bool {
+        let name = self.what.0.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        self.is_terminal() && name.len() > TTY.len() && name.starts_with(TTY)
     }
 
     /// Whether it is neither a pipe nor a socket.

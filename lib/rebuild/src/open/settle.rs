@@ -1,0 +1,121 @@
+//! What is done to open files when all of them are there.
+
+use super::{OpenFiles, high};
+use crate::{connection, object::pty};
+use floe_records::*;
+use floe_sys::{Error, Guardian, Reconnection, Result};
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    sys::stat::SFlag,
+};
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, OwnedFd},
+    sync::PoisonError,
+};
+
+impl OpenFiles<'_> {
+    /// What sockets have been given only until all are bound.
+    pub(super) fn settle(&self, no: &mut Vec<Finding>) {
+        let tcp = self.tree.all::<TcpSocket>().iter().map(|tcp| (tcp.file, &tcp.socket));
+        // Connections are in repair mode.
+        let tcp = tcp.filter(|(_, socket)| !socket.is_connection());
+        let udp = self.tree.all::<UdpSocket>().iter().map(|udp| (udp.file, &udp.socket));
+        for (id, socket) in tcp.chain(udp).filter(|(_, socket)| !socket.name.0.is_empty()) {
+            if let Some(fd) = self.files.get(&id)
+                && let Err(e) = crate::inet::settle(socket, fd)
+            {
+                no.push(Finding::about(self.tree.describe(id), "rebuild.open", e.to_string()));
+            }
+        }
+    }
+
+    /// Slaves of pseudo terminals go to the numbers that processes find things at; modes that would have been in the way of opening
+    /// them go on.
+    pub(super) fn settle_terminals(&mut self, no: &mut Vec<Finding>) {
+        for (id, made) in &mut self.make.ptys {
+            let Some(pty) = self.tree.get::<Pty>(*id) else { continue };
+            let slave = made.slave.take().map(|slave| high(self.base, slave)).transpose();
+            let settled = slave.and_then(|slave| {
+                made.slave = slave;
+                pty::settle(pty, made)
+            });
+            if let Err(e) = settled {
+                let object = format!("pseudo terminal {}", id.ino);
+                no.push(Finding::about(object, "rebuild.open", e.to_string()));
+            }
+        }
+    }
+
+    /// Notes what is open in another way than it was. What is written to first gets its flags later, and what comes late when it
+    /// is opened.
+    pub(super) fn compare_flags(&mut self) {
+        let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
+        for open in self.tree.all::<OpenFile>() {
+            let is = |kind: Kind| open.kind == kind.number();
+            if is(Kind::External) || is(Kind::Pidfd) || later.contains(&open.id) {
+                continue;
+            }
+            let Some(fd) = self.files.get(&open.id) else { continue };
+            // A lease, which the process takes, sets this flag.
+            let late = self.tree.get::<Lease>(open.id).map_or(0, |_| libc::O_ASYNC);
+            if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
+                && (now | late) as u32 != open.flags | late as u32
+            {
+                let (object, was) = (self.tree.describe(open.id), open.flags);
+                self.notes
+                    .push(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"));
+            }
+        }
+    }
+
+    /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.
+    pub(crate) fn close_pipes(&self) -> Result<()> {
+        let fail = |e: std::io::Error| Error::new("close a pipe", e);
+        let null = std::fs::File::open("/dev/null").map_err(fail)?;
+        let made = self.make.pipes.values().flat_map(|(reader, writer)| [reader, writer]);
+        let made = made.chain(self.make.fifos.values());
+        for fd in made.chain(self.files.values()).chain(self.standard.values()) {
+            let mode = nix::sys::stat::fstat(fd).map_err(|e| fail(e.into()))?.st_mode;
+            if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
+                floe_sys::replace_descriptor(fd.as_fd(), null.as_fd())?;
+            }
+        }
+        let masters = self.tree.all::<PtyMaster>().iter().map(|master| master.file);
+        let slaves = self.tree.all::<PtySlave>().iter().map(|slave| slave.file);
+        let ends = masters.chain(slaves).filter_map(|id| self.files.get(&id));
+        let made = self.make.ptys.values();
+        let made = made.flat_map(|made| [&made.master].into_iter().chain(&made.slave));
+        let mut terminals = ends.chain(made);
+        terminals.try_for_each(|fd| floe_sys::replace_descriptor(fd.as_fd(), null.as_fd()))
+    }
+
+    /// Over processes that are about to be let go: a guardian that has them end with us or, from its turn on, gives their TCP
+    /// connections the network back in our place.
+    pub(crate) fn guard(&self, pids: &[i32]) -> Result<Guardian> {
+        let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlock = lock.as_ref();
+        let unlock = unlock.map(|lock| (lock.network().socket(), lock.removal(self.left())));
+        let sockets = self.connections().map(|(was, fd)| (fd.as_fd(), connection::reuse(was)));
+        Guardian::over(pids, &Reconnection { unlock, sockets: sockets.collect() })
+    }
+
+    /// Gives the TCP connections of the tree the network back, and lets them go on.
+    pub(crate) fn connect(&self) -> Result<()> {
+        let mut lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is dropped behind the release of the tree, since that takes longer than all that is left to do.
+        lock.as_mut().map_or(Ok(()), |lock| lock.unlock(self.left()))?;
+        self.connections().try_for_each(|(was, fd)| connection::go_on(was, fd))
+    }
+
+    /// The lock of the network that freeze has left.
+    fn left(&self) -> Option<u64> {
+        self.tree.all::<NetworkLock>().first().map(|left| left.id)
+    }
+
+    fn connections(&self) -> impl Iterator<Item = (&InetSocket, &OwnedFd)> {
+        let all = self.tree.all::<TcpSocket>().iter();
+        let all = all.filter(|tcp| tcp.socket.is_connection());
+        all.filter_map(|tcp| Some((&tcp.socket, self.files.get(&tcp.file)?)))
+    }
+}
