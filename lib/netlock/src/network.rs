@@ -150,8 +150,8 @@ impl Held {
         Ok(())
     }
 
-    /// The message that unlocks the network like [`Held::unlock`], when it is written to [`Network::socket`]; where there is not
-    /// what it removes it does nothing.
+    /// The message that unlocks the network like [`Held::unlock`], when it is written to [`Network::socket`]. Where one of the
+    /// tables is not there it does nothing.
     pub fn removal(&self, left: Option<u64>) -> Vec<u8> {
         self.tables(left).0
     }
