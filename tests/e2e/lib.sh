@@ -134,5 +134,7 @@ away() { nsenter -n -t "$there" "$@"; }
 
 # no_table WHAT: fails where a table of the packet filter is left.
 no_table() {
-    if type -p nft > /dev/null; then [[ -z $(nft list tables) ]] || fail "$1 leaves $(nft list ruleset)"; fi
+    if type -p nft > /dev/null; then
+        until_true 5 eval '[[ -z $(nft list tables) ]]' || fail "$1 leaves $(nft list ruleset)"
+    fi
 }

@@ -1,5 +1,5 @@
-# ssh from outside of the tree through sshd and its session processes: all of the server is killed and comes back twice, and the shell
-# goes on in the same process, behind the same connection.
+# ssh from outside of the tree through sshd and its session processes, with a terminal and without: all of the server is killed and
+# comes back twice, and the shells go on in the same processes, behind the same connections.
 type -p sshd ssh ssh-keygen > /dev/null || { echo "SKIPPED there is no OpenSSH"; exit 0; }
 another_machine ssh_clients 10.81.0
 mkdir -p /run/sshd
@@ -24,27 +24,34 @@ ssh=(ssh -F none -p 2222 -i "$PWD/keys/user" -o BatchMode=yes -o StrictHostKeyCh
     -o IdentitiesOnly=yes -o LogLevel=ERROR root@10.81.0.1)
 until_true 20 away "${ssh[@]}" true || fail "$(cat log)"
 
-mkfifo commands
-away "${ssh[@]}" -T bash --norc < commands > answers 2>&1 & client=$!
-exec 9> commands
-# says COMMAND ANSWER
+mkfifo plain.in terminal.in
+away "${ssh[@]}" -T bash --norc < plain.in > plain 2>&1 & plain=$!
+away "${ssh[@]}" -tt bash --norc < terminal.in > terminal 2>&1 & terminal=$!
+exec 7> plain.in 9> terminal.in
+# says FILE DESCRIPTOR COMMAND ANSWER
 says() {
-    echo "$1" >&9
-    until_true 40 grep -qx -- "$2" answers || fail "$1: $(cat answers log)"
+    echo "$3" >&"$2"
+    until_true 40 grep -q -- "$4" "$1" || fail "$3: $(cat "$1" log)"
 }
-says 'n=0; echo "begin $$"' 'begin [0-9]*'
-shell=$(sed -n 's/^begin //p' answers)
+# What a terminal echoes is not yet the answer.
+says plain 7 'n=0; echo "begin $$ $((6 * 7)) none"' 'begin [0-9]* 42 none'
+says terminal 9 'n=0; echo "begin $$ $((6 * 7)) $(tty)"' 'begin [0-9]* 42 /dev/pts/'
+shell() { sed -n 's/.*begin \([0-9]*\) 42 .*/\1/p' "$1" | tail -n 1; }
 for round in 1 2; do
     checkpoint_kill "$server" "image$round"
     sleep 0.3
     restore_detached "image$round"
     no_table "round $round"
-    says '((n += 1)); echo "count $n $$"' "count $round $shell"
+    says plain 7 '((n += 1)); echo "count $n $$"' "count $round $(shell plain)"
+    says terminal 9 '((n += 1)); echo "count $n $$"' "count $round $(shell terminal)"
 done
-# A new connection is served as before, and the old one ends as it should.
+# A new connection is served as before, and the old ones end as they should.
 away "${ssh[@]}" true || fail "$(cat log)"
-echo "exit 3" >&9
-code=0; wait "$client" || code=$?
-[[ $code == 3 ]] || fail "exit $code instead of 3: $(cat answers)"
+echo "exit 3" >&7
+echo "exit 4" >&9
+code=0; wait "$plain" || code=$?
+[[ $code == 3 ]] || fail "exit $code instead of 3: $(cat plain)"
+code=0; wait "$terminal" || code=$?
+[[ $code == 4 ]] || fail "exit $code instead of 4: $(cat terminal)"
 kill -9 "$server"
 kill "$there"

@@ -141,18 +141,24 @@ impl Held {
     /// # Errors
     /// EPERM without CAP_NET_ADMIN; then nothing has changed.
     pub fn unlock(&mut self, left: Option<u64>) -> Result<()> {
-        let own = table::held_name(self.id);
-        let remove = |names: &[String]| {
-            let doing = "unlock the network";
-            self.network.transact(&table::delete(names), doing)
-        };
-        match left.map(|id| remove(&[own.clone(), table::left_name(id)])) {
-            Some(Err(e)) if e.errno() == Some(libc::ENOENT) => remove(&[own])?,
-            Some(done) => done?,
-            None => remove(&[own])?,
+        let remove = |left| self.network.transact(&self.tables(left), "unlock the network");
+        match (remove(left), left) {
+            (Err(e), Some(_)) if e.errno() == Some(libc::ENOENT) => remove(None)?,
+            (done, _) => done?,
         }
         self.locked = false;
         Ok(())
+    }
+
+    /// The message that unlocks the network like [`Held::unlock`], when it is written to [`Network::socket`]. Where one of the
+    /// tables is not there it does nothing.
+    pub fn removal(&self, left: Option<u64>) -> Vec<u8> {
+        self.tables(left).0
+    }
+
+    fn tables(&self, left: Option<u64>) -> (Vec<u8>, u32) {
+        let names = left.map(table::left_name).into_iter().chain([table::held_name(self.id)]);
+        table::delete(&names.collect::<Vec<_>>())
     }
 }
 

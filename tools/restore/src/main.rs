@@ -148,11 +148,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         true => floe_plan::lower_limits(tree, &machine)?,
         false => (tree, Vec::new()),
     };
-    let (tree, unused) = floe_plan::map_addresses(tree, &args.map_address)?;
-    for unused in unused {
-        let note = format!("--map-address {unused}: no socket has the first address");
-        floe_toolkit::warn("restore", &note);
-    }
+    let tree = readdressed(args, tree)?;
     let plan = floe_plan::plan(&tree, &machine)?;
     floe_rebuild::allow_many_files()?;
     if args.plan {
@@ -192,6 +188,16 @@ fn run(args: &Args) -> anyhow::Result<()> {
         }
         (None, None) => leave(&tree),
     }
+}
+
+/// The tree with the addresses of `--map-address`.
+fn readdressed(args: &Args, tree: Tree) -> anyhow::Result<Tree> {
+    let (tree, unused) = floe_plan::map_addresses(tree, &args.map_address)?;
+    for unused in unused {
+        let note = format!("--map-address {unused}: no socket has the first address");
+        floe_toolkit::warn("restore", &note);
+    }
+    Ok(tree)
 }
 
 /// Has the clocks of the tree go on, or says that they jump back: what waits for a time of them waits as much longer.

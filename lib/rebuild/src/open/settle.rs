@@ -2,7 +2,6 @@
 
 use super::{OpenFiles, high};
 use crate::{connection, object::pty};
-use floe_netlock::Network;
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
@@ -95,21 +94,23 @@ impl OpenFiles<'_> {
     /// connections the network back in our place.
     pub(crate) fn guard(&self, pids: &[i32]) -> Result<Guardian> {
         let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = self.tree.all::<NetworkLock>().first();
-        let unlock = lock.as_ref().zip(left);
-        let unlock =
-            unlock.map(|(lock, left)| (lock.network().socket(), Network::removal(left.id)));
+        let unlock = lock.as_ref();
+        let unlock = unlock.map(|lock| (lock.network().socket(), lock.removal(self.left())));
         let sockets = self.connections().map(|(was, fd)| (fd.as_fd(), connection::reuse(was)));
         Guardian::over(pids, &Reconnection { unlock, sockets: sockets.collect() })
     }
 
     /// Gives the TCP connections of the tree the network back, and lets them go on.
     pub(crate) fn connect(&self) -> Result<()> {
-        let left = self.tree.all::<NetworkLock>().first().map(|left| left.id);
         let mut lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
         // It is dropped behind the release of the tree, since that takes longer than all that is left to do.
-        lock.as_mut().map_or(Ok(()), |lock| lock.unlock(left))?;
+        lock.as_mut().map_or(Ok(()), |lock| lock.unlock(self.left()))?;
         self.connections().try_for_each(|(was, fd)| connection::go_on(was, fd))
+    }
+
+    /// The lock of the network that freeze has left.
+    fn left(&self) -> Option<u64> {
+        self.tree.all::<NetworkLock>().first().map(|left| left.id)
     }
 
     fn connections(&self) -> impl Iterator<Item = (&InetSocket, &OwnedFd)> {
