@@ -14,6 +14,12 @@ need ps procps
 need less less
 need perl perl
 need ruby ruby
+need nginx nginx-light
+need sshd openssh-server
+need ssh openssh-client
+need git git
+need ip iproute2
+need nft nftables
 # Debian keeps its servers out of PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql postgresql-contrib)
 if ((${#missing[@]})); then

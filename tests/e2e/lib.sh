@@ -112,3 +112,27 @@ mount_cgroups() {
     done
     if ((${#tops[@]} == 0)); then echo "SKIPPED no cgroup can be made"; exit 0; fi
 }
+
+# another_machine SCENARIO NETWORK: runs the scenario in a network namespace of its own, with an interface to another one, as to
+# another machine: here is NETWORK.1, there NETWORK.2. away COMMAND… runs there; $there is a process that keeps it.
+another_machine() {
+    if [[ -z ${ALONE-} ]]; then
+        ALONE=1 exec unshare -n bash -euo pipefail -c '. "$0/lib.sh"; . "$0/$1.sh"' "$dir" "$1"
+    fi
+    dir=$0
+    ip link set lo up
+    unshare -n sleep infinity & there=$!
+    until_true 10 eval '[[ $(readlink /proc/$there/ns/net) != $(readlink /proc/$$/ns/net) ]]'
+    ip link add near type veth peer name far netns "$there"
+    ip addr add "$2.1/24" dev near
+    ip link set near up
+    away ip addr add "$2.2/24" dev far
+    away ip link set far up
+    away ip link set lo up
+}
+away() { nsenter -n -t "$there" "$@"; }
+
+# no_table WHAT: fails where a table of the packet filter is left.
+no_table() {
+    if type -p nft > /dev/null; then [[ -z $(nft list tables) ]] || fail "$1 leaves $(nft list ruleset)"; fi
+}

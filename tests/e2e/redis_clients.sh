@@ -1,18 +1,6 @@
 # redis-server with clients outside of the tree, in another network namespace: redis-cli and a raw connection in the midst of a
 # pipeline of commands. It is killed and comes back twice, and each client goes on with the connection that it has.
-if [[ -z ${ALONE-} ]]; then
-    export ALONE=1
-    exec unshare -n bash -euo pipefail -c '. "$0/lib.sh"; . "$0/redis_clients.sh"' "$dir"
-fi
-ip link set lo up
-unshare -n sleep infinity & there=$!
-until_true 10 eval '[[ $(readlink /proc/$there/ns/net) != $(readlink /proc/$$/ns/net) ]]'
-away() { nsenter -n -t "$there" "$@"; }
-ip link add near type veth peer name far netns "$there"
-ip addr add 10.78.0.1/24 dev near
-ip link set near up
-away ip addr add 10.78.0.2/24 dev far
-away ip link set far up
+another_machine redis_clients 10.78.0
 start log redis-server --bind 10.78.0.1 --port 6400 --save '' --appendonly no --daemonize no --protected-mode no
 until_true 20 away redis-cli -h 10.78.0.1 -p 6400 ping
 server=$pid
@@ -66,6 +54,6 @@ wait "$pipeline" || fail "$(tail -5 counted)"
 tail -1 counted
 exec 9>&-
 wait "$shell" || fail "redis-cli: $(cat answers)"
-if type -p nft > /dev/null; then [[ -z $(nft list tables) ]] || fail "a table is left: $(nft list tables)"; fi
+no_table restore
 kill -9 "$server"
 kill "$there"

@@ -62,6 +62,11 @@ impl Connections {
         Ok(Some(Self { id, spaces }))
     }
 
+    /// Gives the network back at once.
+    pub fn unlock(&mut self) -> floe_sys::Result<()> {
+        self.spaces.values_mut().try_for_each(|space| space.held.unlock(None))
+    }
+
     /// What restore must know.
     pub fn record(&self) -> NetworkLock {
         NetworkLock { id: self.id }

@@ -1,5 +1,5 @@
-//! TCP and UDP sockets. A listener's connections that nobody has accepted yet end with it, as do datagrams on
-//! their way.
+//! TCP and UDP sockets. A listener's connections that nobody has accepted yet end with it, since no call gives them to anybody else
+//! than accept(2); datagrams on their way are lost, too.
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
@@ -170,6 +170,15 @@ pub(crate) fn lost_of_connection(
     let state = info.first().copied().unwrap_or(0);
     if ![CLOSE, LISTEN].contains(&state) {
         return Ok(if closed { Vec::new() } else { tcp_connection::lost(&info, there) });
+    }
+    // tcpi_unacked of a listener is how many connections wait (tcp_get_info in net/ipv4/tcp.c).
+    let waiting = info.get(24..28).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
+    match waiting.filter(|_| state == LISTEN) {
+        Some(1) => return Ok(vec!["a connection that waits for accept(2) is not carried".into()]),
+        Some(many @ 2..) => {
+            return Ok(vec![format!("{many} connections that wait for accept(2) are not carried")]);
+        }
+        _ => {}
     }
     if state != CLOSE || there & libc::POLLRDHUP == 0 {
         return Ok(Vec::new());

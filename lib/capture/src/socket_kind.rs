@@ -31,7 +31,8 @@ pub(crate) fn unknown(kind: Option<Kind>) -> String {
     };
     let name = FAMILIES.iter().find(|(number, _)| *number == family).map(|(_, name)| *name);
     let name = name.map_or_else(|| format!("family {family}"), ToOwned::to_owned);
-    format!("{name} sockets (type {kind}, protocol {protocol}) cannot be captured")
+    let known = if protocol == libc::IPPROTO_MPTCP { ": MPTCP" } else { "" };
+    format!("{name} sockets (type {kind}, protocol {protocol}{known}) cannot be captured")
 }
 
 /// Names of families as address_families(7) has them.

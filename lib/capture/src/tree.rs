@@ -195,9 +195,14 @@ impl Tree {
     /// Lets everything run on.
     pub fn detach(self) {
         let Self(all, thawed, connections) = self;
-        drop(connections);
+        let mut locked = connections.into_inner();
+        if locked.as_mut().is_some_and(|locked| locked.unlock().is_err()) {
+            locked = None;
+        }
         // None of them runs an instruction in between.
         drop(thawed);
         release(all.into_iter().flat_map(|p| p.threads));
+        // Which takes longer than the rest.
+        drop(locked);
     }
 }

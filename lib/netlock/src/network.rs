@@ -62,10 +62,10 @@ impl Network {
     /// (before Linux 5.12).
     pub fn hold(self, id: u64, connections: &BTreeSet<Connection>) -> Result<Held> {
         self.transact(&table::make(&table::held_name(id), true, connections), "lock the network")?;
-        Ok(Held { network: self, id })
+        Ok(Held { network: self, id, locked: true })
     }
 
-    /// Keeps the network away from them until [`Network::remove`].
+    /// Keeps the network away from them until somebody unlocks it, see [`Held::unlock`].
     ///
     /// # Errors
     /// As [`Network::hold`]; EEXIST where there is such a table.
@@ -74,21 +74,9 @@ impl Network {
         self.transact(&made, "leave the network locked")
     }
 
-    /// Removes a table that was left; whether there was one.
-    ///
-    /// # Errors
-    /// EPERM without CAP_NET_ADMIN.
-    pub fn remove(&self, id: u64) -> Result<bool> {
-        let done = self.transact(&table::delete(&table::left_name(id)), "unlock the network");
-        match done {
-            Err(e) if e.errno() == Some(libc::ENOENT) => Ok(false),
-            done => done.map(|()| true),
-        }
-    }
-
     /// The message that removes a table that was left, when it is written to [`Network::socket`].
     pub fn removal(id: u64) -> Vec<u8> {
-        table::delete(&table::left_name(id)).0
+        table::delete(&[table::left_name(id)]).0
     }
 
     /// The netlink socket.
@@ -138,6 +126,7 @@ impl Network {
 pub struct Held {
     network: Network,
     id: u64,
+    locked: bool,
 }
 
 impl Held {
@@ -145,11 +134,33 @@ impl Held {
     pub fn network(&self) -> &Network {
         &self.network
     }
+
+    /// Gives the network back at once, and with it that of a table that was left, where there still is one. That this is dropped
+    /// later takes the kernel some 15 ms: it waits until nobody can be using tables of ours.
+    ///
+    /// # Errors
+    /// EPERM without CAP_NET_ADMIN; then nothing has changed.
+    pub fn unlock(&mut self, left: Option<u64>) -> Result<()> {
+        let own = table::held_name(self.id);
+        let remove = |names: &[String]| {
+            let doing = "unlock the network";
+            self.network.transact(&table::delete(names), doing)
+        };
+        match left.map(|id| remove(&[own.clone(), table::left_name(id)])) {
+            Some(Err(e)) if e.errno() == Some(libc::ENOENT) => remove(&[own])?,
+            Some(done) => done?,
+            None => remove(&[own])?,
+        }
+        self.locked = false;
+        Ok(())
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Children may have the socket too. Where it fails, the last of them that closes it ends the table.
-        let _ = self.network.transact(&table::delete(&table::held_name(self.id)), "unlock");
+        if self.locked {
+            // Children may have the socket too. Where it fails, the last of them that closes it ends the table.
+            let _ = self.unlock(None);
+        }
     }
 }

@@ -113,10 +113,12 @@ pub(crate) fn make(name: &str, held: bool, connections: &BTreeSet<Connection>) -
     batch.finish()
 }
 
-/// Removes a table.
-pub(crate) fn delete(name: &str) -> (Vec<u8>, u32) {
+/// Removes tables, all of them or none.
+pub(crate) fn delete(names: &[String]) -> (Vec<u8>, u32) {
     let mut batch = Batch::new();
-    batch.message(DELETE_TABLE, INET, &Attributes::default().text(1, name));
+    for name in names {
+        batch.message(DELETE_TABLE, INET, &Attributes::default().text(1, name));
+    }
     batch.finish()
 }
 

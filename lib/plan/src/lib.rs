@@ -5,6 +5,7 @@
 //! which order they come.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod cgroups;
 mod check;
 mod descriptors;
@@ -24,6 +25,7 @@ mod steps;
 mod terminals;
 mod unions;
 
+pub use addresses::{NewAddress, map_addresses};
 pub use descriptors::{base, lacking_descriptors, uses};
 pub use hole::HOLE;
 pub use huge::huge_pages;

@@ -70,8 +70,13 @@ pub(crate) fn make(was: &InetSocket, it: &TcpConnection) -> Result<(OwnedFd, Vec
 /// Lets it go on, now that the network is there again: the peer is asked for a sign of life.
 pub(crate) fn go_on(was: &InetSocket, fd: &OwnedFd) -> Result<()> {
     set_repair(fd.as_fd(), Repair::Off)?;
-    let reuse = was.options.iter().find(|o| (o.level, o.name) == REUSE);
-    option(fd, REUSE, reuse.map_or(&[0; 4], |o| &o.value.0))
+    option(fd, REUSE, &reuse(was).to_ne_bytes())
+}
+
+/// Its SO_REUSEADDR.
+pub(crate) fn reuse(was: &InetSocket) -> i32 {
+    let option = was.options.iter().find(|o| (o.level, o.name) == REUSE);
+    option.and_then(|o| o.value.0.as_slice().try_into().ok()).map_or(0, i32::from_ne_bytes)
 }
 
 /// A connection that is being made.

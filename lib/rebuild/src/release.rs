@@ -1,9 +1,9 @@
 //! The end of a restore: registers back, the stubs gone, and all threads let go.
 
-use crate::stubs::Stubs;
+use crate::{open::OpenFiles, stubs::Stubs};
 use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
-use floe_tracee::{Regs, RemoteCall, find_syscall_insn_outside};
+use floe_tracee::{OPTIONS, Regs, RemoteCall, find_syscall_insn_outside};
 
 const PROT_EXEC: u8 = libc::PROT_EXEC as u8;
 
@@ -18,9 +18,20 @@ pub(crate) fn masks(tree: &Tree, stubs: &Stubs) -> Result<()> {
 }
 
 /// From the first to the last one that is let go, a guardian takes the place of our tracing.
-pub(crate) fn guardian(tree: &Tree) -> Result<Guardian> {
+pub(crate) fn guardian(tree: &Tree, files: &OpenFiles<'_>) -> Result<Guardian> {
     let pids: Vec<i32> = tree.all::<Process>().iter().map(|p| p.pid.0 as i32).collect();
-    Guardian::over(&pids)
+    files.guard(&pids)
+}
+
+/// From now on everything lives when we die: what is traced is let go by the kernel, and the guardian does the rest.
+pub(crate) fn turn(stubs: &Stubs, guardian: Option<&Guardian>) -> Result<()> {
+    for tracee in stubs.tasks.values() {
+        match tracee.set_options(OPTIONS) {
+            Err(e) if e.cause().raw_os_error() == Some(libc::ESRCH) => {}
+            done => done?,
+        }
+    }
+    guardian.map_or(Ok(()), Guardian::turn)
 }
 
 /// Lets everything run.

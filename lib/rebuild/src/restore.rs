@@ -187,10 +187,14 @@ impl<'a> Restore<'a> {
             Step::Pipes => self.files.close_pipes(),
             Step::Limit => self.files.cgroups().map_or(Ok(()), Cgroups::limit),
             Step::Guard => {
-                self.guardian = Some(release::guardian(self.tree)?);
+                self.guardian = Some(release::guardian(self.tree, self.files)?);
                 Ok(())
             }
-            Step::Connect => self.files.connect(),
+            // Without the network the tree can be restored once more, with it only go on.
+            Step::Connect => {
+                release::turn(&self.stubs, self.guardian.as_ref())?;
+                self.files.connect()
+            }
             Step::Release => release::release(&mut self.stubs),
             Step::Dismissal => {
                 self.guardian.take().map_or(Ok(()), Guardian::dismiss)?;

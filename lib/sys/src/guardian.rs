@@ -2,29 +2,47 @@
 
 use crate::{
     Error, Result,
+    tcp_repair::Reconnection,
     watcher::{Watcher, close_others},
 };
-use std::cell::Cell;
+use std::{cell::Cell, os::fd::RawFd};
 
-/// A child that sends SIGKILL to the processes that it guards, unless it is dismissed.
+/// A child that sends SIGKILL to the processes that it guards, unless it is dismissed. From [`Guardian::turn`] on they are to live:
+/// it finishes what is left to do for their TCP connections instead.
 #[derive(Debug)]
 pub struct Guardian(Watcher);
 
 impl Guardian {
-    /// Starts one for these processes. It blocks all signals that can be blocked.
-    pub fn over(pids: &[i32]) -> Result<Self> {
+    /// Starts one for these processes, which have these connections. It blocks all signals that can be blocked.
+    pub fn over(pids: &[i32], connections: &Reconnection<'_>) -> Result<Self> {
         // Handles of the processes, because pids may be reused; memory for them is there before the fork.
         let known: Vec<Cell<i32>> = vec![Cell::new(-1); pids.len()];
+        let mut kept: Vec<RawFd> = Vec::with_capacity(connections.sockets.len() + 2);
+        kept.extend(connections.fds());
         let begin = |hear| {
-            close_others(&mut [hear]);
+            kept.push(hear);
+            close_others(&mut kept);
             for (pid, known) in pids.iter().zip(&known) {
                 // SAFETY: numbers.
                 known.set(unsafe { libc::syscall(libc::SYS_pidfd_open, *pid, 0) } as i32);
             }
         };
-        let last = || pids.iter().zip(&known).for_each(|(pid, known)| kill(*pid, known.get()));
-        let watcher = Watcher::start(begin, last).map_err(|e| Error::new("start a guardian", e))?;
-        Ok(Self(watcher))
+        let last = |turned| {
+            if turned {
+                return connections.finish();
+            }
+            pids.iter().zip(&known).for_each(|(pid, known)| kill(*pid, known.get()));
+        };
+        let watcher = Watcher::start_in_two(begin, last);
+        Ok(Self(watcher.map_err(|e| Error::new("start a guardian", e))?))
+    }
+
+    /// From now on the processes live when we die.
+    ///
+    /// # Errors
+    /// EPIPE where the guardian has been killed.
+    pub fn turn(&self) -> Result<()> {
+        self.0.turn().map_err(|e| Error::new("tell a guardian to let the processes live", e))
     }
 
     /// Ends it without killing the processes.
@@ -57,10 +75,15 @@ mod tests {
     #[test]
     fn it_ends_them_unless_dismissed() {
         let mut children = [sleeper(), sleeper()];
+        let none = Reconnection::default();
         let pids: Vec<i32> = children.iter().map(|child| child.id() as i32).collect();
-        Guardian::over(&pids).unwrap().dismiss().unwrap();
+        Guardian::over(&pids, &none).unwrap().dismiss().unwrap();
         assert!(children.iter_mut().all(|child| child.try_wait().unwrap().is_none()));
-        drop(Guardian::over(&pids).unwrap());
+        let turned = Guardian::over(&pids, &none).unwrap();
+        turned.turn().unwrap();
+        drop(turned);
+        assert!(children.iter_mut().all(|child| child.try_wait().unwrap().is_none()));
+        drop(Guardian::over(&pids, &none).unwrap());
         assert!(children.iter_mut().all(|child| !child.wait().unwrap().success()));
     }
 }

@@ -81,7 +81,7 @@ pub use task::{
     names_memory, prctl_result, prctl_word,
 };
 
-pub use tcp_repair::{Repair, Repairs, never_sent, set_repair};
+pub use tcp_repair::{Reconnection, Repair, Repairs, never_sent, set_repair};
 pub use tty::{
     TerminalModes, TerminalNumber, TerminalSetting, has_locked_modes, in_survivor, may_receive,
     open_controlling, open_slave, set_terminal, set_terminal_modes, set_window_size,

@@ -45,6 +45,44 @@ pub fn never_sent(fd: BorrowedFd<'_>) -> Result<usize> {
     Ok(unsent as usize)
 }
 
+/// What gives connections that were made in repair mode the network back.
+#[derive(Debug, Default)]
+pub struct Reconnection<'a> {
+    /// A netlink socket, and the message by which it unlocks the network.
+    pub unlock: Option<(BorrowedFd<'a>, Vec<u8>)>,
+    /// The connections, with the SO_REUSEADDR that they are to have.
+    pub sockets: Vec<(BorrowedFd<'a>, i32)>,
+}
+
+impl Reconnection<'_> {
+    pub(crate) fn fds(&self) -> impl Iterator<Item = RawFd> {
+        let unlock = self.unlock.iter().map(|(fd, _)| fd.as_raw_fd());
+        unlock.chain(self.sockets.iter().map(|(fd, _)| fd.as_raw_fd()))
+    }
+
+    /// Calls nothing but the kernel: it runs behind a fork. What is done already is harmless.
+    pub(crate) fn finish(&self) {
+        if let Some((fd, message)) = &self.unlock {
+            tell(*fd, message);
+        }
+        for (fd, reuse) in &self.sockets {
+            set(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, 0);
+            set(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, *reuse);
+        }
+    }
+}
+
+fn tell(fd: BorrowedFd<'_>, message: &[u8]) {
+    // SAFETY: the kernel reads bytes of ours.
+    unsafe { libc::write(fd.as_raw_fd(), message.as_ptr().cast(), message.len()) };
+}
+
+fn set(fd: RawFd, level: i32, name: i32, value: i32) {
+    let at = std::ptr::from_ref(&value).cast();
+    // SAFETY: the kernel reads a number of ours.
+    unsafe { libc::setsockopt(fd, level, name, at, size_of::<i32>() as u32) };
+}
+
 /// What repair mode changes of a socket.
 struct Before {
     fd: OwnedFd,
@@ -94,8 +132,7 @@ impl Repairs {
         };
         let last = || {
             if let Some((fd, message)) = first {
-                // SAFETY: the kernel reads bytes of ours.
-                unsafe { libc::write(fd.as_raw_fd(), message.as_ptr().cast(), message.len()) };
+                tell(fd, message);
             }
             sockets.iter().for_each(end);
         };
@@ -146,15 +183,10 @@ impl Repairs {
 /// Calls nothing but the kernel: it runs behind a fork, too.
 fn end(it: &Before) {
     let fd = it.fd.as_raw_fd();
-    let set = |level, name, value: i32| {
-        let at = std::ptr::from_ref(&value).cast();
-        // SAFETY: the kernel reads a number of ours.
-        unsafe { libc::setsockopt(fd, level, name, at, size_of::<i32>() as u32) };
-    };
-    set(libc::IPPROTO_TCP, libc::TCP_REPAIR, SILENT);
-    set(libc::SOL_SOCKET, libc::SO_REUSEADDR, it.reuse);
+    set(fd, libc::IPPROTO_TCP, libc::TCP_REPAIR, SILENT);
+    set(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, it.reuse);
     if it.peek >= 0 {
-        set(libc::SOL_SOCKET, libc::SO_PEEK_OFF, it.peek);
+        set(fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, it.peek);
     }
 }
 

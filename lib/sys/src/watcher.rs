@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd, OwnedFd, RawFd},
 };
 
-/// A child that waits for one byte. At end of file, which comes when this is dropped or when we die, it does its work.
+/// A child that waits for a word. At end of file, which comes when this is dropped or when we die, it does its work.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     pid: i32,
@@ -17,6 +17,11 @@ impl Watcher {
     /// Starts one. It blocks all signals that can be blocked, and calls `begin` with the descriptor that it waits at, and in the
     /// end `last`, unless it is dismissed. Both run behind a fork: they must not allocate, and call nothing but the kernel.
     pub fn start(begin: impl FnOnce(RawFd), last: impl FnOnce()) -> io::Result<Self> {
+        Self::start_in_two(begin, |_| last())
+    }
+
+    /// The same; `last` is told whether there was a [`Watcher::turn`].
+    pub fn start_in_two(begin: impl FnOnce(RawFd), last: impl FnOnce(bool)) -> io::Result<Self> {
         let (hear, say) = io::pipe()?;
         let (hear, say) = (OwnedFd::from(hear), OwnedFd::from(say));
         let pid = without_signals(|| {
@@ -30,9 +35,16 @@ impl Watcher {
         Ok(Self { pid: pid as i32, say: Some(say) })
     }
 
+    /// From now on its work is another one.
+    pub fn turn(&self) -> io::Result<()> {
+        let none = || io::Error::from_raw_os_error(libc::EPIPE);
+        let say = self.say.as_ref().ok_or_else(none)?;
+        Ok(nix::unistd::write(say, &[TURN]).map(drop)?)
+    }
+
     /// Ends it; its work is left undone.
     pub fn dismiss(mut self) -> io::Result<()> {
-        match self.say.take().map(|say| nix::unistd::write(&say, &[1])) {
+        match self.say.take().map(|say| nix::unistd::write(&say, &[DISMISSED])) {
             // It was killed, and can do nothing any more.
             None | Some(Ok(_) | Err(nix::Error::EPIPE)) => Ok(()),
             Some(Err(e)) => Err(e.into()),
@@ -48,22 +60,28 @@ impl Drop for Watcher {
     }
 }
 
+/// What it is told.
+const DISMISSED: u8 = 1;
+const TURN: u8 = 2;
+
 /// The child. The pipe ends when nobody has `say` any more.
-fn watch(hear: RawFd, say: RawFd, begin: impl FnOnce(RawFd), last: impl FnOnce()) -> ! {
-    let mut byte = 0u8;
+fn watch(hear: RawFd, say: RawFd, begin: impl FnOnce(RawFd), last: impl FnOnce(bool)) -> ! {
+    let (mut byte, mut turned) = (0u8, false);
     // SAFETY: numbers, and one byte of ours to be written to.
     let got = unsafe {
         libc::close(say);
         begin(hear);
         loop {
             let got = libc::read(hear, std::ptr::from_mut(&mut byte).cast(), 1);
-            if got >= 0 || *libc::__errno_location() != libc::EINTR {
+            if got == 1 && byte == TURN {
+                turned = true;
+            } else if got >= 0 || *libc::__errno_location() != libc::EINTR {
                 break got;
             }
         }
     };
     if got != 1 {
-        last();
+        last(turned);
     }
     // SAFETY: it does not return.
     unsafe { libc::_exit(0) }

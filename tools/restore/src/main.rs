@@ -13,7 +13,7 @@ mod wait;
 use anyhow::Context;
 use bulk::{Bulk, Whole};
 use clap::Parser;
-use floe_plan::{Plan, Step};
+use floe_plan::{NewAddress, Plan, Step};
 use floe_rebuild::{Here, OpenFiles, Restore, RestoreOptions};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread,
@@ -77,6 +77,9 @@ struct Args {
     /// CLOCK_MONOTONIC and CLOCK_BOOTTIME go on where the tree had them, in a time namespace.
     #[arg(long)]
     timens: bool,
+    /// Address NEW takes the place of OLD at either end of all TCP and UDP sockets. May be repeated.
+    #[arg(long, value_name = "OLD=NEW")]
+    map_address: Vec<NewAddress>,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -145,6 +148,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         true => floe_plan::lower_limits(tree, &machine)?,
         false => (tree, Vec::new()),
     };
+    let (tree, unused) = floe_plan::map_addresses(tree, &args.map_address)?;
+    for unused in unused {
+        let note = format!("--map-address {unused}: no socket has the first address");
+        floe_toolkit::warn("restore", &note);
+    }
     let plan = floe_plan::plan(&tree, &machine)?;
     floe_rebuild::allow_many_files()?;
     if args.plan {

@@ -1,14 +1,19 @@
 //! What is done to open files when all of them are there.
 
 use super::{OpenFiles, high};
-use crate::object::pty;
+use crate::{connection, object::pty};
+use floe_netlock::Network;
 use floe_records::*;
-use floe_sys::{Error, Result};
+use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
     fcntl::{FcntlArg, fcntl},
     sys::stat::SFlag,
 };
-use std::{collections::BTreeSet, os::fd::AsFd, sync::PoisonError};
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, OwnedFd},
+    sync::PoisonError,
+};
 
 impl OpenFiles<'_> {
     /// What sockets have been given only until all are bound.
@@ -86,17 +91,30 @@ impl OpenFiles<'_> {
         terminals.try_for_each(|fd| floe_sys::replace_descriptor(fd.as_fd(), null.as_fd()))
     }
 
+    /// Over processes that are about to be let go: a guardian that has them end with us or, from its turn on, gives their TCP
+    /// connections the network back in our place.
+    pub(crate) fn guard(&self, pids: &[i32]) -> Result<Guardian> {
+        let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = self.tree.all::<NetworkLock>().first();
+        let unlock = lock.as_ref().zip(left);
+        let unlock =
+            unlock.map(|(lock, left)| (lock.network().socket(), Network::removal(left.id)));
+        let sockets = self.connections().map(|(was, fd)| (fd.as_fd(), connection::reuse(was)));
+        Guardian::over(pids, &Reconnection { unlock, sockets: sockets.collect() })
+    }
+
     /// Gives the TCP connections of the tree the network back, and lets them go on.
     pub(crate) fn connect(&self) -> Result<()> {
-        let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(lock), Some(left)) = (&lock, self.tree.all::<NetworkLock>().first()) {
-            lock.network().remove(left.id)?;
-        }
-        drop(lock);
-        for tcp in self.tree.all::<TcpSocket>().iter().filter(|tcp| tcp.socket.is_connection()) {
-            let fd = self.files.get(&tcp.file);
-            fd.map_or(Ok(()), |fd| crate::connection::go_on(&tcp.socket, fd))?;
-        }
-        Ok(())
+        let left = self.tree.all::<NetworkLock>().first().map(|left| left.id);
+        let mut lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is dropped behind the release of the tree, since that takes longer than all that is left to do.
+        lock.as_mut().map_or(Ok(()), |lock| lock.unlock(left))?;
+        self.connections().try_for_each(|(was, fd)| connection::go_on(was, fd))
+    }
+
+    fn connections(&self) -> impl Iterator<Item = (&InetSocket, &OwnedFd)> {
+        let all = self.tree.all::<TcpSocket>().iter();
+        let all = all.filter(|tcp| tcp.socket.is_connection());
+        all.filter_map(|tcp| Some((&tcp.socket, self.files.get(&tcp.file)?)))
     }
 }
