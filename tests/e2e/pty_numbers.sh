@@ -56,7 +56,8 @@ until_true 10 grep -q "ready /dev/pts/0" log
 checkpoint_kill "$pid" image
 exec 9<> /dev/ptmx
 expect_exit 3 restore.sh image --detach
-grep -q "its index is taken" stderr || fail "$(cat stderr)"
+grep -q "its index is taken.*fuser /dev/pts/0" stderr || fail "$(cat stderr)"
+(($(wc -l < stderr) == 1)) || fail "more is said: $(cat stderr)"
 exec 9>&-
 restore_detached image
 passes /dev/pts/0

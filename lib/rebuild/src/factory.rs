@@ -109,6 +109,13 @@ impl<'a> Factory<'a> {
         self.objects.get(&id).ok_or_else(gone)
     }
 
+    /// Whether it is an end of a pseudo terminal that could not be made.
+    pub fn lacks_pty(&self, id: FileId) -> bool {
+        let master = self.tree.get::<PtyMaster>(id).map(|master| master.pty);
+        let pty = master.or_else(|| self.tree.get::<PtySlave>(id).map(|slave| slave.pty));
+        pty.is_some_and(|pty| !self.ptys.contains_key(&pty))
+    }
+
     /// Does something where the first process that has the file stands.
     pub fn within<T: Send>(
         &self,

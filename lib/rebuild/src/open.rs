@@ -152,6 +152,10 @@ impl<'a> OpenFiles<'a> {
             }
             Step::Open(id, kind) => {
                 let Some(open) = tree.get::<OpenFile>(id) else { return };
+                // Why its pseudo terminal could not be made has been said.
+                if self.make.lacks_pty(id) {
+                    return;
+                }
                 let opened = resource::open(open, kind, &mut self.make);
                 let opened = opened.and_then(|fd| with_async(fd, open));
                 match opened.and_then(|fd| high(self.base, fd)) {

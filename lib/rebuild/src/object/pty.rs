@@ -94,7 +94,10 @@ fn master(pty: &Pty, make: &mut Factory<'_>) -> Result<(OwnedFd, u64)> {
         taken |= index > pty.id.ino;
         if taken && pty.named {
             let doing = format!("make pseudo terminal {}", pty.id.ino);
-            let problem = "its index is taken, and a process has the name of its slave in its arguments or environment: end what has it open (fuser /dev/pts/N)";
+            let problem = format!(
+                "its index is taken, and a process has the name of its slave in its arguments or environment: end what has it open (fuser /dev/pts/{})",
+                pty.id.ino
+            );
             return Err(Error::because(doing, problem));
         }
         if taken && !others.contains(&index) {
