@@ -5,6 +5,7 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen, set_status, with_async},
     file::external,
+    late_queues,
     mapped::{MapKey, known, map_key},
     memory,
     object::nameless,
@@ -373,6 +374,12 @@ impl<'a> OpenFiles<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Fills queues of UNIX sockets with what carries something.
+    pub(crate) fn send(&self) -> Result<()> {
+        let none = || Error::because("send a descriptor", "it is not open");
+        late_queues::send(&self.make, &|id| self.files.get(&id).map(AsFd::as_fd).ok_or_else(none))
     }
 
     /// Gives the TCP connections of the tree the network back, and lets them go on.

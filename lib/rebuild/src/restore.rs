@@ -174,6 +174,7 @@ impl<'a> Restore<'a> {
                 self.guardian = Some(release::guardian(self.tree)?);
                 Ok(())
             }
+            Step::Send => self.files.send(),
             Step::Connect => self.files.connect(),
             Step::Release => release::release(&mut self.stubs),
             Step::Dismissal => {
