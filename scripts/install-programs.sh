@@ -12,6 +12,11 @@ need strace strace
 need setpriv util-linux
 need ps procps
 need less less
+need dbus-daemon dbus-daemon
+need dbus-send dbus-bin
+need gdbus libglib2.0-bin
+need ssh-agent openssh-client
+need psql postgresql-client
 need perl perl
 need ruby ruby
 need nginx nginx-light

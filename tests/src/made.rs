@@ -106,6 +106,7 @@ pub fn unix(file: FileId, pid: Pid, ino: u64, peer: Option<u64>) -> UnixSocket {
         node: None,
         links: Vec::new(),
         backlog: None,
+        waiting: Vec::new(),
         shutdown: 0,
         options: Vec::new(),
     }

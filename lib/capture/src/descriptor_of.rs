@@ -153,7 +153,20 @@ impl<'a> Descriptor<'a> {
 
     /// How people know it.
     pub fn object(&self) -> String {
+        if self.is_in_flight() {
+            return format!("a descriptor on its way ({})", String::from_utf8_lossy(self.link));
+        }
         format!("fd {} ({})", self.fd, String::from_utf8_lossy(self.link))
+    }
+
+    /// Whether it is a duplicate of ours, of what is on its way to the process.
+    pub fn is_in_flight(&self) -> bool {
+        self.holder.is_receiver()
+    }
+
+    /// The process in whose table the number is.
+    pub fn table(&self) -> u32 {
+        self.holder.table
     }
 
     /// The root directory of the process that has it.

@@ -20,6 +20,8 @@ use std::os::fd::{AsFd, OwnedFd};
 /// A process whose descriptors are looked at.
 pub(crate) struct Holder {
     pub pid: u32,
+    /// The process that has the descriptors: ourselves, where they are duplicates of what is on its way to `pid`.
+    pub table: u32,
     /// It stands still.
     held: bool,
     pub root: Root,
@@ -69,7 +71,20 @@ impl Holder {
     /// Opens what is read relative to it.
     pub fn open(pid: u32, held: bool) -> Result<Self> {
         let (pidfd, root, all) = (pidfd_open(pid as i32)?, Root::of(pid)?, Descriptors::of(pid)?);
-        Ok(Self { pid, held, root, pidfd, all })
+        Ok(Self { pid, table: pid, held, root, pidfd, all })
+    }
+
+    /// A process that stands still and is to receive descriptors of ours.
+    pub fn receiver(pid: u32) -> Result<Self> {
+        let table = std::process::id();
+        let (pidfd, root, all) =
+            (pidfd_open(table as i32)?, Root::of(pid)?, Descriptors::of(table)?);
+        Ok(Self { pid, table, held: true, root, pidfd, all })
+    }
+
+    /// Whether the descriptors are on their way to the process, and not yet its own.
+    pub fn is_receiver(&self) -> bool {
+        self.table != self.pid
     }
 
     /// The numbers of its descriptors, ascending.
@@ -139,7 +154,7 @@ impl Holder {
     pub fn is_queue(&self, fd: u32) -> bool {
         // MQUEUE_MAGIC of the kernel's ipc/mqueue.c
         const QUEUES: i64 = 0x1980_0202;
-        let found = statfs(&floe_proc::path(self.pid, &format!("fd/{fd}")));
+        let found = statfs(&floe_proc::path(self.table, &format!("fd/{fd}")));
         found.is_ok_and(|found| found.filesystem_type().0 == QUEUES)
     }
 

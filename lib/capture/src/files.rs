@@ -9,14 +9,14 @@ use crate::{
     descriptor_of::{Context, Descriptor, Problem},
     entry::{Entry, Holder},
     file::{directory, unix},
-    inet, parallel,
+    in_flight, inet, parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
 };
 use floe_records::{
     AnyRecord, External, Fd, FdEntries, FdEntry, FdNum, FdTable, FileId, Finding, Findings, Object,
-    ObjectId, OpenFile, Options, Pid, Record,
+    ObjectId, OpenFile, Options, Pid, Record, SocketQueue,
 };
 use floe_sys::kcmp_file;
 use nix::sys::termios::tcgetattr;
@@ -25,6 +25,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     os::fd::OwnedFd,
+    sync::Mutex,
 };
 
 /// Everything that descriptors of a tree lead to.
@@ -48,6 +49,8 @@ pub struct Files {
     pub(crate) hung_up: BTreeSet<FileId>,
     /// What /proc shows of slaves of pseudo terminals, which may turn out to be the outside's.
     pub(crate) links: BTreeMap<FileId, Vec<u8>>,
+    /// What is queued in UNIX sockets.
+    pub(crate) queues: Mutex<Vec<SocketQueue>>,
     /// Descriptors that are refused for what they lead to.
     pub(crate) refused: Vec<(Pid, FdNum)>,
     /// What was read of descriptors, for who describes them once more.
@@ -58,6 +61,7 @@ pub struct Files {
 
 /// A description and where it was first seen.
 struct Seen {
+    /// The process in whose table it is.
     pid: u32,
     fd: u32,
     id: FileId,
@@ -67,16 +71,16 @@ struct Seen {
 type Key = (u32, u64, Vec<u8>);
 
 /// Work on descriptors, one after the other.
-struct Describing<'a> {
-    files: Files,
-    context: Context<'a>,
+pub(crate) struct Describing<'a> {
+    pub(crate) files: Files,
+    pub(crate) context: Context<'a>,
     known: HashMap<Key, Vec<Seen>>,
     fresh: Fresh,
     /// Parts of a description that are not carried.
     lost: Vec<(FileId, Finding)>,
     /// Descriptors of which it is still to be kept what was read.
     keep: usize,
-    out: &'a mut Findings,
+    pub(crate) out: &'a mut Findings,
 }
 
 impl Files {
@@ -118,8 +122,11 @@ impl Files {
                 None => work.process(*pid)?,
             }
         }
+        // Duplicates of what was on its way stay open: others are compared with them.
+        let _in_flight = if work.context.held { work.in_flight()? } else { Vec::new() };
         let Describing { mut files, lost, .. } = work;
         resource::relate(&mut files, out)?;
+        in_flight::check_alone(&files, out);
         // A file that is the outside's is not made again.
         let inside = |id: FileId| !is::<External>(&files.all[id.0 as usize].0);
         let lost = lost.into_iter().filter(|(id, _)| inside(*id));
@@ -221,13 +228,13 @@ impl Describing<'_> {
     }
 
     /// Describes a descriptor; `None` for one that is refused.
-    fn descriptor(&mut self, holder: &Holder, entry: &Entry) -> Result<Option<Fd>> {
+    pub(crate) fn descriptor(&mut self, holder: &Holder, entry: &Entry) -> Result<Option<Fd>> {
         let (seen, fd) = (Descriptor::of(holder, self.context, entry), entry.fd);
         let same = self.known.entry(key(&seen)).or_default();
         let (old, at) = find(same, &seen)?;
         let id = old.unwrap_or(FileId(self.files.all.len() as u32));
         let number = Fd { fd: FdNum(fd), file: id, cloexec: seen.cloexec };
-        let properties = match resource::properties(&seen, id, old.is_none()) {
+        let properties = match self.properties(&seen, id, old.is_none()) {
             Ok(properties) => properties,
             Err(problem) => return self.refuse(problem, &seen),
         };
@@ -236,7 +243,8 @@ impl Describing<'_> {
                 Ok(what) => what,
                 Err(problem) => return self.refuse(problem, &seen),
             };
-            same.insert(at, Seen { pid: seen.pid, fd, id });
+            let seen_at = Seen { pid: seen.table(), fd, id };
+            self.known.entry(key(&seen)).or_default().insert(at, seen_at);
             let (flags, pos, kind) = (seen.flags, seen.pos, what.kind().number());
             let open = OpenFile { id, pid: Pid(seen.pid), flags, pos, kind };
             self.losses(&seen, id)?;
@@ -245,6 +253,28 @@ impl Describing<'_> {
         }
         self.files.properties.extend(properties);
         Ok(Some(number))
+    }
+
+    /// What else there is of a descriptor. One on its way is nobody's yet: nobody would set for it what the description has.
+    fn properties(
+        &self,
+        seen: &Descriptor<'_>,
+        id: FileId,
+        first: bool,
+    ) -> Result<Vec<AnyRecord>, Problem> {
+        if seen.is_in_flight() && !first {
+            return Ok(Vec::new());
+        }
+        let mut all = resource::properties(seen, id, first)?;
+        all.retain(|it| !matches!(it, AnyRecord::Attributes(_)) || !seen.is_in_flight());
+        match all.first().filter(|_| seen.is_in_flight()) {
+            Some(found) => {
+                let name = found.kind().name();
+                let problem = format!("nobody has it open, and its property {name} would be lost");
+                Err(Problem::new("descriptor.flight", problem))
+            }
+            None => Ok(all),
+        }
     }
 
     /// Looks for parts of a directory or socket that are not carried.
@@ -279,7 +309,9 @@ impl Describing<'_> {
         // One that changed under our eyes says nothing.
         if self.context.held || !seen.has_changed() {
             self.out.refuse(problem.at(seen)?);
-            self.files.refused.push((Pid(seen.pid), FdNum(seen.fd)));
+            if !seen.is_in_flight() {
+                self.files.refused.push((Pid(seen.pid), FdNum(seen.fd)));
+            }
         }
         Ok(None)
     }
@@ -354,7 +386,7 @@ fn find(same: &[Seen], seen: &Descriptor<'_>) -> Result<(Option<FileId>, usize)>
     while low < high {
         let middle = low.midpoint(high);
         let old = &same[middle];
-        match kcmp_file(old.pid as i32, old.fd as i32, seen.pid as i32, seen.fd as i32)? {
+        match kcmp_file(old.pid as i32, old.fd as i32, seen.table() as i32, seen.fd as i32)? {
             Ordering::Equal => return Ok((Some(old.id), middle)),
             Ordering::Less => low = middle + 1,
             Ordering::Greater => high = middle,

@@ -13,6 +13,7 @@ mod error;
 pub mod files;
 mod frozen;
 mod held;
+mod in_flight;
 mod inet;
 mod inet_options;
 mod inode;

@@ -32,6 +32,8 @@ pub(crate) struct UnixState {
     pub peer: Option<u64>,
     /// Connections that wait for accept(2); or bytes that are queued, of datagrams those of the first one.
     pub queued: u32,
+    /// Bytes that it has sent and its peer has not read, as the kernel counts them.
+    pub unread: u32,
     /// Of a listener.
     pub backlog: u32,
     /// RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
@@ -44,13 +46,34 @@ pub(crate) struct UnixState {
 /// The UNIX sockets of our network namespace, read when the first of them is asked for: a request for a single one makes
 /// the kernel walk through all of them.
 #[derive(Debug, Default)]
-pub(crate) struct UnixSockets(OnceCell<HashMap<u32, UnixState>>);
+pub(crate) struct UnixSockets(OnceCell<AllUnix>);
+
+#[derive(Debug, Default)]
+struct AllUnix {
+    states: HashMap<u32, UnixState>,
+    /// Of listeners: inodes of sockets that have connected and wait for accept(2), oldest first; 0 for one that is closed.
+    waiting: HashMap<u32, Vec<u32>>,
+}
 
 impl UnixSockets {
     /// Whether any socket has a file with this inode.
     pub fn have_node(&self, ino: u32) -> bool {
-        let all = self.0.get().into_iter().flat_map(HashMap::values);
+        let all = self.0.get().into_iter().flat_map(|all| all.states.values());
         all.filter_map(|state| state.node).any(|node| node.0 == ino)
+    }
+
+    /// Inodes of the sockets that have connected to a listener and wait for accept(2), oldest first; 0 for one that has been
+    /// closed. Of a listener that [`UnixSockets::find`] has found.
+    pub fn waiting(&self, ino: u64) -> Vec<u64> {
+        let ino = u32::try_from(ino).ok();
+        let found = ino.and_then(|ino| self.0.get()?.waiting.get(&ino));
+        found.into_iter().flatten().copied().map(u64::from).collect()
+    }
+
+    /// Whether a socket waits for accept(2) of any listener.
+    pub fn waits(&self, ino: u64) -> bool {
+        let all = self.0.get().into_iter().flat_map(|all| all.waiting.values().flatten());
+        all.copied().any(|it| u64::from(it) == ino)
     }
 
     /// The state of a socket; `None` for one that is no UNIX socket of this namespace.
@@ -59,7 +82,7 @@ impl UnixSockets {
             let _ = self.0.set(ask(NLM_F_DUMP, 0)?);
         }
         let Ok(ino) = u32::try_from(ino) else { return Ok(None) };
-        Ok(self.0.get().and_then(|all| all.get(&ino)).copied())
+        Ok(self.0.get().and_then(|all| all.states.get(&ino)).copied())
     }
 }
 
@@ -67,7 +90,7 @@ impl UnixSockets {
 pub(crate) fn unix_socket(ino: u64) -> Result<UnixState> {
     let none = || Error::from_raw_os_error(libc::ENOENT);
     let ino = u32::try_from(ino).map_err(|_| none())?;
-    ask(0, ino)?.remove(&ino).ok_or_else(none)
+    ask(0, ino)?.states.remove(&ino).ok_or_else(none)
 }
 
 /// TCP_BOUND_INACTIVE: bound, and neither listening nor connected (Linux 6.8).
@@ -176,18 +199,23 @@ fn known(
     Ok(cell.get_or_init(|| all))
 }
 
-fn ask(flags: u16, inode: u32) -> Result<HashMap<u32, UnixState>> {
+fn ask(flags: u16, inode: u32) -> Result<AllUnix> {
     let request = UnixRequest {
         // Those that are neither connected nor listening are in TCP_CLOSE.
         state_flags: StateFlags::from_bits_retain(u32::MAX),
         inode,
-        show_flags: ShowFlags::PEER | ShowFlags::RQLEN | ShowFlags::VFS,
+        show_flags: ShowFlags::PEER | ShowFlags::RQLEN | ShowFlags::VFS | ShowFlags::ICONS,
         cookie: [0xff; 8],
     };
-    let mut found = HashMap::new();
+    let mut found = AllUnix::default();
     request_all(flags, SockDiagMessage::UnixRequest(request), &mut |message| {
         if let SockDiagMessage::UnixResponse(told) = message {
-            found.insert(told.header.inode, state(told));
+            found.states.insert(told.header.inode, state(told));
+            for nla in &told.nlas {
+                if let Nla::PendingConnections(all) = nla {
+                    found.waiting.insert(told.header.inode, all.clone());
+                }
+            }
         }
     })?;
     Ok(found)
@@ -243,6 +271,7 @@ fn state(told: &UnixResponse) -> UnixState {
         listening: told.header.state == LISTEN,
         peer: told.peer().map(u64::from),
         queued: 0,
+        unread: 0,
         backlog: 0,
         shutdown: 0,
         node: None,
@@ -251,6 +280,7 @@ fn state(told: &UnixResponse) -> UnixState {
         match nla {
             Nla::ReceiveQueueLength(queued, backlog) => {
                 (state.queued, state.backlog) = (*queued, *backlog);
+                state.unread = if state.listening { 0 } else { *backlog };
             }
             Nla::Shutdown(how) => state.shutdown = *how,
             Nla::Vfs(_) => {

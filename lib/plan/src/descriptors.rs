@@ -90,7 +90,11 @@ fn kept(tree: &Tree) -> (u64, u64) {
     let roots = tree.all::<Fs>().iter().filter(|fs| fs.root.path.0 != b"/");
     let directories = count(tree.all::<Fs>().len() + roots.count());
     let ends = count(2 * tree.all::<Pipe>().len() + tree.all::<Fifo>().len());
-    let low = directories + ends + count(tree.all::<UnixSocket>().len()) + objects + OWN;
+    let sockets = count(tree.all::<UnixSocket>().len());
+    // Those through which something is sent late are kept twice, with those of senders that have gone.
+    let late = tree.all::<SocketQueue>().iter().any(|queue| !queue.carried.is_empty());
+    let sockets = if late { 3 * sockets } else { sockets };
+    let low = directories + ends + sockets + objects + OWN;
     // The handle of restore itself.
     (high + 1, low)
 }

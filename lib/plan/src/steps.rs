@@ -29,6 +29,9 @@ pub enum Step {
     Open(FileId, Kind),
     /// Open what a description is, now that all processes exist.
     Late(FileId, Kind),
+    /// Send what carries descriptors or credentials to the sockets that have it in their queues: all descriptions are open, and all
+    /// processes exist.
+    Send,
     /// Take what stands for outside files under numbers that restore knows: 0 to 2, and those of `--inherit`.
     Outside,
     /// Keep the writing ends of removed executables apart: all else that restore has open goes to every process by fork, and
@@ -142,6 +145,7 @@ impl fmt::Display for Step {
             Self::Mapped(pid) => write!(f, "open what {pid} maps"),
             Self::Open(id, kind) => write!(f, "open file {id}: {}", kind.name()),
             Self::Late(id, kind) => write!(f, "open file {id} late: {}", kind.name()),
+            Self::Send => write!(f, "send what carries descriptors or credentials"),
             Self::Outside => write!(f, "take what stands for outside files"),
             Self::Writers => write!(f, "keep the writing ends of removed executables apart"),
             Self::Create(pid, None, _) => write!(f, "create {pid} as root"),
@@ -228,6 +232,8 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     terminals::steps(tree, &mut steps);
     shared.leave(&mut steps);
     phase::late(tree, &mut steps);
+    let carried = tree.all::<SocketQueue>().iter().any(|queue| !queue.carried.is_empty());
+    steps.extend(carried.then_some(Step::Send));
     for p in tree.living() {
         steps.extend(inheritance.late(p.pid).then_some(Step::Inherit(p.pid)));
         build(tree, p.pid, &places, &mut on_files, &mut steps);

@@ -1,8 +1,8 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
 use crate::{
-    cgroups::Cgroups, file::unix, inet::Ports, object::pty::Made, options::RestoreOptions, segment,
-    socket::FreshOptions, socket_file, stand::Stands,
+    cgroups::Cgroups, file::unix, inet::Ports, late_queues::Late, object::pty::Made,
+    options::RestoreOptions, segment, socket::FreshOptions, socket_file, stand::Stands,
 };
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -54,6 +54,8 @@ pub(crate) struct Factory<'a> {
     pub segments: Vec<segment::Made>,
     pub names: unix::Names<'a>,
     pub fresh_options: FreshOptions,
+    /// What is sent between UNIX sockets when all is open.
+    pub late: Mutex<Option<Late>>,
     /// Pipes that have no name.
     pub nameless_pipes: BTreeSet<ObjectId>,
     /// What will not be quite as it was, in words.
@@ -88,6 +90,7 @@ impl<'a> Factory<'a> {
             segments: Vec::new(),
             names: unix::Names::default(),
             fresh_options: FreshOptions::default(),
+            late: Mutex::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
             notes: Vec::new(),
             lock: Mutex::default(),
@@ -116,6 +119,12 @@ impl<'a> Factory<'a> {
         pty.is_some_and(|pty| !self.ptys.contains_key(&pty))
     }
 
+    /// The first process that has the file, or is to receive it.
+    pub fn stands_with(&self, id: FileId) -> Option<Pid> {
+        let holder = self.tree.holder(id).map(|(pid, _)| pid);
+        holder.or_else(|| self.tree.get::<OpenFile>(id).map(|open| open.pid))
+    }
+
     /// Does something where the first process that has the file stands.
     pub fn within<T: Send>(
         &self,
@@ -123,8 +132,7 @@ impl<'a> Factory<'a> {
         work: impl FnOnce() -> Result<T> + Send,
     ) -> Result<T> {
         let nobody = || Error::because("make a socket", "no process has it");
-        let (pid, _) = self.tree.holder(id).ok_or_else(nobody)?;
-        self.stands.within(pid, work)
+        self.stands.within(self.stands_with(id).ok_or_else(nobody)?, work)
     }
 
     /// Notes what is not as it was.

@@ -15,6 +15,7 @@ mod forced;
 mod here;
 mod inet;
 mod keys;
+mod late_queues;
 mod machine;
 mod mapped;
 mod maps;

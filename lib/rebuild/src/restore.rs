@@ -190,6 +190,7 @@ impl<'a> Restore<'a> {
                 self.guardian = Some(release::guardian(self.tree, self.files)?);
                 Ok(())
             }
+            Step::Send => self.files.send(),
             // Without the network the tree can be restored once more, with it only go on.
             Step::Connect => {
                 release::turn(&self.stubs, self.guardian.as_ref())?;

@@ -64,7 +64,7 @@ fn bind_aside(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd)
         return Ok(());
     }
     let nobody = || Error::because("bind a socket", "no process has it");
-    let (pid, _) = make.tree.holder(id).ok_or_else(nobody)?;
+    let pid = make.stands_with(id).ok_or_else(nobody)?;
     make.stands.within(pid, || bind_raw(fd.as_fd(), &to))?;
     make.names.temporary.push(Node { name: path(it).to_owned(), pid });
     Ok(())
@@ -90,7 +90,7 @@ pub(crate) fn bind(
         return make.within(id, || bind_raw(fd.as_fd(), &to)).map_err(named);
     }
     let name = path(it).to_owned();
-    let (Some((uid, gid, mode)), Some((pid, _))) = (it.node, make.tree.holder(id)) else {
+    let (Some((uid, gid, mode)), Some(pid)) = (it.node, make.stands_with(id)) else {
         return bind_aside(make, id, it, fd).map_err(named);
     };
     if is_renamed(it) {

@@ -2,7 +2,7 @@
 
 use floe_netlock::{Connection, MARK};
 use floe_records::Bytes;
-use floe_sys::{Result, send_to, set_socket_option, socket};
+use floe_sys::{Message, Result, send_message, set_socket_option, socket};
 use std::{net::IpAddr, os::fd::AsFd};
 
 /// Bits of a TCP header.
@@ -49,7 +49,9 @@ impl Segment {
         };
         let raw = socket(family, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
         set_socket_option(raw.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, &MARK.to_ne_bytes())?;
-        send_to(raw.as_fd(), &self.packet(), &to)
+        let bytes = &self.packet();
+        let message = Message { bytes, fds: &[], credentials: None, to: Some(&to) };
+        send_message(raw.as_fd(), message)
     }
 
     /// With its IP header.

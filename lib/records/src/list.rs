@@ -85,7 +85,7 @@ macro_rules! resources {
                 timerfd: Timerfd 67 1 [];
                 signalfd: Signalfd 68 1 [];
                 epoll: Epoll 69 1 [Watches];
-                unix: UnixSocket 70 2 [Prepare];
+                unix: UnixSocket 70 3 [Prepare];
                 tcp: TcpSocket 71 2 [Prepare];
                 udp: UdpSocket 72 2 [];
                 external: External 73 1 [];
@@ -106,7 +106,7 @@ macro_rules! resources {
                 cgroup: Cgroup 47 1 [];
                 nameless: Object 42 4 [];
                 pipe_data: PipeData 51 1 [];
-                socket_queue: SocketQueue 52 2 [];
+                socket_queue: SocketQueue 52 3 [];
                 tcp_connection: TcpConnection 58 1 [];
             }
             bulk {

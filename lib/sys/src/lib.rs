@@ -14,10 +14,12 @@ mod kcmp;
 mod last_write;
 mod limits;
 mod mem;
+mod message;
 mod mount;
 mod pagemap;
 mod peek_offset;
 mod pidfd;
+mod placeholder;
 mod poll;
 mod private;
 mod segment;
@@ -55,6 +57,7 @@ pub use mem::{
     read_memory, read_memory_partial, read_memory_ranges, read_memory_ranges_partial, write_memory,
     write_memory_ranges,
 };
+pub use message::{Message, Peeked, peek, send_message};
 pub use mount::{
     attach_mount, clone_mount, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
     fsopen, mount_message,
@@ -65,6 +68,7 @@ pub use pidfd::{
     namespace_owner, namespace_parent, network_namespace, pidfd_exit_status, pidfd_getfd,
     pidfd_open, pidfd_open_thread, pidfd_send_signal,
 };
+pub use placeholder::Placeholder;
 pub use poll::poll;
 pub use private::PrivateMemory;
 pub use segment::{
@@ -72,8 +76,8 @@ pub use segment::{
 };
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    Peeked, accept, bind_raw, connect_raw, is_member, listen, network_cookie, peek, peer_name,
-    send_to, set_socket_option, socket, socket_filter_len, socket_name, socket_option,
+    accept, bind_raw, connect_raw, is_member, listen, network_cookie, peer_name, set_socket_option,
+    socket, socket_filter_len, socket_name, socket_option,
 };
 pub use statx::stat_on_mount;
 pub use task::{

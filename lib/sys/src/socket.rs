@@ -141,20 +141,6 @@ pub fn connect_raw(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
         .map(drop)
 }
 
-/// sendto(2) of a whole datagram to an address as [`socket_name`] gives it, without waiting.
-///
-/// # Errors
-/// EAGAIN where the receiver has no room for it, EPERM where it is connected to another socket.
-pub fn send_to(fd: BorrowedFd<'_>, message: &[u8], name: &[u8]) -> Result<()> {
-    let (at, len) = (name.as_ptr().cast(), name.len() as libc::socklen_t);
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the kernel reads the lengths that are given of `message` and of `name`.
-    let sent = unsafe {
-        libc::sendto(fd.as_raw_fd(), message.as_ptr().cast(), message.len(), flags, at, len)
-    };
-    check(sent as i64).map_err(|e| Error::new("send a datagram", e)).map(drop)
-}
-
 /// listen(2).
 pub fn listen(fd: BorrowedFd<'_>, backlog: u32) -> Result<()> {
     let backlog = backlog.min(i32::MAX as u32) as i32;
@@ -170,47 +156,6 @@ pub fn accept(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // SAFETY: no address is asked for.
     made(unsafe { libc::accept4(fd.as_raw_fd(), null, null.cast(), libc::SOCK_CLOEXEC) } as i64)
         .map_err(|e| Error::new("accept a connection", e))
-}
-
-/// The next message in the queue of a socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peeked {
-    /// Length of the message, bytes; it may be longer than the buffer.
-    pub len: usize,
-    /// It carries descriptors.
-    pub has_fds: bool,
-    /// Address of the UNIX socket that sent it, behind `sun_family`; empty for none.
-    pub sender: Vec<u8>,
-}
-
-/// recvmsg(2) with MSG_PEEK, MSG_TRUNC and MSG_DONTWAIT; `None` when nothing is queued. `creds`: the socket has
-/// SO_PASSCRED set.
-pub fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8], creds: bool) -> Result<Option<Peeked>> {
-    let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: an all-zero msghdr is valid.
-    let mut head: libc::msghdr = unsafe { std::mem::zeroed() };
-    (head.msg_iov, head.msg_iovlen) = (&mut iov, 1);
-    let mut name = [0u8; size_of::<libc::sockaddr_storage>()];
-    (head.msg_name, head.msg_namelen) = (name.as_mut_ptr().cast(), name.len() as u32);
-    // Room for credentials alone: descriptors are not received, MSG_CTRUNC reports them.
-    let mut control = [0u64; 4];
-    if creds {
-        head.msg_control = control.as_mut_ptr().cast();
-        head.msg_controllen = size_of_val(&control);
-    }
-    let flags = libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_DONTWAIT;
-    // SAFETY: the kernel writes at most `iov_len` bytes to the exclusively borrowed `buffer` and at most
-    // `msg_controllen` to `control` and `msg_namelen` to `name`.
-    match check(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut head, flags) } as i64) {
-        Ok(len) => {
-            let has_fds = head.msg_flags & libc::MSG_CTRUNC != 0;
-            let named = name.len().min(head.msg_namelen as usize);
-            let sender = name[..named].get(2..).unwrap_or_default().to_vec();
-            Ok(Some(Peeked { len: len as usize, has_fds, sender }))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-        Err(e) => Err(Error::new("look into the queue of a socket", e)),
-    }
 }
 
 /// The cookie of our network namespace, which no other has had since the system was started (SO_NETNS_COOKIE of

@@ -98,6 +98,17 @@ impl World<'_> {
                 must(exist, "a process is not there yet")?;
                 must(self.late.insert(id), "it has come")
             }
+            Step::Send => {
+                let files = self.tree.all::<SocketQueue>().iter().flat_map(SocketQueue::files);
+                for id in files {
+                    must(self.open.contains(&id), "what is carried is not open")?;
+                    let late = self.tree.get::<Pidfd>(id).is_some();
+                    must(!late || self.late.contains(&id), "what is carried comes later")?;
+                }
+                let all = self.tree.all::<Process>();
+                let exist = all.iter().all(|p| self.tasks.contains_key(&p.pid));
+                must(exist, "a sender is not there yet")
+            }
             Step::Outside | Step::Writers => must(before, "too late"),
             Step::Create(pid, maker, shares) => self.create_sharing(pid, maker, shares),
             Step::Unshare(pid, shares) => self.unshare(pid, shares),

@@ -37,6 +37,7 @@ fn each_datagram_has_a_sender_or_none_has() {
             ino: 5,
             messages: vec![1, 1],
             senders: senders.iter().map(|sender| (*sender).into()).collect(),
+            carried: Vec::new(),
             bytes: vec![0; 2],
         });
         tree.tree().get::<SocketQueue>(5u64).map(|queue| queue.check().is_ok())

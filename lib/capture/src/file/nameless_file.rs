@@ -42,7 +42,7 @@ fn is_mapped(pid: u32, ino: u64) -> bool {
 
 /// The file itself. The descriptor may be open for writing only, so it is opened again.
 pub(crate) fn object(seen: &Descriptor<'_>) -> Result<(Object, File)> {
-    let path = floe_proc::fd_path(seen.pid, seen.fd);
+    let path = floe_proc::fd_path(seen.table(), seen.fd);
     let file = memory::open(&path, is_secret(seen)).map_err(|e| e.pid(seen.pid))?;
     let name = seen.name().map_or(&[][..], |name| name.full());
     Ok((memory::object(name, &file)?, file))

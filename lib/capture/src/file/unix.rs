@@ -2,13 +2,15 @@
 
 use crate::{
     Result,
-    descriptor_of::{Descriptor, Problem},
+    descriptor_of::{Descriptor, Problem, Purpose},
     files::Files,
     resource::OfFile,
     sock_diag::{UnixState, unix_socket},
     socket::{leave_out_usual, options},
 };
-use floe_records::{AnyRecord, Bytes, External, FileId, Findings, OpenFile, Pid, UnixSocket};
+use floe_records::{
+    AnyRecord, Bytes, External, FileId, Finding, Findings, OpenFile, Pid, UnixSocket,
+};
 use floe_sys::{Error, peer_name, socket_name};
 use std::{
     collections::BTreeSet,
@@ -42,6 +44,7 @@ impl OfFile for UnixSocket {
             node: None,
             links: Vec::new(),
             backlog: state.listening.then_some(state.backlog),
+            waiting: if state.listening { seen.context.sockets.waiting(seen.stat.ino) } else { Vec::new() },
             shutdown: state.shutdown,
             options: options(seen, &[])?,
         };
@@ -71,12 +74,13 @@ impl OfFile for UnixSocket {
     }
 
     /// A stream whose peer is outside of the tree is the outside's.
-    fn relate(files: &mut Files, _: &mut Findings) -> Result<()> {
+    fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
         let socket = |(_, what): &(OpenFile, AnyRecord)| match what {
             AnyRecord::UnixSocket(socket) => Some(socket.ino),
             _ => None,
         };
         let inside: BTreeSet<u64> = files.all.iter().filter_map(socket).collect();
+        waiting(files, &inside, out);
         let mut foreign = Vec::new();
         for (_, what) in &mut files.all {
             let AnyRecord::UnixSocket(socket) = what else { continue };
@@ -97,6 +101,39 @@ impl OfFile for UnixSocket {
     }
 }
 
+const AGAIN: &str = "try again when the server has accepted it";
+
+/// Connections that wait for accept(2). The kernel shows neither their own ends nor what is queued there: each is to come from a
+/// socket of the tree, which has sent nothing.
+fn waiting(files: &mut Files, inside: &BTreeSet<u64>, out: &mut Findings) {
+    let taking = matches!(files.purpose, Some(Purpose::Take { .. }));
+    let mut known = BTreeSet::new();
+    for (open, what) in &mut files.all {
+        let AnyRecord::UnixSocket(socket) = what else { continue };
+        known.extend(socket.waiting.iter().copied());
+        let foreign = socket.waiting.iter().filter(|ino| !inside.contains(ino)).count();
+        if foreign > 0 && !taking {
+            let object = format!("socket {}, which listens", socket.ino);
+            let what = format!(
+                "connections from outside of the tree, or closed ones ({foreign}) have not been accepted yet"
+            );
+            let finding = Finding::of(open.pid, object, "file.unix", what);
+            out.refuse(finding.hint("try again when they have been accepted"));
+        }
+        // One that has come since is none of the tree's: it ends with the listener.
+        socket.waiting.retain(|ino| inside.contains(ino));
+    }
+    for (open, what) in &files.all {
+        let AnyRecord::UnixSocket(socket) = what else { continue };
+        let alone = socket.peer == Some(0) && socket.shutdown & SHUTDOWN != SHUTDOWN;
+        if alone && !is_datagram(socket) && !known.contains(&socket.ino) {
+            let object = format!("socket {}", socket.ino);
+            let what = "a listener outside of the tree has not accepted its connection yet";
+            out.refuse(Finding::of(open.pid, object, "file.unix", what).hint(AGAIN));
+        }
+    }
+}
+
 /// The state of a socket that can be captured.
 fn state(seen: &Descriptor<'_>) -> Result<UnixState, Problem> {
     let known = match seen.unix_state() {
@@ -106,17 +143,15 @@ fn state(seen: &Descriptor<'_>) -> Result<UnixState, Problem> {
     };
     let state =
         known.map_err(|e| Problem::new("file.unix", format!("sock_diag does not know it: {e}")))?;
-    if state.listening && state.queued > 0 {
-        let what = "a connection to it has not been accepted yet";
-        let hint = "try again when it has been accepted";
-        return Err(Problem::Refused("file.unix", what.into(), hint));
-    }
     // A peer of datagrams that was closed leaves nothing but itself behind.
     let connects = state.kind != libc::SOCK_DGRAM;
-    if connects && state.peer == Some(0) && state.shutdown & SHUTDOWN != SHUTDOWN {
-        let what = "its connection has not been accepted yet";
-        let hint = "try again when the server has accepted it";
-        return Err(Problem::Refused("file.unix", what.into(), hint));
+    let waits = connects && state.peer == Some(0);
+    if waits && state.shutdown & SHUTDOWN != SHUTDOWN && !seen.context.sockets.waits(seen.stat.ino) {
+        return Err(Problem::Refused("file.unix", "its peer is not known".into(), AGAIN));
+    }
+    if waits && state.unread > 0 && seen.context.sockets.waits(seen.stat.ino) {
+        let what = "it has sent something, and its connection has not been accepted yet";
+        return Err(Problem::Refused("file.unix", what.into(), AGAIN));
     }
     Ok(state)
 }

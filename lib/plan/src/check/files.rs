@@ -3,7 +3,7 @@
 use super::{Found, has_kind};
 use crate::{Machine, descriptors::lacking_descriptors};
 use floe_records::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest chain of epoll instances that watch each other (EP_MAX_NESTS of fs/eventpoll.c, and the first one).
 const NESTED: u32 = 5;
@@ -32,6 +32,8 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
     if let Some(finding) = lacking_descriptors(tree, machine) {
         found.add(|| finding);
     }
+    let in_flight: BTreeSet<FileId> =
+        tree.all::<SocketQueue>().iter().flat_map(SocketQueue::files).collect();
     for open in tree.all::<OpenFile>() {
         let mut refuse = |problem: &str| {
             found.add(|| Finding::about(tree.describe(open.id), "plan.file", problem))
@@ -39,7 +41,7 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
         if !has_kind(tree, open) {
             refuse("what it is does not stand in the stream");
         }
-        if tree.holder(open.id).is_none() {
+        if tree.holder(open.id).is_none() && !in_flight.contains(&open.id) {
             refuse("no process has it");
         }
     }

@@ -3,7 +3,7 @@
 use super::Found;
 use crate::Machine;
 use floe_records::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// SOCK_DGRAM.
 const DATAGRAMS: u32 = 2;
@@ -59,6 +59,25 @@ pub(super) fn check(tree: &Tree, found: &mut Found) {
             refuse(socket, "another socket has its inode, or it has none");
         }
     }
+    let mut waiting = BTreeSet::new();
+    for (socket, ino) in tree.all::<UnixSocket>().iter().flat_map(|it| it.waiting.iter().map(move |ino| (it, ino))) {
+        let client = by_inode.get(ino).filter(|client| {
+            client.peer == Some(0) && client.sock_type == socket.sock_type && client.backlog.is_none()
+        });
+        if client.is_none() || !waiting.insert(*ino) || tree.get::<SocketQueue>(*ino).is_some() {
+            refuse(socket, "what waits for it is no socket that has just connected");
+        }
+    }
+    let sockets: BTreeSet<u64> = by_inode.keys().copied().collect();
+    for queue in tree.all::<SocketQueue>().iter().filter(|queue| !queue.carried.is_empty()) {
+        if !sockets.contains(&queue.ino) {
+            let object = format!("what is queued in socket {}", queue.ino);
+            found.add(|| Finding::about(object, "plan.unix", "its socket is not in the stream"));
+        }
+    }
+    let mut refuse = |socket: &UnixSocket, problem: &str| {
+        found.add(|| Finding::about(tree.describe(socket.file), "plan.unix", problem));
+    };
     for socket in tree.all::<UnixSocket>() {
         // 0: the peer has gone.
         let Some(ino) = socket.peer.filter(|ino| *ino != 0) else { continue };

@@ -1,9 +1,10 @@
 //! UNIX sockets: listeners first, then pairs, through a listener where one side was accepted from it.
 
 use crate::{
-    datagrams::{deliver, name_sender, note_strangers},
+    datagrams::{Delivery, Sockets, deliver, name_sender, note_strangers},
     factory::{Factory, with_status},
-    object::socket_queue::fill,
+    late_queues::Late,
+    object::socket_queue::{fill, is_late, nothing_open},
     private::PrivateRoot,
     resource::ForFile,
     socket::{set_options, shut},
@@ -18,6 +19,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
+    sync::Mutex,
 };
 
 /// A name with the type of its sockets.
@@ -92,14 +94,16 @@ impl ForFile for UnixSocket {
 fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
     let tree = make.tree;
     make.names = Names::of(tree);
+    let mut late = Late::of(tree);
     let sockets = tree.all::<UnixSocket>().iter();
     let mut all: Vec<Named<'_>> = sockets.map(|socket| (socket.file, socket)).collect();
     let by_inode: BTreeMap<u64, Named<'_>> = all.iter().map(|it| (it.1.ino, *it)).collect();
     // Whom others connect to comes first.
     all.sort_by_key(|(_, socket)| socket.backlog.is_none());
     let (mut links, mut singles) = (Vec::new(), Vec::new());
+    let waiting: BTreeSet<u64> = all.iter().flat_map(|it| &it.1.waiting).copied().collect();
     for &(id, socket) in &all {
-        if make.unix.contains_key(&socket.ino) {
+        if make.unix.contains_key(&socket.ino) || waiting.contains(&socket.ino) {
             continue;
         }
         let pair = socket.peer.and_then(|peer| by_inode.get(&peer));
@@ -109,26 +113,76 @@ fn make_all(make: &mut Factory<'_>, report: &mut dyn FnMut(FileId, Error)) {
                 single(make, id, socket)
             }
             (Some(_), Some(&other)) if is_pair(socket, other.1) => {
-                joined(make, (id, socket), other)
+                joined(make, (id, socket), other, &late)
             }
             (Some(_), Some(&other)) if is_datagram(socket) && !other.1.name.0.is_empty() => {
                 links.push(((id, socket), other));
                 singles.push((id, socket));
                 single(make, id, socket)
             }
-            (Some(0), _) => peer_closed(make, id, socket),
+            (Some(0), _) => peer_closed(make, id, socket, &mut late),
             _ => Err(Error::because("make a UNIX socket", "its peer has another peer")),
         };
         if let Err(e) = done {
             report(id, e);
         }
     }
-    finish(make, &singles, report);
-    connect_all(make, links, report);
-    // Names that were there only to connect by are gone, as they were.
-    for node in std::mem::take(&mut make.names).temporary {
-        node.undo(&make.stands);
+    connect_waiting(make, &all, &by_inode, report);
+    finish(make, &singles, &mut late, report);
+    if late.deliveries.is_empty() {
+        connect_all(make, &make.unix, links, report);
+        // Names that were there only to connect by are gone, as they were.
+        for node in std::mem::take(&mut make.names).temporary {
+            node.undo(&make.stands);
+        }
+    } else {
+        late.links = links.into_iter().map(|(from, to)| (from.0, to.0)).collect();
     }
+    if late.queues.is_empty() {
+        return;
+    }
+    for (id, socket) in all {
+        match make.unix.get(&socket.ino).map(OwnedFd::try_clone) {
+            None => {}
+            Some(Ok(copy)) => drop(late.sockets.insert(socket.ino, copy)),
+            Some(Err(e)) => report(id, Error::new("duplicate a socket", e)),
+        }
+    }
+    make.late = Mutex::new(Some(late));
+}
+
+/// Connects the sockets that wait for accept(2), in their order.
+fn connect_waiting<'a>(
+    make: &mut Factory<'a>,
+    all: &[Named<'a>],
+    by_inode: &BTreeMap<u64, Named<'a>>,
+    report: &mut dyn FnMut(FileId, Error),
+) {
+    for &listener in all.iter().filter(|it| !it.1.waiting.is_empty()) {
+        for &client in listener.1.waiting.iter().filter_map(|ino| by_inode.get(ino)) {
+            match wait_for(make, listener, client) {
+                Ok(fd) => drop(make.unix.insert(client.1.ino, fd)),
+                Err(e) => report(client.0, e),
+            }
+        }
+        // It had to have room for all of them.
+        if let (Some(fd), Some(backlog)) = (make.unix.get(&listener.1.ino), listener.1.backlog)
+            && (backlog as usize) < listener.1.waiting.len()
+            && let Err(e) = listen(fd.as_fd(), backlog)
+        {
+            report(listener.0, e);
+        }
+    }
+}
+
+/// A socket that has connected to a listener.
+fn wait_for(make: &mut Factory<'_>, listener: Named<'_>, client: Named<'_>) -> Result<OwnedFd> {
+    let fd = socket(libc::AF_UNIX, client.1.sock_type as i32, 0)?;
+    bind(make, client.0, client.1, &fd)?;
+    connect(make, &fd, listener)?;
+    set_options(&fd, &client.1.options)?;
+    shut(&fd, client.1.shutdown)?;
+    Ok(fd)
 }
 
 pub(crate) type Named<'a> = (FileId, &'a UnixSocket);
@@ -145,8 +199,9 @@ fn is_pair(a: &UnixSocket, b: &UnixSocket) -> bool {
 
 /// Connects datagram sockets. One that is connected lets only its own peer connect to it, so whom others connect to comes
 /// after them.
-fn connect_all<'a>(
+pub(crate) fn connect_all<'a>(
     make: &Factory<'_>,
+    sockets: &Sockets,
     links: Vec<(Named<'a>, Named<'a>)>,
     report: &mut dyn FnMut(FileId, Error),
 ) {
@@ -165,7 +220,7 @@ fn connect_all<'a>(
     }
     while let Some(link) = ready.pop() {
         let ((id, from), to) = link;
-        if let Some(fd) = make.unix.get(&from.ino)
+        if let Some(fd) = sockets.get(&from.ino)
             && let Err(e) = connect(make, fd, to).and_then(|()| shut(fd, from.shutdown))
         {
             report(id, e);
@@ -237,7 +292,7 @@ fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
     make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(backlog) = it.backlog {
-        listen(fd.as_fd(), backlog)?;
+        listen(fd.as_fd(), backlog.max(it.waiting.len() as u32))?;
     }
     make.unix.insert(it.ino, fd);
     Ok(())
@@ -248,9 +303,19 @@ fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
 fn finish<'a>(
     make: &mut Factory<'a>,
     singles: &[Named<'a>],
+    late: &mut Late,
     report: &mut dyn FnMut(FileId, Error),
 ) {
+    let tree = make.tree;
     for &(id, it) in singles {
+        let queue = tree.get::<SocketQueue>(it.ino).filter(|queue| is_late(queue));
+        if let Some(queue) = queue {
+            match Delivery::prepare(make, (id, it), queue) {
+                Ok(delivery) => late.deliveries.push(delivery),
+                Err(e) => report(id, e),
+            }
+            continue;
+        }
         let queue = make.tree.get::<SocketQueue>(it.ino).filter(|queue| !queue.bytes.is_empty());
         if let Some(queue) = queue
             && make.unix.contains_key(&it.ino)
@@ -261,7 +326,8 @@ fn finish<'a>(
     }
     for &(id, it) in singles.iter().filter(|(_, it)| it.peer.is_none()) {
         let Some(fd) = make.unix.get(&it.ino) else { continue };
-        if let Err(e) = connect_outside(make, id, it, fd).and_then(|()| shut(fd, it.shutdown)) {
+        let how = if late.queues.contains(&it.ino) { 0 } else { it.shutdown };
+        if let Err(e) = connect_outside(make, id, it, fd).and_then(|()| shut(fd, how)) {
             report(id, e);
         }
     }
@@ -276,7 +342,12 @@ fn connect_outside(make: &Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd
 }
 
 /// One whose peer has gone: what it has not read yet is still there.
-fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
+fn peer_closed(
+    make: &mut Factory<'_>,
+    id: FileId,
+    it: &UnixSocket,
+    late: &mut Late,
+) -> Result<()> {
     let (fd, other) = pair_of(it)?;
     make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
@@ -286,7 +357,12 @@ fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()
             let named = name_sender(make, id, &other, &sender.0);
             note_strangers(make, id, queue, if named.is_ok() { &sender.0 } else { &[] });
         }
-        fill(&other, queue)?;
+        if is_late(queue) {
+            late.gone.insert(it.ino, other);
+            make.unix.insert(it.ino, fd);
+            return Ok(());
+        }
+        fill(&other, &fd, queue, &nothing_open)?;
     }
     drop(other);
     make.unix.insert(it.ino, fd);
@@ -294,7 +370,12 @@ fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()
 }
 
 /// Two that are connected with each other.
-fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>) -> Result<()> {
+fn joined<'a>(
+    make: &mut Factory<'a>,
+    a: Named<'a>,
+    b: Named<'a>,
+    late: &Late,
+) -> Result<()> {
     let mut is_pair = false;
     let (near, far) = match (make.names.listener(a.1), make.names.listener(b.1)) {
         (Some(at), _) => {
@@ -328,14 +409,20 @@ fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>) -> Result<()> 
     }
     if let Some(queue) = make.tree.get::<SocketQueue>(a.1.ino) {
         note_strangers(make, a.0, queue, &b.1.name.0);
-        fill(&far, queue)?;
+        if !is_late(queue) {
+            fill(&far, &near, queue, &nothing_open)?;
+        }
     }
     if let Some(queue) = make.tree.get::<SocketQueue>(b.1.ino) {
         note_strangers(make, b.0, queue, &a.1.name.0);
-        fill(&near, queue)?;
+        if !is_late(queue) {
+            fill(&near, &far, queue, &nothing_open)?;
+        }
     }
-    shut(&near, a.1.shutdown)?;
-    shut(&far, b.1.shutdown)?;
+    if !late.shuts(a.1, b.1) {
+        shut(&near, a.1.shutdown)?;
+        shut(&far, b.1.shutdown)?;
+    }
     make.unix.insert(a.1.ino, near);
     make.unix.insert(b.1.ino, far);
     Ok(())

@@ -1,7 +1,7 @@
 //! What is done to open files when all of them are there.
 
 use super::{OpenFiles, high};
-use crate::{connection, object::pty};
+use crate::{connection, late_queues, object::pty};
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
@@ -88,6 +88,12 @@ impl OpenFiles<'_> {
         let made = made.flat_map(|made| [&made.master].into_iter().chain(&made.slave));
         let mut terminals = ends.chain(made);
         terminals.try_for_each(|fd| floe_sys::replace_descriptor(fd.as_fd(), null.as_fd()))
+    }
+
+    /// Fills queues of UNIX sockets with what carries something.
+    pub(crate) fn send(&self) -> Result<()> {
+        let none = || Error::because("send a descriptor", "it is not open");
+        late_queues::send(&self.make, &|id| self.files.get(&id).map(AsFd::as_fd).ok_or_else(none))
     }
 
     /// Over processes that are about to be let go: a guardian that has them end with us or, from its turn on, gives their TCP

@@ -27,6 +27,9 @@ pub struct UnixSocket {
     pub links: Vec<Bytes>,
     /// Listening, with this backlog.
     pub backlog: Option<u32>,
+    /// Of a listener inodes of the sockets that have connected to it and wait for accept(2), oldest first. Nothing has been sent by
+    /// them, and their own `peer` is 0.
+    pub waiting: Vec<u64>,
     /// Shutdown state: RCV_SHUTDOWN 1, SEND_SHUTDOWN 2.
     pub shutdown: u8,
     /// Socket options; of one that neither has a name nor is connected to one, those that differ from a new socket's.
@@ -57,6 +60,8 @@ impl Resource for UnixSocket {
         ensure(one, "it is connected twice")?;
         ensure(self.backlog.is_none() || self.sock_type != 2, "datagram sockets do not listen")?;
         ensure(self.backlog.is_none() || self.peer.is_none(), "it listens and is connected")?;
+        let listens = self.backlog.is_some() || self.waiting.is_empty();
+        ensure(listens, "connections wait for it, and it does not listen")?;
         ensure(self.shutdown <= 3, "it is shut down in an unknown way")?;
         ensure(
             self.node.is_none_or(|node| node.2 <= 0o777),
