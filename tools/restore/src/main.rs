@@ -13,7 +13,7 @@ mod wait;
 use anyhow::Context;
 use bulk::{Bulk, Whole};
 use clap::Parser;
-use floe_plan::{NewAddress, Plan, Step};
+use floe_plan::{Machine, NewAddress, Plan, Step};
 use floe_rebuild::{Here, OpenFiles, Restore, RestoreOptions};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread,
@@ -144,11 +144,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
     }
     let machine = floe_rebuild::machine()?;
-    let (tree, lowered) = match args.allow.contains(&Allow::Limits) {
-        true => floe_plan::lower_limits(tree, &machine)?,
-        false => (tree, Vec::new()),
-    };
-    let tree = readdressed(args, tree)?;
+    let (tree, lowered) = adapted(args, tree, &machine)?;
     let plan = floe_plan::plan(&tree, &machine)?;
     floe_rebuild::allow_many_files()?;
     if args.plan {
@@ -190,14 +186,17 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// The tree with the addresses of `--map-address`.
-fn readdressed(args: &Args, tree: Tree) -> anyhow::Result<Tree> {
+/// The tree with what may, or is to, come back otherwise, and what is lost by that.
+fn adapted(args: &Args, tree: Tree, machine: &Machine) -> anyhow::Result<(Tree, Vec<Finding>)> {
     let (tree, unused) = floe_plan::map_addresses(tree, &args.map_address)?;
     for unused in unused {
         let note = format!("--map-address {unused}: no socket has the first address");
         floe_toolkit::warn("restore", &note);
     }
-    Ok(tree)
+    match args.allow.contains(&Allow::Limits) {
+        true => Ok(floe_plan::lower_limits(tree, machine)?),
+        false => Ok((tree, Vec::new())),
+    }
 }
 
 /// Has the clocks of the tree go on, or says that they jump back: what waits for a time of them waits as much longer.
