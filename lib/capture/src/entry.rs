@@ -77,7 +77,8 @@ impl Holder {
     /// A process that stands still and is to receive descriptors of ours.
     pub fn receiver(pid: u32) -> Result<Self> {
         let table = std::process::id();
-        let (pidfd, root, all) = (pidfd_open(table as i32)?, Root::of(pid)?, Descriptors::of(table)?);
+        let (pidfd, root, all) =
+            (pidfd_open(table as i32)?, Root::of(pid)?, Descriptors::of(table)?);
         Ok(Self { pid, table, held: true, root, pidfd, all })
     }
 

@@ -8,7 +8,8 @@ use crate::{
     object::socket_queue::{self, Read},
 };
 use floe_records::{
-    AnyRecord, Carried, Epoll, External, FileId, Finding, Findings, OpenFile, Pid, Record, UnixSocket,
+    AnyRecord, Carried, Epoll, External, FileId, Finding, Findings, OpenFile, Pid, Record,
+    UnixSocket,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,7 +46,8 @@ impl Describing<'_> {
         };
         let inside: BTreeSet<u64> = sockets().map(|(_, socket)| socket.ino).chain([0]).collect();
         let own = |socket: &UnixSocket| {
-            let named = socket.sock_type as i32 == libc::SOCK_DGRAM && !socket.peer_name.0.is_empty();
+            let named =
+                socket.sock_type as i32 == libc::SOCK_DGRAM && !socket.peer_name.0.is_empty();
             named || socket.peer.is_none_or(|peer| inside.contains(&peer))
         };
         sockets().filter(|(_, socket)| own(socket)).map(|(id, _)| id).collect()

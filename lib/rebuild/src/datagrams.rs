@@ -28,7 +28,9 @@ pub(crate) fn deliver(make: &mut Factory<'_>, to: Named<'_>, queue: &SocketQueue
     for (at, message) in messages(queue)?.into_iter().enumerate() {
         let name = name_of(queue, at);
         let by = (to, queue, at);
-        if sent_by_the_tree(make, &make.unix, by, message, &nothing_open).is_some_and(|sent| sent.is_ok()) {
+        if sent_by_the_tree(make, &make.unix, by, message, &nothing_open)
+            .is_some_and(|sent| sent.is_ok())
+        {
             continue;
         }
         add_sender(make, to, name, &mut own)?;
@@ -70,11 +72,7 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// Makes the senders that are not of the tree.
-    pub fn prepare(
-        make: &mut Factory<'_>,
-        to: Named<'_>,
-        queue: &SocketQueue,
-    ) -> Result<Self> {
+    pub fn prepare(make: &mut Factory<'_>, to: Named<'_>, queue: &SocketQueue) -> Result<Self> {
         let mut own = Senders::new();
         for at in 0..queue.messages.len() {
             let name = name_of(queue, at);
@@ -171,7 +169,8 @@ fn sent_by_the_tree(
     let address = address_of(make, to.1);
     // What it carries is open in this thread as well as in the other one.
     let files = queue.carried(at).map_or(&[][..], |carried| &carried.files);
-    let fds = files.iter().map(|file| Ok((*file, open(*file)?))).collect::<Result<BTreeMap<_, _>>>();
+    let fds =
+        files.iter().map(|file| Ok((*file, open(*file)?))).collect::<Result<BTreeMap<_, _>>>();
     let fds = match fds {
         Ok(fds) => fds,
         Err(e) => return Some(Err(e)),
