@@ -95,16 +95,14 @@ fn what_waits_has_just_connected() {
 
 #[test]
 fn what_is_carried_is_open() {
-    let tree = |carried: Carried, held: bool| {
+    let tree = |carried: Carried| {
         let mut tree = Builder::new(100);
         let pair = [(5, 6), (6, 5)]
             .map(|(ino, peer)| tree.file(2, |file| made::unix(file, Pid(100), ino, Some(peer))));
         let alone = tree.file(2, |file| made::unix(file, Pid(100), 7, None));
         tree.fd(100, 0, pair[0]);
         tree.fd(100, 1, pair[1]);
-        if held {
-            tree.fd(100, 2, alone);
-        }
+        tree.fd(100, 2, alone);
         let (senders, carried) = (Vec::new(), vec![carried]);
         tree.add(SocketQueue { ino: 5, messages: vec![1], senders, carried, bytes: vec![0] });
         (tree.tree(), alone)
@@ -113,12 +111,11 @@ fn what_is_carried_is_open() {
         let files = files.iter().map(|id| FileId(*id)).collect();
         Carried { message, files, sender: None }
     };
-    let (_, alone) = tree(carries(0, &[]), true);
-    assert_eq!(rules(&tree(carries(0, &[alone.0]), false).0, &machine()), Vec::<String>::new());
-    refuses("nobody has it", &tree(carries(0, &[]), false).0, "plan.file");
-    refuses("an unknown file", &tree(carries(0, &[99]), true).0, "plan.reference");
-    refuses("no such message", &tree(carries(1, &[alone.0]), true).0, "plan.socket_queue");
-    refuses("too many", &tree(carries(0, &[alone.0; 254]), true).0, "plan.socket_queue");
+    let (_, alone) = tree(carries(0, &[]));
+    assert_eq!(rules(&tree(carries(0, &[alone.0])).0, &machine()), Vec::<String>::new());
+    refuses("an unknown file", &tree(carries(0, &[99])).0, "plan.reference");
+    refuses("no such message", &tree(carries(1, &[alone.0])).0, "plan.socket_queue");
+    refuses("too many", &tree(carries(0, &[alone.0; 254])).0, "plan.socket_queue");
 }
 
 /// `struct sockaddr_in` of 127.0.0.1.
