@@ -66,8 +66,10 @@ fn received(head: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
         let len = message.cmsg_len - unsafe { libc::CMSG_LEN(0) } as usize;
         // SAFETY: these are the bytes of this control message.
         let data = unsafe { std::slice::from_raw_parts(data, len) };
-        let words: Vec<u32> =
-            data.chunks_exact(4).map(|word| word.try_into().map_or(0, u32::from_ne_bytes)).collect();
+        let words: Vec<u32> = data
+            .chunks_exact(4)
+            .map(|word| word.try_into().map_or(0, u32::from_ne_bytes))
+            .collect();
         match (message.cmsg_level, message.cmsg_type) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                 // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
@@ -136,7 +138,8 @@ pub fn send_message(fd: BorrowedFd<'_>, message: Message<'_>) -> Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let fail = |e| Error::new("send a message", e);
     // SAFETY: the kernel reads the lengths that are given of bytes, address and control messages, and writes nothing.
-    let sent = check(unsafe { libc::sendmsg(fd.as_raw_fd(), &head, flags) } as i64).map_err(fail)?;
+    let sent =
+        check(unsafe { libc::sendmsg(fd.as_raw_fd(), &head, flags) } as i64).map_err(fail)?;
     match sent as usize == bytes.len() {
         true => Ok(()),
         false => Err(Error::because("send a message", "the receiver has no room for it")),

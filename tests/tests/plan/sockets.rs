@@ -68,6 +68,56 @@ fn sockets_have_their_peers() {
     refuses("an unknown type", &pair((5, None, 3), (6, None, 1)), "plan.unix");
 }
 
+#[test]
+fn what_waits_has_just_connected() {
+    let tree = |waiting: &[u64], peer, queued: bool| {
+        let mut tree = Builder::new(100);
+        let listener = tree.file(2, |file| UnixSocket {
+            backlog: Some(3),
+            waiting: waiting.to_vec(),
+            ..made::unix(file, Pid(100), 5, None)
+        });
+        let client = tree.file(2, |file| made::unix(file, Pid(100), 6, peer));
+        tree.fd(100, 0, listener);
+        tree.fd(100, 1, client);
+        if queued {
+            let (senders, carried) = (Vec::new(), Vec::new());
+            tree.add(SocketQueue { ino: 6, messages: vec![1], senders, carried, bytes: vec![0] });
+        }
+        tree.tree()
+    };
+    assert_eq!(rules(&tree(&[6], Some(0), false), &machine()), Vec::<String>::new());
+    refuses("twice", &tree(&[6, 6], Some(0), false), "plan.unix");
+    refuses("a socket that is not there", &tree(&[7], Some(0), false), "plan.unix");
+    refuses("one that is not connected", &tree(&[6], None, false), "plan.unix");
+    refuses("one that was sent something", &tree(&[6], Some(0), true), "plan.unix");
+}
+
+#[test]
+fn what_is_carried_is_open() {
+    let tree = |carried: Carried| {
+        let mut tree = Builder::new(100);
+        let pair = [(5, 6), (6, 5)]
+            .map(|(ino, peer)| tree.file(2, |file| made::unix(file, Pid(100), ino, Some(peer))));
+        let alone = tree.file(2, |file| made::unix(file, Pid(100), 7, None));
+        tree.fd(100, 0, pair[0]);
+        tree.fd(100, 1, pair[1]);
+        tree.fd(100, 2, alone);
+        let (senders, carried) = (Vec::new(), vec![carried]);
+        tree.add(SocketQueue { ino: 5, messages: vec![1], senders, carried, bytes: vec![0] });
+        (tree.tree(), alone)
+    };
+    let carries = |message, files: &[u32]| {
+        let files = files.iter().map(|id| FileId(*id)).collect();
+        Carried { message, files, sender: None }
+    };
+    let (_, alone) = tree(carries(0, &[]));
+    assert_eq!(rules(&tree(carries(0, &[alone.0])).0, &machine()), Vec::<String>::new());
+    refuses("an unknown file", &tree(carries(0, &[99])).0, "plan.reference");
+    refuses("no such message", &tree(carries(1, &[alone.0])).0, "plan.socket_queue");
+    refuses("too many", &tree(carries(0, &[alone.0; 254])).0, "plan.socket_queue");
+}
+
 /// `struct sockaddr_in` of 127.0.0.1.
 fn local(port: u16) -> Bytes {
     let mut name = (libc::AF_INET as u16).to_ne_bytes().to_vec();

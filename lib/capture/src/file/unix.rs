@@ -44,7 +44,11 @@ impl OfFile for UnixSocket {
             node: None,
             links: Vec::new(),
             backlog: state.listening.then_some(state.backlog),
-            waiting: if state.listening { seen.context.sockets.waiting(seen.stat.ino) } else { Vec::new() },
+            waiting: if state.listening {
+                seen.context.sockets.waiting(seen.stat.ino)
+            } else {
+                Vec::new()
+            },
             shutdown: state.shutdown,
             options: options(seen, &[])?,
         };
@@ -146,7 +150,8 @@ fn state(seen: &Descriptor<'_>) -> Result<UnixState, Problem> {
     // A peer of datagrams that was closed leaves nothing but itself behind.
     let connects = state.kind != libc::SOCK_DGRAM;
     let waits = connects && state.peer == Some(0);
-    if waits && state.shutdown & SHUTDOWN != SHUTDOWN && !seen.context.sockets.waits(seen.stat.ino) {
+    if waits && state.shutdown & SHUTDOWN != SHUTDOWN && !seen.context.sockets.waits(seen.stat.ino)
+    {
         return Err(Problem::Refused("file.unix", "its peer is not known".into(), AGAIN));
     }
     if waits && state.unread > 0 && seen.context.sockets.waits(seen.stat.ino) {

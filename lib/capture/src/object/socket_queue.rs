@@ -8,9 +8,7 @@ use crate::{Result, files::Files, resource::OfObject, socket_kind::number};
 use floe_records::{
     AnyRecord, Bytes, Carried, FileId, Finding, Findings, OpenFile, Pid, SocketQueue, UnixSocket,
 };
-use floe_sys::{
-    Error, PeekOffsets, Peeked, peek, peek_offset, pipe_queued, set_socket_option,
-};
+use floe_sys::{Error, PeekOffsets, Peeked, peek, peek_offset, pipe_queued, set_socket_option};
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::PoisonError,

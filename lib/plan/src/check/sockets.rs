@@ -60,11 +60,16 @@ pub(super) fn check(tree: &Tree, found: &mut Found) {
         }
     }
     let mut waiting = BTreeSet::new();
-    for (socket, ino) in tree.all::<UnixSocket>().iter().flat_map(|it| it.waiting.iter().map(move |ino| (it, ino))) {
+    for (socket, ino) in
+        tree.all::<UnixSocket>().iter().flat_map(|it| it.waiting.iter().map(move |ino| (it, ino)))
+    {
         let client = by_inode.get(ino).filter(|client| {
-            client.peer == Some(0) && client.sock_type == socket.sock_type && client.backlog.is_none()
+            client.peer == Some(0)
+                && client.sock_type == socket.sock_type
+                && client.backlog.is_none()
         });
-        if client.is_none() || !waiting.insert(*ino) || tree.get::<SocketQueue>(*ino).is_some() {
+        let queued = tree.get::<SocketQueue>(*ino).is_some_and(|queue| !queue.messages.is_empty());
+        if client.is_none() || !waiting.insert(*ino) || queued {
             refuse(socket, "what waits for it is no socket that has just connected");
         }
     }

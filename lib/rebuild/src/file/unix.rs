@@ -342,12 +342,7 @@ fn connect_outside(make: &Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd
 }
 
 /// One whose peer has gone: what it has not read yet is still there.
-fn peer_closed(
-    make: &mut Factory<'_>,
-    id: FileId,
-    it: &UnixSocket,
-    late: &mut Late,
-) -> Result<()> {
+fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, late: &mut Late) -> Result<()> {
     let (fd, other) = pair_of(it)?;
     make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
@@ -370,12 +365,7 @@ fn peer_closed(
 }
 
 /// Two that are connected with each other.
-fn joined<'a>(
-    make: &mut Factory<'a>,
-    a: Named<'a>,
-    b: Named<'a>,
-    late: &Late,
-) -> Result<()> {
+fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>, late: &Late) -> Result<()> {
     let mut is_pair = false;
     let (near, far) = match (make.names.listener(a.1), make.names.listener(b.1)) {
         (Some(at), _) => {

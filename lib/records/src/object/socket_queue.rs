@@ -75,7 +75,10 @@ impl Resource for SocketQueue {
         let short = self.senders.iter().all(|sender| sender.0.len() <= 109);
         ensure(short, "the address of a sender is too long")?;
         let carried = self.carried.iter();
-        ensure(sane::ascending(carried.clone().map(|it| it.message)), "what it carries is in disorder")?;
+        ensure(
+            sane::ascending(carried.clone().map(|it| it.message)),
+            "what it carries is in disorder",
+        )?;
         let last = self.carried.last().map_or(0, |last| last.message as usize + 1);
         ensure(last <= self.messages.len(), "something is carried by no message")?;
         let few = carried.clone().all(|it| it.files.len() <= MOST_FILES);
