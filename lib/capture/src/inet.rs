@@ -45,6 +45,7 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
         Some(&LISTEN) => {
             let backlog = info.get(28..32).and_then(|b| b.try_into().ok());
             socket.backlog = backlog.map(u32::from_ne_bytes);
+            tcp_connection::signatures(seen, true)?;
         }
         Some(&CLOSE) if has_ended(fd)? => {
             end(&mut socket);

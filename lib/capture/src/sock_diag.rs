@@ -103,11 +103,16 @@ pub(crate) struct InetSockets {
     udp: OnceCell<BTreeMap<(u32, u32), Told>>,
     /// TCP sockets that have a port and do nothing with it.
     bound: OnceCell<BTreeMap<(u32, u32), Told>>,
+    /// TCP sockets that listen.
+    listening: OnceCell<BTreeMap<(u32, u32), Told>>,
     /// TCP sockets that are connected.
     connected: OnceCell<BTreeMap<(u32, u32), Told>>,
     /// Why the network cannot be kept away from connections, once that has been tried.
     unlockable: OnceCell<Option<String>>,
 }
+
+/// INET_DIAG_MD5SIG of linux/inet_diag.h.
+const MD5_KEYS: u16 = 18;
 
 /// What is told of a socket.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +121,8 @@ struct Told {
     shutdown: u8,
     /// Bytes that have been received and not read.
     unread: u32,
+    /// It has keys of TCP_MD5SIG.
+    signed: bool,
 }
 
 impl InetSockets {
@@ -133,10 +140,29 @@ impl InetSockets {
         family: u32,
         ino: u64,
     ) -> std::result::Result<Option<u32>, floe_sys::Error> {
+        Ok(find(self.connected()?, family, ino).map(|told| told.unread))
+    }
+
+    fn connected(&self) -> std::result::Result<&BTreeMap<(u32, u32), Told>, floe_sys::Error> {
         // All but TCP_CLOSE and TCP_LISTEN.
-        let states = StateFlags::from_bits_retain(0xfff & !(1 << 7 | 1 << 10));
-        let all = known(&self.connected, libc::IPPROTO_TCP as u8, states)?;
-        Ok(find(all, family, ino).map(|told| told.unread))
+        let states = StateFlags::from_bits_retain(0xfff & !(1 << 7 | 1 << LISTEN));
+        known(&self.connected, libc::IPPROTO_TCP as u8, states)
+    }
+
+    /// Whether a connection of TCP, or a socket that listens, has keys to sign segments with (TCP_MD5SIG). They are told to those
+    /// with CAP_NET_ADMIN alone.
+    pub fn is_signed(
+        &self,
+        family: u32,
+        ino: u64,
+        listens: bool,
+    ) -> std::result::Result<bool, floe_sys::Error> {
+        let states = StateFlags::from_bits_retain(1 << LISTEN);
+        let all = match listens {
+            true => known(&self.listening, libc::IPPROTO_TCP as u8, states)?,
+            false => self.connected()?,
+        };
+        Ok(find(all, family, ino).is_some_and(|told| told.signed))
     }
 
     /// Why the network cannot be kept away from connections, where it cannot; tried with this one of them.
@@ -191,7 +217,9 @@ fn known(
                     _ => None,
                 });
                 let (shutdown, unread) = (shutdown.unwrap_or(0), told.header.recv_queue);
-                all.insert((family as u32, told.header.inode), Told { shutdown, unread });
+                let signed = told.nlas.iter().any(|nla| nla.kind() == MD5_KEYS);
+                let told_of = Told { shutdown, unread, signed };
+                all.insert((family as u32, told.header.inode), told_of);
             }
         });
         told.map_err(|e| floe_sys::Error::new("ask sock_diag for sockets", e))?;

@@ -65,11 +65,22 @@ pub(crate) fn look(seen: &Descriptor<'_>, fd: BorrowedFd<'_>, state: u8) -> Resu
     if has(TCP_AO_INFO, INFO) {
         return refuse("its segments are signed (TCP_AO)", close);
     }
+    signatures(seen, false)?;
     let queued = (seen.context.held).then(|| queued(fd, state)).transpose()?;
     match queued {
         Some(queued) if !queued.fits() => refuse("more than 64 MiB are queued in it", close),
         _ => Ok(()),
     }
+}
+
+/// Refuses keys to sign segments with, which nobody may read: without them a peer takes nothing, and a listener everything.
+pub(crate) fn signatures(seen: &Descriptor<'_>, listens: bool) -> Result<(), Problem> {
+    let family = seen.socket().map_or(0, |kind| kind.family as u32);
+    if !seen.context.inet.is_signed(family, seen.stat.ino, listens)? {
+        return Ok(());
+    }
+    let problem = "its segments are signed (TCP_MD5SIG)".to_owned();
+    Err(Problem::Refused("file.tcp", problem, "close it, or have it use no signatures"))
 }
 
 /// Whether urgent data that has been read has left a mark between bytes that have not been: the kernel counts what is to be read
