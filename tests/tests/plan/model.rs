@@ -93,22 +93,10 @@ impl World<'_> {
             Step::Open(id, kind) => self.opens(id, kind),
             Step::Late(id, kind) => {
                 self.was(Step::Open(id, kind))?;
-                let all = self.tree.all::<Process>();
-                let exist = all.iter().all(|p| self.tasks.contains_key(&p.pid));
-                must(exist, "a process is not there yet")?;
+                self.all_exist()?;
                 must(self.late.insert(id), "it has come")
             }
-            Step::Send => {
-                let files = self.tree.all::<SocketQueue>().iter().flat_map(SocketQueue::files);
-                for id in files {
-                    must(self.open.contains(&id), "what is carried is not open")?;
-                    let late = self.tree.get::<Pidfd>(id).is_some();
-                    must(!late || self.late.contains(&id), "what is carried comes later")?;
-                }
-                let all = self.tree.all::<Process>();
-                let exist = all.iter().all(|p| self.tasks.contains_key(&p.pid));
-                must(exist, "a sender is not there yet")
-            }
+            Step::Send => self.send(),
             Step::Outside | Step::Writers => must(before, "too late"),
             Step::Create(pid, maker, shares) => self.create_sharing(pid, maker, shares),
             Step::Unshare(pid, shares) => self.unshare(pid, shares),
@@ -152,6 +140,20 @@ impl World<'_> {
             }
             Step::Dismissal => self.was(Step::Release),
         }
+    }
+
+    fn all_exist(&self) -> Played {
+        let mut all = self.tree.all::<Process>().iter();
+        must(all.all(|p| self.tasks.contains_key(&p.pid)), "a process is not there yet")
+    }
+
+    fn send(&self) -> Played {
+        for id in self.tree.all::<SocketQueue>().iter().flat_map(SocketQueue::files) {
+            must(self.open.contains(&id), "what is carried is not open")?;
+            let late = self.tree.get::<Pidfd>(id).is_some();
+            must(!late || self.late.contains(&id), "what is carried comes later")?;
+        }
+        self.all_exist()
     }
 
     fn create_sharing(&mut self, pid: Pid, maker: Option<Tid>, shares: ShareSet) -> Played {
