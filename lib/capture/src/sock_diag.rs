@@ -206,7 +206,8 @@ fn known(
         let request = InetRequest {
             family: family as u8,
             protocol,
-            extensions: ExtensionFlags::from_bits_retain(0),
+            // Without it the kernel does not tell of keys.
+            extensions: ExtensionFlags::INFO,
             states: inet::StateFlags::from_bits_retain(states.bits()),
             socket_id,
         };
