@@ -12,6 +12,9 @@ need strace strace
 need setpriv util-linux
 need ps procps
 need less less
+need vim vim
+need tmux tmux
+need script bsdutils
 need dbus-daemon dbus-daemon
 need dbus-send dbus-bin
 need gdbus libglib2.0-bin
