@@ -47,7 +47,7 @@ pub use segments::{Segment, segments};
 pub use smaps::{SmapsEntry, smaps};
 pub use stat::{AddressSpace, Stat};
 pub use status::{Status, effective_capabilities};
-pub use tasks::{children, is_dead, tids};
+pub use tasks::{children, is_dead, is_ending, tids};
 pub use timers::{TimerDefinition, timers};
 
 /// Parsers of recorded text, without a process.

@@ -10,6 +10,8 @@ use std::io;
 
 /// PF_KTHREAD of include/linux/sched.h.
 const KERNEL_THREAD: u32 = 0x0020_0000;
+/// PF_EXITING.
+const EXITING: u32 = 0x4;
 
 /// A process or thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +120,11 @@ impl Stat {
     /// Ended, and not yet waited for.
     pub fn is_dead(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
+    }
+
+    /// About to be dead: it gives up its memory, its descriptors and all else.
+    pub fn is_exiting(&self) -> bool {
+        self.flags & EXITING != 0
     }
 
     /// A thread of the kernel.

@@ -40,6 +40,15 @@ pub fn is_dead(tid: u32) -> Result<bool> {
     }
 }
 
+/// Whether a thread has ended, or is about to: what it had may be gone already.
+pub fn is_ending(tid: u32) -> Result<bool> {
+    match Stat::of(tid) {
+        Ok(stat) => Ok(stat.is_dead() || stat.is_exiting()),
+        Err(error) if error.is_gone() => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

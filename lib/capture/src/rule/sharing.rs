@@ -5,7 +5,7 @@ use crate::{
     Result,
     subject::{OF_THREADS, Process},
 };
-use floe_proc::is_dead;
+use floe_proc::{is_dead, is_ending};
 use floe_records::{Finding, Findings, Links, Pid, Share, Sharer, Shares};
 use floe_sys::{Shared, kcmp_shared};
 use std::{
@@ -145,6 +145,9 @@ fn place(sorted: &[u32], pid: u32, kind: Shared) -> Result<Option<Result<usize, 
     while low < high {
         let middle = low.midpoint(high);
         match kcmp_shared(sorted[middle] as i32, pid as i32, kind) {
+            // One that is ending has nothing any more, as others have nothing: threads of the kernel have no memory.
+            Ok(Ordering::Equal) if is_ending(pid)? => return Ok(None),
+            Ok(Ordering::Equal) if is_ending(sorted[middle])? => low = middle + 1,
             Ok(Ordering::Equal) => return Ok(Some(Ok(middle))),
             Ok(Ordering::Less) => low = middle + 1,
             Ok(Ordering::Greater) => high = middle,
