@@ -4,7 +4,8 @@
 #   checkpoint.sh PID [-o FILE] [--kill | --leave-running] [OPTION …]
 #
 # FILE is NAME-PID.floe by default, NAME being that of the program. An OPTION is one of freeze (--tcp WHAT, --outside WHAT,
-# --on-change RULE, --cgroup MODE, --timens, --strict), of aufsfix (--branches FILE, --proc DIR, --sysfs DIR) or of imgpack (--no-sync, --progress-fd N).
+# --on-change RULE, --cgroup MODE, --timens, --strict), of dumpfs (--carry PATTERN), of aufsfix (--branches FILE, --proc DIR,
+# --sysfs DIR) or of imgpack (--no-sync, --progress-fd N).
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
@@ -13,17 +14,17 @@ here=$(dirname "$(readlink -f "$0")")
 PATH=$here:$PATH:${CARGO_TARGET_DIR:-$here/../target}/release
 
 usage() {
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
 }
 
 pid='' file='' then=run
 # What freeze is asked for travels in the stream, to every later stage.
-for_freeze=() for_aufsfix=() for_imgpack=()
+for_freeze=() for_dumpfs=() for_aufsfix=() for_imgpack=()
 while (($#)); do
     # An option and its value, which may be one word.
     words=("$1")
     case $1 in
-        -o | --tcp | --outside | --on-change | --cgroup | --branches | --proc | --sysfs | --progress-fd)
+        -o | --tcp | --outside | --on-change | --cgroup | --carry | --branches | --proc | --sysfs | --progress-fd)
             (($# > 1)) || { usage >&2; exit 2; }
             words+=("$2"); shift ;;
     esac
@@ -32,6 +33,7 @@ while (($#)); do
         --kill) then=kill ;;
         --leave-running) then=run ;;
         --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --cgroup | --cgroup=*) for_freeze+=("${words[@]}") ;;
+        --carry | --carry=*) for_dumpfs+=("${words[@]}") ;;
         --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;
         --no-sync | --progress-fd | --progress-fd=*) for_imgpack+=("${words[@]}") ;;
         -h | --help) usage; exit 0 ;;
@@ -68,8 +70,8 @@ if [[ $then == run ]]; then
     # process group of their own, so that a signal that ends this script ends them all.
     set -m
     (
-        freeze "${for_freeze[@]}" "$pid" | dumpfs | aufsfix "${for_aufsfix[@]}" | dumpmem |
-            imgpack "${for_imgpack[@]}" -o "$file"
+        freeze "${for_freeze[@]}" "$pid" | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" |
+            dumpmem | imgpack "${for_imgpack[@]}" -o "$file"
         worst "${PIPESTATUS[@]}"
     ) &
     stages=$!
@@ -84,10 +86,10 @@ else
     # instruction. An image that goes to standard output cannot be asked.
     # As words of their own, so that no name can be mistaken for a command.
     exec freeze "${for_freeze[@]}" --then kill "$pid" -- bash -c '
-        file=$1 count=$2
-        shift 2
-        dumpfs | aufsfix "${@:1:count}" | dumpmem | imgpack "${@:count + 1}" -o "$file"
+        file=$1 carry=$2 fix=$3
+        shift 3
+        dumpfs "${@:1:carry}" | aufsfix "${@:carry + 1:fix}" | dumpmem | imgpack "${@:carry + fix + 1}" -o "$file"
         (worst "${PIPESTATUS[@]}") || exit
         [[ $file == - ]] || restore --plan < "$file" > /dev/null
-    ' checkpoint.sh "$file" "${#for_aufsfix[@]}" "${for_aufsfix[@]}" "${for_imgpack[@]}"
+    ' checkpoint.sh "$file" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${for_imgpack[@]}"
 fi

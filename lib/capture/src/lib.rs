@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod by_inode;
+pub mod carry;
 mod connections;
 mod descriptor_of;
 mod entry;

@@ -94,7 +94,9 @@ fn kept(tree: &Tree) -> (u64, u64) {
     // Those through which something is sent late are kept twice, with those of senders that have gone.
     let late = tree.all::<SocketQueue>().iter().any(|queue| !queue.carried.is_empty());
     let sockets = if late { 3 * sockets } else { sockets };
-    let low = directories + ends + sockets + objects + OWN;
+    // One to write to, and the directory of each name.
+    let carried = tree.all::<CarriedFile>().iter().map(|carried| 1 + carried.names.len()).sum();
+    let low = directories + ends + sockets + objects + count(carried) + OWN;
     // The handle of restore itself.
     (high + 1, low)
 }

@@ -1,6 +1,6 @@
 //! Whether what comes behind the metadata belongs where it says: where it does not, nobody knows what it would overwrite.
 
-use floe_records::{Addr, Object, ObjectData, Pid, Record, Tree, Vma, Vmas};
+use floe_records::{Addr, CarriedFile, Object, ObjectData, Pid, Record, Tree, Vma, Vmas};
 
 /// Whether all of these ranges, addresses and lengths in bytes, belong where memory of a process is.
 pub fn has_room_for(tree: &Tree, pid: Pid, ranges: &[(u64, u32)]) -> bool {
@@ -30,10 +30,12 @@ pub fn vma_at(tree: &Tree, pid: Pid, at: Addr) -> Option<&Vma> {
     from(tree, pid, at.0).next().filter(|vma| vma.start <= at)
 }
 
-/// Whether all of this content belongs into an object of the tree.
+/// Whether all of this content belongs into a file of the tree whose content travels.
 pub fn has_object_for(tree: &Tree, data: &ObjectData) -> bool {
     let end = data.ranges.as_slice().last().map_or(0, |(start, len)| start + u64::from(*len));
-    tree.get::<Object>(data.id).is_some_and(|object| end <= object.size)
+    let object = tree.get::<Object>(data.id).map(|object| object.size);
+    let size = object.or_else(|| tree.get::<CarriedFile>(data.id).map(|carried| carried.size));
+    size.is_some_and(|size| end <= size)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub enum Step {
     Send,
     /// Take what stands for outside files under numbers that restore knows: 0 to 2, and those of `--inherit`.
     Outside,
-    /// Keep the writing ends of removed executables apart: all else that restore has open goes to every process by fork, and
+    /// Keep the writing ends of removed executables and of carried files apart: all else that restore has open goes to every process by fork, and
     /// a program cannot run from what is open for writing.
     Writers,
     /// A stub with this pid. The root has no parent in the tree: it is made by restore, loses all that it has mapped but the
@@ -147,7 +147,7 @@ impl fmt::Display for Step {
             Self::Late(id, kind) => write!(f, "open file {id} late: {}", kind.name()),
             Self::Send => write!(f, "send what carries descriptors or credentials"),
             Self::Outside => write!(f, "take what stands for outside files"),
-            Self::Writers => write!(f, "keep the writing ends of removed executables apart"),
+            Self::Writers => write!(f, "keep the writing ends of executables apart"),
             Self::Create(pid, None, _) => write!(f, "create {pid} as root"),
             Self::Create(pid, Some(maker), shares) => {
                 write!(f, "create {pid} in {maker}")?;
@@ -274,7 +274,8 @@ fn open(tree: &Tree, on_files: &mut phase::OnFiles) -> Vec<Step> {
         phase::steps_of(tree, p.pid, Phase::Opened, on_files, &mut steps);
     }
     steps.extend(some(!tree.all::<External>().is_empty(), Step::Outside));
-    steps.extend(some(tree.all::<Mm>().iter().any(|mm| mm.exe.deleted), Step::Writers));
+    let removed = tree.all::<Mm>().iter().any(|mm| mm.exe.deleted);
+    steps.extend(some(removed || !tree.all::<CarriedFile>().is_empty(), Step::Writers));
     steps
 }
 

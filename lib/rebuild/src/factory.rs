@@ -1,8 +1,16 @@
 //! What the making of files shares. Files are made in restore before the first process is: stubs get them by fork.
 
 use crate::{
-    cgroups::Cgroups, file::unix, inet::Ports, late_queues::Late, object::pty::Made,
-    options::RestoreOptions, segment, socket::FreshOptions, socket_file, stand::Stands,
+    cgroups::Cgroups,
+    file::unix,
+    inet::Ports,
+    late_queues::Late,
+    object::{carried_file::CarriedFiles, pty::Made},
+    options::RestoreOptions,
+    segment,
+    socket::FreshOptions,
+    socket_file,
+    stand::Stands,
 };
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -50,6 +58,8 @@ pub(crate) struct Factory<'a> {
     pub cgroup_mode: &'a CgroupMode,
     /// Those cgroups, as soon as they have been looked for.
     pub cgroups: Option<Cgroups>,
+    /// Files that have names and are made with their contents.
+    pub carried: CarriedFiles,
     /// Segments of shared memory that were made.
     pub segments: Vec<segment::Made>,
     pub names: unix::Names<'a>,
@@ -87,6 +97,7 @@ impl<'a> Factory<'a> {
             nodes: Vec::new(),
             cgroup_mode: &options.cgroup,
             cgroups: None,
+            carried: CarriedFiles::default(),
             segments: Vec::new(),
             names: unix::Names::default(),
             fresh_options: FreshOptions::default(),

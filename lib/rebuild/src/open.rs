@@ -9,7 +9,7 @@ use crate::{
     file::external,
     mapped::{MapKey, known, map_key},
     memory,
-    object::nameless,
+    object::{carried_file, nameless},
     options::RestoreOptions,
     resource,
     stand::Stands,
@@ -49,7 +49,7 @@ pub struct OpenFiles<'a> {
     programs: BTreeMap<ObjectId, OwnedFd>,
     /// What will not be quite as it was, for people.
     notes: Vec<String>,
-    /// Removed executables until they are filled: a program cannot run from what is open for writing.
+    /// Removed executables and carried files until they are filled: a program cannot run from what is open for writing.
     writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
 }
 
@@ -208,12 +208,15 @@ impl<'a> OpenFiles<'a> {
             let writers = self.writers.get_mut().unwrap_or_else(PoisonError::into_inner);
             writers.extend(writer.map(|fd| (id, fd)));
         }
+        let writers = self.writers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        writers.append(&mut self.make.carried.open);
     }
 
     /// Whether the executable of a process is set only when its content is there.
     pub(crate) fn exe_comes_late(&self, pid: Pid) -> bool {
-        let deleted = self.tree.get::<Mm>(pid).is_some_and(|mm| mm.exe.deleted);
-        deleted && self.tree.owner(pid, Share::Memory) == pid
+        let stands = &self.make.stands;
+        let later = |mm: &Mm| mm.exe.deleted || stands.is_redirected(&mm.exe);
+        self.tree.get::<Mm>(pid).is_some_and(later) && self.tree.owner(pid, Share::Memory) == pid
     }
 
     fn executable(&mut self, pid: Pid, exe: &'a FileRef) -> Result<()> {
@@ -281,8 +284,12 @@ impl<'a> OpenFiles<'a> {
         let doing = "fill a nameless file";
         let gone = || Error::because(doing, "it was not announced");
         let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
-        let fd =
-            self.make.objects.get(&data.id).or_else(|| writers.get(&data.id)).ok_or_else(gone)?;
+        let fd = self.make.objects.get(&data.id).or_else(|| writers.get(&data.id));
+        // A file that is there as it was needs no content.
+        if fd.is_none() && self.tree.get::<CarriedFile>(data.id).is_some() {
+            return Ok(());
+        }
+        let fd = fd.ok_or_else(gone)?;
         let object = self.tree.get::<Object>(data.id);
         let page = object.and_then(nameless::mapped_page);
         for &(mut offset, len) in data.ranges.as_slice() {
@@ -308,7 +315,7 @@ impl<'a> OpenFiles<'a> {
         Ok(())
     }
 
-    /// Everything has been written: attributes, times, seals and status flags go on.
+    /// Everything has been written: attributes, times, seals and status flags go on, and carried files get their names.
     pub fn seal(&self) -> Result<()> {
         let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
         for (id, fd) in self.make.objects.iter().chain(writers.iter()) {
@@ -316,9 +323,11 @@ impl<'a> OpenFiles<'a> {
             object.map_or(Ok(()), |object| nameless::finish(object, fd))?;
             let given = self.make.given.get(id).and_then(|file| self.tree.get::<OpenFile>(*file));
             given.map_or(Ok(()), |open| set_status(fd, open))?;
+            let carried = self.tree.get::<CarriedFile>(*id);
+            carried.map_or(Ok(()), |carried| carried_file::finish(carried, fd))?;
         }
         writers.clear();
-        Ok(())
+        self.make.carried.put()
     }
 
     /// Sets the terminals that the tree is given as its own were.
@@ -334,6 +343,11 @@ impl<'a> OpenFiles<'a> {
     /// The restore has succeeded: nothing is undone any more.
     pub fn keep(&mut self) {
         self.make.keep();
+    }
+
+    /// From now on the tree lives when we die: files that were made for it stay.
+    pub(crate) fn keep_carried(&self) -> Result<()> {
+        self.make.carried.keep()
     }
 
     /// The cgroups of the tree, where it brings any.

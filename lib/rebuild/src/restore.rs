@@ -193,11 +193,13 @@ impl<'a> Restore<'a> {
             Step::Send => self.files.send(),
             // Without the network the tree can be restored once more, with it only go on.
             Step::Connect => {
+                self.files.keep_carried()?;
                 release::turn(&self.stubs, self.guardian.as_ref())?;
                 self.files.connect()
             }
             Step::Release => release::release(&mut self.stubs),
             Step::Dismissal => {
+                self.files.keep_carried()?;
                 self.guardian.take().map_or(Ok(()), Guardian::dismiss)?;
                 self.stubs.released = true;
                 Ok(())

@@ -2,14 +2,16 @@
 //! has left them. doc/restore.md has the rules for people.
 
 use crate::{here::Here, options::RestoreOptions};
-use floe_records::{Change, FileRef, MappedFile, OnChange, OpenFile, Regular, TAIL, Tree};
+use floe_records::{
+    CarriedFile, Change, FileRef, MappedFile, ObjectId, OnChange, OpenFile, Regular, TAIL, Tree,
+};
 use floe_sys::{Error, FileSystem, Result, read_before};
 use nix::{
     fcntl::{OFlag, open},
     sys::stat::{FileStat, Mode},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read,
     os::fd::{AsFd, OwnedFd},
@@ -69,12 +71,26 @@ fn system<F: AsFd>(dev: u64, path: impl FnOnce() -> Result<F>) -> Result<FileSys
     Ok(system)
 }
 
+/// What the name of a file leads to whose content travels.
+pub(crate) enum Standing {
+    /// The file as it was, or one that a restore has made.
+    AsItWas,
+    /// Another one, in whose place that of the image is to be put.
+    Replaced,
+    /// Another one, which is treated as if the content had not travelled.
+    Another,
+}
+
 /// What is compared, and which changes are asked for.
 pub(crate) struct Comparison {
     /// Devices, inode numbers and times of changed inodes mean what they meant: the system has not been started anew since, and
     /// paths begin where they began.
     numbers: bool,
     rules: Vec<OnChange>,
+    /// Files that are known to be right, by device and inode.
+    known: BTreeSet<(u64, u64)>,
+    /// Files whose contents travel, by what they were known by.
+    carried: BTreeSet<ObjectId>,
 }
 
 impl Comparison {
@@ -84,7 +100,46 @@ impl Comparison {
         Self {
             numbers: here.is_same_boot(tree) && options.root == Path::new("/"),
             rules: rules.chain(options.on_change.iter().cloned()).collect(),
+            known: BTreeSet::new(),
+            carried: names_of_carried(tree),
         }
+    }
+
+    /// A file is as it was, whatever else tells of it.
+    pub fn know(&mut self, found: &Found) {
+        self.known.insert((found.stat.st_dev, found.stat.st_ino));
+    }
+
+    fn knows(&self, found: &Found) -> bool {
+        self.known.contains(&(found.stat.st_dev, found.stat.st_ino))
+    }
+
+    /// Whether a name leads to the file whose content travels. One that a restore has made has another inode.
+    pub fn carried(&self, was: &CarriedFile, name: &FileRef, found: &Found) -> Standing {
+        let (sec, nsec) = was.times[1];
+        let mtime_ns = sec.saturating_mul(SECOND).saturating_add(nsec.into());
+        if found.size() == was.size && found.mtime_ns() == mtime_ns {
+            return Standing::AsItWas;
+        }
+        match self.rule(name) {
+            Some(Change::Carry) => Standing::Replaced,
+            _ => Standing::Another,
+        }
+    }
+
+    /// Whether a file is not to be made, though its content has travelled.
+    pub fn must_be_there(&self, name: &FileRef) -> bool {
+        self.rule(name) == Some(Change::Refuse)
+    }
+
+    /// What is wrong with a file that has changed; `rule` would take it.
+    fn changed(&self, name: &FileRef, what: &str, rule: &str) -> Error {
+        let path = &name.path;
+        let carried = self.carried.contains(&name.object());
+        let other =
+            if carried { ", or put that of the image there with --on-change carry" } else { "" };
+        let hint = format!("take it as it is with --on-change {rule}:{path}{other}");
+        Error::because(format!("open {path}"), format!("{what} ({hint})"))
     }
 
     fn rule(&self, name: &FileRef) -> Option<Change> {
@@ -95,7 +150,7 @@ impl Comparison {
     pub fn inode(&self, name: &FileRef, found: &Found) -> Result<()> {
         let tells = matches!(found.system, FileSystem::Local | FileSystem::Network);
         let now = (found.stat.st_dev, found.stat.st_ino);
-        if !self.numbers || !tells || now == (name.dev, name.ino) {
+        if !self.numbers || !tells || now == (name.dev, name.ino) || self.knows(found) {
             return Ok(());
         }
         if self.rule(name) == Some(Change::Accept) {
@@ -105,7 +160,7 @@ impl Comparison {
             "another file has that name by now (inode {} of device {:#x}, and it was {} of {:#x})",
             now.1, now.0, name.ino, name.dev
         );
-        Err(changed(name, &what, "accept"))
+        Err(self.changed(name, &what, "accept"))
     }
 
     /// Whether a time of change is the same. Archives keep whole seconds only, and a server has its own time.
@@ -123,7 +178,7 @@ impl Comparison {
         found: &Found,
         again: impl FnOnce() -> Result<OwnedFd>,
     ) -> Result<()> {
-        if found.system == FileSystem::Kernel {
+        if found.system == FileSystem::Kernel || self.knows(found) {
             return Ok(());
         }
         let untouched =
@@ -155,7 +210,7 @@ impl Comparison {
         } else {
             "its content was changed since".to_owned()
         };
-        Err(changed(&was.name, &what, if grown { "append" } else { "accept" }))
+        Err(self.changed(&was.name, &what, if grown { "append" } else { "accept" }))
     }
 
     /// Whether a file that is mapped or run is the one that it was: code goes on in the midst of it. A build id tells more than
@@ -172,7 +227,9 @@ impl Comparison {
         if build.is_none() || written {
             self.inode(name, found)?;
         }
-        let Some(known) = known.filter(|_| found.system != FileSystem::Kernel) else {
+        let Some(known) =
+            known.filter(|_| found.system != FileSystem::Kernel && !self.knows(found))
+        else {
             return Ok(());
         };
         if self.rule(name) == Some(Change::Accept) {
@@ -180,29 +237,29 @@ impl Comparison {
         }
         if found.size() != known.size {
             let what = format!("its size was {} and is {} now", known.size, found.size());
-            return Err(changed(name, &what, "accept"));
+            return Err(self.changed(name, &what, "accept"));
         }
         match build {
-            Some(was) => same_build(name, &was.0, open),
+            Some(was) => self.same_build(name, &was.0, open),
             None if self.same_time(known.mtime_ns, found) => Ok(()),
-            None => Err(changed(name, "its content was changed since", "accept")),
+            None => Err(self.changed(name, "its content was changed since", "accept")),
         }
     }
-}
 
-fn same_build(name: &FileRef, was: &[u8], open: &OwnedFd) -> Result<()> {
-    let fail = |e| Error::new(format!("read {}", name.path), e);
-    let mut head = Vec::new();
-    let file = File::from(open.try_clone().map_err(fail)?);
-    file.take(floe_elf::HEAD).read_to_end(&mut head).map_err(fail)?;
-    let now = floe_elf::build_id(&head);
-    if now.as_deref() == Some(was) {
-        return Ok(());
+    fn same_build(&self, name: &FileRef, was: &[u8], open: &OwnedFd) -> Result<()> {
+        let fail = |e| Error::new(format!("read {}", name.path), e);
+        let mut head = Vec::new();
+        let file = File::from(open.try_clone().map_err(fail)?);
+        file.take(floe_elf::HEAD).read_to_end(&mut head).map_err(fail)?;
+        let now = floe_elf::build_id(&head);
+        if now.as_deref() == Some(was) {
+            return Ok(());
+        }
+        let hex = |id: &[u8]| id.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let now = now.map_or_else(|| "none".to_owned(), |id| hex(&id));
+        let what = format!("its build id was {} and is {now} now", hex(was));
+        Err(self.changed(name, &what, "accept"))
     }
-    let hex = |id: &[u8]| id.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let now = now.map_or_else(|| "none".to_owned(), |id| hex(&id));
-    let what = format!("its build id was {} and is {now} now", hex(was));
-    Err(changed(name, &what, "accept"))
 }
 
 /// Whether what stands in front of its old end is what stood there.
@@ -212,9 +269,8 @@ fn has_tail(was: &Regular, again: impl FnOnce() -> Result<OwnedFd>) -> Result<bo
     Ok(XxHash3_64::oneshot(&read_before(&file, was.size, TAIL)?) == tail)
 }
 
-/// A file is not as it was; `rule` would take it.
-fn changed(name: &FileRef, what: &str, rule: &str) -> Error {
-    let path = &name.path;
-    let hint = format!("take it as it is with --on-change {rule}:{path}");
-    Error::because(format!("open {path}"), format!("{what} ({hint})"))
+/// What files are known by whose contents travel.
+fn names_of_carried(tree: &Tree) -> BTreeSet<ObjectId> {
+    let names = tree.all::<CarriedFile>().iter().flat_map(|carried| &carried.names);
+    names.map(|name| name.file.object()).collect()
 }

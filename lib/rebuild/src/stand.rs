@@ -45,6 +45,8 @@ pub(crate) struct Stands<'a> {
     top: Option<OwnedFd>,
     /// Processes with the same ones share them: each of them would be closed in every stub.
     all: BTreeMap<Pid, Arc<Directories>>,
+    /// Where files are for now whose contents are still to come, by what they were known by.
+    elsewhere: BTreeMap<(ObjectId, Bytes), Bytes>,
 }
 
 impl<'a> Stands<'a> {
@@ -77,7 +79,7 @@ impl<'a> Stands<'a> {
             }
         }
         let members = tree.all::<Namespaces>().iter().map(|all| (all.pid, all.clone())).collect();
-        Self { spaces, same, members, top, all }
+        Self { spaces, same, members, top, all, elsewhere: BTreeMap::new() }
     }
 
     /// Of a process.
@@ -96,9 +98,10 @@ impl<'a> Stands<'a> {
     /// What the name of a file leads to, which must be of this type. Nothing is opened yet: what has taken the place of the
     /// file may be something that waits for a reader, or that does something when it is opened.
     pub fn found(&self, pid: Pid, name: &FileRef, kind: SFlag) -> Result<Found> {
+        let path = self.now(name);
         let found = match self.root(pid, name)? {
-            Some(root) => Found::of(&lookup(Some(root), &name.path, OFlag::O_PATH)?)?,
-            None => Found::at(Path::new(OsStr::from_bytes(&name.path.0)))?,
+            Some(root) => Found::of(&lookup(Some(root), path, OFlag::O_PATH)?)?,
+            None => Found::at(Path::new(OsStr::from_bytes(&path.0)))?,
         };
         if SFlag::from_bits_truncate(found.stat.st_mode) & SFlag::S_IFMT != kind {
             let doing = format!("open {}", name.path);
@@ -117,8 +120,28 @@ impl<'a> Stands<'a> {
         Err(Error::because(format!("open {}", name.path), "its name was given to another file"))
     }
 
-    fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
-        lookup(self.root(pid, name)?, &name.path, flags)
+    /// Opens what the name of a file leads to.
+    pub fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
+        lookup(self.root(pid, name)?, self.now(name), flags)
+    }
+
+    /// Has a file opened by another name for now.
+    pub fn redirect(&mut self, name: &FileRef, path: Bytes) {
+        self.elsewhere.insert((name.object(), name.path.clone()), path);
+    }
+
+    /// Whether a file is made by restore.
+    pub fn is_redirected(&self, name: &FileRef) -> bool {
+        !self.elsewhere.is_empty()
+            && self.elsewhere.contains_key(&(name.object(), name.path.clone()))
+    }
+
+    /// By which name a file is opened.
+    fn now<'n>(&'n self, name: &'n FileRef) -> &'n Bytes {
+        if self.elsewhere.is_empty() {
+            return &name.path;
+        }
+        self.elsewhere.get(&(name.object(), name.path.clone())).unwrap_or(&name.path)
     }
 
     /// What a name is looked up below.

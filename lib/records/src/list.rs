@@ -103,6 +103,7 @@ macro_rules! resources {
             }
             object {
                 pty: Pty 46 1 [];
+                carried_file: CarriedFile 40 1 [];
                 cgroup: Cgroup 47 1 [];
                 nameless: Object 42 4 [];
                 pipe_data: PipeData 51 1 [];

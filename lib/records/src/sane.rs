@@ -65,6 +65,22 @@ pub(crate) fn ascending<T: PartialOrd>(mut all: impl Iterator<Item = T>) -> bool
     })
 }
 
+/// Permissions, times and extended attributes of a file.
+pub(crate) fn attributes(
+    mode: u32,
+    times: &[(i64, u32); 2],
+    attributes: &[(Bytes, Bytes)],
+) -> Result<(), String> {
+    ensure(mode <= 0o7777, "it has impossible permissions")?;
+    ensure(times.iter().all(|time| time.1 < 1_000_000_000), "it has an impossible time")?;
+    // XATTR_NAME_MAX, XATTR_SIZE_MAX and XATTR_LIST_MAX.
+    let sane = |(name, value): &(Bytes, Bytes)| {
+        (1..=255).contains(&name.0.len()) && !name.0.contains(&0) && value.0.len() <= 65_536
+    };
+    let few = attributes.len() <= 65_536 / 3;
+    ensure(few && attributes.iter().all(sane), "it has impossible attributes")
+}
+
 /// Queued signals.
 pub(crate) fn queue(queued: &[Bytes]) -> Result<(), String> {
     let number = |info: &Bytes| info.0.first_chunk().copied().map(i32::from_ne_bytes);

@@ -1,6 +1,7 @@
 //! One safe function per kernel call. All host-side `unsafe` lives here, in `lib/tracee` and in
 //! `lib/parasite`.
 mod anon;
+mod beside;
 mod clone;
 mod cpu;
 mod descriptors;
@@ -34,6 +35,7 @@ mod write_mapped;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
+pub use beside::{Place, Places};
 pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::{extended_state, has_protection_keys};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};

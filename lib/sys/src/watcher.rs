@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd, OwnedFd, RawFd},
 };
 
-/// A child that waits for a word. At end of file, which comes when this is dropped or when we die, it does its work.
+/// A child that waits for a word. When this is dropped, and at end of file, which comes when we die, it does its work.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     pid: i32,
@@ -54,8 +54,10 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        // End of file, unless it was dismissed.
-        drop(self.say.take());
+        // Unless it was dismissed. Processes that we have made may have the pipe as well, so end of file may not come.
+        if let Some(say) = self.say.take() {
+            let _ = nix::unistd::write(&say, &[NOW]);
+        }
         let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(self.pid), None);
     }
 }
@@ -63,6 +65,7 @@ impl Drop for Watcher {
 /// What it is told.
 const DISMISSED: u8 = 1;
 const TURN: u8 = 2;
+const NOW: u8 = 3;
 
 /// The child. The pipe ends when nobody has `say` any more.
 fn watch(hear: RawFd, say: RawFd, begin: impl FnOnce(RawFd), last: impl FnOnce(bool)) -> ! {
@@ -80,7 +83,7 @@ fn watch(hear: RawFd, say: RawFd, begin: impl FnOnce(RawFd), last: impl FnOnce(b
             }
         }
     };
-    if got != 1 {
+    if got != 1 || byte == NOW {
         last(turned);
     }
     // SAFETY: it does not return.

@@ -290,7 +290,7 @@ fn files_and_objects() {
 #[test]
 fn rules_for_changed_files_have_a_bound() {
     let with_rules = |count: usize, length: usize| {
-        let pattern = Bytes(vec![b'*'; length]);
+        let pattern = PathPattern(Bytes(vec![b'*'; length]));
         let on_change = vec![OnChange { change: Change::Accept, pattern }; count];
         with(|tree| tree.add(Options { on_change: on_change.clone(), ..Options::default() }))
     };

@@ -1,18 +1,19 @@
 //! The stage: files and queues as metadata, contents of nameless files as bulk.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use floe_capture::{
+    carry::{Carry, is_unchanged},
     files::{Files, Purpose},
     mapped_files,
     memory::{Gather, contents},
 };
 use floe_records::{
-    Begin, FdEntries, Findings, ObjectData, ObjectId, Options, Pid, Process, State, Vma, VmaKind,
-    Vmas,
+    Begin, CarriedFile, FdEntries, Findings, Mm, ObjectData, ObjectId, Options, PathPattern, Pid,
+    Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs::File};
 
 /// Bytes of content that go into one record.
 const BUFFER: usize = 256 << 10;
@@ -21,6 +22,9 @@ const BUFFER: usize = 256 << 10;
 pub struct DumpFs {
     /// An option of this stage, which counts more than the one in the stream.
     close_tcp: bool,
+    /// Which files are carried though they have names.
+    carry: Vec<PathPattern>,
+    carried: Vec<(CarriedFile, File)>,
     options: Options,
     /// When everything came to a stand.
     stopped_ns: u64,
@@ -28,6 +32,7 @@ pub struct DumpFs {
     /// Those of them that have the descriptor table of another one.
     sharers: BTreeSet<Pid>,
     vmas: Vec<(Pid, Vma)>,
+    programs: Vec<Mm>,
     /// What `freeze` has read of descriptors.
     read: Vec<FdEntries>,
     files: Files,
@@ -35,14 +40,17 @@ pub struct DumpFs {
 
 impl DumpFs {
     /// Nothing is known yet.
-    pub fn new(close_tcp: bool) -> Self {
+    pub fn new(close_tcp: bool, carry: Vec<PathPattern>) -> Self {
         Self {
             close_tcp,
+            carry,
+            carried: Vec::new(),
             options: Options::default(),
             stopped_ns: 0,
             pids: Vec::new(),
             sharers: BTreeSet::new(),
             vmas: Vec::new(),
+            programs: Vec::new(),
             read: Vec::new(),
             files: Files::default(),
         }
@@ -63,6 +71,8 @@ impl Stage for DumpFs {
             let Vmas { pid, vmas } = raw.decode()?;
             let of_files = vmas.into_iter().filter(|vma| vma.file.is_some());
             self.vmas.extend(of_files.map(|vma| (pid, vma)));
+        } else if raw.is::<Mm>() {
+            self.programs.push(raw.decode()?);
         } else if raw.is::<Begin>() {
             let begin: Begin = raw.decode()?;
             self.stopped_ns = begin.realtime_ns;
@@ -99,6 +109,12 @@ impl Stage for DumpFs {
             .filter_map(|(_, vma)| vma.object())
             .collect();
         self.files.leave_out(&mapped);
+        let carry = Carry::find(&self.files, &self.vmas, &self.programs, &self.carry)?;
+        carry.left_out.iter().for_each(|note| floe_toolkit::warn("dumpfs", note));
+        self.carried = carry.files;
+        for (carried, _) in &self.carried {
+            out.record(carried)?;
+        }
         for record in self.files.records() {
             out.any(&record)?;
         }
@@ -113,18 +129,30 @@ impl Stage for DumpFs {
 
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
         let mut buffer = vec![0; BUFFER];
-        for (object, file) in self.files.objects().values() {
-            let mut gather = Gather::new(file, contents(file, object.size)?);
-            loop {
-                let (ranges, _) = gather.fill(&mut buffer)?;
-                if ranges.is_empty() {
-                    break;
-                }
-                let len = ranges.bytes() as usize;
-                out.record(&ObjectData { id: object.id, ranges })?;
-                out.bulk(&buffer[..len])?;
+        let nameless = self.files.objects().values();
+        for (object, file) in nameless {
+            content(object.id, object.size, file, &mut buffer, out)?;
+        }
+        for (carried, file) in &self.carried {
+            content(carried.id, carried.size, file, &mut buffer, out)?;
+            if !is_unchanged(carried, file)? {
+                bail!("{carried} was written to by somebody else while it was read: try again");
             }
         }
         Ok(())
+    }
+}
+
+/// What a file holds.
+fn content(id: ObjectId, size: u64, file: &File, buffer: &mut [u8], out: &mut Out) -> Result<()> {
+    let mut gather = Gather::new(file, contents(file, size)?);
+    loop {
+        let (ranges, _) = gather.fill(buffer)?;
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let len = ranges.bytes() as usize;
+        out.record(&ObjectData { id, ranges })?;
+        out.bulk(&buffer[..len])?;
     }
 }

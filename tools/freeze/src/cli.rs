@@ -79,8 +79,8 @@ struct Args {
     /// What restore puts in the place of a file that belongs to the world outside, where it is given nothing else.
     #[arg(long, value_enum, default_value = "refuse")]
     outside: OutsideFiles,
-    /// What restore does with files that have changed: WHAT is refuse, accept or append, PATTERN that of their paths, for all
-    /// of them /**; the last rule for a file counts.
+    /// What restore does with files that have changed: WHAT is refuse, accept, append or carry, PATTERN that of their paths,
+    /// for all of them /**; the last rule for a file counts.
     #[arg(long, value_name = "WHAT[:PATTERN]")]
     on_change: Vec<OnChange>,
     /// Into which cgroups restore brings the tree: keep (those that it is in), join:PATH (PATH in the place of the one that has

@@ -57,7 +57,7 @@ struct Args {
     /// Restore into a pid namespace of its own, where every pid is free.
     #[arg(long)]
     new_pidns: bool,
-    /// What to do with files that have changed, whatever freeze was told: WHAT is refuse, accept or append, PATTERN that of
+    /// What to do with files that have changed, whatever freeze was told: WHAT is refuse, accept, append or carry, PATTERN that of
     /// their paths, for all of them /**; the last rule for a file counts.
     #[arg(long, value_name = "WHAT[:PATTERN]")]
     on_change: Vec<OnChange>,

@@ -45,6 +45,12 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
             refuse("no process has it");
         }
     }
+    for carried in tree.all::<CarriedFile>() {
+        if tree.get::<Object>(carried.id).is_some() {
+            let problem = "it has the number of a file without a name";
+            found.add(|| Finding::about(carried.to_string(), "plan.carried", problem));
+        }
+    }
     epoll(tree, found);
     crate::terminals::check(tree, found);
 }

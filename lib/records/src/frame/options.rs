@@ -1,7 +1,7 @@
 //! Options of the whole: given once, to `freeze`, and obeyed by every later stage. An option of a stage itself
 //! overrides it there.
 
-use crate::{CgroupMode, OnChange, Resource, ensure};
+use crate::{CgroupMode, OnChange, PathPattern, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Options of the whole checkpoint and restore.
@@ -40,7 +40,7 @@ impl Resource for Options {
 
     fn check(&self) -> Result<(), String> {
         ensure(self.on_change.len() <= OnChange::MOST, "it has too many rules for changed files")?;
-        let short = |rule: &OnChange| rule.pattern.0.len() <= OnChange::LONGEST;
+        let short = |rule: &OnChange| rule.pattern.0.0.len() <= PathPattern::LONGEST;
         ensure(self.on_change.iter().all(short), "a pattern in it is too long")?;
         self.cgroup.check()
     }

@@ -78,14 +78,7 @@ impl Resource for Object {
 
     fn check(&self) -> Result<(), String> {
         ensure(self.size <= i64::MAX as u64, "it is larger than any file")?;
-        ensure(self.mode <= 0o7777, "it has impossible permissions")?;
-        ensure(self.times.iter().all(|time| time.1 < 1_000_000_000), "it has an impossible time")?;
-        // XATTR_NAME_MAX, XATTR_SIZE_MAX and XATTR_LIST_MAX.
-        let sane = |(name, value): &(Bytes, Bytes)| {
-            (1..=255).contains(&name.0.len()) && !name.0.contains(&0) && value.0.len() <= 65_536
-        };
-        let few = self.attributes.len() <= 65_536 / 3;
-        ensure(few && self.attributes.iter().all(sane), "it has impossible attributes")?;
+        sane::attributes(self.mode, &self.times, &self.attributes)?;
         self.huge.map_or(Ok(()), HugePages::check)?;
         match &self.kind {
             ObjectKind::SharedAnon | ObjectKind::Secret => Ok(()),
