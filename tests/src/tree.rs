@@ -19,6 +19,10 @@ pub fn machine() -> Machine {
         taken: Vec::new(),
         xfeatures: XFEATURES,
         xstate_len: XSTATE,
+        cpu: Cpu {
+            words: Vec::new(),
+            layout: vec![StateComponent { number: 2, offset: 576, size: 256 }],
+        },
         pid_max: 4_194_304,
         descriptors: 1 << 20,
         capabilities: u64::MAX,

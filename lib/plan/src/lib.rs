@@ -8,6 +8,7 @@
 mod addresses;
 mod cgroups;
 mod check;
+mod cpu;
 mod descriptors;
 mod family;
 mod hole;
@@ -26,6 +27,7 @@ mod terminals;
 mod unions;
 
 pub use addresses::{NewAddress, map_addresses};
+pub use cpu::{fit_registers, forget_features};
 pub use descriptors::{base, lacking_descriptors, uses};
 pub use hole::HOLE;
 pub use huge::huge_pages;

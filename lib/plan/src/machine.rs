@@ -1,5 +1,7 @@
 //! What a restore finds on its machine. The caller looks it up; this crate asks nobody.
 
+use floe_records::Cpu;
+
 /// The machine, and what restore has there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Machine {
@@ -9,6 +11,8 @@ pub struct Machine {
     pub xfeatures: u64,
     /// Bytes of an NT_X86_XSTATE block. The kernel takes no other.
     pub xstate_len: usize,
+    /// What the processor tells programs of itself, and where it keeps components of the extended state.
+    pub cpu: Cpu,
     /// First number that is no process id any more (/proc/sys/kernel/pid_max).
     pub pid_max: u32,
     /// First number that no descriptor of restore can have: its hard RLIMIT_NOFILE.

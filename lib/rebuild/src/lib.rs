@@ -44,7 +44,7 @@ pub use clocks::{continue_clocks, jump_back};
 pub use descriptor::terminal::Modes;
 pub use file::external::OUTSIDE;
 pub use here::Here;
-pub use machine::machine;
+pub use machine::{cpu, machine};
 pub use maps::own_vdso_hash;
 pub use open::OpenFiles;
 pub use options::RestoreOptions;

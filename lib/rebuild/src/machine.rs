@@ -2,6 +2,7 @@
 
 use crate::maps::own_ranges;
 use floe_plan::{CAP_SYS_RESOURCE, Machine};
+use floe_records::{Cpu, CpuidWord, StateComponent};
 use floe_sys::{Error, Result};
 use std::fs;
 
@@ -23,6 +24,7 @@ pub fn machine() -> Result<Machine> {
         taken: own_ranges()?,
         xfeatures,
         xstate_len,
+        cpu: cpu(),
         pid_max: number("/proc/sys/kernel/pid_max")?,
         descriptors: u32::try_from(descriptors).unwrap_or(u32::MAX),
         capabilities,
@@ -31,6 +33,18 @@ pub fn machine() -> Result<Machine> {
         oom_score_adj: lowest_oom_score_adj()?,
         pipe,
     })
+}
+
+/// The processor that we run on.
+pub fn cpu() -> Cpu {
+    let words = floe_sys::features().into_iter();
+    let layout = floe_sys::state_layout().into_iter();
+    Cpu {
+        words: words.map(|(leaf, register, bits)| CpuidWord { leaf, register, bits }).collect(),
+        layout: layout
+            .map(|(number, offset, size)| StateComponent { number, offset, size })
+            .collect(),
+    }
 }
 
 /// The highest hard limit that can be set of each resource. Whether one can be raised is tried: CAP_SYS_RESOURCE counts only in the

@@ -36,6 +36,7 @@ macro_rules! resources {
                 options: Options 13 4 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
+                cpu: Cpu 59 1 [];
                 stage: Stage 31 1 [];
                 mapped_file: MappedFile 41 1 [];
                 fd_entries: FdEntries 48 1 [];

@@ -37,7 +37,7 @@ mod xattr;
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use beside::{Place, Places};
 pub use clone::{fork, pidfds_of_ended, spawn_stub};
-pub use cpu::{extended_state, has_protection_keys};
+pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;

@@ -1,6 +1,6 @@
 //! What a plan refuses, one by one: a fault in a tree that is otherwise whole, and the rule that finds it.
 
-use floe_plan::{Extent, Machine, allow, plan};
+use floe_plan::{Extent, Machine, allow, forget_features, plan};
 use floe_records::*;
 use floe_tests::{
     made,
@@ -82,7 +82,7 @@ refused! {
     format: "plan.stream" Begin |r| r.format = 99;
     arch: "plan.stream" Begin |r| r.arch = "riscv64".into();
     page_size: "plan.stream" Begin |r| r.page_size = 16384;
-    xfeatures: "plan.stream" Begin |r| r.xfeatures = 0xe7;
+    xfeatures: "plan.cpu" Begin |r| r.xfeatures = 0xe7;
     root: "plan.stream" Begin |r| r.root = Pid(200);
     counts: "plan.stream" TreeEnd |r| r.threads = 9;
     stage: "plan.stream" Stage |r| r.tool.push('x');
@@ -285,6 +285,22 @@ fn files_and_objects() {
     let tree = with(|tree| tree.add(union("ext4")));
     refuses("no union", &tree, "plan.union");
     assert_eq!(rules(&with(|tree| tree.add(union("aufs"))), &machine()), Vec::<String>::new());
+}
+
+#[test]
+fn features_that_programs_can_use_are_there() {
+    let word = |register, bits| CpuidWord { leaf: (7, 0), register, bits };
+    let (avx512f, smep, pku) = (1 << 16, 1 << 7, 1 << 3);
+    let seen = |bits| Cpu { words: vec![word(1, bits), word(2, pku)], layout: machine().cpu.layout };
+    let of = |bits| with(|tree| tree.add(seen(bits)));
+    let mut here = machine();
+    here.cpu.words = vec![word(1, 0), word(2, 0)];
+    assert_eq!(rules(&of(smep), &here), Vec::<String>::new(), "what only the kernel uses");
+    assert_eq!(rules(&of(avx512f), &here), ["plan.cpu"]);
+    let (tree, lost) = forget_features(of(avx512f), &here).expect("a tree");
+    assert_eq!((rules(&tree, &here), lost.len()), (Vec::new(), 1));
+    here.cpu.words = vec![word(1, avx512f), word(2, 0)];
+    assert_eq!(rules(&of(avx512f), &here), Vec::<String>::new());
 }
 
 #[test]

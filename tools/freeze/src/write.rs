@@ -88,6 +88,7 @@ pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
     let mut w = Writer::new(out);
     w.record(&captured.begin)?;
     w.record(&captured.options)?;
+    w.record(&floe_rebuild::cpu())?;
     for record in &captured.records {
         w.any(record)?;
     }

@@ -71,7 +71,8 @@ struct Args {
     /// place of the one that had all of it), ignore (those of restore).
     #[arg(long, value_name = "keep|join:PATH|ignore")]
     cgroup: Option<CgroupMode>,
-    /// What may come back otherwise where restore cannot set it: limits (as high as restore can).
+    /// What may come back otherwise where restore cannot have it: limits (as high as restore can), cpu (a processor that lacks
+    /// features).
     #[arg(long, value_enum)]
     allow: Vec<Allow>,
     /// CLOCK_MONOTONIC and CLOCK_BOOTTIME go on where the tree had them, in a time namespace.
@@ -90,6 +91,8 @@ struct Args {
 enum Allow {
     /// Hard limits that cannot be raised (setrlimit(2)).
     Limits,
+    /// A processor without features that the tree has seen (cpuid).
+    Cpu,
 }
 
 /// What becomes of outside files.
@@ -193,10 +196,17 @@ fn adapted(args: &Args, tree: Tree, machine: &Machine) -> anyhow::Result<(Tree, 
         let note = format!("--map-address {unused}: no socket has the first address");
         floe_toolkit::warn("restore", &note);
     }
-    match args.allow.contains(&Allow::Limits) {
-        true => Ok(floe_plan::lower_limits(tree, machine)?),
-        false => Ok((tree, Vec::new())),
+    let (mut tree, mut lost) = floe_plan::fit_registers(tree, machine)?;
+    for allowed in &args.allow {
+        let adapt = match allowed {
+            Allow::Limits => floe_plan::lower_limits,
+            Allow::Cpu => floe_plan::forget_features,
+        };
+        let (adapted, more) = adapt(tree, machine)?;
+        tree = adapted;
+        lost.extend(more);
     }
+    Ok((tree, lost))
 }
 
 /// Has the clocks of the tree go on, or says that they jump back: what waits for a time of them waits as much longer.

@@ -20,8 +20,11 @@ pub(super) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     if counts.0 == 0 {
         refuse("it has no process".into());
     }
+    crate::cpu::check(tree, machine, found);
+    let mut refuse =
+        |problem: String| found.add(|| Finding::about("the stream", "plan.stream", problem));
     match tree.begin() {
-        Some(begin) => origin(tree, begin, machine, &mut refuse),
+        Some(begin) => origin(tree, begin, &mut refuse),
         None => refuse("it does not say where it comes from".into()),
     }
     for thread in tree.all::<Thread>() {
@@ -32,7 +35,7 @@ pub(super) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     }
 }
 
-fn origin(tree: &Tree, begin: &Begin, machine: &Machine, refuse: &mut dyn FnMut(String)) {
+fn origin(tree: &Tree, begin: &Begin, refuse: &mut dyn FnMut(String)) {
     if begin.format != FORMAT {
         refuse(format!("it has format {}, and this is format {FORMAT}", begin.format));
     }
@@ -45,24 +48,19 @@ fn origin(tree: &Tree, begin: &Begin, machine: &Machine, refuse: &mut dyn FnMut(
     if tree.root().is_some_and(|root| root.pid != begin.root) {
         refuse("its first process is not its root".into());
     }
-    let foreign = begin.xfeatures & !machine.xfeatures;
-    if foreign != 0 {
-        let here = machine.xfeatures;
-        refuse(format!("its processor has register states {foreign:#x} (XCR0) beyond {here:#x}"));
-    }
 }
 
 /// An XSAVE block in the standard form, by what the kernel demands of one (Intel SDM volume 1, 13.4).
 fn xstate(block: &[u8], machine: &Machine) -> Result<(), String> {
     let (len, here) = (block.len(), machine.xstate_len);
-    ensure(len == here, &format!("they have {len} bytes, and those of this processor {here}"))?;
     let word = |at: usize| {
         let bytes = block.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         bytes.map_or(u64::MAX, u64::from_ne_bytes)
     };
     // XSTATE_BV; XCOMP_BV and the rest of the header are zero in this form.
     let unknown = word(512) & !machine.xfeatures;
-    ensure(unknown == 0, "they have components that this processor has not")?;
+    ensure(len < 576 || unknown == 0, &crate::cpu::lacking(unknown))?;
+    ensure(len == here, &format!("they have {len} bytes, and those of this processor {here}"))?;
     ensure((520..576).step_by(8).all(|at| word(at) == 0), "their header is not that of XSAVE")?;
     // MXCSR; bit 17 is AMD's.
     ensure(word(24) as u32 & !0x2_ffff == 0, "their MXCSR has bits that are none")
