@@ -6,6 +6,10 @@ need() { command -v "$1" > /dev/null || missing+=("$2"); }
 need cc gcc
 need redis-server redis-server
 need node nodejs
+need Xvnc tigervnc-standalone-server
+need xterm xterm
+need xwd x11-apps
+[[ -e /usr/share/nodejs/ws ]] || missing+=(node-ws)
 need python3 python3
 need curl curl
 need strace strace
