@@ -1,3 +1,4 @@
+# covers: CarriedFile
 # Contents of files that have names travel where dumpfs is asked to (--carry), and files that are gone or have changed come back.
 mkdir place
 cp "$(python3 -c "import sys; print(sys.executable)")" place/python

@@ -107,3 +107,13 @@ fn every_file_is_tested() {
         assert!(known || !name.starts_with('v'), "{name} is not tested");
     }
 }
+
+/// The framing has kinds of its own, which no record may have.
+#[test]
+fn records_leave_the_kinds_of_the_framing_alone() {
+    use floe_stream::{ABORT, END, INDEX, INDEX_AT, PAD, SEAL};
+    let framing = [SEAL, PAD, INDEX, INDEX_AT, ABORT, END];
+    for kind in floe_records::Kind::ALL {
+        assert!(!framing.contains(&kind.number()), "{} has a number of the framing", kind.name());
+    }
+}

@@ -6,7 +6,7 @@ use crate::{
     inet::Ports,
     late_queues::Late,
     object::{carried_file::CarriedFiles, pty::Made},
-    options::RestoreOptions,
+    options::{OutsideRule, RestoreOptions},
     segment,
     socket::FreshOptions,
     socket_file,
@@ -35,7 +35,7 @@ pub(crate) struct Factory<'a> {
     /// Descriptors of restore that take the place of outside ones of the same number.
     pub inherit: &'a [u32],
     /// What takes the place of an outside file otherwise.
-    pub outside: Outside,
+    pub outside: &'a [OutsideRule],
     /// Files without a name.
     pub objects: BTreeMap<ObjectId, OwnedFd>,
     /// Those of them that are mapped with MAP_NORESERVE: shared memory is accounted for when it is made, or not at all.
@@ -85,7 +85,7 @@ impl<'a> Factory<'a> {
             tree,
             stands,
             inherit: &options.inherit,
-            outside: options.outside,
+            outside: &options.outside,
             objects: BTreeMap::new(),
             unreserved: unreserved(tree),
             given: BTreeMap::new(),
@@ -134,6 +134,16 @@ impl<'a> Factory<'a> {
     pub fn stands_with(&self, id: FileId) -> Option<Pid> {
         let holder = self.tree.holder(id).map(|(pid, _)| pid);
         holder.or_else(|| self.tree.get::<OpenFile>(id).map(|open| open.pid))
+    }
+
+    /// What takes the place of an outside file that nothing is given for.
+    pub fn outside(&self, external: &External) -> Outside {
+        let peer = self.tree.get::<OutsideSocket>(external.file).and_then(OutsideSocket::peer_name);
+        let is_meant = |rule: &&OutsideRule| {
+            let matches = |name: &Bytes| rule.pattern.matches(&name.0);
+            matches(&external.what) || peer.as_ref().is_some_and(matches)
+        };
+        self.outside.iter().rev().find(is_meant).map_or(Outside::Refuse, |rule| rule.outside)
     }
 
     /// Does something where the first process that has the file stands.

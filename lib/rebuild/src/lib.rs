@@ -47,7 +47,7 @@ pub use here::Here;
 pub use machine::{cpu, machine};
 pub use maps::own_vdso_hash;
 pub use open::OpenFiles;
-pub use options::RestoreOptions;
+pub use options::{OutsideRule, RestoreOptions};
 pub use process::{audit::lost_login_uids, limits::allow_many_files};
 pub use restore::Restore;
 pub use thread::creds::beyond_rights;

@@ -91,7 +91,11 @@ impl<'a> OpenFiles<'a> {
             writers: RwLock::default(),
         };
         let missing: BTreeMap<FileId, Finding> = external::missing(&me.make).into_iter().collect();
-        let missed = |step: &Step| matches!(step, Step::Open(id, _) if missing.contains_key(id));
+        // A socket is connected again only where it will be used.
+        let missed = |step: &Step| match step {
+            Step::Open(id, _) => !missing.is_empty() && tree.get::<External>(*id).is_some(),
+            _ => false,
+        };
         for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {
             me.step(step, &mut no);
         }

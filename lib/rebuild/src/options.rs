@@ -1,8 +1,44 @@
 //! What a restore is asked for.
 
 use crate::here::Here;
-use floe_records::{CgroupMode, NsKind, OnChange, Outside};
-use std::path::PathBuf;
+use floe_records::{CgroupMode, NsKind, OnChange, Outside, PathPattern};
+use std::{path::PathBuf, str::FromStr};
+
+/// What takes the place of which outside files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutsideRule {
+    /// What does.
+    pub outside: Outside,
+    /// Which: a pattern of what they are shown as (`socket:[5]`, a path), and of the names of the peers of sockets.
+    pub pattern: PathPattern,
+}
+
+impl OutsideRule {
+    /// For all files.
+    pub fn all(outside: Outside) -> Self {
+        Self { outside, pattern: PathPattern(b"**"[..].into()) }
+    }
+}
+
+/// `WHAT` for all files, or `WHAT:NAME`.
+impl FromStr for OutsideRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (what, pattern) = text.split_once(':').unwrap_or((text, "**"));
+        let outside = match what {
+            "refuse" => Outside::Refuse,
+            "null" => Outside::Null,
+            "broken" => Outside::Broken,
+            "reconnect" => Outside::Reconnect,
+            _ => return Err("it begins with none of refuse, null, broken and reconnect".into()),
+        };
+        if pattern.is_empty() || pattern.len() > PathPattern::LONGEST {
+            return Err("its name is empty or too long".into());
+        }
+        Ok(Self { outside, pattern: PathPattern(pattern.into()) })
+    }
+}
 
 /// What a user may ask of a restore.
 #[derive(Clone, Debug)]
@@ -11,8 +47,8 @@ pub struct RestoreOptions {
     pub inherit: Vec<u32>,
     /// Paths of the tree are looked up below it.
     pub root: PathBuf,
-    /// What takes the place of other outside files.
-    pub outside: Outside,
+    /// What takes the place of other outside files; the last rule for a file counts.
+    pub outside: Vec<OutsideRule>,
     /// What becomes of files that have changed, behind what the stream says.
     pub on_change: Vec<OnChange>,
     /// Kinds of namespaces of which the tree belongs into ours, whichever it was in.

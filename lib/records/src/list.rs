@@ -101,6 +101,7 @@ macro_rules! resources {
                 terminal: Terminal 55 1 [];
                 lease: Lease 56 1 [Opened Descriptors];
                 attributes: Attributes 57 1 [Opened];
+                outside_socket: OutsideSocket 27 1 [];
             }
             object {
                 pty: Pty 46 1 [];

@@ -39,8 +39,10 @@ enum OutsideFiles {
     Refuse,
     /// /dev/null.
     Null,
-    /// A pipe whose other end is closed.
+    /// A pipe or socket whose other end is closed.
     Broken,
+    /// A new connection of a UNIX socket to the address of its peer.
+    Reconnect,
 }
 
 /// What becomes of established TCP connections.
@@ -108,6 +110,7 @@ impl Args {
             OutsideFiles::Refuse => Outside::Refuse,
             OutsideFiles::Null => Outside::Null,
             OutsideFiles::Broken => Outside::Broken,
+            OutsideFiles::Reconnect => Outside::Reconnect,
         };
         let (on_change, cgroup) = (self.on_change.clone(), self.cgroup.clone());
         let close_tcp = self.close_tcp || self.tcp == Tcp::Close;

@@ -52,7 +52,8 @@ fn outside(tree: &Tree, external: &External) -> String {
             format!("restore wants --inherit {fd}, --outside null or --outside broken")
         }
         (true, Outside::Null) => "restore gives /dev/null".to_owned(),
-        (true, Outside::Broken) => "restore gives a pipe whose other end is closed".to_owned(),
+        (true, Outside::Broken) => "restore gives one whose other end is closed".to_owned(),
+        (true, Outside::Reconnect) => "restore connects it again".to_owned(),
     };
     format!("pid {pid} ({name}): fd {fd} ({}): {what} ({place})", external.what)
 }

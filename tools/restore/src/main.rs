@@ -14,10 +14,10 @@ use anyhow::Context;
 use bulk::{Bulk, Whole};
 use clap::Parser;
 use floe_plan::{Machine, NewAddress, Plan, Step};
-use floe_rebuild::{Here, OpenFiles, Restore, RestoreOptions};
+use floe_rebuild::{Here, OpenFiles, OutsideRule, Restore, RestoreOptions};
 use floe_records::{
-    CgroupMode, Finding, Losses, Mm, OnChange, Outside, Pid, Process, Refusals, State, Thread,
-    Tree, by_cause,
+    CgroupMode, Finding, Losses, Mm, OnChange, Pid, Process, Refusals, State, Thread, Tree,
+    by_cause,
 };
 use floe_toolkit::Progress;
 use foreground::Foreground;
@@ -45,9 +45,10 @@ struct Args {
     /// Give the tree our descriptor FD in the place of an outside one of the same number.
     #[arg(long, value_name = "FD")]
     inherit: Vec<u32>,
-    /// What takes the place of other outside files, whatever freeze was told.
-    #[arg(long, value_enum)]
-    outside: Option<OutsideFiles>,
+    /// What takes the place of other outside files, whatever freeze was told: WHAT is refuse, null, broken or reconnect, NAME a
+    /// pattern of what they are (socket:[N], a path) or of the addresses of their peers; the last rule for a file counts.
+    #[arg(long, value_name = "WHAT[:NAME]")]
+    outside: Vec<OutsideRule>,
     /// Look all paths of the tree up below this directory.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: std::path::PathBuf,
@@ -93,27 +94,6 @@ enum Allow {
     Limits,
     /// A processor without features that the tree has seen (cpuid).
     Cpu,
-}
-
-/// What becomes of outside files.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum OutsideFiles {
-    /// Refuse until --inherit says what to do.
-    Refuse,
-    /// /dev/null.
-    Null,
-    /// A pipe whose other end is closed.
-    Broken,
-}
-
-impl From<OutsideFiles> for Outside {
-    fn from(files: OutsideFiles) -> Self {
-        match files {
-            OutsideFiles::Refuse => Outside::Refuse,
-            OutsideFiles::Null => Outside::Null,
-            OutsideFiles::Broken => Outside::Broken,
-        }
-    }
 }
 
 fn main() -> ExitCode {
@@ -313,7 +293,10 @@ fn build(
     let options = RestoreOptions {
         inherit: args.inherit.clone(),
         root: args.root.clone(),
-        outside: args.outside.map_or(tree.options().outside, Into::into),
+        outside: [OutsideRule::all(tree.options().outside)]
+            .into_iter()
+            .chain(args.outside.iter().cloned())
+            .collect(),
         on_change: args.on_change.clone(),
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),

@@ -9,7 +9,8 @@ use crate::{
     socket::{leave_out_usual, options},
 };
 use floe_records::{
-    AnyRecord, Bytes, External, FileId, Finding, Findings, OpenFile, Pid, UnixSocket,
+    AnyRecord, Bytes, External, FileId, Finding, Findings, OpenFile, OutsideSocket, Pid, Record,
+    UnixSocket,
 };
 use floe_sys::{Error, peer_name, socket_name};
 use std::{
@@ -94,10 +95,16 @@ impl OfFile for UnixSocket {
             } else if is_datagram(socket) && !socket.peer_name.0.is_empty() {
                 socket.peer = None;
             } else {
-                foreign.push((socket.file, socket.ino));
+                let file = socket.file;
+                let (peer, options) = (socket.peer_name.clone(), socket.options.clone());
+                let (pid, sock_type, shutdown) = (socket.pid, socket.sock_type, socket.shutdown);
+                let it = OutsideSocket { file, pid, sock_type, peer, shutdown, options };
+                foreign.push((it, socket.ino));
             }
         }
-        for (file, ino) in foreign {
+        for (it, ino) in foreign {
+            let file = it.file;
+            files.properties.push(it.any());
             let what = Bytes::from(&*format!("socket:[{ino}]"));
             files.replace(file, External { file, what });
         }

@@ -27,8 +27,11 @@ pub(crate) fn look(files: &Files, options: &Options, out: &mut Findings) {
         let own = external.is_terminal() && !external.is_line();
         let also = if own { " a terminal of its own," } else { "" };
         let object = format!("fd {fd} ({})", external.what);
-        let hint =
-            format!("restore wants{also} --inherit {fd}, or freeze --outside null or broken");
+        let is_socket = external.what.0.starts_with(b"socket:");
+        let again = if is_socket { ", reconnect" } else { "" };
+        let hint = format!(
+            "restore wants{also} --inherit {fd}, or freeze --outside null{again} or broken"
+        );
         out.outside.push(Finding::of(*pid, object, "file.outside", external.in_words()).hint(hint));
     }
 }

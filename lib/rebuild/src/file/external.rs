@@ -1,6 +1,11 @@
 //! What belongs to the world outside of the tree: taken from restore's own descriptors.
 
-use crate::{descriptor::terminal, factory::Factory, named, resource::ForFile};
+use crate::{
+    descriptor::{outside_socket, terminal},
+    factory::Factory,
+    named,
+    resource::ForFile,
+};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -82,10 +87,13 @@ impl ForFile for External {
         if has_hung_up(make, id) {
             return hung_up(open);
         }
-        match make.outside {
-            Outside::Refuse => {}
-            Outside::Null => return null(named::flags(open)),
-            Outside::Broken => return broken(open),
+        let socket = make.tree.get::<OutsideSocket>(id);
+        match (make.outside(self), socket) {
+            (Outside::Refuse, _) => {}
+            (Outside::Null, _) => return null(named::flags(open)),
+            (Outside::Broken, Some(socket)) => return outside_socket::broken(open, socket),
+            (Outside::Broken, None) => return broken(open),
+            (Outside::Reconnect, _) => return outside_socket::reconnected(make, open, socket),
         }
         // Restore has looked for those that it must be given.
         Err(Error::because("make an outside file", "nothing takes its place"))
@@ -100,7 +108,7 @@ pub(crate) fn missing(make: &Factory<'_>) -> Vec<(FileId, Finding)> {
         let numbers = make.numbers.get(&id).map_or(&[][..], Vec::as_slice);
         let known = |number: &u32| make.inherit.contains(number) || *number <= 2;
         let ours = is_terminal(make, id) && !external.is_line() && terminal::ours().is_some();
-        if make.outside != Outside::Refuse
+        if make.outside(external) != Outside::Refuse
             || numbers.iter().any(known)
             || ours
             || has_hung_up(make, id)

@@ -30,8 +30,10 @@ pub enum Outside {
     Refuse,
     /// /dev/null.
     Null,
-    /// A pipe whose other end is closed: end of file for a reader, EPIPE for a writer.
+    /// A pipe or socket whose other end is closed: end of file for a reader, EPIPE for a writer.
     Broken,
+    /// In the place of a UNIX socket a new connection to the address of its peer; otherwise nothing.
+    Reconnect,
 }
 
 impl Resource for Options {

@@ -1,0 +1,52 @@
+//! What takes the place of a socket whose other end is outside of the tree, where it is to be a socket.
+
+use crate::{
+    factory::{Factory, with_status},
+    file::unix::address,
+    resource::ForDescriptor,
+    socket::{set_options, shut},
+};
+use floe_records::{OpenFile, OutsideSocket};
+use floe_sys::{Error, Result, connect_raw, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// It is made with the file itself.
+impl ForDescriptor for OutsideSocket {}
+
+/// A new connection to its peer, in the place of a process that has it.
+pub(crate) fn reconnected(
+    make: &Factory<'_>,
+    open: &OpenFile,
+    it: Option<&OutsideSocket>,
+) -> Result<OwnedFd> {
+    let named = it.and_then(|it| it.peer_name().map(|name| (it, name)));
+    let nobody = || {
+        let why =
+            "it is no socket whose peer has a name (--outside null, --outside broken or --inherit)";
+        Error::because("connect it again", why)
+    };
+    let (it, name) = named.ok_or_else(nobody)?;
+    let fd = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
+    set_options(&fd, &it.options)?;
+    let to = address(&it.peer.0);
+    make.stands.within(it.pid, || connect_raw(fd.as_fd(), &to)).map_err(|e| {
+        Error::because(format!("connect a socket to {name} again"), e.cause().to_string())
+    })?;
+    shut(&fd, it.shutdown)?;
+    with_status(fd, open)
+}
+
+/// One whose peer has gone.
+pub(crate) fn broken(open: &OpenFile, it: &OutsideSocket) -> Result<OwnedFd> {
+    let kind = match it.sock_type as i32 {
+        libc::SOCK_DGRAM => SockType::Datagram,
+        libc::SOCK_SEQPACKET => SockType::SeqPacket,
+        _ => SockType::Stream,
+    };
+    let pair = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC);
+    let (fd, _peer) = pair.map_err(|e| Error::new("make a pair of sockets", e))?;
+    set_options(&fd, &it.options)?;
+    shut(&fd, it.shutdown)?;
+    with_status(fd, open)
+}
