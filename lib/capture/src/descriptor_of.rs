@@ -244,6 +244,24 @@ impl<'a> Descriptor<'a> {
         self.name().is_some_and(|name| !name.deleted)
     }
 
+    /// The file by its name, or by the last one that it had: what is no regular file can be made again.
+    pub fn file_or_removed(&self) -> Result<FileRef, Problem> {
+        let Some(name) = self.name().filter(|name| name.deleted) else { return self.file() };
+        if path::of_a_process(self.link) {
+            return self.file();
+        }
+        let refuse = |problem: &str| Err(Problem::new("file.removed", problem));
+        if !self.stat.is_dir() && self.stat.nlink > 0 {
+            return refuse("it was removed, and has another name, which is not known");
+        }
+        if self.is_in_flight() {
+            return refuse("it was removed, and is on its way");
+        }
+        let ((dev, ino), mnt_id) = (self.inode(), Some(self.info.mnt_id));
+        let (path, outside) = (Bytes(name.path.clone()), name.outside);
+        Ok(FileRef { path, outside, dev, ino, mnt_id, deleted: true })
+    }
+
     /// The file by its name, where that can be opened again.
     pub fn file(&self) -> Result<FileRef, Problem> {
         let refuse = |problem: &str| Problem::new("file.name", problem);

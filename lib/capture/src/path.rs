@@ -57,6 +57,14 @@ impl Root {
         Ok(FileRef { path: path.into(), outside, dev, ino, mnt_id, deleted })
     }
 
+    /// The root itself, as the root of the mount namespace sees it.
+    pub fn own(&self) -> Result<FileRef> {
+        let stat = fstat(&self.dir).map_err(|e| unable(self.pid, "root", e))?;
+        let (dev, ino, deleted) = (stat.st_dev, stat.st_ino, self.is_removed());
+        let bare = self.path.strip_suffix(DELETED).filter(|_| deleted).unwrap_or(&self.path);
+        Ok(FileRef { path: bare.into(), outside: true, dev, ino, mnt_id: None, deleted })
+    }
+
     /// A file that was removed or renamed over, and that its union does not open again: its device and inode, here 0, are
     /// not to be had.
     fn stale(&self, path: Vec<u8>) -> FileRef {

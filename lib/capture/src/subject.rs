@@ -61,8 +61,7 @@ impl<'a> Process<'a> {
         let (exe, cwd) = (place.link("exe")?, place.link("cwd")?);
         let layout = layout::layout(pid, &place)?;
         let exe = layout.executable(exe);
-        let mut root = place.link("root")?;
-        root.path = place.path().into();
+        let root = FileRef { mnt_id: place.link("root")?.mnt_id, outside: false, ..place.own()? };
         let tasks = if threads.is_empty() { running(pid)? } else { held(pid, threads)? };
         Ok(Self {
             pid,

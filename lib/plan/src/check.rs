@@ -108,6 +108,7 @@ fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
         Link::Thread(pid, tid) => is_thread(tree, pid, tid),
         Link::File(id) => tree.get::<OpenFile>(id).is_some(),
         Link::Object(id) => extent == Extent::Frozen || tree.get::<Object>(id).is_some(),
+        Link::Removed(id) => extent == Extent::Frozen || tree.get::<RemovedNode>(id).is_some(),
         Link::Namespace(id, kind) => {
             tree.get::<Namespace>(id).is_some_and(|space| space.kind == kind)
         }
@@ -120,6 +121,7 @@ fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
         Link::Thread(pid, tid) => format!("thread {tid} of {pid}"),
         Link::File(id) => format!("open file {id}"),
         Link::Object(id) => format!("the file {}:{} without a name", id.dev, id.ino),
+        Link::Removed(id) => format!("the removed file {}:{}", id.dev, id.ino),
         Link::Namespace(id, kind) => format!("{} namespace {id}", kind.name()),
     };
     Some(format!("it names {what}, which the stream does not have"))

@@ -96,7 +96,8 @@ fn kept(tree: &Tree) -> (u64, u64) {
     let sockets = if late { 3 * sockets } else { sockets };
     // One to write to, and the directory of each name.
     let carried = tree.all::<CarriedFile>().iter().map(|carried| 1 + carried.names.len()).sum();
-    let low = directories + ends + sockets + objects + count(carried) + OWN;
+    let removed = count(tree.all::<RemovedNode>().len());
+    let low = directories + ends + sockets + objects + removed + count(carried) + OWN;
     // The handle of restore itself.
     (high + 1, low)
 }

@@ -25,6 +25,7 @@ mod open;
 mod options;
 mod private;
 mod release;
+mod removed;
 mod resource;
 mod restore;
 mod same;

@@ -2,6 +2,7 @@
 
 use crate::{
     options::RestoreOptions,
+    removed::{self, Made, RemovedNodes},
     same::{Comparison, Found},
     spaces::Spaces,
 };
@@ -47,6 +48,8 @@ pub(crate) struct Stands<'a> {
     all: BTreeMap<Pid, Arc<Directories>>,
     /// Where files are for now whose contents are still to come, by what they were known by.
     elsewhere: BTreeMap<(ObjectId, Bytes), Bytes>,
+    /// What no name leads to.
+    removed: RemovedNodes,
 }
 
 impl<'a> Stands<'a> {
@@ -61,16 +64,23 @@ impl<'a> Stands<'a> {
         crate::resource::stand(tree, &mut spaces, &mut |error| {
             report(root, "namespace".into(), error);
         });
-        let same = Comparison::new(tree, options, &options.here);
+        let mut same = Comparison::new(tree, options, &options.here);
         let top = opened(&options.root).unwrap_or_else(|error| {
             report(root, "root".into(), error);
             None
         });
+        let removed = removed_nodes(tree, top.as_ref()).unwrap_or_else(|error| {
+            report(root, "what was removed".into(), error);
+            RemovedNodes::new()
+        });
+        for found in removed.values().filter_map(|made| Found::of(&made.path).ok()) {
+            same.know(&found);
+        }
         let (mut all, mut open) = (BTreeMap::new(), BTreeMap::new());
         for fs in tree.all::<Fs>() {
             let found = match open.entry(key(tree, fs)) {
                 Entry::Occupied(found) => Ok(Arc::clone(found.get())),
-                Entry::Vacant(place) => directories(fs, top.as_ref(), &same)
+                Entry::Vacant(place) => directories(fs, top.as_ref(), &same, &removed)
                     .map(|found| Arc::clone(place.insert(Arc::new(found)))),
             };
             match found {
@@ -79,7 +89,7 @@ impl<'a> Stands<'a> {
             }
         }
         let members = tree.all::<Namespaces>().iter().map(|all| (all.pid, all.clone())).collect();
-        Self { spaces, same, members, top, all, elsewhere: BTreeMap::new() }
+        Self { spaces, same, members, top, all, elsewhere: BTreeMap::new(), removed }
     }
 
     /// Of a process.
@@ -100,6 +110,7 @@ impl<'a> Stands<'a> {
     pub fn found(&self, pid: Pid, name: &FileRef, kind: SFlag) -> Result<Found> {
         let path = self.now(name);
         let found = match self.root(pid, name)? {
+            _ if name.deleted => Found::of(&self.removed(name)?.path)?,
             Some(root) => Found::of(&lookup(Some(root), path, OFlag::O_PATH)?)?,
             None => Found::at(Path::new(OsStr::from_bytes(&path.0)))?,
         };
@@ -122,7 +133,16 @@ impl<'a> Stands<'a> {
 
     /// Opens what the name of a file leads to.
     pub fn path(&self, pid: Pid, name: &FileRef, flags: OFlag) -> Result<OwnedFd> {
+        if name.deleted {
+            return self.removed(name)?.open(flags);
+        }
         lookup(self.root(pid, name)?, self.now(name), flags)
+    }
+
+    /// What no name leads to any more, and is no regular file.
+    pub fn removed(&self, name: &FileRef) -> Result<&Made> {
+        let gone = || Error::because(format!("open {} (deleted)", name.path), "it was not made");
+        self.removed.get(&name.object()).ok_or_else(gone)
     }
 
     /// Has a file opened by another name for now.
@@ -204,23 +224,51 @@ fn key<'a>(tree: &Tree, fs: &'a Fs) -> (Option<Place>, &'a Bytes, bool, (u64, u6
     (tree.place(fs.pid), &fs.cwd.path, fs.cwd.outside, (fs.cwd.dev, fs.cwd.ino))
 }
 
-fn directories(fs: &Fs, top: Option<&OwnedFd>, same: &Comparison) -> Result<Directories> {
+/// Makes what no name leads to any more, root by root.
+fn removed_nodes(tree: &Tree, top: Option<&OwnedFd>) -> Result<RemovedNodes> {
+    let mut by_root: BTreeMap<Option<&Bytes>, Vec<&RemovedNode>> = BTreeMap::new();
+    let (mut made, unfollowed) = (RemovedNodes::new(), removed::unfollowed(tree));
+    // Roots come first, since others are below them.
+    for node in tree.all::<RemovedNode>() {
+        let root = tree.get::<Fs>(node.pid).filter(|fs| !node.name.outside && !fs.root.deleted);
+        by_root.entry(root.map(|fs| &fs.root.path)).or_default().push(node);
+    }
+    for (root, nodes) in by_root {
+        let root = root.filter(|root| root.0 != b"/");
+        let root = root.map(|root| lookup(top, root, DIRECTORY)).transpose()?;
+        let below = root.as_ref().or(top);
+        let lookup = |path: &Bytes| lookup(below, path, DIRECTORY);
+        removed::make(nodes.into_iter(), &unfollowed, &lookup, &mut made)?;
+    }
+    Ok(made)
+}
+
+fn directories(
+    fs: &Fs,
+    top: Option<&OwnedFd>,
+    same: &Comparison,
+    nodes: &RemovedNodes,
+) -> Result<Directories> {
     let checked = |name: &FileRef, below: Option<&OwnedFd>| {
         let path = lookup(below, &name.path, DIRECTORY)?;
         same.inode(name, &Found::of(&path)?).map(|()| path)
     };
     let own_root = fs.root.path.0 == b"/" && top.is_none();
-    let root = Some(checked(&fs.root, top)?).filter(|_| !own_root);
+    let again = |name: &FileRef| nodes.get(&name.object()).map(|node| node.open(DIRECTORY));
+    let root = match again(&fs.root).filter(|_| fs.root.deleted) {
+        Some(root) => Some(root?),
+        None => Some(checked(&fs.root, top)?).filter(|_| !own_root),
+    };
     let cwd_below = if fs.cwd.outside { top } else { root.as_ref() };
     let cwd = match fs.cwd.deleted {
         false => checked(&fs.cwd, cwd_below)?,
-        true => removed(cwd_below, &fs.cwd.path)?,
+        true => again(&fs.cwd).unwrap_or_else(|| removed_directory(cwd_below, &fs.cwd.path))?,
     };
     Ok(Directories { root, cwd })
 }
 
 /// A directory that is removed again at once, in the nearest one that is left.
-fn removed(below: Option<&OwnedFd>, path: &Bytes) -> Result<OwnedFd> {
+fn removed_directory(below: Option<&OwnedFd>, path: &Bytes) -> Result<OwnedFd> {
     let full = Path::new(OsStr::from_bytes(&path.0));
     let near = |dir: &Path| {
         let bytes = Bytes(dir.as_os_str().as_bytes().to_vec());

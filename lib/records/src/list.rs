@@ -94,6 +94,7 @@ macro_rules! resources {
                 inotify: Inotify 75 1 [];
                 pty_master: PtyMaster 84 1 [];
                 pty_slave: PtySlave 85 1 [];
+                special_path: SpecialPath 76 1 [];
             }
             descriptor {
                 owner: Owner 53 2 [Descriptors];
@@ -105,6 +106,7 @@ macro_rules! resources {
             }
             object {
                 pty: Pty 46 1 [];
+                removed_node: RemovedNode 32 1 [];
                 carried_file: CarriedFile 40 1 [];
                 cgroup: Cgroup 47 1 [];
                 nameless: Object 42 4 [];

@@ -25,6 +25,8 @@ pub enum Link {
     File(FileId),
     /// A file without a name.
     Object(ObjectId),
+    /// What was removed and is no regular file.
+    Removed(ObjectId),
     /// A namespace, which must be of this kind.
     Namespace(NsId, NsKind),
 }
@@ -101,6 +103,11 @@ pub(crate) fn options(options: &[SocketOption]) -> Result<(), String> {
 }
 
 impl FileRef {
+    /// What must stand in the stream where it was removed.
+    pub(crate) fn removed(&self) -> Option<Link> {
+        self.deleted.then(|| Link::Removed(self.object()))
+    }
+
     /// See [`Resource::check`](crate::Resource::check).
     pub(crate) fn check(&self) -> Result<(), String> {
         path(&self.path)

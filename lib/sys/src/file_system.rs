@@ -1,7 +1,7 @@
 //! Files of others: how they are opened, and what kind of file system they lie on, as far as it matters to those who want to
 //! know a file again.
 
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 use nix::{
     fcntl::{OFlag, open},
     sys::{
@@ -11,7 +11,10 @@ use nix::{
 };
 use std::{
     fs::File,
-    os::{fd::AsFd, unix::fs::FileExt},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::FileExt,
+    },
     path::Path,
 };
 
@@ -36,6 +39,19 @@ pub fn open_unnoticed(path: &Path) -> Result<File> {
     let fail = |e| Error::new(format!("open {}", path.display()), e);
     let opened = unnoticed(|flag| open(path, read | flag, Mode::empty()).map_err(fail));
     Ok(File::from(opened?))
+}
+
+/// Sets the times of the last access and the last change of an open file, also of one that is only a path: seconds, and nanoseconds
+/// below 1e9.
+///
+/// # Errors
+/// Those of utimensat(2).
+pub fn set_times(file: impl AsFd, times: [(i64, u32); 2]) -> Result<()> {
+    let times = times.map(|(sec, nsec)| libc::timespec { tv_sec: sec, tv_nsec: nsec.into() });
+    let (fd, empty) = (file.as_fd().as_raw_fd(), c"");
+    // SAFETY: the kernel reads an empty string and two times of ours.
+    let done = unsafe { libc::utimensat(fd, empty.as_ptr(), times.as_ptr(), libc::AT_EMPTY_PATH) };
+    check(i64::from(done)).map(drop).map_err(|e| Error::new("set the times of a file", e))
 }
 
 /// A kind of file system.

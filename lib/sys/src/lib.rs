@@ -46,7 +46,7 @@ pub use fcntl::{
     owner_ex, owner_signal, owner_uids, pipe_queued, pipe_size, seals, set_pipe_size,
     start_writeback, tee, unsent, vmsplice,
 };
-pub use file_system::{FileSystem, file_system, open_unnoticed, read_before, unnoticed};
+pub use file_system::{FileSystem, file_system, open_unnoticed, read_before, set_times, unnoticed};
 pub use guardian::Guardian;
 pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, open_by_handle};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};

@@ -15,7 +15,7 @@ impl OfFile for Device {
     fn claims(seen: &Descriptor<'_>) -> bool {
         seen.stat.is_char_device()
             && !is_terminal(seen.stat.rdev)
-            && seen.is_named()
+            && seen.name().is_some()
             && !seen.is_path()
     }
 
@@ -24,6 +24,6 @@ impl OfFile for Device {
         if !PLAIN.contains(&device) {
             return Err(Problem::new("file.device", "the state of this device cannot be captured"));
         }
-        Ok(Device { file, pid: Pid(seen.pid), name: seen.file()?, rdev: seen.stat.rdev })
+        Ok(Device { file, pid: Pid(seen.pid), name: seen.file_or_removed()?, rdev: seen.stat.rdev })
     }
 }

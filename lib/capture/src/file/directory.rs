@@ -9,11 +9,11 @@ use floe_sys::owner_ex;
 
 impl OfFile for Directory {
     fn claims(seen: &Descriptor<'_>) -> bool {
-        seen.stat.is_dir() && seen.is_named()
+        seen.stat.is_dir() && seen.name().is_some()
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        Ok(Directory { file, pid: Pid(seen.pid), name: seen.file()? })
+        Ok(Directory { file, pid: Pid(seen.pid), name: seen.file_or_removed()? })
     }
 }
 

@@ -13,9 +13,6 @@ impl OfProcess for Fs {
             let problem = "it is that of a process in /proc";
             out.refuse(Finding::of(pid, "working directory", "fs.cwd", problem));
         }
-        if process.root.deleted {
-            out.refuse(Finding::of(pid, "root", "fs.root", "it was removed"));
-        }
         Ok(())
     }
 

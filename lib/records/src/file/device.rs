@@ -24,11 +24,14 @@ impl Resource for Device {
     }
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
-        visit(Reference::File(self.pid, "open file", &mut self.name));
+        if !self.name.deleted {
+            visit(Reference::File(self.pid, "open file", &mut self.name));
+        }
     }
 
     fn links(&self, visit: &mut dyn FnMut(Link)) {
         visit(Link::Process(self.pid));
+        self.name.removed().into_iter().for_each(visit);
     }
 
     fn check(&self) -> Result<(), String> {

@@ -22,11 +22,14 @@ impl Resource for Fifo {
     }
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
-        visit(Reference::File(self.pid, "open file", &mut self.name));
+        if !self.name.deleted {
+            visit(Reference::File(self.pid, "open file", &mut self.name));
+        }
     }
 
     fn links(&self, visit: &mut dyn FnMut(Link)) {
         visit(Link::Process(self.pid));
+        self.name.removed().into_iter().for_each(visit);
     }
 
     fn check(&self) -> Result<(), String> {

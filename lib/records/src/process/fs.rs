@@ -27,7 +27,9 @@ impl Resource for Fs {
         if !self.cwd.deleted {
             visit(Reference::File(self.pid, "cwd", &mut self.cwd));
         }
-        visit(Reference::Root(self.pid, &mut self.root));
+        if !self.root.deleted {
+            visit(Reference::Root(self.pid, &mut self.root));
+        }
     }
 
     fn check(&self) -> Result<(), String> {

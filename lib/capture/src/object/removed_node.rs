@@ -1,0 +1,101 @@
+//! What was removed and is no regular file, as restore makes it again.
+
+use crate::{Result, files::Files, path::Root, resource::OfObject};
+use floe_records::{
+    AnyRecord, Bytes, FdNum, FileId, FileRef, Finding, Findings, NodeKind, ObjectId, Pid,
+    RemovedNode,
+};
+use floe_sys::{Error, open_unnoticed};
+use nix::{
+    fcntl::{OFlag, open, readlinkat},
+    sys::stat::{FileStat, Mode, fstat},
+};
+use std::{
+    collections::BTreeMap,
+    os::{fd::AsFd, unix::ffi::OsStringExt},
+    path::Path,
+};
+
+impl OfObject for RemovedNode {
+    fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
+        let mut all: BTreeMap<ObjectId, Self> = BTreeMap::new();
+        let places: BTreeMap<FileId, (Pid, FdNum)> = (files.tables.iter())
+            .flat_map(|table| table.fds.iter().map(move |fd| (fd.file, (table.pid, fd.fd))))
+            .collect();
+        for (open, what) in &files.all {
+            let Some(name) = name_of(what).filter(|name| name.deleted) else { continue };
+            let Some((pid, fd)) = places.get(&open.id) else {
+                let problem = "it was removed, and nobody has it open";
+                let object = format!("{} on its way in a socket", name.path);
+                out.refuse(Finding::of(open.pid, object, "file.removed", problem));
+                continue;
+            };
+            if !all.contains_key(&name.object()) {
+                let node = describe(open.pid, name, &floe_proc::fd_path(pid.0, fd.0))?;
+                all.insert(name.object(), node);
+            }
+        }
+        for pid in &files.pids {
+            let root = Root::of(pid.0)?;
+            for link in ["cwd", "root"] {
+                let name = if link == "cwd" { root.link(link)? } else { root.own()? };
+                if name.deleted && name.ino != 0 && !all.contains_key(&name.object()) {
+                    let node = describe(*pid, &name, &floe_proc::path(pid.0, link))?;
+                    all.insert(name.object(), node);
+                }
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+}
+
+fn name_of(what: &AnyRecord) -> Option<&FileRef> {
+    match what {
+        AnyRecord::Directory(it) => Some(&it.name),
+        AnyRecord::Fifo(it) => Some(&it.name),
+        AnyRecord::Device(it) => Some(&it.name),
+        AnyRecord::SpecialPath(it) => Some(&it.name),
+        _ => None,
+    }
+}
+
+/// What a link in /proc leads to.
+fn describe(pid: Pid, name: &FileRef, link: &Path) -> Result<RemovedNode> {
+    let fail = |e| Error::new(format!("look at {}", name.path), e).pid(pid.0);
+    let path = open(link, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(fail)?;
+    let stat = fstat(&path).map_err(fail)?;
+    let kind = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFDIR => NodeKind::Directory,
+        libc::S_IFIFO => NodeKind::Fifo,
+        libc::S_IFSOCK => NodeKind::Socket,
+        libc::S_IFCHR => NodeKind::CharDevice(stat.st_rdev),
+        libc::S_IFBLK => NodeKind::BlockDevice(stat.st_rdev),
+        libc::S_IFLNK => {
+            let to = readlinkat(path.as_fd(), "").map_err(fail)?;
+            NodeKind::Symlink(Bytes(to.into_vec()))
+        }
+        _ => {
+            return Err(
+                Error::because("describe what was removed", "it is of an unknown type").into()
+            );
+        }
+    };
+    let attributes = match kind {
+        NodeKind::Directory => floe_sys::attributes(open_unnoticed(link)?.as_fd())?,
+        _ => Vec::new(),
+    };
+    Ok(RemovedNode {
+        pid,
+        name: name.clone(),
+        kind,
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        times: times(&stat),
+        attributes: attributes.into_iter().map(|(n, v)| (Bytes(n), Bytes(v))).collect(),
+    })
+}
+
+fn times(stat: &FileStat) -> [(i64, u32); 2] {
+    [(stat.st_atime, stat.st_atime_nsec as u32), (stat.st_mtime, stat.st_mtime_nsec as u32)]
+}
