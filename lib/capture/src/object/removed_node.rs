@@ -11,7 +11,7 @@ use nix::{
     sys::stat::{FileStat, Mode, fstat},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     os::{fd::AsFd, unix::ffi::OsStringExt},
     path::Path,
 };
@@ -30,18 +30,19 @@ impl OfObject for RemovedNode {
                 out.refuse(Finding::of(open.pid, object, "file.removed", problem));
                 continue;
             };
-            if !all.contains_key(&name.object()) {
-                let node = describe(open.pid, name, &floe_proc::fd_path(pid.0, fd.0))?;
-                all.insert(name.object(), node);
+            if let Entry::Vacant(place) = all.entry(name.object()) {
+                place.insert(describe(open.pid, name, &floe_proc::fd_path(pid.0, fd.0))?);
             }
         }
         for pid in &files.pids {
             let root = Root::of(pid.0)?;
             for link in ["cwd", "root"] {
                 let name = if link == "cwd" { root.link(link)? } else { root.own()? };
-                if name.deleted && name.ino != 0 && !all.contains_key(&name.object()) {
-                    let node = describe(*pid, &name, &floe_proc::path(pid.0, link))?;
-                    all.insert(name.object(), node);
+                if name.deleted
+                    && name.ino != 0
+                    && let Entry::Vacant(place) = all.entry(name.object())
+                {
+                    place.insert(describe(*pid, &name, &floe_proc::path(pid.0, link))?);
                 }
             }
         }
