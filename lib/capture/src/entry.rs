@@ -126,9 +126,7 @@ impl Holder {
             return None;
         }
         let (full, deleted) = self.root.without_suffix(link.to_vec(), stat.dev, stat.ino);
-        // Names below /proc/PID are refused as they are.
-        let asks = !deleted && !path::of_a_process(link);
-        let leads = asks && self.root.leads_to(&full, stat.dev, stat.ino);
+        let leads = !deleted && self.root.leads_to(&full, stat.dev, stat.ino);
         Some(Name::new(&self.root, full, deleted, leads))
     }
 

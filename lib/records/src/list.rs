@@ -95,6 +95,7 @@ macro_rules! resources {
                 pty_master: PtyMaster 84 1 [];
                 pty_slave: PtySlave 85 1 [];
                 special_path: SpecialPath 76 1 [];
+                proc_file: ProcFile 77 1 [Late Last];
             }
             descriptor {
                 owner: Owner 53 2 [Descriptors];

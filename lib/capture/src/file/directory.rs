@@ -2,6 +2,7 @@
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
+    path,
     resource::OfFile,
 };
 use floe_records::{Directory, FileId, Pid};
@@ -9,7 +10,7 @@ use floe_sys::owner_ex;
 
 impl OfFile for Directory {
     fn claims(seen: &Descriptor<'_>) -> bool {
-        seen.stat.is_dir() && seen.name().is_some()
+        seen.stat.is_dir() && seen.name().is_some() && !path::of_a_process(seen.link)
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {

@@ -2,7 +2,7 @@
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
-    memory,
+    memory, path,
     resource::OfFile,
 };
 use floe_records::{FileId, NamelessFile, Object, ObjectId};
@@ -11,7 +11,8 @@ use std::fs::File;
 
 impl OfFile for NamelessFile {
     fn claims(seen: &Descriptor<'_>) -> bool {
-        seen.stat.is_file() && seen.name().is_some_and(|name| name.deleted)
+        let of_process = path::of_a_process(seen.link);
+        seen.stat.is_file() && !of_process && seen.name().is_some_and(|name| name.deleted)
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {

@@ -92,7 +92,7 @@ fn object(files: &Files, pid: Pid, file: FileId) -> String {
 }
 
 /// Also a zombie is: its parent has not waited for it.
-fn is_in_tree(files: &Files, pid: Pid) -> Result<bool> {
+pub(crate) fn is_in_tree(files: &Files, pid: Pid) -> Result<bool> {
     if files.pids.contains(&pid) {
         return Ok(true);
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
+    path,
     resource::OfFile,
 };
 use floe_proc::{Lock, LockKind};
@@ -13,7 +14,7 @@ use twox_hash::XxHash3_64;
 
 impl OfFile for Regular {
     fn claims(seen: &Descriptor<'_>) -> bool {
-        seen.stat.is_file() && seen.is_named()
+        seen.stat.is_file() && seen.is_named() && !path::of_a_process(seen.link)
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {

@@ -53,7 +53,8 @@ impl OpenFiles<'_> {
         let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
         for open in self.tree.all::<OpenFile>() {
             let is = |kind: Kind| open.kind == kind.number();
-            if is(Kind::External) || is(Kind::Pidfd) || later.contains(&open.id) {
+            let late = is(Kind::Pidfd) || is(Kind::ProcFile);
+            if is(Kind::External) || late || later.contains(&open.id) {
                 continue;
             }
             let Some(fd) = self.files.get(&open.id) else { continue };
