@@ -66,6 +66,9 @@ impl Inode {
             (Own::get()?.pipe_device, libc::S_IFIFO)
         } else if link.starts_with(b"anon_inode:") {
             (0, 0)
+        } else if !link.starts_with(b"/") {
+            // A namespace, such as `net:[4026531840]`.
+            (0, libc::S_IFREG)
         } else {
             return Ok(None);
         };

@@ -96,6 +96,7 @@ macro_rules! resources {
                 pty_slave: PtySlave 85 1 [];
                 special_path: SpecialPath 76 1 [];
                 proc_file: ProcFile 77 1 [Late Last];
+                namespace_file: NamespaceFile 78 1 [Late];
             }
             descriptor {
                 owner: Owner 53 2 [Descriptors];

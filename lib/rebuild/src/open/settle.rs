@@ -53,7 +53,7 @@ impl OpenFiles<'_> {
         let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
         for open in self.tree.all::<OpenFile>() {
             let is = |kind: Kind| open.kind == kind.number();
-            let late = is(Kind::Pidfd) || is(Kind::ProcFile);
+            let late = is(Kind::Pidfd) || is(Kind::ProcFile) || is(Kind::NamespaceFile);
             if is(Kind::External) || late || later.contains(&open.id) {
                 continue;
             }
