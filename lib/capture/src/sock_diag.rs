@@ -1,5 +1,6 @@
 //! What sock_diag(7) tells of sockets.
 
+use crate::multicast::{self, Group};
 use floe_netlock::Network;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
@@ -109,6 +110,8 @@ pub(crate) struct InetSockets {
     connected: OnceCell<BTreeMap<(u32, u32), Told>>,
     /// Why the network cannot be kept away from connections, once that has been tried.
     unlockable: OnceCell<Option<String>>,
+    /// Multicast groups that somebody is a member of.
+    groups: OnceCell<Vec<Group>>,
 }
 
 /// INET_DIAG_MD5SIG of linux/inet_diag.h.
@@ -163,6 +166,14 @@ impl InetSockets {
             false => self.connected()?,
         };
         Ok(find(all, family, ino).is_some_and(|told| told.signed))
+    }
+
+    /// The multicast groups that somebody in our network namespace is a member of.
+    pub fn groups(&self) -> std::result::Result<&[Group], floe_sys::Error> {
+        if self.groups.get().is_none() {
+            let _ = self.groups.set(multicast::groups()?);
+        }
+        Ok(self.groups.get().map_or(&[], Vec::as_slice))
     }
 
     /// Why the network cannot be kept away from connections, where it cannot; tried with this one of them.

@@ -1,9 +1,9 @@
 //! Parts of a socket that are not carried, by comparison with a fresh one: every option that the kernel has is either known here
-//! or, where it differs, lost by its name or number. Also filters and multicast groups.
+//! or, where it differs, lost by its name or number. Also filters of eBPF.
 
 use crate::{
     descriptor_of::Descriptor,
-    inet, multicast,
+    inet,
     socket::{EVERY, NOTHING_TO_UNIX},
     socket_kind::{Kind, number},
 };
@@ -31,13 +31,13 @@ const KNOWN: &[(i32, &[i32])] = &[
     // What kind it is: SO_TYPE, SO_PROTOCOL, SO_DOMAIN. Its state: SO_SNDLOWAT, SO_PEERCRED, SO_PEERNAME, SO_ACCEPTCONN,
     // SO_PEERSEC, SO_INCOMING_CPU, SO_MEMINFO, SO_INCOMING_NAPI_ID, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE.
     // SO_ERROR is cleared by being asked for, SO_PEERPIDFD opens a descriptor. Carried: SO_SNDBUF, SO_RCVBUF, SO_BUF_LOCK;
-    // SO_BINDTOIFINDEX, SO_RCVTIMEO_NEW and SO_SNDTIMEO_NEW by others of the same meaning. SO_GET_FILTER stands below.
+    // SO_BINDTOIFINDEX, SO_RCVTIMEO_NEW and SO_SNDTIMEO_NEW by others of the same meaning; SO_GET_FILTER, SO_LOCK_FILTER.
     // Constants: SO_BSDCOMPAT, SO_BPF_EXTENSIONS.
     (
         SOCKET,
         &[
-            3, 4, 7, 8, 14, 17, 19, 26, 28, 30, 31, 38, 39, 48, 49, 55, 56, 57, 59, 62, 66, 67, 71,
-            72, 77,
+            3, 4, 7, 8, 14, 17, 19, 26, 28, 30, 31, 38, 39, 44, 48, 49, 55, 56, 57, 59, 62, 66, 67,
+            71, 72, 77,
         ],
     ),
     // IP_PKTOPTIONS, IP_MTU, IP_PROTOCOL.
@@ -53,9 +53,8 @@ const KNOWN: &[(i32, &[i32])] = &[
 const OF_CONNECTIONS: [i32; 4] = [2, 10, 45, 46];
 
 /// Names for people.
-const NAMES: [((i32, i32), &str); 6] = [
+const NAMES: [((i32, i32), &str); 5] = [
     ((SOCKET, 1), "SO_DEBUG"),
-    ((SOCKET, 44), "SO_LOCK_FILTER"),
     ((SOCKET, 61), "SO_TXTIME"),
     ((IP, 22), "IP_NODEFRAG"),
     ((TCP, 31), "TCP_ULP"),
@@ -65,11 +64,10 @@ const NAMES: [((i32, i32), &str); 6] = [
 /// Level, number and value of an option.
 type Value = (i32, i32, Vec<u8>);
 
-/// What fresh sockets have, by kind, and the multicast groups of the system.
+/// What fresh sockets have, by kind.
 #[derive(Default)]
 pub(crate) struct Fresh {
     values: BTreeMap<Kind, Vec<Value>>,
-    groups: Option<Vec<multicast::Group>>,
 }
 
 impl Fresh {
@@ -77,9 +75,9 @@ impl Fresh {
     pub fn losses(&mut self, seen: &Descriptor<'_>, kind: Kind) -> Result<Vec<String>> {
         let fd = seen.duplicate()?;
         let mut lost = Vec::new();
-        // Of a filter that is no classic one the kernel says that, too.
-        if !matches!(socket_filter_len(fd), Ok(0)) {
-            lost.push("its filter is not carried".to_owned());
+        // The kernel shows the instructions of a classic one alone.
+        if socket_filter_len(fd).is_err() {
+            lost.push("its filter, which is none of classic BPF, is not carried".to_owned());
         }
         let fresh = match self.values.entry(kind) {
             Entry::Occupied(known) => known.into_mut(),
@@ -93,27 +91,8 @@ impl Fresh {
                 lost.push(format!("its option {} is not carried", shown(*level, *name)));
             }
         }
-        if inet::is_inet(kind) {
-            lost.extend(self.memberships(fd, kind)?);
-        } else if kind.family == libc::AF_UNIX {
+        if kind.family == libc::AF_UNIX {
             lost.extend(stranger(fd)?);
-        }
-        Ok(lost)
-    }
-
-    fn memberships(&mut self, fd: BorrowedFd<'_>, kind: Kind) -> Result<Vec<String>> {
-        if self.groups.is_none() {
-            self.groups = Some(multicast::groups()?);
-        }
-        let mut lost = Vec::new();
-        for group in self.groups.iter().flatten() {
-            let fits = kind.family == libc::AF_INET6 || group.address.is_ipv4();
-            if fits && floe_sys::is_member(fd, group.interface, group.address)? {
-                let multicast::Group { interface, address } = group;
-                let problem =
-                    format!("its membership in {address} on interface {interface} is not carried");
-                lost.push(problem);
-            }
         }
         Ok(lost)
     }
