@@ -292,7 +292,11 @@ impl Describing<'_> {
             let names = unix::lost_names(seen)?;
             all.extend(names.map(|problem| ("socket.name", problem)));
         }
-        if inet::is_inet(kind) && kind.protocol == libc::IPPROTO_TCP {
+        if inet::is_inet(kind) && kind.kind != libc::SOCK_STREAM {
+            let lost = inet::lost_of_messages(seen.duplicate()?)?.into_iter();
+            all.extend(lost.map(|problem| ("socket.unread", problem)));
+        }
+        if inet::is_tcp(kind) {
             let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
             let closed = self.context.options.close_tcp;
             let lost = inet::lost_of_connection(seen.duplicate()?, closed, bound)?;

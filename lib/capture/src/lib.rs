@@ -26,6 +26,7 @@ mod multicast;
 mod parallel;
 mod path;
 mod question;
+mod raw_peers;
 mod resource;
 mod rule;
 mod seize;

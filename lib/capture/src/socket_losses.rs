@@ -4,6 +4,7 @@
 use crate::{
     descriptor_of::Descriptor,
     inet,
+    inet_options::SOL_RAW,
     socket::{EVERY, NOTHING_TO_UNIX},
     socket_kind::{Kind, number},
 };
@@ -23,7 +24,16 @@ const SOCKET: i32 = libc::SOL_SOCKET;
 /// Longest value of an option.
 const LONGEST: usize = 64;
 /// Numbers that options may have, by level. Those of netfilter (from 64 on) are none of the socket's.
-const NUMBERS: [(i32, i32); 5] = [(SOCKET, 128), (IP, 63), (IP6, 79), (TCP, 63), (UDP, 127)];
+const NUMBERS: [(i32, i32); 8] = [
+    (SOCKET, 128),
+    (IP, 63),
+    (IP6, 79),
+    (TCP, 63),
+    (UDP, 127),
+    (SOL_RAW, 15),
+    (libc::IPPROTO_ICMPV6, 15),
+    (libc::IPPROTO_UDPLITE, 127),
+];
 const NETFILTER: [i32; 5] = [64, 65, 66, 68, 69];
 
 /// Options that are no settings, or are carried in another way. Some of them must not even be asked for.
@@ -83,7 +93,7 @@ impl Fresh {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(values(kind)?),
         };
-        let connects = kind.protocol == TCP && number(fd, SOCKET, libc::SO_ACCEPTCONN)? == 0;
+        let connects = inet::is_tcp(kind) && number(fd, SOCKET, libc::SO_ACCEPTCONN)? == 0;
         for (level, name, usual) in &*fresh {
             let skipped = connects && *level == TCP && OF_CONNECTIONS.contains(name);
             if !skipped && socket_option(fd, *level, *name, LONGEST).is_ok_and(|now| now != *usual)
@@ -123,6 +133,7 @@ fn values(kind: Kind) -> Result<Vec<Value>> {
         SOCKET => true,
         IP => inet::is_inet(kind),
         IP6 => kind.family == libc::AF_INET6,
+        SOL_RAW => kind.kind == libc::SOCK_RAW,
         _ => level == kind.protocol,
     };
     let mut all = Vec::new();

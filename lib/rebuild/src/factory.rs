@@ -112,7 +112,12 @@ impl<'a> Factory<'a> {
                     .map(|tcp| &tcp.socket)
                     .filter(|it| !it.is_connection()),
             ),
-            udp_ports: Ports::of(tree.all::<UdpSocket>().iter().map(|udp| &udp.socket)),
+            udp_ports: Ports::of(
+                tree.all::<UdpSocket>()
+                    .iter()
+                    .map(|udp| &udp.socket)
+                    .chain(tree.all::<DatagramSocket>().iter().map(|it| &it.socket)),
+            ),
             numbers: numbers_of_outside_files(tree),
         }
     }

@@ -1,4 +1,4 @@
-//! What TCP and UDP sockets share.
+//! What sockets of the internet share.
 
 use crate::{
     socket::{IS_SET, option, set_inet_options, shut},
@@ -53,9 +53,14 @@ fn with_port(tcp: &InetSocket, call: impl Fn() -> Result<()>) -> Result<()> {
     }
 }
 
-/// A UDP socket, and what could not be set of it; `shares` says that others of the tree have its port.
-pub(crate) fn udp(udp: &InetSocket, shares: bool) -> Result<(OwnedFd, Vec<String>)> {
-    let fd = socket(udp.family as i32, libc::SOCK_DGRAM, libc::IPPROTO_UDP)?;
+/// A socket of this type and protocol that carries messages, and what could not be set of it; `shares` says that others of the
+/// tree have its port.
+pub(crate) fn datagram(
+    udp: &InetSocket,
+    (kind, protocol): (i32, i32),
+    shares: bool,
+) -> Result<(OwnedFd, Vec<String>)> {
+    let fd = socket(udp.family as i32, kind, protocol)?;
     let notes = set_inet_options(&fd, &udp.options)?;
     if !udp.name.0.is_empty() {
         if shares {

@@ -106,7 +106,10 @@ fn read_group(fd: BorrowedFd<'_>, level: i32, filter: &mut [u8]) -> Result<bool>
     let done = unsafe { libc::getsockopt(fd.as_raw_fd(), level, MCAST_MSFILTER, at, &mut len) };
     match check(done as i64) {
         Ok(_) => Ok(true),
-        Err(e) if e.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(false),
+        // Raw sockets of IPv6 have nothing of IPv4.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENOPROTOOPT)) => {
+            Ok(false)
+        }
         Err(e) => Err(Error::new("ask for the multicast groups of a socket", e)),
     }
 }

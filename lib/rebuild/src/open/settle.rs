@@ -21,7 +21,10 @@ impl OpenFiles<'_> {
         // Connections are in repair mode.
         let tcp = tcp.filter(|(_, socket)| !socket.is_connection());
         let udp = self.tree.all::<UdpSocket>().iter().map(|udp| (udp.file, &udp.socket));
-        for (id, socket) in tcp.chain(udp).filter(|(_, socket)| !socket.name.0.is_empty()) {
+        let others = self.tree.all::<DatagramSocket>().iter().map(|it| (it.file, &it.socket));
+        for (id, socket) in
+            tcp.chain(udp).chain(others).filter(|(_, socket)| !socket.name.0.is_empty())
+        {
             if let Some(fd) = self.files.get(&id)
                 && let Err(e) = crate::inet::settle(socket, fd)
             {
