@@ -119,7 +119,7 @@ pub(crate) fn udp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
 fn holds_back(fd: BorrowedFd<'_>, corked: bool) -> Result<(), Problem> {
     const TRIES: u32 = 20;
     for _ in 0..TRIES {
-        if floe_sys::unsent(fd).map_err(|e| Error::new("ask what is not sent", e))? == 0 {
+        if unsent(fd)? == 0 {
             return Ok(());
         }
         if corked {
@@ -132,6 +132,16 @@ fn holds_back(fd: BorrowedFd<'_>, corked: bool) -> Result<(), Problem> {
         false => "it holds back a part of a datagram (MSG_MORE), or cannot send one",
     };
     Err(Problem::Refused("file.udp", problem.into(), "try again when the datagram has been sent"))
+}
+
+/// As SIOCOUTQ tells of sockets of UDP; those of ICMP have no such call.
+fn unsent(fd: BorrowedFd<'_>) -> Result<u32, Problem> {
+    const SO_MEMINFO: i32 = 55;
+    const SENT: usize = 2 * 4;
+    let info = socket_option(fd, libc::SOL_SOCKET, SO_MEMINFO, 64)?;
+    let word = info.get(SENT..).and_then(|bytes| bytes.first_chunk().copied());
+    let none = || Error::because("ask what is not sent", "the kernel does not tell");
+    Ok(u32::from_ne_bytes(word.ok_or_else(none)?))
 }
 
 /// A socket that carries messages and is none of UDP.

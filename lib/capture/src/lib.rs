@@ -9,6 +9,7 @@ mod by_inode;
 pub mod carry;
 mod connections;
 mod descriptor_of;
+mod diag_of;
 mod entry;
 mod error;
 pub mod files;

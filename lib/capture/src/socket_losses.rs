@@ -3,6 +3,7 @@
 
 use crate::{
     descriptor_of::Descriptor,
+    file::{netlink, packet},
     inet,
     inet_options::SOL_RAW,
     socket::{EVERY, NOTHING_TO_UNIX},
@@ -24,7 +25,7 @@ const SOCKET: i32 = libc::SOL_SOCKET;
 /// Longest value of an option.
 const LONGEST: usize = 64;
 /// Numbers that options may have, by level. Those of netfilter (from 64 on) are none of the socket's.
-const NUMBERS: [(i32, i32); 8] = [
+const NUMBERS: [(i32, i32); 10] = [
     (SOCKET, 128),
     (IP, 63),
     (IP6, 79),
@@ -33,6 +34,8 @@ const NUMBERS: [(i32, i32); 8] = [
     (SOL_RAW, 15),
     (libc::IPPROTO_ICMPV6, 15),
     (libc::IPPROTO_UDPLITE, 127),
+    (netlink::LEVEL, 31),
+    (packet::LEVEL, 31),
 ];
 const NETFILTER: [i32; 5] = [64, 65, 66, 68, 69];
 
@@ -57,6 +60,8 @@ const KNOWN: &[(i32, &[i32])] = &[
     // TCP_INFO, TCP_QUICKACK, TCP_TIMESTAMP, TCP_CC_INFO, TCP_SAVED_SYN (given once), TCP_ZEROCOPY_RECEIVE (maps memory),
     // TCP_IS_MPTCP.
     (TCP, &[11, 12, 24, 26, 28, 35, 43]),
+    // IPV6_CHECKSUM once more.
+    (SOL_RAW, &[7]),
 ];
 /// Options of TCP that say something of the connection where there is one: TCP_MAXSEG, TCP_WINDOW_CLAMP, TCP_RTO_MIN_US,
 /// TCP_DELACK_MAX_US. Those of a listener were set by hand.
@@ -133,8 +138,10 @@ fn values(kind: Kind) -> Result<Vec<Value>> {
         SOCKET => true,
         IP => inet::is_inet(kind),
         IP6 => kind.family == libc::AF_INET6,
-        SOL_RAW => kind.kind == libc::SOCK_RAW,
-        _ => level == kind.protocol,
+        SOL_RAW => inet::is_inet(kind) && kind.kind == libc::SOCK_RAW,
+        netlink::LEVEL => kind.family == libc::AF_NETLINK,
+        packet::LEVEL => kind.family == libc::AF_PACKET,
+        _ => inet::is_inet(kind) && level == kind.protocol,
     };
     let mut all = Vec::new();
     for (level, last) in NUMBERS.into_iter().filter(|(level, _)| is_of(*level)) {
@@ -152,6 +159,8 @@ fn is_known(kind: Kind, level: i32, name: i32) -> bool {
     let carried = level == SOCKET && EVERY.contains(&name) || inet::is_carried(kind, (level, name));
     of_netfilter
         || carried
+        || netlink::is_carried((level, name))
+        || packet::is_carried((level, name))
         || kind.family == libc::AF_UNIX && NOTHING_TO_UNIX.contains(&name)
         || KNOWN.iter().any(|(known, names)| *known == level && names.contains(&name))
 }

@@ -89,6 +89,8 @@ macro_rules! resources {
                 tcp: TcpSocket 71 2 [Prepare];
                 udp: UdpSocket 72 2 [];
                 datagram: DatagramSocket 86 1 [];
+                netlink: NetlinkSocket 87 1 [];
+                packet: PacketSocket 88 1 [];
                 external: External 73 1 [];
                 pidfd: Pidfd 74 2 [Late];
                 inotify: Inotify 75 1 [];
