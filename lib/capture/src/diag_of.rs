@@ -57,7 +57,8 @@ pub(crate) fn netlink() -> Result<HashMap<u32, Netlink>> {
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
     pub memberships: Vec<PacketMembership>,
-    pub fanout: Option<u32>,
+    /// It shares packets with others.
+    pub shares: bool,
     /// It has a ring of packets in memory.
     pub has_ring: bool,
 }
@@ -83,7 +84,7 @@ pub(crate) fn packets() -> Result<HashMap<u32, Packet>> {
         let memberships = attribute(attributes, MEMBERSHIPS).unwrap_or_default();
         let packet = Packet {
             memberships: memberships.chunks_exact(MEMBERSHIP).map(membership).collect(),
-            fanout: attribute(attributes, FANOUT).map(|value| word(value, 0)),
+            shares: attribute(attributes, FANOUT).is_some(),
             has_ring: RINGS.iter().any(|ring| attribute(attributes, *ring).is_some()),
         };
         all.insert(word(fixed, INODE), packet);

@@ -4,7 +4,7 @@ use crate::{
     descriptor_of::{Descriptor, Problem},
     resource::OfFile,
     socket::options,
-    socket_kind::Kind,
+    socket_kind::{Kind, number},
 };
 use floe_records::{FileId, PacketSocket};
 use floe_sys::socket_name;
@@ -29,6 +29,7 @@ const OPTIONS: [(i32, i32); 12] = [
 ];
 /// PACKET_STATISTICS, which is cleared by being asked for, PACKET_HDRLEN, PACKET_FANOUT, PACKET_ROLLOVER_STATS.
 const NO_SETTINGS: [i32; 4] = [6, 11, 18, 21];
+const PACKET_FANOUT: i32 = 18;
 /// Types of PACKET_FANOUT that have a program.
 const PROGRAMS: [u32; 2] = [6, 7];
 
@@ -57,13 +58,18 @@ impl OfFile for PacketSocket {
         }
         let interface = u32::try_from(interface)
             .map_err(|_| refuse("the interface that it was bound to is there no more"))?;
+        // sock_diag does not tell of its flags.
+        let fanout = match state.shares {
+            true => Some(number(seen.duplicate()?, LEVEL, PACKET_FANOUT)? as u32),
+            false => None,
+        };
         let socket = PacketSocket {
             file,
             sock_type: kind as u32,
             protocol: u32::from(protocol),
             interface,
             memberships: state.memberships,
-            fanout: state.fanout,
+            fanout,
             options: options(seen, &OPTIONS)?,
         };
         if socket.fanout_type().is_some_and(|it| PROGRAMS.contains(&it)) {
