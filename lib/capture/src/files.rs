@@ -301,7 +301,7 @@ impl Describing<'_> {
             let lost = netlink::lost(seen.duplicate()?, kind)?.into_iter();
             all.extend(lost.map(|problem| ("socket.unread", problem)));
         }
-        if inet::is_tcp(kind) {
+        if inet::is_tcp(kind) || inet::is_mptcp(kind) {
             let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
             let closed = self.context.options.close_tcp;
             let lost = inet::lost_of_connection(seen.duplicate()?, closed, bound)?;

@@ -42,6 +42,11 @@ pub(crate) fn is_tcp(kind: socket_kind::Kind) -> bool {
     is_inet(kind) && (kind.kind, kind.protocol) == (libc::SOCK_STREAM, libc::IPPROTO_TCP)
 }
 
+/// Whether it is one of Multipath TCP.
+pub(crate) fn is_mptcp(kind: socket_kind::Kind) -> bool {
+    is_inet(kind) && (kind.kind, kind.protocol) == (libc::SOCK_STREAM, libc::IPPROTO_MPTCP)
+}
+
 /// Whether a descriptor is an internet socket of this type and protocol.
 pub(crate) fn is(seen: &Descriptor<'_>, kind: i32, protocol: i32) -> bool {
     seen.socket()
@@ -80,6 +85,28 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
             socket.peer = Bytes(peer_name(fd)?);
             socket.shutdown = tcp_connection::shutdown(fd, state)?;
         }
+    }
+    Ok(socket)
+}
+
+/// A socket of Multipath TCP. What it says of TCP is of its first connection, or of its listener.
+pub(crate) fn mptcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
+    let (mut socket, fd) = described(seen, TCP)?;
+    let refuse = || {
+        let problem = "a connection of Multipath TCP cannot be captured";
+        Err(Problem::Refused("file.tcp", problem.into(), "try again when it has been closed"))
+    };
+    // One that was connected may have none left.
+    let Ok(info) = socket_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, 104) else {
+        return refuse();
+    };
+    match info.first() {
+        Some(&LISTEN) => {
+            let backlog = info.get(28..32).and_then(|b| b.try_into().ok());
+            socket.backlog = backlog.map(u32::from_ne_bytes);
+        }
+        Some(&CLOSE) if !has_ended(fd)? => {}
+        _ => return refuse(),
     }
     Ok(socket)
 }
@@ -191,7 +218,7 @@ pub fn release_ports(pids: impl Iterator<Item = u32>) -> crate::Result<()> {
             }
             let fd = floe_sys::pidfd_getfd(pidfd.as_fd(), number as i32)?;
             let kind = socket_kind::kind(fd.as_fd())?;
-            if is_tcp(kind) {
+            if is_tcp(kind) || is_mptcp(kind) {
                 let on = 1i32.to_ne_bytes();
                 let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
                 floe_sys::set_socket_option(fd.as_fd(), level, name, &on)?;

@@ -98,7 +98,8 @@ impl Fresh {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(values(kind)?),
         };
-        let connects = inet::is_tcp(kind) && number(fd, SOCKET, libc::SO_ACCEPTCONN)? == 0;
+        let is_tcp = inet::is_tcp(kind) || inet::is_mptcp(kind);
+        let connects = is_tcp && number(fd, SOCKET, libc::SO_ACCEPTCONN)? == 0;
         for (level, name, usual) in &*fresh {
             let skipped = connects && *level == TCP && OF_CONNECTIONS.contains(name);
             if !skipped && socket_option(fd, *level, *name, LONGEST).is_ok_and(|now| now != *usual)
@@ -141,6 +142,7 @@ fn values(kind: Kind) -> Result<Vec<Value>> {
         SOL_RAW => inet::is_inet(kind) && kind.kind == libc::SOCK_RAW,
         netlink::LEVEL => kind.family == libc::AF_NETLINK,
         packet::LEVEL => kind.family == libc::AF_PACKET,
+        TCP if inet::is_mptcp(kind) => true,
         _ => inet::is_inet(kind) && level == kind.protocol,
     };
     let mut all = Vec::new();

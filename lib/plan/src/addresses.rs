@@ -56,6 +56,7 @@ pub fn map_addresses(tree: Tree, all: &[NewAddress]) -> Result<(Tree, Vec<NewAdd
     let tree = tree.map(|it: &mut TcpSocket| both(&mut it.socket))?;
     let tree = tree.map(|it: &mut UdpSocket| both(&mut it.socket))?;
     let tree = tree.map(|it: &mut DatagramSocket| both(&mut it.socket))?;
+    let tree = tree.map(|it: &mut MptcpSocket| both(&mut it.socket))?;
     let unused = all.iter().zip(used).filter(|(_, used)| !used).map(|(it, _)| *it).collect();
     Ok((tree, unused))
 }

@@ -110,6 +110,7 @@ impl<'a> Factory<'a> {
                 tree.all::<TcpSocket>()
                     .iter()
                     .map(|tcp| &tcp.socket)
+                    .chain(tree.all::<MptcpSocket>().iter().map(|it| &it.socket))
                     .filter(|it| !it.is_connection()),
             ),
             udp_ports: Ports::of(

@@ -18,11 +18,11 @@ const REUSE_PORT: (i32, i32) = (libc::SOL_SOCKET, libc::SO_REUSEPORT);
 /// Also of IPv6 sockets.
 const FREEBIND: (i32, i32) = (libc::IPPROTO_IP, libc::IP_FREEBIND);
 
-/// A TCP socket, and what could not be set of it. Connections that have just been closed keep the port busy for a listener that
+/// A socket of TCP or Multipath TCP, and what could not be set of it. Connections that have just been closed keep the port busy for a listener that
 /// does not say so, and others of the tree may have it too (`shares`): so SO_REUSEADDR is set, and SO_REUSEPORT, which may have
 /// been switched off when all were bound; see [`settle`].
-pub(crate) fn tcp(tcp: &InetSocket, shares: bool) -> Result<(OwnedFd, Vec<String>)> {
-    let fd = socket(tcp.family as i32, libc::SOCK_STREAM, libc::IPPROTO_TCP)?;
+pub(crate) fn tcp(tcp: &InetSocket, protocol: i32, shares: bool) -> Result<(OwnedFd, Vec<String>)> {
+    let fd = socket(tcp.family as i32, libc::SOCK_STREAM, protocol)?;
     let notes = set_inet_options(&fd, &tcp.options)?;
     if !tcp.name.0.is_empty() {
         option(&fd, REUSE, &IS_SET)?;

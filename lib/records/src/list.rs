@@ -91,6 +91,7 @@ macro_rules! resources {
                 datagram: DatagramSocket 86 1 [];
                 netlink: NetlinkSocket 87 1 [];
                 packet: PacketSocket 88 1 [];
+                mptcp: MptcpSocket 89 1 [];
                 external: External 73 1 [];
                 pidfd: Pidfd 74 2 [Late];
                 inotify: Inotify 75 1 [];

@@ -98,6 +98,9 @@ pub fn group_filter(fd: BorrowedFd<'_>, interface: u32, group: IpAddr) -> Result
     Ok(Some(filter))
 }
 
+/// Of a socket that is no member. Raw sockets of IPv6 have nothing of IPv4, and those of Multipath TCP have no groups.
+const NO_MEMBER: [i32; 3] = [libc::EADDRNOTAVAIL, libc::ENOPROTOOPT, libc::EOPNOTSUPP];
+
 /// Reads a `struct group_filter` that has as many sources as there is room for; false where it is no member.
 fn read_group(fd: BorrowedFd<'_>, level: i32, filter: &mut [u8]) -> Result<bool> {
     let (at, mut len) = (filter.as_mut_ptr().cast(), filter.len() as libc::socklen_t);
@@ -106,10 +109,7 @@ fn read_group(fd: BorrowedFd<'_>, level: i32, filter: &mut [u8]) -> Result<bool>
     let done = unsafe { libc::getsockopt(fd.as_raw_fd(), level, MCAST_MSFILTER, at, &mut len) };
     match check(done as i64) {
         Ok(_) => Ok(true),
-        // Raw sockets of IPv6 have nothing of IPv4.
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENOPROTOOPT)) => {
-            Ok(false)
-        }
+        Err(e) if NO_MEMBER.contains(&e.raw_os_error().unwrap_or(0)) => Ok(false),
         Err(e) => Err(Error::new("ask for the multicast groups of a socket", e)),
     }
 }
