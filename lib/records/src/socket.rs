@@ -39,7 +39,9 @@ impl SocketOption {
         let len = self.value.0.len();
         match self.is_group() {
             // Group, interface and mode, then addresses of 128 bytes each.
-            true => len >= 144 && (len - 144) % 128 == 0 && len <= 144 + 128 * MOST_SOURCES,
+            true => {
+                len >= 144 && (len - 144).is_multiple_of(128) && len <= 144 + 128 * MOST_SOURCES
+            }
             // Up to BPF_MAXINSNS instructions of eight bytes.
             false if self.is_filter() && self.name == Self::FILTER => {
                 len > 0 && len.is_multiple_of(8) && len / 8 <= 4096
