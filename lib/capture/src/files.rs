@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     descriptor_of::{Context, Descriptor, Problem},
     entry::{Entry, Holder},
-    file::{directory, unix},
+    file::{directory, netlink, unix},
     in_flight, inet, parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
@@ -292,7 +292,16 @@ impl Describing<'_> {
             let names = unix::lost_names(seen)?;
             all.extend(names.map(|problem| ("socket.name", problem)));
         }
-        if inet::is_inet(kind) && kind.protocol == libc::IPPROTO_TCP {
+        let carries = inet::is_inet(kind) && kind.kind != libc::SOCK_STREAM;
+        if carries || kind.family == libc::AF_PACKET {
+            let lost = inet::lost_of_messages(seen.duplicate()?)?.into_iter();
+            all.extend(lost.map(|problem| ("socket.unread", problem)));
+        }
+        if kind.family == libc::AF_NETLINK {
+            let lost = netlink::lost(seen.duplicate()?, kind)?.into_iter();
+            all.extend(lost.map(|problem| ("socket.unread", problem)));
+        }
+        if inet::is_tcp(kind) || inet::is_mptcp(kind) {
             let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
             let closed = self.context.options.close_tcp;
             let lost = inet::lost_of_connection(seen.duplicate()?, closed, bound)?;

@@ -1,10 +1,11 @@
-//! TCP and UDP sockets. A listener's connections that nobody has accepted yet end with it, since no call gives them to anybody else
+//! Sockets of the internet. A listener's connections that nobody has accepted yet end with it, since no call gives them to anybody else
 //! than accept(2); datagrams on their way are lost, too.
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
-    inet_options::{INET, TCP, TCP_FASTOPEN_CONNECT, UDP},
+    inet_options::{DATAGRAM, INET, TCP, TCP_FASTOPEN_CONNECT, UDP},
     object::tcp_connection,
+    raw_peers,
     socket::options,
     socket_kind,
 };
@@ -26,7 +27,24 @@ pub(crate) fn is_inet(kind: socket_kind::Kind) -> bool {
 
 /// Whether an option is carried besides those of every socket, or does nothing to this kind of socket.
 pub(crate) fn is_carried(kind: socket_kind::Kind, option: (i32, i32)) -> bool {
-    is_inet(kind) && [INET, TCP, UDP].iter().any(|list| list.contains(&option))
+    let of = |list: &[_]| list.contains(&option);
+    is_inet(kind) && (of(INET) || of(TCP) || of(UDP) || of(DATAGRAM) && is_other(kind))
+}
+
+/// Whether it carries messages and is none of UDP.
+pub(crate) fn is_other(kind: socket_kind::Kind) -> bool {
+    kind.kind == libc::SOCK_RAW
+        || kind.kind == libc::SOCK_DGRAM && kind.protocol != libc::IPPROTO_UDP
+}
+
+/// Whether it is one of TCP.
+pub(crate) fn is_tcp(kind: socket_kind::Kind) -> bool {
+    is_inet(kind) && (kind.kind, kind.protocol) == (libc::SOCK_STREAM, libc::IPPROTO_TCP)
+}
+
+/// Whether it is one of Multipath TCP.
+pub(crate) fn is_mptcp(kind: socket_kind::Kind) -> bool {
+    is_inet(kind) && (kind.kind, kind.protocol) == (libc::SOCK_STREAM, libc::IPPROTO_MPTCP)
 }
 
 /// Whether a descriptor is an internet socket of this type and protocol.
@@ -71,6 +89,28 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     Ok(socket)
 }
 
+/// A socket of Multipath TCP. What it says of TCP is of its first connection, or of its listener.
+pub(crate) fn mptcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
+    let (mut socket, fd) = described(seen, TCP)?;
+    let refuse = || {
+        let problem = "a connection of Multipath TCP cannot be captured";
+        Err(Problem::Refused("file.tcp", problem.into(), "try again when it has been closed"))
+    };
+    // One that was connected may have none left.
+    let Ok(info) = socket_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, 104) else {
+        return refuse();
+    };
+    match info.first() {
+        Some(&LISTEN) => {
+            let backlog = info.get(28..32).and_then(|b| b.try_into().ok());
+            socket.backlog = backlog.map(u32::from_ne_bytes);
+        }
+        Some(&CLOSE) if !has_ended(fd)? => {}
+        _ => return refuse(),
+    }
+    Ok(socket)
+}
+
 /// Options whose values are those of a connection: TCP_MAXSEG, TCP_WINDOW_CLAMP.
 const OF_CONNECTIONS: [i32; 2] = [libc::TCP_MAXSEG, libc::TCP_WINDOW_CLAMP];
 
@@ -88,12 +128,7 @@ fn end(socket: &mut InetSocket) {
 /// A UDP socket.
 pub(crate) fn udp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     let (mut socket, fd) = described(seen, UDP)?;
-    let corked = socket_kind::number(fd, libc::IPPROTO_UDP, libc::UDP_CORK)? != 0;
-    if corked && floe_sys::unsent(fd).map_err(|e| Error::new("ask what is not sent", e))? > 0 {
-        let hint = "try again when the datagram has been sent";
-        let problem = "it holds back a part of a datagram (UDP_CORK)";
-        return Err(Problem::Refused("file.udp", problem.into(), hint));
-    }
+    holds_back(fd, socket_kind::number(fd, libc::IPPROTO_UDP, libc::UDP_CORK)? != 0)?;
     socket.peer = Bytes(peer_name(fd)?);
     let there = poll_now(fd)?;
     socket.shutdown = match there {
@@ -104,6 +139,72 @@ pub(crate) fn udp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
         _ => 0,
     };
     Ok(socket)
+}
+
+/// A part of a datagram that waits for the rest of it shows as something that has not been sent. What has been sent and waits in the
+/// queue of a device does so, too, and goes.
+fn holds_back(fd: BorrowedFd<'_>, corked: bool) -> Result<(), Problem> {
+    const TRIES: u32 = 20;
+    for _ in 0..TRIES {
+        if unsent(fd)? == 0 {
+            return Ok(());
+        }
+        if corked {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let problem = match corked {
+        true => "it holds back a part of a datagram (UDP_CORK)",
+        false => "it holds back a part of a datagram (MSG_MORE), or cannot send one",
+    };
+    Err(Problem::Refused("file.udp", problem.into(), "try again when the datagram has been sent"))
+}
+
+/// As SIOCOUTQ tells of sockets of UDP; those of ICMP have no such call.
+fn unsent(fd: BorrowedFd<'_>) -> Result<u32, Problem> {
+    const SO_MEMINFO: i32 = 55;
+    const SENT: usize = 2 * 4;
+    let info = socket_option(fd, libc::SOL_SOCKET, SO_MEMINFO, 64)?;
+    let word = info.get(SENT..).and_then(|bytes| bytes.first_chunk().copied());
+    let none = || Error::because("ask what is not sent", "the kernel does not tell");
+    Ok(u32::from_ne_bytes(word.ok_or_else(none)?))
+}
+
+/// A socket that carries messages and is none of UDP.
+pub(crate) fn datagram(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
+    let (mut socket, fd) = described(seen, DATAGRAM)?;
+    let raw = seen.socket().is_some_and(|kind| kind.kind == libc::SOCK_RAW);
+    let corked =
+        !raw && socket_kind::number(fd, libc::IPPROTO_UDP, libc::UDP_CORK).unwrap_or(0) != 0;
+    if !raw || socket_kind::number(fd, libc::IPPROTO_IP, libc::IP_HDRINCL).unwrap_or(0) == 0 {
+        holds_back(fd, corked)?;
+    }
+    socket.peer = Bytes(peer_name(fd)?);
+    if socket.peer.0.is_empty() && seen.context.taking {
+        socket.peer = Bytes(raw_peers::find(socket.family, socket.ino)?);
+    }
+    let there = poll_now(fd)?;
+    socket.shutdown = match there {
+        _ if there & libc::POLLHUP != 0 => BOTH,
+        _ if there & libc::POLLRDHUP != 0 => 1,
+        _ => 0,
+    };
+    Ok(socket)
+}
+
+/// What nobody has read yet of a socket that carries messages, in words. Its error cannot be asked for without taking it.
+pub(crate) fn lost_of_messages(fd: BorrowedFd<'_>) -> crate::Result<Vec<String>> {
+    let there = floe_sys::poll(fd, libc::POLLIN | libc::POLLRDHUP, Some(Duration::ZERO));
+    let there = there.map_err(|e| Error::new("look at a socket", e))?;
+    let mut lost = Vec::new();
+    if there & (libc::POLLIN | libc::POLLRDHUP) == libc::POLLIN {
+        lost.push("messages in it that nobody has read are not carried".to_owned());
+    }
+    if there & libc::POLLERR != 0 {
+        lost.push("its errors (SO_ERROR, MSG_ERRQUEUE) are not carried".to_owned());
+    }
+    Ok(lost)
 }
 
 /// Has the ports of TCP connections free for who sets SO_REUSEADDR as soon as the processes are dead: what lingers of a connection
@@ -117,7 +218,7 @@ pub fn release_ports(pids: impl Iterator<Item = u32>) -> crate::Result<()> {
             }
             let fd = floe_sys::pidfd_getfd(pidfd.as_fd(), number as i32)?;
             let kind = socket_kind::kind(fd.as_fd())?;
-            if kind.protocol == libc::IPPROTO_TCP {
+            if is_tcp(kind) || is_mptcp(kind) {
                 let on = 1i32.to_ne_bytes();
                 let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
                 floe_sys::set_socket_option(fd.as_fd(), level, name, &on)?;

@@ -1,4 +1,4 @@
-//! Level and name of the options of TCP and UDP sockets that are carried: all that can be read and set.
+//! Level and name of the options of sockets of the internet that are carried: all that can be read and set.
 
 const IP: i32 = libc::IPPROTO_IP;
 const IP6: i32 = libc::IPPROTO_IPV6;
@@ -137,3 +137,32 @@ pub(crate) const UDP: &[(i32, i32)] = &[
 const UDP_ENCAP: i32 = 100;
 const UDP_NO_CHECK6_TX: i32 = 101;
 const UDP_NO_CHECK6_RX: i32 = 102;
+
+/// What other sockets that carry messages have besides, raw ones and those of UDP-Lite.
+pub(crate) const DATAGRAM: &[(i32, i32)] = &[
+    (IP, libc::IP_MULTICAST_IF),
+    (IP, libc::IP_MULTICAST_TTL),
+    (IP, libc::IP_HDRINCL),
+    (IP, IP_NODEFRAG),
+    (IP6, libc::IPV6_MULTICAST_IF),
+    (IP6, libc::IPV6_MULTICAST_HOPS),
+    (IP6, IPV6_CHECKSUM),
+    (IP6, libc::IPV6_HDRINCL),
+    (SOL_RAW, ICMP_FILTER),
+    (libc::IPPROTO_ICMPV6, ICMP6_FILTER),
+    (libc::IPPROTO_UDP, libc::UDP_CORK),
+    (libc::IPPROTO_UDP, UDP_NO_CHECK6_TX),
+    (libc::IPPROTO_UDP, UDP_NO_CHECK6_RX),
+    (libc::IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV),
+    (libc::IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV),
+];
+
+/// Level of raw(7).
+pub(crate) const SOL_RAW: i32 = 255;
+// Of include/uapi/linux/in.h, icmp.h, icmpv6.h, in6.h and udplite.h.
+const IP_NODEFRAG: i32 = 22;
+const ICMP_FILTER: i32 = 1;
+const ICMP6_FILTER: i32 = 1;
+const IPV6_CHECKSUM: i32 = 7;
+const UDPLITE_SEND_CSCOV: i32 = 10;
+const UDPLITE_RECV_CSCOV: i32 = 11;

@@ -35,14 +35,15 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
-/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status is read, a
+/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status or an answer of netlink is read, a
 /// process that has ended is waited for.
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 10] = [
     "process.shares",
     "thread.waits",
     "file.tcp",
     "file.unix",
     "file.udp",
+    "file.netlink",
     "descriptor.lease",
     crate::rule::pty::RULE,
     "process.leader",

@@ -1,8 +1,10 @@
 //! The multicast groups that somebody in our network namespace is a member of (/proc/net/igmp and igmp6 of proc(5)).
 
-use floe_sys::Result;
+use floe_records::{Bytes, SocketOption};
+use floe_sys::{Result, group_filter};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::BorrowedFd,
     path::Path,
 };
 
@@ -23,6 +25,22 @@ pub(crate) fn groups() -> Result<Vec<Group>> {
     };
     let mut all = of_ipv4(&String::from_utf8_lossy(&text(four)?));
     all.extend(String::from_utf8_lossy(&text(six)?).lines().filter_map(of_ipv6));
+    Ok(all)
+}
+
+/// Memberships of a socket of this family in some of them.
+pub(crate) fn memberships(
+    fd: BorrowedFd<'_>,
+    family: i32,
+    groups: &[Group],
+) -> Result<Vec<SocketOption>> {
+    let mut all = Vec::new();
+    for group in groups.iter().filter(|it| family == libc::AF_INET6 || it.address.is_ipv4()) {
+        let level = if group.address.is_ipv4() { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
+        if let Some(filter) = group_filter(fd, group.interface, group.address)? {
+            all.push(SocketOption { level, name: SocketOption::GROUP, value: Bytes(filter) });
+        }
+    }
     Ok(all)
 }
 
@@ -77,8 +95,12 @@ mod tests {
         let is_it = |group: &Group| group.address == IpAddr::V4(address);
         let all = groups().unwrap();
         let group = all.iter().find(|group| is_it(group)).expect("it is listed");
-        assert!(floe_sys::is_member(socket.as_fd(), group.interface, group.address).unwrap());
+        let of = |socket: &UdpSocket| {
+            floe_sys::group_filter(socket.as_fd(), group.interface, group.address).unwrap()
+        };
+        // In the mode of all sources, and without any.
+        assert!(of(&socket).is_some_and(|filter| filter[136..] == [0; 8]));
         let other = UdpSocket::bind("0.0.0.0:0").unwrap();
-        assert!(!floe_sys::is_member(other.as_fd(), group.interface, group.address).unwrap());
+        assert_eq!(of(&other), None);
     }
 }

@@ -1,5 +1,9 @@
 //! What sock_diag(7) tells of sockets.
 
+use crate::{
+    diag_of,
+    multicast::{self, Group},
+};
 use floe_netlock::Network;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
@@ -109,6 +113,12 @@ pub(crate) struct InetSockets {
     connected: OnceCell<BTreeMap<(u32, u32), Told>>,
     /// Why the network cannot be kept away from connections, once that has been tried.
     unlockable: OnceCell<Option<String>>,
+    /// Multicast groups that somebody is a member of.
+    groups: OnceCell<Vec<Group>>,
+    /// Netlink sockets, by inode.
+    netlink: OnceCell<HashMap<u32, diag_of::Netlink>>,
+    /// Packet sockets, by inode.
+    packets: OnceCell<HashMap<u32, diag_of::Packet>>,
 }
 
 /// INET_DIAG_MD5SIG of linux/inet_diag.h.
@@ -163,6 +173,42 @@ impl InetSockets {
             false => self.connected()?,
         };
         Ok(find(all, family, ino).is_some_and(|told| told.signed))
+    }
+
+    /// The state of a netlink socket that has a number.
+    pub fn netlink(
+        &self,
+        ino: u64,
+    ) -> std::result::Result<Option<diag_of::Netlink>, floe_sys::Error> {
+        if self.netlink.get().is_none() {
+            let all = diag_of::netlink();
+            let all = all.map_err(|e| floe_sys::Error::new("ask sock_diag for netlink sockets", e));
+            let _ = self.netlink.set(all?);
+        }
+        let Ok(ino) = u32::try_from(ino) else { return Ok(None) };
+        Ok(self.netlink.get().and_then(|all| all.get(&ino)).copied())
+    }
+
+    /// The state of a packet socket.
+    pub fn packet(
+        &self,
+        ino: u64,
+    ) -> std::result::Result<Option<diag_of::Packet>, floe_sys::Error> {
+        if self.packets.get().is_none() {
+            let all = diag_of::packets();
+            let all = all.map_err(|e| floe_sys::Error::new("ask sock_diag for packet sockets", e));
+            let _ = self.packets.set(all?);
+        }
+        let Ok(ino) = u32::try_from(ino) else { return Ok(None) };
+        Ok(self.packets.get().and_then(|all| all.get(&ino)).cloned())
+    }
+
+    /// The multicast groups that somebody in our network namespace is a member of.
+    pub fn groups(&self) -> std::result::Result<&[Group], floe_sys::Error> {
+        if self.groups.get().is_none() {
+            let _ = self.groups.set(multicast::groups()?);
+        }
+        Ok(self.groups.get().map_or(&[], Vec::as_slice))
     }
 
     /// Why the network cannot be kept away from connections, where it cannot; tried with this one of them.

@@ -1,11 +1,11 @@
 //! What all sockets have.
 
-use crate::{descriptor_of::Descriptor, socket_kind::number};
+use crate::{descriptor_of::Descriptor, multicast::memberships, socket_kind::number};
 use floe_records::{Bytes, SocketOption};
-use floe_sys::socket_option;
+use floe_sys::{socket_filter, socket_option};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     sync::{Mutex, PoisonError},
 };
 
@@ -39,6 +39,27 @@ pub(crate) fn options(
         if locked & bit != 0 {
             take(libc::SOL_SOCKET, name);
         }
+    }
+    let family = seen.socket().map_or(0, |kind| kind.family);
+    if matches!(family, libc::AF_INET | libc::AF_INET6) {
+        options.extend(memberships(fd, family, seen.context.inet.groups()?)?);
+    }
+    options.extend(filter(fd)?);
+    Ok(options)
+}
+
+/// A classic filter; another one is told to be lost. It is locked when it is there.
+fn filter(fd: BorrowedFd<'_>) -> floe_sys::Result<Vec<SocketOption>> {
+    let of = |name, value| SocketOption { level: libc::SOL_SOCKET, name, value: Bytes(value) };
+    let mut options = Vec::new();
+    match socket_filter(fd) {
+        Ok(program) if program.is_empty() => {}
+        Ok(program) => options.push(of(SocketOption::FILTER, program)),
+        Err(e) if e.errno() == Some(libc::EACCES) => return Ok(options),
+        Err(e) => return Err(e),
+    }
+    if number(fd, libc::SOL_SOCKET, SocketOption::FILTER_LOCK)? != 0 {
+        options.push(of(SocketOption::FILTER_LOCK, 1i32.to_ne_bytes().to_vec()));
     }
     Ok(options)
 }
@@ -116,10 +137,10 @@ const SO_RCVPRIORITY: i32 = 82;
 const SO_PASSRIGHTS: i32 = 83;
 const SO_INQ: i32 = 84;
 
-/// Options that every socket has and that do nothing to a UNIX socket (or, as SO_LOCK_FILTER and SO_TIMESTAMPING_NEW, come
-/// with one that is asked for): a tree may have thousands of those, and each option costs a call.
-pub(crate) const NOTHING_TO_UNIX: [i32; 16] =
-    [1, 11, 41, 43, 44, 45, 46, 47, 60, 61, 65, 69, 73, 74, 75, 82];
+/// Options that every socket has and that do nothing to a UNIX socket (or, as SO_TIMESTAMPING_NEW, come with one that is asked
+/// for): a tree may have thousands of those, and each option costs a call.
+pub(crate) const NOTHING_TO_UNIX: [i32; 15] =
+    [1, 11, 41, 43, 45, 46, 47, 60, 61, 65, 69, 73, 74, 75, 82];
 
 #[cfg(test)]
 mod tests {

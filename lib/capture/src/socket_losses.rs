@@ -1,9 +1,11 @@
 //! Parts of a socket that are not carried, by comparison with a fresh one: every option that the kernel has is either known here
-//! or, where it differs, lost by its name or number. Also filters and multicast groups.
+//! or, where it differs, lost by its name or number. Also filters of eBPF.
 
 use crate::{
     descriptor_of::Descriptor,
-    inet, multicast,
+    file::{netlink, packet},
+    inet,
+    inet_options::SOL_RAW,
     socket::{EVERY, NOTHING_TO_UNIX},
     socket_kind::{Kind, number},
 };
@@ -23,7 +25,18 @@ const SOCKET: i32 = libc::SOL_SOCKET;
 /// Longest value of an option.
 const LONGEST: usize = 64;
 /// Numbers that options may have, by level. Those of netfilter (from 64 on) are none of the socket's.
-const NUMBERS: [(i32, i32); 5] = [(SOCKET, 128), (IP, 63), (IP6, 79), (TCP, 63), (UDP, 127)];
+const NUMBERS: [(i32, i32); 10] = [
+    (SOCKET, 128),
+    (IP, 63),
+    (IP6, 79),
+    (TCP, 63),
+    (UDP, 127),
+    (SOL_RAW, 15),
+    (libc::IPPROTO_ICMPV6, 15),
+    (libc::IPPROTO_UDPLITE, 127),
+    (netlink::LEVEL, 31),
+    (packet::LEVEL, 31),
+];
 const NETFILTER: [i32; 5] = [64, 65, 66, 68, 69];
 
 /// Options that are no settings, or are carried in another way. Some of them must not even be asked for.
@@ -31,13 +44,13 @@ const KNOWN: &[(i32, &[i32])] = &[
     // What kind it is: SO_TYPE, SO_PROTOCOL, SO_DOMAIN. Its state: SO_SNDLOWAT, SO_PEERCRED, SO_PEERNAME, SO_ACCEPTCONN,
     // SO_PEERSEC, SO_INCOMING_CPU, SO_MEMINFO, SO_INCOMING_NAPI_ID, SO_COOKIE, SO_PEERGROUPS, SO_NETNS_COOKIE.
     // SO_ERROR is cleared by being asked for, SO_PEERPIDFD opens a descriptor. Carried: SO_SNDBUF, SO_RCVBUF, SO_BUF_LOCK;
-    // SO_BINDTOIFINDEX, SO_RCVTIMEO_NEW and SO_SNDTIMEO_NEW by others of the same meaning. SO_GET_FILTER stands below.
+    // SO_BINDTOIFINDEX, SO_RCVTIMEO_NEW and SO_SNDTIMEO_NEW by others of the same meaning; SO_GET_FILTER, SO_LOCK_FILTER.
     // Constants: SO_BSDCOMPAT, SO_BPF_EXTENSIONS.
     (
         SOCKET,
         &[
-            3, 4, 7, 8, 14, 17, 19, 26, 28, 30, 31, 38, 39, 48, 49, 55, 56, 57, 59, 62, 66, 67, 71,
-            72, 77,
+            3, 4, 7, 8, 14, 17, 19, 26, 28, 30, 31, 38, 39, 44, 48, 49, 55, 56, 57, 59, 62, 66, 67,
+            71, 72, 77,
         ],
     ),
     // IP_PKTOPTIONS, IP_MTU, IP_PROTOCOL.
@@ -47,15 +60,16 @@ const KNOWN: &[(i32, &[i32])] = &[
     // TCP_INFO, TCP_QUICKACK, TCP_TIMESTAMP, TCP_CC_INFO, TCP_SAVED_SYN (given once), TCP_ZEROCOPY_RECEIVE (maps memory),
     // TCP_IS_MPTCP.
     (TCP, &[11, 12, 24, 26, 28, 35, 43]),
+    // IPV6_CHECKSUM once more.
+    (SOL_RAW, &[7]),
 ];
 /// Options of TCP that say something of the connection where there is one: TCP_MAXSEG, TCP_WINDOW_CLAMP, TCP_RTO_MIN_US,
 /// TCP_DELACK_MAX_US. Those of a listener were set by hand.
 const OF_CONNECTIONS: [i32; 4] = [2, 10, 45, 46];
 
 /// Names for people.
-const NAMES: [((i32, i32), &str); 6] = [
+const NAMES: [((i32, i32), &str); 5] = [
     ((SOCKET, 1), "SO_DEBUG"),
-    ((SOCKET, 44), "SO_LOCK_FILTER"),
     ((SOCKET, 61), "SO_TXTIME"),
     ((IP, 22), "IP_NODEFRAG"),
     ((TCP, 31), "TCP_ULP"),
@@ -65,11 +79,10 @@ const NAMES: [((i32, i32), &str); 6] = [
 /// Level, number and value of an option.
 type Value = (i32, i32, Vec<u8>);
 
-/// What fresh sockets have, by kind, and the multicast groups of the system.
+/// What fresh sockets have, by kind.
 #[derive(Default)]
 pub(crate) struct Fresh {
     values: BTreeMap<Kind, Vec<Value>>,
-    groups: Option<Vec<multicast::Group>>,
 }
 
 impl Fresh {
@@ -77,15 +90,16 @@ impl Fresh {
     pub fn losses(&mut self, seen: &Descriptor<'_>, kind: Kind) -> Result<Vec<String>> {
         let fd = seen.duplicate()?;
         let mut lost = Vec::new();
-        // Of a filter that is no classic one the kernel says that, too.
-        if !matches!(socket_filter_len(fd), Ok(0)) {
-            lost.push("its filter is not carried".to_owned());
+        // The kernel shows the instructions of a classic one alone.
+        if socket_filter_len(fd).is_err() {
+            lost.push("its filter, which is none of classic BPF, is not carried".to_owned());
         }
         let fresh = match self.values.entry(kind) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(values(kind)?),
         };
-        let connects = kind.protocol == TCP && number(fd, SOCKET, libc::SO_ACCEPTCONN)? == 0;
+        let is_tcp = inet::is_tcp(kind) || inet::is_mptcp(kind);
+        let connects = is_tcp && number(fd, SOCKET, libc::SO_ACCEPTCONN)? == 0;
         for (level, name, usual) in &*fresh {
             let skipped = connects && *level == TCP && OF_CONNECTIONS.contains(name);
             if !skipped && socket_option(fd, *level, *name, LONGEST).is_ok_and(|now| now != *usual)
@@ -93,27 +107,8 @@ impl Fresh {
                 lost.push(format!("its option {} is not carried", shown(*level, *name)));
             }
         }
-        if inet::is_inet(kind) {
-            lost.extend(self.memberships(fd, kind)?);
-        } else if kind.family == libc::AF_UNIX {
+        if kind.family == libc::AF_UNIX {
             lost.extend(stranger(fd)?);
-        }
-        Ok(lost)
-    }
-
-    fn memberships(&mut self, fd: BorrowedFd<'_>, kind: Kind) -> Result<Vec<String>> {
-        if self.groups.is_none() {
-            self.groups = Some(multicast::groups()?);
-        }
-        let mut lost = Vec::new();
-        for group in self.groups.iter().flatten() {
-            let fits = kind.family == libc::AF_INET6 || group.address.is_ipv4();
-            if fits && floe_sys::is_member(fd, group.interface, group.address)? {
-                let multicast::Group { interface, address } = group;
-                let problem =
-                    format!("its membership in {address} on interface {interface} is not carried");
-                lost.push(problem);
-            }
         }
         Ok(lost)
     }
@@ -144,7 +139,11 @@ fn values(kind: Kind) -> Result<Vec<Value>> {
         SOCKET => true,
         IP => inet::is_inet(kind),
         IP6 => kind.family == libc::AF_INET6,
-        _ => level == kind.protocol,
+        SOL_RAW => inet::is_inet(kind) && kind.kind == libc::SOCK_RAW,
+        netlink::LEVEL => kind.family == libc::AF_NETLINK,
+        packet::LEVEL => kind.family == libc::AF_PACKET,
+        TCP if inet::is_mptcp(kind) => true,
+        _ => inet::is_inet(kind) && level == kind.protocol,
     };
     let mut all = Vec::new();
     for (level, last) in NUMBERS.into_iter().filter(|(level, _)| is_of(*level)) {
@@ -162,6 +161,8 @@ fn is_known(kind: Kind, level: i32, name: i32) -> bool {
     let carried = level == SOCKET && EVERY.contains(&name) || inet::is_carried(kind, (level, name));
     of_netfilter
         || carried
+        || netlink::is_carried((level, name))
+        || packet::is_carried((level, name))
         || kind.family == libc::AF_UNIX && NOTHING_TO_UNIX.contains(&name)
         || KNOWN.iter().any(|(known, names)| *known == level && names.contains(&name))
 }

@@ -38,7 +38,7 @@ impl std::fmt::Display for NewAddress {
     }
 }
 
-/// The same tree with new addresses at either end of its TCP and UDP sockets, and those of `all` that no socket has. Each address is
+/// The same tree with new addresses at either end of its sockets of the internet, and those of `all` that no socket has. Each address is
 /// replaced once, so that two can be exchanged; of several for one the first counts.
 ///
 /// # Errors
@@ -55,6 +55,8 @@ pub fn map_addresses(tree: Tree, all: &[NewAddress]) -> Result<(Tree, Vec<NewAdd
     };
     let tree = tree.map(|it: &mut TcpSocket| both(&mut it.socket))?;
     let tree = tree.map(|it: &mut UdpSocket| both(&mut it.socket))?;
+    let tree = tree.map(|it: &mut DatagramSocket| both(&mut it.socket))?;
+    let tree = tree.map(|it: &mut MptcpSocket| both(&mut it.socket))?;
     let unused = all.iter().zip(used).filter(|(_, used)| !used).map(|(it, _)| *it).collect();
     Ok((tree, unused))
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     inet::{REUSE, bind, shown},
-    socket::{option, set_inet_options, shut},
+    socket::{option, set_filter, set_inet_options, shut},
     tcp_segment::{ACK, FIN, Segment},
 };
 use floe_netlock::Connection;
@@ -21,9 +21,15 @@ use std::{
 const TCP: i32 = libc::IPPROTO_TCP;
 const SOCKET: i32 = libc::SOL_SOCKET;
 /// Options of [`InetSocket`] that come behind all else: the kernel sets SO_REUSEADDR itself, the buffers must have room while they
-/// are filled, and what we make ourselves comes through the loopback interface.
-const LATE: [i32; 4] =
-    [libc::SO_REUSEADDR, libc::SO_RCVBUF, libc::SO_SNDBUF, libc::SO_BINDTODEVICE];
+/// are filled, and what we make ourselves comes through the loopback interface and through the filter.
+const LATE: [i32; 6] = [
+    libc::SO_REUSEADDR,
+    libc::SO_RCVBUF,
+    libc::SO_SNDBUF,
+    libc::SO_BINDTODEVICE,
+    SocketOption::FILTER,
+    SocketOption::FILTER_LOCK,
+];
 /// SO_BUF_LOCK of asm-generic/socket.h (Linux 5.15): which buffers have a size that was set by hand, SO_SNDBUF 1, SO_RCVBUF 2.
 const SO_BUF_LOCK: i32 = 72;
 /// Queues of TCP_REPAIR_QUEUE.
@@ -64,6 +70,7 @@ pub(crate) fn make(was: &InetSocket, it: &TcpConnection) -> Result<(OwnedFd, Vec
     work.take_room(&late)?;
     let device = late.iter().filter(|o| o.name == libc::SO_BINDTODEVICE);
     device.into_iter().try_for_each(|o| option(&fd, (o.level, o.name), &o.value.0))?;
+    set_filter(&fd, &late)?;
     Ok((fd, notes))
 }
 

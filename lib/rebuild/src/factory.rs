@@ -110,9 +110,15 @@ impl<'a> Factory<'a> {
                 tree.all::<TcpSocket>()
                     .iter()
                     .map(|tcp| &tcp.socket)
+                    .chain(tree.all::<MptcpSocket>().iter().map(|it| &it.socket))
                     .filter(|it| !it.is_connection()),
             ),
-            udp_ports: Ports::of(tree.all::<UdpSocket>().iter().map(|udp| &udp.socket)),
+            udp_ports: Ports::of(
+                tree.all::<UdpSocket>()
+                    .iter()
+                    .map(|udp| &udp.socket)
+                    .chain(tree.all::<DatagramSocket>().iter().map(|it| &it.socket)),
+            ),
             numbers: numbers_of_outside_files(tree),
         }
     }

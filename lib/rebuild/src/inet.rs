@@ -1,4 +1,4 @@
-//! What TCP and UDP sockets share.
+//! What sockets of the internet share.
 
 use crate::{
     socket::{IS_SET, option, set_inet_options, shut},
@@ -18,11 +18,11 @@ const REUSE_PORT: (i32, i32) = (libc::SOL_SOCKET, libc::SO_REUSEPORT);
 /// Also of IPv6 sockets.
 const FREEBIND: (i32, i32) = (libc::IPPROTO_IP, libc::IP_FREEBIND);
 
-/// A TCP socket, and what could not be set of it. Connections that have just been closed keep the port busy for a listener that
+/// A socket of TCP or Multipath TCP, and what could not be set of it. Connections that have just been closed keep the port busy for a listener that
 /// does not say so, and others of the tree may have it too (`shares`): so SO_REUSEADDR is set, and SO_REUSEPORT, which may have
 /// been switched off when all were bound; see [`settle`].
-pub(crate) fn tcp(tcp: &InetSocket, shares: bool) -> Result<(OwnedFd, Vec<String>)> {
-    let fd = socket(tcp.family as i32, libc::SOCK_STREAM, libc::IPPROTO_TCP)?;
+pub(crate) fn tcp(tcp: &InetSocket, protocol: i32, shares: bool) -> Result<(OwnedFd, Vec<String>)> {
+    let fd = socket(tcp.family as i32, libc::SOCK_STREAM, protocol)?;
     let notes = set_inet_options(&fd, &tcp.options)?;
     if !tcp.name.0.is_empty() {
         option(&fd, REUSE, &IS_SET)?;
@@ -53,9 +53,14 @@ fn with_port(tcp: &InetSocket, call: impl Fn() -> Result<()>) -> Result<()> {
     }
 }
 
-/// A UDP socket, and what could not be set of it; `shares` says that others of the tree have its port.
-pub(crate) fn udp(udp: &InetSocket, shares: bool) -> Result<(OwnedFd, Vec<String>)> {
-    let fd = socket(udp.family as i32, libc::SOCK_DGRAM, libc::IPPROTO_UDP)?;
+/// A socket of this type and protocol that carries messages, and what could not be set of it; `shares` says that others of the
+/// tree have its port.
+pub(crate) fn datagram(
+    udp: &InetSocket,
+    (kind, protocol): (i32, i32),
+    shares: bool,
+) -> Result<(OwnedFd, Vec<String>)> {
+    let fd = socket(udp.family as i32, kind, protocol)?;
     let notes = set_inet_options(&fd, &udp.options)?;
     if !udp.name.0.is_empty() {
         if shares {

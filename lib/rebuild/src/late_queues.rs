@@ -5,7 +5,7 @@ use crate::{
     factory::Factory,
     file::unix::connect_all,
     object::socket_queue::{Open, fill, is_late},
-    socket::shut,
+    socket::{set_filter, shut},
 };
 use floe_records::{FileId, SocketQueue, Tree, UnixSocket};
 use floe_sys::Result;
@@ -70,6 +70,10 @@ pub(crate) fn send(make: &Factory<'_>, open: &Open<'_>) -> Result<()> {
         if let Some(fd) = late.sockets.get(&it.ino).filter(|_| waited) {
             shut(fd, it.shutdown)?;
         }
+    }
+    let filled = all.iter().filter(|it| late.queues.contains(&it.ino));
+    for (it, fd) in filled.filter_map(|it| Some((it, late.sockets.get(&it.ino)?))) {
+        set_filter(fd, &it.options)?;
     }
     Ok(())
 }

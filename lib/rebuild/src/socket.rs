@@ -1,11 +1,12 @@
 //! What all sockets have.
 
 use floe_records::SocketOption;
-use floe_sys::{Error, Result, set_socket_option, socket_option};
+use floe_sys::{Error, Result, attach_filter, set_socket_option, socket_option};
 use nix::sys::socket::{Shutdown, shutdown};
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    slice,
 };
 
 pub(crate) const IS_SET: [u8; 4] = 1i32.to_ne_bytes();
@@ -20,11 +21,11 @@ pub(crate) struct FreshOptions(BTreeMap<(u32, i32, i32), Option<Vec<u8>>>);
 
 impl FreshOptions {
     /// Sets the options of a socket of type `kind` that has just been made, and was not accepted: that one has some of its
-    /// listener.
+    /// listener. As [`set_unix_options`], without its filter.
     pub fn set(&mut self, kind: u32, fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
         let key = |o: &SocketOption| (kind, o.level, o.name);
         // All are asked for before the first is set, which may change another one.
-        for o in options {
+        for o in options.iter().filter(|o| !o.is_filter()) {
             let ask = || socket_option(fd.as_fd(), o.level, o.name, LONGEST).ok();
             self.0.entry(key(o)).or_insert_with(ask);
         }
@@ -32,7 +33,8 @@ impl FreshOptions {
             let fresh = self.0.get(&key(o)).and_then(Option::as_ref);
             fresh.is_some_and(|fresh| *fresh == o.value.0) && !is_buffer(o)
         };
-        options.iter().filter(|o| !same(o)).try_for_each(|o| set(fd, o))
+        let wanted = options.iter().filter(|o| !o.is_filter() && !same(o));
+        wanted.into_iter().try_for_each(|o| set(fd, o))
     }
 }
 
@@ -40,6 +42,17 @@ impl FreshOptions {
 pub(crate) fn set_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
     let differs = |o: &&SocketOption| is_buffer(o) || !has(fd, (o.level, o.name), &o.value.0);
     options.iter().filter(differs).try_for_each(|o| set(fd, o))
+}
+
+/// The same for a UNIX socket, but for its filter: what was queued in it has been through that already.
+pub(crate) fn set_unix_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
+    let some: Vec<SocketOption> = options.iter().filter(|o| !o.is_filter()).cloned().collect();
+    set_options(fd, &some)
+}
+
+/// Sets the filter of a socket, and locks it, as far as it had one and was locked.
+pub(crate) fn set_filter(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
+    options.iter().filter(|o| o.is_filter()).try_for_each(|o| set_options(fd, slice::from_ref(o)))
 }
 
 /// The same for sockets of the internet. Most options below the socket itself only tune what a protocol does: those that cannot be
@@ -54,7 +67,7 @@ pub(crate) fn set_inet_options(fd: &OwnedFd, options: &[SocketOption]) -> Result
     for option in options {
         let strict = option.level == libc::SOL_SOCKET;
         let strict = strict || STRICT.contains(&(option.level, option.name));
-        match set_options(fd, std::slice::from_ref(option)) {
+        match set_options(fd, slice::from_ref(option)) {
             Err(error) if !strict => notes.push(error.to_string()),
             done => done?,
         }
@@ -85,8 +98,23 @@ fn set(fd: &OwnedFd, option: &SocketOption) -> Result<()> {
     match (option.level, option.name) {
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => buffer(fd, libc::SO_SNDBUFFORCE, value),
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => buffer(fd, libc::SO_RCVBUFFORCE, value),
+        (libc::SOL_SOCKET, SocketOption::FILTER) => attach_filter(fd.as_fd(), value),
+        (level, _) if option.is_group() => join(fd, level, value),
         (level, name) => set_socket_option(fd.as_fd(), level, name, value),
     }
+}
+
+/// Makes a socket a member of a multicast group, which is told of as a `struct group_filter`.
+fn join(fd: &OwnedFd, level: i32, filter: &[u8]) -> Result<()> {
+    const MCAST_JOIN_GROUP: i32 = 42;
+    // It begins with the bytes of a `struct group_req`. Mode MCAST_EXCLUDE is 0: without sources that is what everybody is in from
+    // the start.
+    let (group, sources) = filter.split_at_checked(136).unwrap_or_default();
+    set_socket_option(fd.as_fd(), level, MCAST_JOIN_GROUP, group)?;
+    if sources.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    set_socket_option(fd.as_fd(), level, SocketOption::GROUP, filter)
 }
 
 /// The kernel doubles what is set, and shows the double.

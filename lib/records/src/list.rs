@@ -89,6 +89,10 @@ macro_rules! resources {
                 unix: UnixSocket 70 3 [Prepare];
                 tcp: TcpSocket 71 2 [Prepare];
                 udp: UdpSocket 72 2 [];
+                datagram: DatagramSocket 86 1 [];
+                netlink: NetlinkSocket 87 1 [];
+                packet: PacketSocket 88 1 [];
+                mptcp: MptcpSocket 89 1 [];
                 external: External 73 1 [];
                 pidfd: Pidfd 74 2 [Late];
                 inotify: Inotify 75 1 [];

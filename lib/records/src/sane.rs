@@ -92,12 +92,18 @@ pub(crate) fn queue(queued: &[Bytes]) -> Result<(), String> {
     ensure(queued.iter().all(whole), "a queued signal is none")
 }
 
-/// Socket options: few, small, each once.
+/// Socket options: few, small, each once; each multicast group once.
 pub(crate) fn options(options: &[SocketOption]) -> Result<(), String> {
-    ensure(options.len() <= 256, "it has too many socket options")?;
-    let small = |option: &SocketOption| option.value.0.len() <= 256;
-    ensure(options.iter().all(small), "a socket option has a value of an impossible length")?;
-    let mut names: Vec<_> = options.iter().map(|option| (option.level, option.name)).collect();
+    let groups = options.iter().filter(|option| option.is_group()).count();
+    ensure(options.len() - groups <= 256 && groups <= 4096, "it has too many socket options")?;
+    let small = options.iter().all(SocketOption::is_sane);
+    ensure(small, "a socket option has a value of an impossible length")?;
+    let group = |option: &SocketOption| match option.is_group() {
+        true => option.value.0.get(..136).unwrap_or_default().to_vec(),
+        false => Vec::new(),
+    };
+    let names = options.iter().map(|option| (option.level, option.name, group(option)));
+    let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     ensure(ascending(names.into_iter()), "it has a socket option twice")
 }

@@ -26,6 +26,7 @@ mod private;
 mod segment;
 mod signals;
 mod socket;
+mod socket_filter;
 mod statx;
 mod task;
 mod tcp_repair;
@@ -78,9 +79,10 @@ pub use segment::{
 };
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    accept, bind_raw, connect_raw, is_member, listen, network_cookie, peer_name, set_socket_option,
-    socket, socket_filter_len, socket_name, socket_option,
+    accept, bind_raw, connect_raw, listen, network_cookie, peer_name, set_socket_option, socket,
+    socket_name, socket_option,
 };
+pub use socket_filter::{attach_filter, group_filter, socket_filter, socket_filter_len};
 pub use statx::stat_on_mount;
 pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,

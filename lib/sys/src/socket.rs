@@ -1,10 +1,7 @@
 //! Sockets: options, addresses, queues.
 
 use crate::{Error, Result, check, descriptors::made};
-use std::{
-    net::IpAddr,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Level and name of options whose value has addresses in it, through which the kernel would reach any memory of ours, and
 /// of those whose length is not in bytes.
@@ -24,17 +21,6 @@ fn check_option(level: i32, name: i32) -> std::io::Result<()> {
     if refused { Err(std::io::Error::from_raw_os_error(libc::EINVAL)) } else { Ok(()) }
 }
 
-/// How many instructions the filter of a socket has (SO_ATTACH_FILTER), 0 without one. EACCES for a filter that is
-/// not a classic one.
-pub fn socket_filter_len(fd: BorrowedFd<'_>) -> Result<usize> {
-    let mut len: libc::socklen_t = 0;
-    let (level, name, null) = (libc::SOL_SOCKET, libc::SO_GET_FILTER, std::ptr::null_mut());
-    // SAFETY: with no room the kernel writes the number to `len`, and no instruction.
-    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, null, &mut len) } as i64)
-        .map_err(|e| Error::new("read the filter of a socket", e))?;
-    Ok(len as usize)
-}
-
 /// getsockopt(2): the option's value, at most `room` bytes. EINVAL for options whose value has addresses in it.
 pub fn socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> Result<Vec<u8>> {
     check_option(level, name)
@@ -47,37 +33,6 @@ pub fn socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> 
         .map_err(|e| Error::new(format!("read socket option {level}/{name}"), e))?;
     value.truncate(len as usize);
     Ok(value)
-}
-
-/// Whether a socket is a member of a multicast group on an interface, by its index (MCAST_MSFILTER of ip(7), which tells
-/// it only to who names the group).
-pub fn is_member(fd: BorrowedFd<'_>, interface: u32, group: IpAddr) -> Result<bool> {
-    // `struct group_filter` without sources: the interface, padding, `struct sockaddr_storage`, mode, number of sources.
-    const LEN: usize = 144;
-    const GROUP: usize = 8;
-    const MCAST_MSFILTER: i32 = 48;
-    let mut filter = [0u8; LEN];
-    filter[..4].copy_from_slice(&interface.to_ne_bytes());
-    let (level, family) = match group {
-        IpAddr::V4(address) => {
-            filter[GROUP + 4..GROUP + 8].copy_from_slice(&address.octets());
-            (libc::IPPROTO_IP, libc::AF_INET)
-        }
-        IpAddr::V6(address) => {
-            filter[GROUP + 8..GROUP + 24].copy_from_slice(&address.octets());
-            (libc::IPPROTO_IPV6, libc::AF_INET6)
-        }
-    };
-    filter[GROUP..GROUP + 2].copy_from_slice(&(family as u16).to_ne_bytes());
-    let (at, mut len) = (filter.as_mut_ptr().cast(), LEN as libc::socklen_t);
-    // SAFETY: the kernel reads and writes at most `len` bytes of the exclusively borrowed `filter`, in which there are no
-    // addresses of memory.
-    let done = unsafe { libc::getsockopt(fd.as_raw_fd(), level, MCAST_MSFILTER, at, &mut len) };
-    match check(done as i64) {
-        Ok(_) => Ok(true),
-        Err(e) if e.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(false),
-        Err(e) => Err(Error::new("ask for the multicast groups of a socket", e)),
-    }
 }
 
 /// setsockopt(2). EINVAL for options whose value has addresses in it.

@@ -92,6 +92,10 @@ fn options_with_addresses_are_refused() {
     // SAFETY: filter and program live on; the kernel only reads them.
     let done = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, 26, at, len) };
     assert_eq!((done, socket_filter_len(fd).expect("a filter")), (0, 3));
+    let read = socket_filter(fd).expect("a filter");
+    assert_eq!(read, [6, 0, 0, 0, 0, 0, 0, 0].repeat(3));
+    attach_filter(fd, &read[..16]).expect("set again");
+    assert_eq!(socket_filter(fd).expect("a filter"), read[..16]);
     let error = socket_option(fd, libc::SOL_SOCKET, 26, 4).expect_err("not in bytes");
     assert_eq!(error.errno(), Some(libc::EINVAL));
     let error = set_socket_option(fd, libc::SOL_SOCKET, 26, &[0; 16]).expect_err("an address");

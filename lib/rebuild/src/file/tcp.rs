@@ -34,7 +34,7 @@ impl ForFile for TcpSocket {
             make.within(self.file, || connection::make(socket, connection))?
         } else {
             let shares = make.tcp_ports.shares(&socket.name);
-            make.within(self.file, || inet::tcp(socket, shares))?
+            make.within(self.file, || inet::tcp(socket, libc::IPPROTO_TCP, shares))?
         };
         make.note(self.file, notes);
         with_status(fd, open)

@@ -9,10 +9,12 @@ use floe_records::{OpenFile, UdpSocket};
 use floe_sys::Result;
 use std::os::fd::OwnedFd;
 
+const UDP: (i32, i32) = (libc::SOCK_DGRAM, libc::IPPROTO_UDP);
+
 impl ForFile for UdpSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let (socket, shares) = (&self.socket, make.udp_ports.shares(&self.socket.name));
-        let (fd, notes) = make.within(self.file, || inet::udp(socket, shares))?;
+        let (fd, notes) = make.within(self.file, || inet::datagram(socket, UDP, shares))?;
         make.note(self.file, notes);
         with_status(fd, open)
     }

@@ -7,7 +7,7 @@ use crate::{
     object::socket_queue::{fill, is_late, nothing_open},
     private::PrivateRoot,
     resource::ForFile,
-    socket::{set_options, shut},
+    socket::{set_filter, set_unix_options, shut},
     socket_file::{Node, bind, path, renamed},
 };
 use floe_records::*;
@@ -81,7 +81,12 @@ fn key(it: &UnixSocket) -> Key<'_> {
 impl ForFile for UnixSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let none = || Error::because("make a UNIX socket", "it could not be made");
-        with_status(make.unix.remove(&self.ino).ok_or_else(none)?, open)
+        let fd = make.unix.remove(&self.ino).ok_or_else(none)?;
+        let queue = make.tree.get::<SocketQueue>(self.ino);
+        if !queue.is_some_and(is_late) {
+            set_filter(&fd, &self.options)?;
+        }
+        with_status(fd, open)
     }
 
     fn prepare(make: &mut Factory<'_>, report: &mut dyn FnMut(String, Error)) {
@@ -180,7 +185,7 @@ fn wait_for(make: &mut Factory<'_>, listener: Named<'_>, client: Named<'_>) -> R
     let fd = socket(libc::AF_UNIX, client.1.sock_type as i32, 0)?;
     bind(make, client.0, client.1, &fd)?;
     connect(make, &fd, listener)?;
-    set_options(&fd, &client.1.options)?;
+    set_unix_options(&fd, &client.1.options)?;
     shut(&fd, client.1.shutdown)?;
     Ok(fd)
 }
@@ -394,7 +399,7 @@ fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>, late: &Late) -
         match is_pair {
             true => make.fresh_options.set(it.sock_type, fd, &it.options)?,
             // One of them was accepted, and has options of its listener.
-            false => set_options(fd, &it.options)?,
+            false => set_unix_options(fd, &it.options)?,
         }
     }
     if let Some(queue) = make.tree.get::<SocketQueue>(a.1.ino) {

@@ -21,7 +21,10 @@ impl OpenFiles<'_> {
         // Connections are in repair mode.
         let tcp = tcp.filter(|(_, socket)| !socket.is_connection());
         let udp = self.tree.all::<UdpSocket>().iter().map(|udp| (udp.file, &udp.socket));
-        for (id, socket) in tcp.chain(udp).filter(|(_, socket)| !socket.name.0.is_empty()) {
+        let others = self.tree.all::<DatagramSocket>().iter().map(|it| (it.file, &it.socket));
+        let mptcp = self.tree.all::<MptcpSocket>().iter().map(|it| (it.file, &it.socket));
+        let all = tcp.chain(mptcp).chain(udp).chain(others);
+        for (id, socket) in all.filter(|(_, socket)| !socket.name.0.is_empty()) {
             if let Some(fd) = self.files.get(&id)
                 && let Err(e) = crate::inet::settle(socket, fd)
             {
