@@ -291,7 +291,8 @@ fn files_and_objects() {
 fn features_that_programs_can_use_are_there() {
     let word = |register, bits| CpuidWord { leaf: (7, 0), register, bits };
     let (avx512f, smep, pku) = (1 << 16, 1 << 7, 1 << 3);
-    let seen = |bits| Cpu { words: vec![word(1, bits), word(2, pku)], layout: machine().cpu.layout };
+    let seen =
+        |bits| Cpu { words: vec![word(1, bits), word(2, pku)], layout: machine().cpu.layout };
     let of = |bits| with(|tree| tree.add(seen(bits)));
     let mut here = machine();
     here.cpu.words = vec![word(1, 0), word(2, 0)];
