@@ -40,19 +40,21 @@ mod stubs;
 mod tcp_segment;
 mod time_wait;
 mod unions;
+mod vdso;
 
 pub use clocks::{continue_clocks, jump_back};
 pub use descriptor::terminal::Modes;
 pub use file::external::OUTSIDE;
 pub use here::Here;
 pub use machine::{cpu, machine};
-pub use maps::own_vdso_hash;
+pub use maps::{own_vdso, own_vdso_hash};
 pub use open::OpenFiles;
 pub use options::{OutsideRule, RestoreOptions};
 pub use process::{audit::lost_login_uids, limits::allow_many_files};
 pub use restore::Restore;
 pub use thread::creds::beyond_rights;
 pub use unions::{Rebuilt, unions};
+pub use vdso::thread_in_vdso;
 
 macro_rules! modules {
     (

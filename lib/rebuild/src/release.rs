@@ -82,7 +82,10 @@ pub(crate) fn leave(tree: &Tree, stubs: &Stubs, affinity: Option<&[u8]>, pid: Pi
 fn foreign_insn(tree: &Tree, stubs: &Stubs, pid: Pid) -> Result<u64> {
     let vdso = tree.vmas(pid).find(|vma| vma.kind == VmaKind::Vdso && vma.prot & PROT_EXEC != 0);
     if let (Some(vdso), Some(offset)) = (vdso, stubs.insn_in_vdso) {
-        return Ok(vdso.start.0 + offset);
+        let foreign = stubs.foreign_vdso(tree, pid).is_some();
+        let parked = stubs.parked.iter().find(|parked| foreign && parked.0 == "vdso");
+        let start = parked.map_or(vdso.start.0, |parked| stubs.place_behind(parked.1));
+        return Ok(start + offset);
     }
     find_syscall_insn_outside(pid.0 as i32, &(stubs.hole..stubs.hole + floe_plan::HOLE))
 }

@@ -1,8 +1,12 @@
 //! Stubs: processes that hold nothing but the hole.
 
-use crate::script::{Newborn, Script};
+use crate::{
+    maps::own_vdso,
+    script::{Newborn, Script},
+    vdso::{self, BEHIND_HOLE},
+};
 use floe_parasite::{Arg, Batch, PayloadLayout, PtraceRunner, Runner, StubRunner};
-use floe_records::{Pid, Tid};
+use floe_records::{Mm, Pid, Tid, Tree, Vdso};
 use floe_sys::{Error, Result};
 use floe_tracee::{OPTIONS, RemoteCall, Tracee, find_syscall_insn, seize_all_with};
 use nix::{
@@ -36,6 +40,8 @@ pub(crate) struct Stubs {
     pub parked: Vec<(String, u64, u64)>,
     /// Where in the vdso a `syscall` instruction is.
     pub insn_in_vdso: Option<u64>,
+    /// The vdso of this kernel.
+    own_vdso: Option<Vdso>,
     pub released: bool,
     /// What stubs have from restore.
     pub inherited: Inherited,
@@ -86,8 +92,9 @@ impl Stubs {
     pub fn new(hole: u64) -> Result<Self> {
         let (tasks, parked, leaders) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let (insn_in_vdso, released) = (None, false);
+        let own_vdso = own_vdso()?;
         let inherited = Inherited::now()?;
-        Ok(Self { hole, tasks, parked, insn_in_vdso, released, inherited, leaders })
+        Ok(Self { hole, tasks, parked, insn_in_vdso, own_vdso, released, inherited, leaders })
     }
 
     /// A stopped thread.
@@ -220,6 +227,27 @@ impl Stubs {
             b.call(libc::SYS_rt_sigaction, args);
         }
         self.runner(tid)?.run(&b).map(drop)
+    }
+
+    /// The vdso of another kernel, where a process has one.
+    pub fn foreign_vdso<'t>(&self, tree: &'t Tree, pid: Pid) -> Option<&'t Vdso> {
+        let own = self.own_vdso.as_ref().map_or(0, |own| own.hash);
+        let hash = tree.get::<Mm>(pid)?.vdso_hash;
+        tree.all::<Vdso>().iter().find(|vdso| vdso.hash == hash && hash != 0 && hash != own)
+    }
+
+    /// Where what is parked goes in such a process, in the order and at the distances that it has.
+    pub fn place_behind(&self, parked: u64) -> u64 {
+        let first = self.parked.first().map_or(parked, |first| first.1);
+        self.hole + floe_plan::HOLE + BEHIND_HOLE + (parked - first)
+    }
+
+    /// What takes the place of the vdso of another kernel.
+    pub fn stand_in(&self, was: &Vdso) -> Result<Vec<u8>> {
+        let none = || Error::because("find the vdso of this kernel", "it has none");
+        let own = self.own_vdso.as_ref().ok_or_else(none)?;
+        let parked = self.parked.iter().find(|parked| parked.0 == "vdso").ok_or_else(none)?;
+        vdso::stand_in(was, &own.code.0, self.place_behind(parked.1))
     }
 
     /// Moves the vdso into the hole and unmaps all the rest. `insn` is a `syscall` instruction, best of the vdso.

@@ -37,6 +37,7 @@ macro_rules! resources {
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
                 cpu: Cpu 59 1 [];
+                vdso: Vdso 33 1 [];
                 stage: Stage 31 1 [];
                 mapped_file: MappedFile 41 1 [];
                 fd_entries: FdEntries 48 1 [];

@@ -89,6 +89,9 @@ pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
     w.record(&captured.begin)?;
     w.record(&captured.options)?;
     w.record(&floe_rebuild::cpu())?;
+    if let Some(vdso) = floe_rebuild::own_vdso()? {
+        w.record(&vdso)?;
+    }
     for record in &captured.records {
         w.any(record)?;
     }

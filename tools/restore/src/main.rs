@@ -16,7 +16,7 @@ use clap::Parser;
 use floe_plan::{Machine, NewAddress, Plan, Step};
 use floe_rebuild::{Here, OpenFiles, OutsideRule, Restore, RestoreOptions};
 use floe_records::{
-    CgroupMode, Finding, Losses, Mm, OnChange, Pid, Process, Refusals, State, Thread, Tree,
+    CgroupMode, Finding, Losses, Mm, OnChange, Pid, Process, Refusals, State, Thread, Tree, Vdso,
     by_cause,
 };
 use floe_toolkit::Progress;
@@ -237,8 +237,18 @@ fn foreign(tree: &Tree, beside: bool) -> anyhow::Result<()> {
     let mut no = Vec::new();
     let own = floe_rebuild::own_vdso_hash()?;
     for mm in tree.all::<Mm>() {
-        if mm.vdso_hash != 0 && mm.vdso_hash != own {
-            no.push(Finding::of(mm.pid, "vdso", "rebuild.vdso", "is not that of this kernel"));
+        if mm.vdso_hash == 0 || mm.vdso_hash == own {
+            continue;
+        }
+        if own == 0 || !tree.all::<Vdso>().iter().any(|vdso| vdso.hash == mm.vdso_hash) {
+            let problem = "is not that of this kernel, and the image does not have it";
+            no.push(Finding::of(mm.pid, "vdso", "rebuild.vdso", problem));
+        } else if let Some(thread) = floe_rebuild::thread_in_vdso(tree) {
+            let object = format!("vdso of thread {}", thread.tid);
+            let problem = "is not that of this kernel, and the thread stands in it";
+            let finding = Finding::of(thread.pid, object, "rebuild.vdso", problem);
+            no.push(finding.hint("take another checkpoint"));
+            break;
         }
     }
     let tids = tree.all::<Thread>().iter().map(|t| t.tid.0);

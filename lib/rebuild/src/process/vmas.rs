@@ -6,7 +6,7 @@ use crate::{
     script::Script,
     segment,
 };
-use floe_parasite::Arg;
+use floe_parasite::{Arg, Slot};
 use floe_plan::{Change, Phase};
 use floe_records::*;
 use floe_sys::Result;
@@ -44,6 +44,7 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
     make_all(context, context.inheritance.settled(pid), b)?;
     let keys = Keys::of(context.tree, pid);
     keys.allocate(b);
+    let foreign = context.stubs.foreign_vdso(context.tree, pid);
     for vma in context.tree.vmas(pid) {
         let len = vma.end.0.saturating_sub(vma.start.0);
         match vma.kind {
@@ -53,6 +54,10 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
                 let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
                 let args = [vma.start.0, len, 0, flags as u64, u64::MAX, 0];
                 b.call(libc::SYS_mmap, args.map(Arg::Val));
+                continue;
+            }
+            VmaKind::Vdso | VmaKind::Vvar if foreign.is_some() => {
+                foreign_vdso(context, pid, vma, foreign, b)?;
                 continue;
             }
             VmaKind::Vdso | VmaKind::Vvar => {
@@ -85,6 +90,47 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
         b.breathe()?;
     }
     Ok(())
+}
+
+/// Puts a copy of the vdso of another kernel where it was, that of this kernel behind the hole, and nothing where that one had its data:
+/// it does not look there any more.
+fn foreign_vdso(
+    context: Context<'_>,
+    pid: Pid,
+    vma: &Vma,
+    was: Option<&Vdso>,
+    b: &mut Script<'_>,
+) -> Result<()> {
+    let (start, len) = (vma.start.0, vma.end.0.saturating_sub(vma.start.0));
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    let write = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+    b.call(libc::SYS_mmap, [start, len, write, flags as u64, u64::MAX, 0].map(Arg::Val));
+    if let Some(was) = was.filter(|_| vma.kind == VmaKind::Vdso) {
+        for (_, parked, len) in &context.stubs.parked {
+            let to = context.stubs.place_behind(*parked);
+            b.call(libc::SYS_mremap, [*parked, *len, *len, 3, to].map(Arg::Val));
+        }
+        let code = context.stubs.stand_in(was)?;
+        if code.len() as u64 != len {
+            let problem = "it has another size than its code";
+            return Err(floe_sys::Error::because("place the vdso", problem).pid(pid.0));
+        }
+        let from = b.bytes(&code);
+        let from = iovec(b, from, len);
+        let to = b.words(&[start, len]);
+        let one = Arg::Val(1);
+        let args = [Arg::Val(u64::from(pid.0)), from.into(), one, to.into(), one, Arg::Val(0)];
+        b.call(libc::SYS_process_vm_writev, args);
+    }
+    b.call(libc::SYS_mprotect, [start, len, u64::from(vma.prot)].map(Arg::Val));
+    b.breathe()
+}
+
+/// `struct iovec` of what a script has.
+fn iovec(b: &mut Script<'_>, bytes: Slot, len: u64) -> Slot {
+    let vector = b.words(&[0, len]);
+    b.pointer(vector, 0, bytes);
+    vector
 }
 
 /// Makes a mapping like one of a process, at its place or at another one of the same file.
