@@ -61,3 +61,49 @@ pub(crate) fn differs(it: &UnixSocket, fd: &OwnedFd) -> Option<String> {
     let (uid, gid) = (was.uid, was.gid);
     (!same).then(|| format!("its option SO_PEERCRED (user {uid}, group {gid}) is not as it was"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use floe_records::{Bytes, FileId, Pid};
+
+    fn of(uid: u32, gid: u32) -> UnixSocket {
+        let option = |name, words: &[u32]| {
+            let value = Bytes(words.iter().flat_map(|word| word.to_ne_bytes()).collect());
+            SocketOption { level: libc::SOL_SOCKET, name, value }
+        };
+        UnixSocket {
+            file: FileId(0),
+            pid: Pid(1),
+            ino: 1,
+            sock_type: libc::SOCK_STREAM as u32,
+            name: Bytes::default(),
+            peer: None,
+            peer_name: Bytes::default(),
+            node: None,
+            links: Vec::new(),
+            backlog: None,
+            waiting: Vec::new(),
+            shutdown: 0,
+            options: vec![
+                option(SocketOption::PEER, &[0, uid, gid]),
+                option(SocketOption::PEER_GROUPS, &[5, 6]),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_pair_of_another_user_is_one() {
+        let it = of(4243, 4242);
+        let ours = pair_as(None, SockType::Stream).unwrap();
+        let told = differs(&it, &ours.0).expect("it is ours");
+        assert_eq!(told, "its option SO_PEERCRED (user 4243, group 4242) is not as it was");
+        let made = pair_as(caller(&it).as_ref(), SockType::Stream).unwrap();
+        if nix::unistd::geteuid().is_root() {
+            assert_eq!((differs(&it, &made.0), differs(&it, &made.1)), (None, None));
+        }
+        // It was made by us where it could not be made by them, and is connected in any case.
+        nix::unistd::write(&made.0, b"x").unwrap();
+        assert_eq!(nix::unistd::read(&made.1, &mut [0; 2]), Ok(1));
+    }
+}
