@@ -3,6 +3,7 @@
 use crate::{descriptor_of::Descriptor, multicast::memberships, socket_kind::number};
 use floe_records::{Bytes, SocketOption};
 use floe_sys::{socket_filter, socket_option};
+use nix::unistd::{getegid, geteuid};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     os::fd::{AsFd, BorrowedFd},
@@ -44,8 +45,30 @@ pub(crate) fn options(
     if matches!(family, libc::AF_INET | libc::AF_INET6) {
         options.extend(memberships(fd, family, seen.context.inet.groups()?)?);
     }
+    if family == libc::AF_UNIX {
+        options.extend(caller(fd)?);
+    }
     options.extend(filter(fd)?);
     Ok(options)
+}
+
+/// Who made the peer of a UNIX socket, or the listener that it is, if that is another user than the one who restores, as far as
+/// anybody knows by now.
+fn caller(fd: BorrowedFd<'_>) -> floe_sys::Result<Vec<SocketOption>> {
+    // `struct ucred`: process, user, group. Groups: NGROUPS_MAX of them at most.
+    const ROOM: usize = 65_536 * 4;
+    let read = |name, room| socket_option(fd, libc::SOL_SOCKET, name, room);
+    let peer = read(SocketOption::PEER, 12)?;
+    let word = |at: usize| peer.get(at..).and_then(|b| b.first_chunk().copied());
+    let (Some(uid), Some(gid)) = (word(4), word(8)) else { return Ok(Vec::new()) };
+    let (uid, gid) = (u32::from_ne_bytes(uid), u32::from_ne_bytes(gid));
+    // Nobody, where there is no peer.
+    if uid == u32::MAX || (uid, gid) == (geteuid().as_raw(), getegid().as_raw()) {
+        return Ok(Vec::new());
+    }
+    let groups = read(SocketOption::PEER_GROUPS, ROOM)?;
+    let of = |name, value| SocketOption { level: libc::SOL_SOCKET, name, value: Bytes(value) };
+    Ok(vec![of(SocketOption::PEER, peer), of(SocketOption::PEER_GROUPS, groups)])
 }
 
 /// A classic filter; another one is told to be lost. It is locked when it is there.

@@ -10,10 +10,9 @@ use crate::{
     socket_kind::{Kind, number},
 };
 use floe_sys::{Result, socket_filter_len, socket_option};
-use nix::unistd::{getegid, geteuid};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::AsFd,
 };
 
 const IP: i32 = libc::IPPROTO_IP;
@@ -107,24 +106,8 @@ impl Fresh {
                 lost.push(format!("its option {} is not carried", shown(*level, *name)));
             }
         }
-        if kind.family == libc::AF_UNIX {
-            lost.extend(stranger(fd)?);
-        }
         Ok(lost)
     }
-}
-
-/// Who made the peer of a UNIX socket, or the listener that it is, if that is another user than the one who restores, as far as
-/// anybody knows by now.
-fn stranger(fd: BorrowedFd<'_>) -> Result<Option<String>> {
-    // `struct ucred`: pid, user, group.
-    let peer = socket_option(fd, SOCKET, libc::SO_PEERCRED, 12)?;
-    let word =
-        |at: usize| peer.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
-    let (Some(uid), Some(gid)) = (word(4), word(8)) else { return Ok(None) };
-    // Nobody, where there is no peer.
-    let usual = uid == u32::MAX || (uid, gid) == (geteuid().as_raw(), getegid().as_raw());
-    Ok((!usual).then(|| format!("its option SO_PEERCRED (user {uid}, group {gid}) is not carried")))
 }
 
 fn shown(level: i32, name: i32) -> String {

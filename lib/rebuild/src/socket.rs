@@ -25,7 +25,7 @@ impl FreshOptions {
     pub fn set(&mut self, kind: u32, fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
         let key = |o: &SocketOption| (kind, o.level, o.name);
         // All are asked for before the first is set, which may change another one.
-        for o in options.iter().filter(|o| !o.is_filter()) {
+        for o in options.iter().filter(|o| is_plain(o)) {
             let ask = || socket_option(fd.as_fd(), o.level, o.name, LONGEST).ok();
             self.0.entry(key(o)).or_insert_with(ask);
         }
@@ -33,7 +33,7 @@ impl FreshOptions {
             let fresh = self.0.get(&key(o)).and_then(Option::as_ref);
             fresh.is_some_and(|fresh| *fresh == o.value.0) && !is_buffer(o)
         };
-        let wanted = options.iter().filter(|o| !o.is_filter() && !same(o));
+        let wanted = options.iter().filter(|o| is_plain(o) && !same(o));
         wanted.into_iter().try_for_each(|o| set(fd, o))
     }
 }
@@ -44,9 +44,14 @@ pub(crate) fn set_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> 
     options.iter().filter(differs).try_for_each(|o| set(fd, o))
 }
 
+/// Of a UNIX socket: what is just set.
+fn is_plain(o: &SocketOption) -> bool {
+    !o.is_filter() && !o.is_caller()
+}
+
 /// The same for a UNIX socket, but for its filter: what was queued in it has been through that already.
 pub(crate) fn set_unix_options(fd: &OwnedFd, options: &[SocketOption]) -> Result<()> {
-    let some: Vec<SocketOption> = options.iter().filter(|o| !o.is_filter()).cloned().collect();
+    let some: Vec<SocketOption> = options.iter().filter(|o| is_plain(o)).cloned().collect();
     set_options(fd, &some)
 }
 

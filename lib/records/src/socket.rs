@@ -21,12 +21,21 @@ impl SocketOption {
     pub const FILTER: i32 = 26;
     /// SO_LOCK_FILTER of SOL_SOCKET.
     pub const FILTER_LOCK: i32 = 44;
+    /// SO_PEERCRED of SOL_SOCKET, of UNIX sockets: process, user and group of who made the peer, or the listener that it is.
+    pub const PEER: i32 = 17;
+    /// SO_PEERGROUPS of SOL_SOCKET: its supplementary groups.
+    pub const PEER_GROUPS: i32 = 59;
     /// MCAST_MSFILTER of IPPROTO_IP and IPPROTO_IPV6.
     pub const GROUP: i32 = 48;
 
     /// Whether it is a classic filter, or locks one.
     pub fn is_filter(&self) -> bool {
         self.level == SOCKET && [Self::FILTER, Self::FILTER_LOCK].contains(&self.name)
+    }
+
+    /// Whether it says who made a UNIX socket: it cannot be set, and comes of a call that is made by the same.
+    pub fn is_caller(&self) -> bool {
+        self.level == SOCKET && [Self::PEER, Self::PEER_GROUPS].contains(&self.name)
     }
 
     /// Whether it is a membership in a multicast group.
@@ -46,6 +55,8 @@ impl SocketOption {
             false if self.is_filter() && self.name == Self::FILTER => {
                 len > 0 && len.is_multiple_of(8) && len / 8 <= 4096
             }
+            // Up to NGROUPS_MAX groups.
+            false if self.is_caller() => len.is_multiple_of(4) && len <= 65_536 * 4,
             false => len <= 256,
         }
     }

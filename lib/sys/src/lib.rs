@@ -2,6 +2,7 @@
 //! `lib/parasite`.
 mod anon;
 mod beside;
+mod caller;
 mod clone;
 mod cpu;
 mod descriptors;
@@ -37,6 +38,7 @@ mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use beside::{Place, Places};
+pub use caller::{Call, Caller, call_as};
 pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};

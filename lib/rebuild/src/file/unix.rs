@@ -1,6 +1,7 @@
 //! UNIX sockets: listeners first, then pairs, through a listener where one side was accepted from it.
 
 use crate::{
+    caller::{caller, connect_as, differs, listen_as, pair_as},
     datagrams::{Delivery, Sockets, deliver, name_sender, note_strangers},
     factory::{Factory, with_status},
     late_queues::Late,
@@ -11,8 +12,8 @@ use crate::{
     socket_file::{Node, bind, path, renamed},
 };
 use floe_records::*;
-use floe_sys::{Error, Result, accept, connect_raw, listen, socket};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use floe_sys::{Caller, Error, Result, accept, connect_raw, socket};
+use nix::sys::socket::SockType;
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::{
@@ -82,6 +83,8 @@ impl ForFile for UnixSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let none = || Error::because("make a UNIX socket", "it could not be made");
         let fd = make.unix.remove(&self.ino).ok_or_else(none)?;
+        let other = differs(self, &fd);
+        make.note(self.file, other.into_iter().collect());
         let queue = make.tree.get::<SocketQueue>(self.ino);
         if !queue.is_some_and(is_late) {
             set_filter(&fd, &self.options)?;
@@ -173,7 +176,7 @@ fn connect_waiting<'a>(
         // It had to have room for all of them.
         if let (Some(fd), Some(backlog)) = (make.unix.get(&listener.1.ino), listener.1.backlog)
             && (backlog as usize) < listener.1.waiting.len()
-            && let Err(e) = listen(fd.as_fd(), backlog)
+            && let Err(e) = listen_as(caller(listener.1).as_ref(), fd, backlog)
         {
             report(listener.0, e);
         }
@@ -246,8 +249,12 @@ pub(crate) fn connect_all<'a>(
 
 /// Connects to a socket of the tree, where its name leads to it.
 pub(crate) fn connect(make: &Factory<'_>, fd: &OwnedFd, it: Named<'_>) -> Result<()> {
+    connect_by(make, None, fd, it)
+}
+
+fn connect_by(make: &Factory<'_>, by: Option<&Caller>, fd: &OwnedFd, it: Named<'_>) -> Result<()> {
     let (to, name) = (address_of(make, it.1), &it.1.name);
-    within(make, it, || connect_raw(fd.as_fd(), &to)).map_err(|e| unable_to_connect(name, &e))
+    within(make, it, || connect_as(by, fd, &to)).map_err(|e| unable_to_connect(name, &e))
 }
 
 fn unable_to_connect(name: &Bytes, e: &Error) -> Error {
@@ -287,8 +294,7 @@ fn kind(socket: &UnixSocket) -> SockType {
 }
 
 fn pair_of(socket: &UnixSocket) -> Result<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::Unix, kind(socket), None, SockFlag::SOCK_CLOEXEC)
-        .map_err(|e| Error::new("make a pair of sockets", e))
+    pair_as(caller(socket).as_ref(), kind(socket))
 }
 
 /// One that listens, is not connected, or is so later.
@@ -297,7 +303,7 @@ fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
     make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(backlog) = it.backlog {
-        listen(fd.as_fd(), backlog.max(it.waiting.len() as u32))?;
+        listen_as(caller(it).as_ref(), &fd, backlog.max(it.waiting.len() as u32))?;
     }
     make.unix.insert(it.ino, fd);
     Ok(())
@@ -374,18 +380,18 @@ fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>, late: &Late) -
     let mut is_pair = false;
     let (near, far) = match (make.names.listener(a.1), make.names.listener(b.1)) {
         (Some(at), _) => {
-            let (client, server) = through(make, at, b)?;
+            let (client, server) = through(make, at, b, a.1)?;
             (server, client)
         }
-        (None, Some(at)) => through(make, at, a)?,
-        (None, None) if make.names.is_shared(a.1) => {
-            stand_in(make, a)?;
-            let (client, server) = through(make, a, b)?;
+        (None, Some(at)) => through(make, at, a, b.1)?,
+        (None, None) if make.names.is_shared(a.1) || was_accepted(a.1, b.1) => {
+            stand_in(make, a, b.1)?;
+            let (client, server) = through(make, a, b, a.1)?;
             (server, client)
         }
-        (None, None) if make.names.is_shared(b.1) => {
-            stand_in(make, b)?;
-            through(make, b, a)?
+        (None, None) if make.names.is_shared(b.1) || was_accepted(b.1, a.1) => {
+            stand_in(make, b, a.1)?;
+            through(make, b, a, b.1)?
         }
         (None, None) => {
             let (near, far) = pair_of(a.1)?;
@@ -423,26 +429,36 @@ fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>, late: &Late) -
     Ok(())
 }
 
-/// Connects `client` through a listener: (client, accepted).
-fn through(make: &mut Factory<'_>, listener: Named, client: Named) -> Result<(OwnedFd, OwnedFd)> {
+/// Whether one of a pair was accepted, and neither is the other's doing: both ends of a socketpair(2) are the same caller's.
+fn was_accepted(server: &UnixSocket, client: &UnixSocket) -> bool {
+    !is_datagram(server) && !server.name.0.is_empty() && caller(server) != caller(client)
+}
+
+/// Connects `client` through a listener, for what is to be `server`: (client, accepted).
+fn through(
+    make: &mut Factory<'_>,
+    listener: Named,
+    client: Named,
+    server: &UnixSocket,
+) -> Result<(OwnedFd, OwnedFd)> {
     let fd = socket(libc::AF_UNIX, client.1.sock_type as i32, 0)?;
     bind(make, client.0, client.1, &fd)?;
     let stand_in = make.names.stand_ins.get(&key(listener.1));
-    connect(make, &fd, stand_in.map_or(listener, |(_, it)| *it))?;
+    connect_by(make, caller(server).as_ref(), &fd, stand_in.map_or(listener, |(_, it)| *it))?;
     let gone = || Error::because("connect a socket", "its listener could not be made");
     let it = make.unix.get(&listener.1.ino).or(stand_in.map(|(fd, _)| fd)).ok_or_else(gone)?;
     let server = accept(it.as_fd())?;
     Ok((fd, server))
 }
 
-/// A listener in the place of one that has been closed.
-fn stand_in<'a>(make: &mut Factory<'a>, server: Named<'a>) -> Result<()> {
+/// A listener in the place of one that has been closed, with which this client is connected.
+fn stand_in<'a>(make: &mut Factory<'a>, server: Named<'a>, client: &UnixSocket) -> Result<()> {
     if make.names.stand_ins.contains_key(&key(server.1)) {
         return Ok(());
     }
     let fd = socket(libc::AF_UNIX, server.1.sock_type as i32, 0)?;
     bind(make, server.0, server.1, &fd)?;
-    listen(fd.as_fd(), 1)?;
+    listen_as(caller(client).as_ref(), &fd, 1)?;
     make.names.stand_ins.insert(key(server.1), (fd, server));
     Ok(())
 }
