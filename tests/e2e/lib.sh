@@ -122,7 +122,8 @@ another_machine() {
     dir=$0
     ip link set lo up
     unshare -n sleep infinity & there=$!
-    until_true 10 eval '[[ $(readlink /proc/$there/ns/net) != $(readlink /proc/$$/ns/net) ]]'
+    # A link that cannot be read is not another one.
+    until_true 10 eval 'new=$(readlink /proc/$there/ns/net) && [[ $new != $(readlink /proc/self/ns/net) ]]'
     ip link add near type veth peer name far netns "$there"
     ip addr add "$2.1/24" dev near
     ip link set near up

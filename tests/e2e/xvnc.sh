@@ -1,5 +1,6 @@
 # An X server with a terminal and a shell in it: killed and restored, its screen is the same pixel by pixel, and it goes on drawing.
 # Its lock and its socket have no other place.
+mount -t devpts -o newinstance,ptmxmode=0666 none /dev/pts
 trap 'rm -f /tmp/.X7-lock /tmp/.X11-unix/X7' EXIT
 cat > session << 'SCRIPT'
 export HOME=$PWD DISPLAY=:7 XAUTHORITY=/dev/null
