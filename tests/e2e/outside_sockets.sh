@@ -4,7 +4,9 @@ cat > server.py << 'SCRIPT'
 import os, socket, sys, threading
 name, log = sys.argv[1].replace("@", "\0"), open(sys.argv[2], "a")
 kind = socket.SOCK_SEQPACKET if "packets" in name else socket.SOCK_STREAM
-server = socket.socket(socket.AF_UNIX, kind); server.bind(name); server.listen()
+server = socket.socket(socket.AF_UNIX, kind); server.bind(name)
+if "packets" in name: os.setgid(4242); os.setuid(4243)  # as whom its clients know it (SO_PEERCRED)
+server.listen()
 def serve(client):
     print("hello", file=log, flush=True)
     try:

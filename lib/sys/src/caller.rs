@@ -81,11 +81,12 @@ fn become_and_call(caller: &Caller, call: Call<'_>) -> i32 {
     let (uid, gid) = (caller.uid, caller.gid);
     // SAFETY: numbers, and a list of groups that outlives the call. The raw calls change this one thread, which is all there is.
     let became = unsafe {
-        libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
-            && libc::syscall(libc::SYS_prctl, libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0
+        libc::syscall(libc::SYS_prctl, libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0
             && libc::syscall(libc::SYS_setgroups, caller.groups.len(), caller.groups.as_ptr()) == 0
             && libc::syscall(libc::SYS_setresgid, gid, gid, gid) == 0
             && libc::syscall(libc::SYS_setresuid, uid, uid, uid) == 0
+            // A change of credentials clears it: a call that waits must not outlive us.
+            && libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
     };
     if !became {
         return error();

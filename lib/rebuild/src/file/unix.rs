@@ -285,8 +285,9 @@ pub(crate) fn address(name: &[u8]) -> Vec<u8> {
     [&(libc::AF_UNIX as u16).to_ne_bytes()[..], name].concat()
 }
 
-fn kind(socket: &UnixSocket) -> SockType {
-    match socket.sock_type as i32 {
+/// The type of a UNIX socket, as socketpair(2) wants it.
+pub(crate) fn kind(sock_type: u32) -> SockType {
+    match sock_type as i32 {
         libc::SOCK_DGRAM => SockType::Datagram,
         libc::SOCK_SEQPACKET => SockType::SeqPacket,
         _ => SockType::Stream,
@@ -294,7 +295,7 @@ fn kind(socket: &UnixSocket) -> SockType {
 }
 
 fn pair_of(socket: &UnixSocket) -> Result<(OwnedFd, OwnedFd)> {
-    pair_as(caller(socket).as_ref(), kind(socket))
+    pair_as(caller(socket).as_ref(), kind(socket.sock_type))
 }
 
 /// One that listens, is not connected, or is so later.
