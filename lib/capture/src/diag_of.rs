@@ -1,21 +1,12 @@
 //! What sock_diag(7) tells of netlink and packet sockets, for which there are no ready structures.
 
+use crate::sock_diag::request_all;
 use floe_records::{Bytes, PacketMembership};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
-use std::{
-    collections::HashMap,
-    io::{Error, Result},
-};
+use netlink_packet_core::{NLM_F_DUMP, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable};
+use std::{collections::HashMap, convert::Infallible, io::Result};
 
-/// SOCK_DIAG_BY_FAMILY, with NLM_F_REQUEST and NLM_F_DUMP.
+/// SOCK_DIAG_BY_FAMILY.
 const BY_FAMILY: u16 = 20;
-const DUMP: u16 = 0x301;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-/// Bytes of a `struct nlmsghdr`.
-const HEADER: usize = 16;
-/// The kernel never sends more at a time.
-const ROOM: usize = 32 << 10;
 
 /// State of a netlink socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +35,7 @@ pub(crate) fn netlink() -> Result<HashMap<u32, Netlink>> {
         request.extend(word.to_ne_bytes());
     }
     let mut all = HashMap::new();
-    dump(&request, &mut |told| {
+    dump(request, &mut |told| {
         let Some((fixed, attributes)) = told.split_at_checked(LEN) else { return };
         let flags = attribute(attributes, FLAGS).map_or(0, |value| word(value, 0));
         let state = Netlink { connected: fixed[STATE] == CONNECTED, answers: flags & RUNNING != 0 };
@@ -79,7 +70,7 @@ pub(crate) fn packets() -> Result<HashMap<u32, Packet>> {
         request.extend(word.to_ne_bytes());
     }
     let mut all = HashMap::new();
-    dump(&request, &mut |told| {
+    dump(request, &mut |told| {
         let Some((fixed, attributes)) = told.split_at_checked(LEN) else { return };
         let memberships = attribute(attributes, MEMBERSHIPS).unwrap_or_default();
         let packet = Packet {
@@ -100,43 +91,34 @@ fn membership(told: &[u8]) -> PacketMembership {
     PacketMembership { interface, kind, address: Bytes(address.to_vec()), count }
 }
 
-/// Makes a request, and hands on each answer without its header.
-fn dump(request: &[u8], each: &mut dyn FnMut(&[u8])) -> Result<()> {
-    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut message = Vec::with_capacity(HEADER + request.len());
-    message.extend(((HEADER + request.len()) as u32).to_ne_bytes());
-    message.extend([BY_FAMILY.to_ne_bytes(), DUMP.to_ne_bytes()].concat());
-    message.extend([0; 8]);
-    message.extend(request);
-    socket.send(&message, 0)?;
-    let mut bytes = Vec::with_capacity(ROOM);
-    loop {
-        bytes.clear();
-        socket.recv(&mut bytes, 0)?;
-        if !answers(&bytes, each)? {
-            return Ok(());
-        }
+/// A message without its header.
+struct Plain(Vec<u8>);
+
+impl NetlinkSerializable for Plain {
+    fn message_type(&self) -> u16 {
+        BY_FAMILY
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.0);
     }
 }
 
-/// Takes the messages of one answer; false behind the last one of a dump.
-fn answers(mut bytes: &[u8], each: &mut dyn FnMut(&[u8])) -> Result<bool> {
-    while bytes.len() >= HEADER {
-        let len = word(bytes, 0) as usize;
-        let kind = u16::from_ne_bytes([bytes[4], bytes[5]]);
-        let message = bytes.get(HEADER..len).ok_or_else(|| Error::other("unknown answer"))?;
-        match kind {
-            NLMSG_DONE => return Ok(false),
-            NLMSG_ERROR => {
-                return Err(Error::from_raw_os_error((word(message, 0) as i32).wrapping_neg()));
-            }
-            _ => each(message),
-        }
-        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+impl NetlinkDeserializable for Plain {
+    type Error = Infallible;
+
+    fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> std::result::Result<Self, Infallible> {
+        Ok(Plain(payload.to_vec()))
     }
-    Ok(true)
+}
+
+/// Makes a request, and hands on each answer.
+fn dump(request: Vec<u8>, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+    request_all(NLM_F_DUMP, Plain(request), &mut |told| each(&told.0))
 }
 
 /// The value of an attribute (`struct nlattr`).

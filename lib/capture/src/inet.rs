@@ -130,15 +130,27 @@ pub(crate) fn udp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     let (mut socket, fd) = described(seen, UDP)?;
     holds_back(fd, socket_kind::number(fd, libc::IPPROTO_UDP, libc::UDP_CORK)? != 0)?;
     socket.peer = Bytes(peer_name(fd)?);
+    socket.shutdown = shutdown_of_messages(seen, fd, &socket, libc::IPPROTO_UDP)?;
+    Ok(socket)
+}
+
+/// RCV_SHUTDOWN and SEND_SHUTDOWN of a socket that carries messages.
+fn shutdown_of_messages(
+    seen: &Descriptor<'_>,
+    fd: BorrowedFd<'_>,
+    socket: &InetSocket,
+    protocol: i32,
+) -> Result<u8, Problem> {
     let there = poll_now(fd)?;
-    socket.shutdown = match there {
+    Ok(match there {
         _ if there & libc::POLLHUP != 0 => BOTH,
         _ if there & libc::POLLRDHUP != 0 => 1,
-        // What it may not send is told by sock_diag(7) alone.
-        _ if seen.context.taking => seen.context.inet.shutdown(socket.family, socket.ino)?,
+        // What it may not send is told by sock_diag(7) alone, which knows no raw sockets and none of ICMP.
+        _ if seen.context.taking => {
+            seen.context.inet.shutdown(protocol, socket.family, socket.ino)?
+        }
         _ => 0,
-    };
-    Ok(socket)
+    })
 }
 
 /// A part of a datagram that waits for the rest of it shows as something that has not been sent. What has been sent and waits in the
@@ -174,7 +186,8 @@ fn unsent(fd: BorrowedFd<'_>) -> Result<u32, Problem> {
 /// A socket that carries messages and is none of UDP.
 pub(crate) fn datagram(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     let (mut socket, fd) = described(seen, DATAGRAM)?;
-    let raw = seen.socket().is_some_and(|kind| kind.kind == libc::SOCK_RAW);
+    let kind = seen.socket();
+    let raw = kind.is_some_and(|kind| kind.kind == libc::SOCK_RAW);
     let corked =
         !raw && socket_kind::number(fd, libc::IPPROTO_UDP, libc::UDP_CORK).unwrap_or(0) != 0;
     if !raw || socket_kind::number(fd, libc::IPPROTO_IP, libc::IP_HDRINCL).unwrap_or(0) == 0 {
@@ -184,12 +197,8 @@ pub(crate) fn datagram(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     if socket.peer.0.is_empty() && seen.context.taking {
         socket.peer = Bytes(raw_peers::find(socket.family, socket.ino)?);
     }
-    let there = poll_now(fd)?;
-    socket.shutdown = match there {
-        _ if there & libc::POLLHUP != 0 => BOTH,
-        _ if there & libc::POLLRDHUP != 0 => 1,
-        _ => 0,
-    };
+    let protocol = kind.filter(|_| !raw).map_or(0, |kind| kind.protocol);
+    socket.shutdown = shutdown_of_messages(seen, fd, &socket, protocol)?;
     Ok(socket)
 }
 

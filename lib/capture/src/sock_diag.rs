@@ -6,7 +6,8 @@ use crate::{
 };
 use floe_netlock::Network;
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable, Nla as _,
 };
 use netlink_packet_sock_diag::{
     SockDiagMessage,
@@ -103,8 +104,10 @@ const BOUND: u8 = 13;
 /// TCP and UDP sockets of our network namespace, as far as nothing else tells of them; read when they are asked for.
 #[derive(Debug, Default)]
 pub(crate) struct InetSockets {
-    /// Shutdown states of UDP sockets that have a port, by family and inode.
+    /// UDP sockets that have a port, by family and inode.
     udp: OnceCell<BTreeMap<(u32, u32), Told>>,
+    /// The same of UDP-Lite.
+    udp_lite: OnceCell<BTreeMap<(u32, u32), Told>>,
     /// TCP sockets that have a port and do nothing with it.
     bound: OnceCell<BTreeMap<(u32, u32), Told>>,
     /// TCP sockets that listen.
@@ -136,10 +139,20 @@ struct Told {
 }
 
 impl InetSockets {
-    /// RCV_SHUTDOWN and SEND_SHUTDOWN of a UDP socket; 0 of one that has no port.
-    pub fn shutdown(&self, family: u32, ino: u64) -> std::result::Result<u8, floe_sys::Error> {
-        let all =
-            known(&self.udp, libc::IPPROTO_UDP as u8, StateFlags::from_bits_retain(u32::MAX))?;
+    /// RCV_SHUTDOWN and SEND_SHUTDOWN of a socket of UDP or UDP-Lite; 0 of one that has no port, and of another protocol, of which
+    /// nothing is told.
+    pub fn shutdown(
+        &self,
+        protocol: i32,
+        family: u32,
+        ino: u64,
+    ) -> std::result::Result<u8, floe_sys::Error> {
+        let cell = match protocol {
+            libc::IPPROTO_UDP => &self.udp,
+            libc::IPPROTO_UDPLITE => &self.udp_lite,
+            _ => return Ok(0),
+        };
+        let all = known(cell, protocol as u8, StateFlags::from_bits_retain(u32::MAX))?;
         Ok(find(all, family, ino).map_or(0, |told| told.shutdown))
     }
 
@@ -180,13 +193,7 @@ impl InetSockets {
         &self,
         ino: u64,
     ) -> std::result::Result<Option<diag_of::Netlink>, floe_sys::Error> {
-        if self.netlink.get().is_none() {
-            let all = diag_of::netlink();
-            let all = all.map_err(|e| floe_sys::Error::new("ask sock_diag for netlink sockets", e));
-            let _ = self.netlink.set(all?);
-        }
-        let Ok(ino) = u32::try_from(ino) else { return Ok(None) };
-        Ok(self.netlink.get().and_then(|all| all.get(&ino)).copied())
+        of_kind(&self.netlink, "ask sock_diag for netlink sockets", diag_of::netlink, ino)
     }
 
     /// The state of a packet socket.
@@ -194,13 +201,7 @@ impl InetSockets {
         &self,
         ino: u64,
     ) -> std::result::Result<Option<diag_of::Packet>, floe_sys::Error> {
-        if self.packets.get().is_none() {
-            let all = diag_of::packets();
-            let all = all.map_err(|e| floe_sys::Error::new("ask sock_diag for packet sockets", e));
-            let _ = self.packets.set(all?);
-        }
-        let Ok(ino) = u32::try_from(ino) else { return Ok(None) };
-        Ok(self.packets.get().and_then(|all| all.get(&ino)).cloned())
+        of_kind(&self.packets, "ask sock_diag for packet sockets", diag_of::packets, ino)
     }
 
     /// The multicast groups that somebody in our network namespace is a member of.
@@ -231,6 +232,20 @@ impl InetSockets {
         let all = known(&self.bound, libc::IPPROTO_TCP as u8, states)?;
         Ok(find(all, family, ino).is_some())
     }
+}
+
+/// The state of one socket of a kind, all of which are read when the first of them is asked for.
+fn of_kind<T: Clone>(
+    cell: &OnceCell<HashMap<u32, T>>,
+    doing: &'static str,
+    all: fn() -> Result<HashMap<u32, T>>,
+    ino: u64,
+) -> std::result::Result<Option<T>, floe_sys::Error> {
+    if cell.get().is_none() {
+        let _ = cell.set(all().map_err(|e| floe_sys::Error::new(doing, e))?);
+    }
+    let Ok(ino) = u32::try_from(ino) else { return Ok(None) };
+    Ok(cell.get().and_then(|all| all.get(&ino)).cloned())
 }
 
 fn find(all: &BTreeMap<(u32, u32), Told>, family: u32, ino: u64) -> Option<Told> {
@@ -297,17 +312,16 @@ fn ask(flags: u16, inode: u32) -> Result<AllUnix> {
 }
 
 /// Makes a request, and hands on each answer.
-fn request_all(
-    flags: u16,
-    request: SockDiagMessage,
-    each: &mut dyn FnMut(&SockDiagMessage),
-) -> Result<()> {
+pub(crate) fn request_all<M>(flags: u16, request: M, each: &mut dyn FnMut(&M)) -> Result<()>
+where
+    M: NetlinkSerializable + NetlinkDeserializable,
+{
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | flags;
-    let mut message = NetlinkMessage::new(header, request.into());
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
@@ -324,10 +338,9 @@ fn request_all(
 }
 
 /// Takes the messages of one answer; false behind the last one of a dump.
-fn take(mut bytes: &[u8], each: &mut dyn FnMut(&SockDiagMessage)) -> Result<bool> {
+fn take<M: NetlinkDeserializable>(mut bytes: &[u8], each: &mut dyn FnMut(&M)) -> Result<bool> {
     while !bytes.is_empty() {
-        let message =
-            <NetlinkMessage<SockDiagMessage>>::deserialize(bytes).map_err(Error::other)?;
+        let message = <NetlinkMessage<M>>::deserialize(bytes).map_err(Error::other)?;
         let len = (message.header.length as usize).next_multiple_of(4);
         match message.payload {
             NetlinkPayload::InnerMessage(answer) => each(&answer),

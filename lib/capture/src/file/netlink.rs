@@ -11,12 +11,17 @@ use floe_sys::{Error, peer_name, poll, socket_name, socket_option};
 use std::{os::fd::BorrowedFd, time::Duration};
 
 /// Level of netlink(7).
-pub(crate) const LEVEL: i32 = 270;
-const NETLINK_LIST_MEMBERSHIPS: i32 = 9;
-/// What is carried: NETLINK_PKTINFO, NETLINK_BROADCAST_ERROR, NETLINK_NO_ENOBUFS, NETLINK_LISTEN_ALL_NSID, NETLINK_CAP_ACK,
-/// NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK.
-const OPTIONS: [(i32, i32); 7] =
-    [(LEVEL, 3), (LEVEL, 4), (LEVEL, 5), (LEVEL, 8), (LEVEL, 10), (LEVEL, 11), (LEVEL, 12)];
+pub(crate) const LEVEL: i32 = libc::SOL_NETLINK;
+/// What is carried.
+const OPTIONS: [(i32, i32); 7] = [
+    (LEVEL, libc::NETLINK_PKTINFO),
+    (LEVEL, libc::NETLINK_BROADCAST_ERROR),
+    (LEVEL, libc::NETLINK_NO_ENOBUFS),
+    (LEVEL, libc::NETLINK_LISTEN_ALL_NSID),
+    (LEVEL, libc::NETLINK_CAP_ACK),
+    (LEVEL, libc::NETLINK_EXT_ACK),
+    (LEVEL, libc::NETLINK_GET_STRICT_CHK),
+];
 /// Bytes of the groups of a socket, a bit for each.
 const GROUPS: usize = 8192;
 
@@ -73,7 +78,7 @@ fn keeps(kind: Kind) -> Option<&'static str> {
 
 /// Whether an option is carried, or is none.
 pub(crate) fn is_carried(option: (i32, i32)) -> bool {
-    OPTIONS.contains(&option) || option == (LEVEL, NETLINK_LIST_MEMBERSHIPS)
+    OPTIONS.contains(&option) || option == (LEVEL, libc::NETLINK_LIST_MEMBERSHIPS)
 }
 
 /// What is not carried of it, in words.
@@ -106,7 +111,7 @@ fn number(name: &[u8], at: usize) -> u32 {
 
 /// The groups whose messages it gets: words of bits.
 fn groups(fd: BorrowedFd<'_>) -> Result<Vec<u32>, Error> {
-    let words = socket_option(fd, LEVEL, NETLINK_LIST_MEMBERSHIPS, GROUPS)?;
+    let words = socket_option(fd, LEVEL, libc::NETLINK_LIST_MEMBERSHIPS, GROUPS)?;
     let is_set = |bit: &u32| words[*bit as usize / 8] & 1 << (bit % 8) != 0;
     Ok((0..words.len() as u32 * 8).filter(is_set).map(|bit| bit + 1).collect())
 }

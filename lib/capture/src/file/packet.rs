@@ -10,28 +10,31 @@ use floe_records::{FileId, PacketSocket};
 use floe_sys::socket_name;
 
 /// Level of packet(7).
-pub(crate) const LEVEL: i32 = 263;
-/// What is carried: PACKET_COPY_THRESH, PACKET_AUXDATA, PACKET_ORIGDEV, PACKET_VERSION, PACKET_RESERVE, PACKET_LOSS,
-/// PACKET_VNET_HDR, PACKET_TIMESTAMP, PACKET_TX_HAS_OFF, PACKET_QDISC_BYPASS, PACKET_IGNORE_OUTGOING, PACKET_VNET_HDR_SZ.
+pub(crate) const LEVEL: i32 = libc::SOL_PACKET;
+/// What is carried.
 const OPTIONS: [(i32, i32); 12] = [
-    (LEVEL, 7),
-    (LEVEL, 8),
-    (LEVEL, 9),
-    (LEVEL, 10),
-    (LEVEL, 12),
-    (LEVEL, 14),
-    (LEVEL, 15),
-    (LEVEL, 17),
-    (LEVEL, 19),
-    (LEVEL, 20),
-    (LEVEL, 23),
-    (LEVEL, 24),
+    (LEVEL, libc::PACKET_COPY_THRESH),
+    (LEVEL, libc::PACKET_AUXDATA),
+    (LEVEL, libc::PACKET_ORIGDEV),
+    (LEVEL, libc::PACKET_VERSION),
+    (LEVEL, libc::PACKET_RESERVE),
+    (LEVEL, libc::PACKET_LOSS),
+    (LEVEL, libc::PACKET_VNET_HDR),
+    (LEVEL, libc::PACKET_TIMESTAMP),
+    (LEVEL, libc::PACKET_TX_HAS_OFF),
+    (LEVEL, libc::PACKET_QDISC_BYPASS),
+    (LEVEL, libc::PACKET_IGNORE_OUTGOING),
+    (LEVEL, libc::PACKET_VNET_HDR_SZ),
 ];
-/// PACKET_STATISTICS, which is cleared by being asked for, PACKET_HDRLEN, PACKET_FANOUT, PACKET_ROLLOVER_STATS.
-const NO_SETTINGS: [i32; 4] = [6, 11, 18, 21];
-const PACKET_FANOUT: i32 = 18;
+/// What is none, or is carried otherwise. PACKET_STATISTICS is cleared by being asked for.
+const NO_SETTINGS: [i32; 4] = [
+    libc::PACKET_STATISTICS,
+    libc::PACKET_HDRLEN,
+    libc::PACKET_FANOUT,
+    libc::PACKET_ROLLOVER_STATS,
+];
 /// Types of PACKET_FANOUT that have a program.
-const PROGRAMS: [u32; 2] = [6, 7];
+const PROGRAMS: [u32; 2] = [libc::PACKET_FANOUT_CBPF, libc::PACKET_FANOUT_EBPF];
 
 impl OfFile for PacketSocket {
     fn claims(seen: &Descriptor<'_>) -> bool {
@@ -60,7 +63,7 @@ impl OfFile for PacketSocket {
             .map_err(|_| refuse("the interface that it was bound to is there no more"))?;
         // sock_diag does not tell of its flags.
         let fanout = match state.shares {
-            true => Some(number(seen.duplicate()?, LEVEL, PACKET_FANOUT)? as u32),
+            true => Some(number(seen.duplicate()?, LEVEL, libc::PACKET_FANOUT)? as u32),
             false => None,
         };
         let socket = PacketSocket {

@@ -9,10 +9,6 @@ use floe_records::{NetlinkSocket, OpenFile};
 use floe_sys::{Error, Result, bind_raw, connect_raw, set_socket_option, socket};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Level and options of netlink(7).
-const LEVEL: i32 = 270;
-const NETLINK_ADD_MEMBERSHIP: i32 = 1;
-
 impl ForFile for NetlinkSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         with_status(make.within(self.file, || made(self))?, open)
@@ -31,10 +27,11 @@ fn made(it: &NetlinkSocket) -> Result<OwnedFd> {
     }
     for group in &it.groups {
         let value = group.to_ne_bytes();
-        set_socket_option(fd.as_fd(), LEVEL, NETLINK_ADD_MEMBERSHIP, &value).map_err(|e| {
-            let doing = format!("join group {group} of netlink family {}", it.protocol);
-            Error::because(doing, e.cause().to_string())
-        })?;
+        set_socket_option(fd.as_fd(), libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &value)
+            .map_err(|e| {
+                let doing = format!("join group {group} of netlink family {}", it.protocol);
+                Error::because(doing, e.cause().to_string())
+            })?;
     }
     if let Some((port, groups)) = it.peer {
         connect_raw(fd.as_fd(), &address(port, groups))?;

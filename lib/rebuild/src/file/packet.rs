@@ -9,11 +9,6 @@ use floe_records::{OpenFile, PacketMembership, PacketSocket};
 use floe_sys::{Error, Result, bind_raw, set_socket_option, socket};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Level and options of packet(7).
-const LEVEL: i32 = 263;
-const PACKET_ADD_MEMBERSHIP: i32 = 1;
-const PACKET_FANOUT: i32 = 18;
-
 impl ForFile for PacketSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         with_status(make.within(self.file, || made(self))?, open)
@@ -33,11 +28,16 @@ fn made(it: &PacketSocket) -> Result<OwnedFd> {
     for membership in &it.memberships {
         let request = request(membership);
         for _ in 0..membership.count {
-            set_socket_option(fd.as_fd(), LEVEL, PACKET_ADD_MEMBERSHIP, &request)?;
+            set_socket_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)?;
         }
     }
     if let Some(fanout) = it.fanout {
-        set_socket_option(fd.as_fd(), LEVEL, PACKET_FANOUT, &fanout.to_ne_bytes())?;
+        set_socket_option(
+            fd.as_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_FANOUT,
+            &fanout.to_ne_bytes(),
+        )?;
     }
     Ok(fd)
 }
