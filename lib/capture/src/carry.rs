@@ -1,9 +1,9 @@
 //! Which files that have a name are carried with their contents (`dumpfs --carry`).
 
-use crate::{Result, files::Files};
+use crate::{Result, files::Files, inode};
 use floe_records::{
-    AnyRecord, Bytes, CarriedFile, CarriedName, FileId, FileRef, Lease, Mm, ObjectId, PathPattern,
-    Pid, Regular, Vma, VmaKind,
+    AnyRecord, CarriedFile, CarriedName, FdNum, FileRef, Lease, Mm, ObjectId, PathPattern, Pid,
+    Regular, Vma, VmaKind,
 };
 use floe_sys::{Error, FileSystem, file_system, open_unnoticed};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
@@ -50,7 +50,7 @@ impl Carry {
             return Ok(carry);
         }
         let mut known: BTreeMap<ObjectId, usize> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
+        let (mut seen, leased) = (BTreeSet::new(), leased(files));
         let all = open(files).chain(mapped(vmas)).chain(run(programs));
         for found in all.filter(|found| !found.name.deleted) {
             let Candidate { pid, name, .. } = &found;
@@ -59,7 +59,7 @@ impl Carry {
             if !patterns.iter().any(meant) || !seen.insert((name.path.clone(), name.object())) {
                 continue;
             }
-            if leased(files, name) {
+            if leased.contains(&name.object()) {
                 carry.leave_out(name, "a process has a lease on it, which reading would break");
                 continue;
             }
@@ -99,11 +99,7 @@ pub fn is_unchanged(carried: &CarriedFile, file: &File) -> Result<bool> {
 
 /// Files that descriptors lead to.
 fn open(files: &Files) -> impl Iterator<Item = Candidate<'_>> {
-    let tables = files.tables.iter();
-    let places: BTreeMap<FileId, PathBuf> = tables
-        .flat_map(|table| table.fds.iter().map(move |fd| (table.pid, fd)))
-        .map(|(pid, fd)| (fd.file, floe_proc::fd_path(pid.0, fd.fd.0)))
-        .collect();
+    let places = files.places();
     files.of::<Regular>().filter_map(move |(open, what)| match what {
         AnyRecord::Regular(Regular { pid, name, .. }) => {
             // One that is only on its way in a socket is found by its name.
@@ -111,7 +107,8 @@ fn open(files: &Files) -> impl Iterator<Item = Candidate<'_>> {
                 let below = name.path.0.strip_prefix(b"/").unwrap_or(&name.path.0);
                 floe_proc::path(pid.0, "root").join(OsStr::from_bytes(below))
             };
-            let link = places.get(&open.id).cloned().unwrap_or_else(by_name);
+            let of_descriptor = |(pid, fd): &(Pid, FdNum)| floe_proc::fd_path(pid.0, fd.0);
+            let link = places.get(&open.id).map_or_else(by_name, of_descriptor);
             Some(Candidate { pid: *pid, name, link })
         }
         _ => None,
@@ -133,17 +130,17 @@ fn run(programs: &[Mm]) -> impl Iterator<Item = Candidate<'_>> {
     })
 }
 
-/// Whether a process of the tree has a lease on it.
-fn leased(files: &Files, name: &FileRef) -> bool {
+/// Files that a process of the tree has a lease on.
+fn leased(files: &Files) -> BTreeSet<ObjectId> {
     let leases = files.properties.iter().filter_map(|it| match it {
         AnyRecord::Lease(Lease { file, .. }) => files.all.get(file.0 as usize),
         _ => None,
     });
     let names = leases.filter_map(|(_, what)| match what {
-        AnyRecord::Regular(regular) => Some(&regular.name),
+        AnyRecord::Regular(regular) => Some(regular.name.object()),
         _ => None,
     });
-    names.into_iter().any(|leased| leased.object() == name.object())
+    names.collect()
 }
 
 /// Why the content of a file cannot travel.
@@ -160,7 +157,6 @@ fn unreadable(file: &File) -> Result<Option<&'static str>> {
 
 fn describe(file: &File, name: CarriedName) -> Result<CarriedFile> {
     let stat = file.metadata().map_err(|e| Error::new("look at a carried file", e))?;
-    let attributes = floe_sys::attributes(file.as_fd())?;
     Ok(CarriedFile {
         id: ObjectId { dev: stat.dev(), ino: stat.ino() },
         names: vec![name],
@@ -168,7 +164,7 @@ fn describe(file: &File, name: CarriedName) -> Result<CarriedFile> {
         mode: stat.mode() & 0o7777,
         uid: stat.uid(),
         gid: stat.gid(),
-        times: [(stat.atime(), stat.atime_nsec() as u32), (stat.mtime(), stat.mtime_nsec() as u32)],
-        attributes: attributes.into_iter().map(|(n, v)| (Bytes(n), Bytes(v))).collect(),
+        times: inode::times(&stat),
+        attributes: inode::attributes(file)?,
     })
 }

@@ -134,6 +134,15 @@ impl Files {
         Ok(files)
     }
 
+    /// A descriptor of each description that a process has.
+    pub(crate) fn places(&self) -> BTreeMap<FileId, (Pid, FdNum)> {
+        let of_table = |table: &'_ FdTable| {
+            let pid = table.pid;
+            table.fds.iter().map(move |fd| (fd.file, (pid, fd.fd))).collect::<Vec<_>>()
+        };
+        self.tables.iter().flat_map(of_table).collect()
+    }
+
     /// The descriptions of one kind, with what they are.
     pub(crate) fn of<T: Record>(&self) -> impl Iterator<Item = &(OpenFile, AnyRecord)> {
         self.all.iter().filter(|(open, _)| is::<T>(open))

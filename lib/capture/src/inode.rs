@@ -1,10 +1,15 @@
 //! The file behind a descriptor, as stat(2) or the descriptor's link shows it.
 
 use floe_proc::Fdinfo;
+use floe_records::Bytes;
 use floe_sys::{Error, Result};
 use nix::sys::stat::FileStat;
 use std::{
-    os::{fd::AsFd, unix::net::UnixDatagram},
+    fs::{File, Metadata},
+    os::{
+        fd::AsFd,
+        unix::{fs::MetadataExt, net::UnixDatagram},
+    },
     sync::OnceLock,
 };
 
@@ -117,6 +122,17 @@ pub(crate) fn link(info: &Fdinfo) -> Result<Option<Vec<u8>>> {
     } else {
         None
     })
+}
+
+/// When a file was last read and changed: seconds, and nanoseconds below 1e9.
+pub(crate) fn times(stat: &Metadata) -> [(i64, u32); 2] {
+    [(stat.atime(), stat.atime_nsec() as u32), (stat.mtime(), stat.mtime_nsec() as u32)]
+}
+
+/// All extended attributes of a file.
+pub(crate) fn attributes(file: &File) -> Result<Vec<(Bytes, Bytes)>> {
+    let all = floe_sys::attributes(file.as_fd())?;
+    Ok(all.into_iter().map(|(name, value)| (Bytes(name), Bytes(value))).collect())
 }
 
 /// The mounts that only the kernel itself has: those of pipes and sockets.

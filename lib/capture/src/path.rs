@@ -21,7 +21,8 @@ use std::{
     path::PathBuf,
 };
 
-const DELETED: &[u8] = b" (deleted)";
+/// What /proc adds to the path of what was removed.
+pub(crate) const DELETED: &[u8] = b" (deleted)";
 
 /// The root directory of a process.
 pub(crate) struct Root {

@@ -44,6 +44,7 @@ impl Found {
 /// Notes everything that makes the metadata not whole.
 pub(crate) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut Found) {
     stream::check(tree, machine, extent, found);
+    crate::cpu::check(tree, machine, found);
     ids::check(tree, machine, found);
     records(tree, extent, found);
     memory::check(tree, found);

@@ -35,7 +35,7 @@ pub(crate) struct Factory<'a> {
     /// Descriptors of restore that take the place of outside ones of the same number.
     pub inherit: &'a [u32],
     /// What takes the place of an outside file otherwise.
-    pub outside: &'a [OutsideRule],
+    pub outside_rules: &'a [OutsideRule],
     /// Files without a name.
     pub objects: BTreeMap<ObjectId, OwnedFd>,
     /// Those of them that are mapped with MAP_NORESERVE: shared memory is accounted for when it is made, or not at all.
@@ -85,7 +85,7 @@ impl<'a> Factory<'a> {
             tree,
             stands,
             inherit: &options.inherit,
-            outside: &options.outside,
+            outside_rules: &options.outside,
             objects: BTreeMap::new(),
             unreserved: unreserved(tree),
             given: BTreeMap::new(),
@@ -149,7 +149,7 @@ impl<'a> Factory<'a> {
             let matches = |name: &Bytes| rule.pattern.matches(&name.0);
             matches(&external.what) || peer.as_ref().is_some_and(matches)
         };
-        self.outside.iter().rev().find(is_meant).map_or(Outside::Refuse, |rule| rule.outside)
+        self.outside_rules.iter().rev().find(is_meant).map_or(Outside::Refuse, |rule| rule.outside)
     }
 
     /// Does something where the first process that has the file stands.

@@ -5,6 +5,7 @@
 //! scope, under the name that the list of `lib/records` gives it; `resource.rs` has the traits that those files implement.
 #![forbid(unsafe_code)]
 
+mod attributes;
 mod caller;
 mod cgroups;
 mod clocks;

@@ -22,7 +22,7 @@ use nix::{
     sys::{stat::SFlag, uio::pwrite},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{PoisonError, RwLock},
 };
@@ -39,6 +39,8 @@ pub struct OpenFiles<'a> {
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
     /// A handle of restore itself, by which stubs take what comes late.
     restore: Option<OwnedFd>,
+    /// What is opened when all processes exist.
+    late: BTreeSet<FileId>,
     /// What each process runs.
     exes: BTreeMap<Pid, Program<'a>>,
     /// Executables and mapped files, each opened once for all processes that see it under this name.
@@ -51,6 +53,19 @@ pub struct OpenFiles<'a> {
     notes: Vec<String>,
     /// Removed executables and carried files until they are filled: a program cannot run from what is open for writing.
     writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
+}
+
+/// What keeps the place of a file that is opened late.
+fn place_of_late() -> Result<OwnedFd> {
+    let fail = |e| Error::new("open /dev/null", e);
+    std::fs::File::open("/dev/null").map(OwnedFd::from).map_err(fail)
+}
+
+fn late(step: &Step) -> Option<FileId> {
+    match step {
+        Step::Late(file, _) => Some(*file),
+        _ => None,
+    }
 }
 
 /// An executable.
@@ -83,6 +98,7 @@ impl<'a> OpenFiles<'a> {
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
             restore: None,
+            late: steps.iter().filter_map(late).collect(),
             exes: BTreeMap::new(),
             maps: BTreeMap::new(),
             readable: BTreeMap::new(),
@@ -105,7 +121,7 @@ impl<'a> OpenFiles<'a> {
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
         memory::note(tree, &mut me.notes);
-        if steps.iter().any(|step| matches!(step, Step::Late(..))) {
+        if !me.late.is_empty() {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
             match own.and_then(|own| high(me.base, own)) {
                 Ok(own) => me.restore = Some(own),
@@ -160,7 +176,10 @@ impl<'a> OpenFiles<'a> {
                 if self.make.lacks_pty(id) {
                     return;
                 }
-                let opened = resource::open(open, kind, &mut self.make);
+                let opened = match self.late.contains(&id) {
+                    true => place_of_late(),
+                    false => resource::open(open, kind, &mut self.make),
+                };
                 let opened = opened.and_then(|fd| with_async(fd, open));
                 match opened.and_then(|fd| high(self.base, fd)) {
                     Ok(fd) => drop(self.files.insert(id, fd)),

@@ -89,7 +89,8 @@ pub(crate) fn make<'a>(
     let mut names = Names { lookup, made: Vec::new(), directories: BTreeMap::new() };
     for node in &nodes {
         let fail = |e| Error::new(format!("make {} again", node.name.path), e);
-        let made = names.make(node, unfollowed.get(&node.name.object()).copied().unwrap_or(0))?;
+        let unfollowed = unfollowed.get(&node.name.object()).copied().unwrap_or(0);
+        let made = names.make(&node.name.path, &node.kind, unfollowed)?;
         chown(&made.path, node).map_err(fail)?;
         out.insert(node.name.object(), made);
     }
@@ -100,32 +101,48 @@ pub(crate) fn make<'a>(
     })
 }
 
+/// A directory of which no more is known than its path.
+pub(crate) fn directory(
+    path: &Bytes,
+    lookup: &dyn Fn(&Bytes) -> Result<OwnedFd>,
+) -> Result<OwnedFd> {
+    let mut names = Names { lookup, made: Vec::new(), directories: BTreeMap::new() };
+    names.make(path, &NodeKind::Directory, 0).map(|made| made.path)
+}
+
 impl Names<'_> {
     /// Makes one by its name, or by another one where somebody has that.
-    fn make(&mut self, node: &RemovedNode, unfollowed: usize) -> Result<Made> {
-        let fail = |e| Error::new(format!("make {} again", node.name.path), e);
-        let full = Path::new(OsStr::from_bytes(&node.name.path.0));
+    fn make(&mut self, path: &Bytes, kind: &NodeKind, unfollowed: usize) -> Result<Made> {
+        let fail = |e| Error::new(format!("make {path} again"), e);
+        let full = Path::new(OsStr::from_bytes(&path.0));
         let (Some(parent), Some(name)) = (full.parent(), full.file_name()) else {
             return Err(Error::because("make it again", "its name is none of a file"));
         };
         let dir = self.directory(parent)?;
-        let is_dir = node.kind == NodeKind::Directory;
-        let name = match create(&dir, name, &node.kind) {
+        let is_dir = *kind == NodeKind::Directory;
+        let name = match create(&dir, name, kind) {
             Err(Errno::EEXIST | Errno::ENAMETOOLONG) => {
                 let other = format!(".floe-{}-{}", std::process::id(), self.made.len());
                 let other = OsString::from(other);
-                create(&dir, &other, &node.kind).map(|()| other).map_err(fail)?
+                create(&dir, &other, kind).map(|()| other).map_err(fail)?
             }
             made => made.map(|()| name.to_owned()).map_err(fail)?,
         };
-        let open = || openat(&dir, &*name, PATH, Mode::empty()).map_err(fail);
+        // What was made is removed also where it cannot be opened.
+        let (dir, name) = self.noted(dir, name, is_dir);
+        let open = || openat(dir, name, PATH, Mode::empty()).map_err(fail);
         let path = open()?;
         let unfollowed = (0..unfollowed).map(|_| open()).collect::<Result<Vec<_>>>()?;
-        self.made.push((dir, name, is_dir));
         if is_dir {
             self.directories.insert(full.to_owned(), clone(&path)?);
         }
         Ok(Made { path, unfollowed: Mutex::new(unfollowed) })
+    }
+
+    /// Has something removed in the end.
+    fn noted(&mut self, dir: OwnedFd, name: OsString, is_dir: bool) -> (&OwnedFd, &OsStr) {
+        let (dir, name, _) = self.made.push_mut((dir, name, is_dir));
+        (dir, name)
     }
 
     /// A directory that something is made in; what is missing of its path is made as well.
@@ -147,8 +164,8 @@ impl Names<'_> {
         let fail = |e| Error::new(format!("make {bytes} again"), e);
         let dir = self.directory(parent)?;
         mkdirat(&dir, name, Mode::S_IRWXU).map_err(fail)?;
-        let made = openat(&dir, name, PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
-        self.made.push((dir, name.to_owned(), true));
+        let (dir, name) = self.noted(dir, name.to_owned(), true);
+        let made = openat(dir, name, PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
         self.directories.insert(path.to_owned(), clone(&made)?);
         Ok(made)
     }

@@ -29,12 +29,19 @@ pub(crate) trait ForThread: Record<Key = Tid> {
 
 /// What an open file description is.
 pub(crate) trait ForFile: Record<Key = FileId> {
-    /// Makes or opens it, in restore.
-    fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd>;
+    /// Makes or opens it, in restore, for kinds without the phase `Late`.
+    fn open(&self, _: &OpenFile, _: &mut Factory<'_>) -> Result<OwnedFd> {
+        Err(Error::because("open it", "its kind is opened late"))
+    }
 
-    /// Opens it when all processes exist, for kinds with the phase `Late`; what [`ForFile::open`] gave only kept its place. What
-    /// must be opened together with it stays in `made` for its own turn.
-    fn late(&self, _: &Tree, _made: &mut BTreeMap<FileId, OwnedFd>) -> Result<OwnedFd> {
+    /// Opens it when all processes exist, for kinds with the phase `Late`. What must be opened together with it stays in `made` for
+    /// its own turn.
+    fn late(
+        &self,
+        _: &OpenFile,
+        _: &Tree,
+        _made: &mut BTreeMap<FileId, OwnedFd>,
+    ) -> Result<OwnedFd> {
         Err(Error::because("open it late", "its kind is opened with the others"))
     }
 
@@ -154,8 +161,12 @@ macro_rules! dispatch {
             made: &mut BTreeMap<FileId, OwnedFd>,
         ) -> Result<OwnedFd> {
             let none = || Error::because("open it", "what it is does not stand in the stream");
+            let open = tree.get::<OpenFile>(file).ok_or_else(none)?;
             match kind {
-                $(Kind::$F => tree.get::<floe_records::$F>(file).ok_or_else(none)?.late(tree, made),)*
+                $(Kind::$F => {
+                    let found = tree.get::<floe_records::$F>(file).ok_or_else(none)?;
+                    found.late(open, tree, made)
+                })*
                 _ => Err(none()),
             }
         }

@@ -10,10 +10,10 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2},
+    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2},
     sched::{CloneFlags, setns, unshare},
-    sys::stat::{Mode, SFlag, fstat, mkdirat},
-    unistd::{UnlinkatFlags, chroot, fchdir, unlinkat},
+    sys::stat::{Mode, SFlag, fstat},
+    unistd::{chroot, fchdir},
 };
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -152,16 +152,19 @@ impl<'a> Stands<'a> {
 
     /// Whether a file is made by restore.
     pub fn is_redirected(&self, name: &FileRef) -> bool {
-        !self.elsewhere.is_empty()
-            && self.elsewhere.contains_key(&(name.object(), name.path.clone()))
+        self.elsewhere(name).is_some()
     }
 
     /// By which name a file is opened.
     fn now<'n>(&'n self, name: &'n FileRef) -> &'n Bytes {
+        self.elsewhere(name).unwrap_or(&name.path)
+    }
+
+    fn elsewhere(&self, name: &FileRef) -> Option<&Bytes> {
         if self.elsewhere.is_empty() {
-            return &name.path;
+            return None;
         }
-        self.elsewhere.get(&(name.object(), name.path.clone())).unwrap_or(&name.path)
+        self.elsewhere.get(&(name.object(), name.path.clone()))
     }
 
     /// What a name is looked up below.
@@ -228,7 +231,7 @@ fn key<'a>(tree: &Tree, fs: &'a Fs) -> (Option<Place>, &'a Bytes, bool, (u64, u6
 fn removed_nodes(tree: &Tree, top: Option<&OwnedFd>) -> Result<RemovedNodes> {
     let mut by_root: BTreeMap<Option<&Bytes>, Vec<&RemovedNode>> = BTreeMap::new();
     let (mut made, unfollowed) = (RemovedNodes::new(), removed::unfollowed(tree));
-    // Roots come first, since others are below them.
+    // What is below a root that is there is looked up below it; all else, roots that were removed among it, below our own.
     for node in tree.all::<RemovedNode>() {
         let root = tree.get::<Fs>(node.pid).filter(|fs| !node.name.outside && !fs.root.deleted);
         by_root.entry(root.map(|fs| &fs.root.path)).or_default().push(node);
@@ -262,30 +265,11 @@ fn directories(
     let cwd_below = if fs.cwd.outside { top } else { root.as_ref() };
     let cwd = match fs.cwd.deleted {
         false => checked(&fs.cwd, cwd_below)?,
-        true => again(&fs.cwd).unwrap_or_else(|| removed_directory(cwd_below, &fs.cwd.path))?,
+        true => again(&fs.cwd).unwrap_or_else(|| {
+            removed::directory(&fs.cwd.path, &|path| lookup(cwd_below, path, DIRECTORY))
+        })?,
     };
     Ok(Directories { root, cwd })
-}
-
-/// A directory that is removed again at once, in the nearest one that is left.
-fn removed_directory(below: Option<&OwnedFd>, path: &Bytes) -> Result<OwnedFd> {
-    let full = Path::new(OsStr::from_bytes(&path.0));
-    let near = |dir: &Path| {
-        let bytes = Bytes(dir.as_os_str().as_bytes().to_vec());
-        lookup(below, &bytes, DIRECTORY).ok()
-    };
-    let gone = || Error::because(format!("make {path} again"), "there is nothing above it");
-    let dir = full.ancestors().skip(1).find_map(near).ok_or_else(gone)?;
-    let make = |name: &OsStr| {
-        mkdirat(&dir, name, Mode::S_IRWXU)?;
-        let made = openat(&dir, name, DIRECTORY, Mode::empty());
-        unlinkat(&dir, name, UnlinkatFlags::RemoveDir).and(made)
-    };
-    // Somebody else may have the name by now.
-    let other = format!(".floe-{}", std::process::id());
-    make(full.file_name().unwrap_or_default())
-        .or_else(|_| make(other.as_ref()))
-        .map_err(|e| Error::new(format!("make {path} again"), e))
 }
 
 /// Opens a path below a root, out of which no symbolic link leads.

@@ -1,7 +1,6 @@
 //! What records check of themselves. Metadata is input from a stranger: nothing of it is believed.
 
-use crate::{Bytes, NsId, NsKind, ObjectId, Pid, SocketOption, Tid};
-use crate::{FileId, FileRef};
+use crate::{Bytes, FileId, FileRef, NsId, NsKind, ObjectId, Pid, Reference, SocketOption, Tid};
 
 /// Longest path with its NUL, as the kernel takes it (PATH_MAX).
 pub const PATH_MAX: usize = 4096;
@@ -112,6 +111,19 @@ impl FileRef {
     /// What must stand in the stream where it was removed.
     pub(crate) fn removed(&self) -> Option<Link> {
         self.deleted.then(|| Link::Removed(self.object()))
+    }
+
+    /// What an open file with this name says of paths; see [`Resource::references`](crate::Resource::references).
+    pub(crate) fn references(&mut self, pid: Pid, visit: &mut dyn FnMut(Reference<'_>)) {
+        if !self.deleted {
+            visit(Reference::File(pid, "open file", self));
+        }
+    }
+
+    /// What else an open file with this name speaks of; see [`Resource::links`](crate::Resource::links).
+    pub(crate) fn links(&self, pid: Pid, visit: &mut dyn FnMut(Link)) {
+        visit(Link::Process(pid));
+        self.removed().into_iter().for_each(visit);
     }
 
     /// See [`Resource::check`](crate::Resource::check).

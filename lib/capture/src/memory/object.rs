@@ -1,8 +1,11 @@
 //! Files without a name that a VMA maps: what they are and what they hold.
 
-use crate::memory::{SECRET, is_secret};
+use crate::{
+    inode,
+    memory::{SECRET, is_secret},
+};
 use floe_records::{
-    Bytes, HugePages, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma,
+    HugePages, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma,
 };
 use floe_sys::{Error, Result, open_unnoticed};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
@@ -85,7 +88,7 @@ pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
     };
     let attributes = match kind {
         ObjectKind::SharedAnon | ObjectKind::Secret => Vec::new(),
-        _ => floe_sys::attributes(file.as_fd())?,
+        _ => inode::attributes(file)?,
     };
     Ok(Object {
         id: ObjectId { dev: stat.dev(), ino: stat.ino() },
@@ -94,9 +97,9 @@ pub(crate) fn object(name: &[u8], file: &File) -> Result<Object> {
         mode: stat.mode() & 0o7777,
         uid: stat.uid(),
         gid: stat.gid(),
-        times: [(stat.atime(), stat.atime_nsec() as u32), (stat.mtime(), stat.mtime_nsec() as u32)],
+        times: inode::times(&stat),
         huge: huge(file)?,
-        attributes: attributes.into_iter().map(|(n, v)| (Bytes(n), Bytes(v))).collect(),
+        attributes,
     })
 }
 

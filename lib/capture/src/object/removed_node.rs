@@ -1,27 +1,34 @@
 //! What was removed and is no regular file, as restore makes it again.
 
-use crate::{Result, files::Files, path::Root, resource::OfObject};
+use crate::{
+    Result,
+    files::Files,
+    inode,
+    path::{DELETED, Root},
+    resource::OfObject,
+};
 use floe_records::{
-    AnyRecord, Bytes, FdNum, FileId, FileRef, Finding, Findings, NodeKind, ObjectId, Pid,
-    RemovedNode,
+    AnyRecord, Bytes, FileRef, Finding, Findings, NodeKind, ObjectId, Pid, RemovedNode,
 };
 use floe_sys::{Error, open_unnoticed};
 use nix::{
     fcntl::{OFlag, open, readlinkat},
-    sys::stat::{FileStat, Mode, fstat},
+    sys::stat::Mode,
 };
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    os::{fd::AsFd, unix::ffi::OsStringExt},
+    fs::File,
+    os::{
+        fd::AsFd,
+        unix::{ffi::OsStringExt, fs::MetadataExt},
+    },
     path::Path,
 };
 
 impl OfObject for RemovedNode {
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
         let mut all: BTreeMap<ObjectId, Self> = BTreeMap::new();
-        let places: BTreeMap<FileId, (Pid, FdNum)> = (files.tables.iter())
-            .flat_map(|table| table.fds.iter().map(move |fd| (fd.file, (table.pid, fd.fd))))
-            .collect();
+        let places = files.places();
         for (open, what) in &files.all {
             let Some(name) = name_of(what).filter(|name| name.deleted) else { continue };
             let Some((pid, fd)) = places.get(&open.id) else {
@@ -35,6 +42,11 @@ impl OfObject for RemovedNode {
             }
         }
         for pid in &files.pids {
+            let maybe =
+                |link| floe_proc::link(pid.0, link).map_or(true, |path| path.ends_with(DELETED));
+            if !maybe("cwd") && !maybe("root") {
+                continue;
+            }
             let root = Root::of(pid.0)?;
             for link in ["cwd", "root"] {
                 let name = if link == "cwd" { root.link(link)? } else { root.own()? };
@@ -62,17 +74,19 @@ fn name_of(what: &AnyRecord) -> Option<&FileRef> {
 
 /// What a link in /proc leads to.
 fn describe(pid: Pid, name: &FileRef, link: &Path) -> Result<RemovedNode> {
-    let fail = |e| Error::new(format!("look at {}", name.path), e).pid(pid.0);
-    let path = open(link, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(fail)?;
-    let stat = fstat(&path).map_err(fail)?;
-    let kind = match stat.st_mode & libc::S_IFMT {
+    let fail = |e: std::io::Error| Error::new(format!("look at {}", name.path), e).pid(pid.0);
+    let path =
+        open(link, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|e| fail(e.into()))?;
+    let path = File::from(path);
+    let stat = path.metadata().map_err(fail)?;
+    let kind = match stat.mode() & libc::S_IFMT {
         libc::S_IFDIR => NodeKind::Directory,
         libc::S_IFIFO => NodeKind::Fifo,
         libc::S_IFSOCK => NodeKind::Socket,
-        libc::S_IFCHR => NodeKind::CharDevice(stat.st_rdev),
-        libc::S_IFBLK => NodeKind::BlockDevice(stat.st_rdev),
+        libc::S_IFCHR => NodeKind::CharDevice(stat.rdev()),
+        libc::S_IFBLK => NodeKind::BlockDevice(stat.rdev()),
         libc::S_IFLNK => {
-            let to = readlinkat(path.as_fd(), "").map_err(fail)?;
+            let to = readlinkat(path.as_fd(), "").map_err(|e| fail(e.into()))?;
             NodeKind::Symlink(Bytes(to.into_vec()))
         }
         _ => {
@@ -82,21 +96,17 @@ fn describe(pid: Pid, name: &FileRef, link: &Path) -> Result<RemovedNode> {
         }
     };
     let attributes = match kind {
-        NodeKind::Directory => floe_sys::attributes(open_unnoticed(link)?.as_fd())?,
+        NodeKind::Directory => inode::attributes(&open_unnoticed(link)?)?,
         _ => Vec::new(),
     };
     Ok(RemovedNode {
         pid,
         name: name.clone(),
         kind,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        times: times(&stat),
-        attributes: attributes.into_iter().map(|(n, v)| (Bytes(n), Bytes(v))).collect(),
+        mode: stat.mode() & 0o7777,
+        uid: stat.uid(),
+        gid: stat.gid(),
+        times: inode::times(&stat),
+        attributes,
     })
-}
-
-fn times(stat: &FileStat) -> [(i64, u32); 2] {
-    [(stat.st_atime, stat.st_atime_nsec as u32), (stat.st_mtime, stat.st_mtime_nsec as u32)]
 }

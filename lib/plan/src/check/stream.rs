@@ -20,9 +20,6 @@ pub(super) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     if counts.0 == 0 {
         refuse("it has no process".into());
     }
-    crate::cpu::check(tree, machine, found);
-    let mut refuse =
-        |problem: String| found.add(|| Finding::about("the stream", "plan.stream", problem));
     match tree.begin() {
         Some(begin) => origin(tree, begin, &mut refuse),
         None => refuse("it does not say where it comes from".into()),

@@ -1,25 +1,23 @@
 //! Open namespaces: those of a process that is a member, when all processes exist.
 
-use crate::{factory::Factory, named::flags, resource::ForFile};
+use crate::{named::flags, resource::ForFile};
 use floe_records::{FileId, NamespaceFile, Namespaces, OpenFile, Tree};
 use floe_sys::{Error, Result};
 use nix::{
     fcntl::{OFlag, open as open_path},
     sys::stat::Mode,
 };
-use std::{collections::BTreeMap, fs::File, os::fd::OwnedFd};
+use std::{collections::BTreeMap, os::fd::OwnedFd};
 
 impl ForFile for NamespaceFile {
-    /// Keeps its place.
-    fn open(&self, _: &OpenFile, _: &mut Factory<'_>) -> Result<OwnedFd> {
-        let fail = |e| Error::new("keep the place of a namespace", e);
-        File::open("/dev/null").map(OwnedFd::from).map_err(fail)
-    }
-
-    fn late(&self, tree: &Tree, _: &mut BTreeMap<FileId, OwnedFd>) -> Result<OwnedFd> {
+    fn late(
+        &self,
+        open: &OpenFile,
+        tree: &Tree,
+        _: &mut BTreeMap<FileId, OwnedFd>,
+    ) -> Result<OwnedFd> {
         let doing = || format!("open a {} namespace", self.kind.name());
         let none = || Error::because(doing(), "no process is a member of it");
-        let open = tree.get::<OpenFile>(self.file).ok_or_else(none)?;
         let is_it = |(_, id): &(&str, _)| *id == self.namespace;
         let members = tree.all::<Namespaces>().iter();
         let mut members =

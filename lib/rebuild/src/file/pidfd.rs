@@ -1,23 +1,19 @@
 //! pidfd_open(2), when all processes exist. One whose process has been waited for is the handle of a process that is started
 //! to end at once, in the same way.
 
-use crate::{
-    factory::{Factory, with_status},
-    resource::ForFile,
-};
+use crate::{factory::with_status, resource::ForFile};
 use floe_records::{FileId, OpenFile, Pidfd, PidfdTarget, Tree};
 use floe_sys::{Error, Result, pidfd_open, pidfd_open_thread, pidfds_of_ended};
-use std::{collections::BTreeMap, fs::File, os::fd::OwnedFd};
+use std::{collections::BTreeMap, os::fd::OwnedFd};
 
 impl ForFile for Pidfd {
-    /// Keeps its place.
-    fn open(&self, _: &OpenFile, _: &mut Factory<'_>) -> Result<OwnedFd> {
-        let fail = |e| Error::new("keep the place of a pidfd", e);
-        File::open("/dev/null").map(OwnedFd::from).map_err(fail)
-    }
-
     /// All handles of a process that has been waited for are opened before it is waited for again: it has one inode.
-    fn late(&self, tree: &Tree, made: &mut BTreeMap<FileId, OwnedFd>) -> Result<OwnedFd> {
+    fn late(
+        &self,
+        open: &OpenFile,
+        tree: &Tree,
+        made: &mut BTreeMap<FileId, OwnedFd>,
+    ) -> Result<OwnedFd> {
         if let Some(fd) = made.remove(&self.file) {
             return Ok(fd);
         }
@@ -43,7 +39,7 @@ impl ForFile for Pidfd {
                 own.ok_or_else(|| Error::because("open a pidfd", "there is none"))
             }
         };
-        with_status(fd?, description(tree, self.file)?)
+        with_status(fd?, open)
     }
 }
 

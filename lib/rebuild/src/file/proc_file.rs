@@ -1,7 +1,6 @@
 //! Files of processes in /proc, when all processes exist.
 
 use crate::{
-    factory::Factory,
     named::flags,
     resource::{Context, ForFile},
     script::Script,
@@ -16,20 +15,16 @@ use nix::{
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    fs::File,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
 };
 
 impl ForFile for ProcFile {
-    /// Keeps its place.
-    fn open(&self, _: &OpenFile, _: &mut Factory<'_>) -> Result<OwnedFd> {
-        let fail = |e| Error::new("keep the place of a file in /proc", e);
-        File::open("/dev/null").map(OwnedFd::from).map_err(fail)
-    }
-
-    fn late(&self, tree: &Tree, _: &mut BTreeMap<FileId, OwnedFd>) -> Result<OwnedFd> {
-        let none = || Error::because("open it", "it has no description");
-        let open = tree.get::<OpenFile>(self.file).ok_or_else(none)?;
+    fn late(
+        &self,
+        open: &OpenFile,
+        _: &Tree,
+        _: &mut BTreeMap<FileId, OwnedFd>,
+    ) -> Result<OwnedFd> {
         let name = OsStr::from_bytes(&self.path.0);
         let path = floe_proc::path(self.process.0, "").join(name);
         let fail = |e| Error::new(format!("open {}", path.display()), e);

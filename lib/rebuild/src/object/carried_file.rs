@@ -2,6 +2,7 @@
 //! by that, filled, and renamed when everything has been written: until then nobody finds a file that is not whole.
 
 use crate::{
+    attributes::{set_last, set_owner},
     factory::Factory,
     resource::ForObject,
     same::{Found, Standing},
@@ -9,14 +10,7 @@ use crate::{
 };
 use floe_records::*;
 use floe_sys::{Error, Place, Places, Result};
-use nix::{
-    fcntl::OFlag,
-    sys::{
-        stat::{Mode, SFlag, fchmod, futimens},
-        time::TimeSpec,
-    },
-    unistd::{Gid, Uid, fchown, ftruncate},
-};
+use nix::{fcntl::OFlag, sys::stat::SFlag, unistd::ftruncate};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -141,12 +135,7 @@ fn place(
 
 /// Everything is written: owner, permissions, attributes and times go on.
 pub(crate) fn finish(it: &CarriedFile, fd: &OwnedFd) -> Result<()> {
-    let fail = |e| Error::new(format!("set the owner and the times of {it}"), e);
-    fchown(fd.as_fd(), Some(Uid::from_raw(it.uid)), Some(Gid::from_raw(it.gid))).map_err(fail)?;
-    fchmod(fd.as_fd(), Mode::from_bits_truncate(it.mode)).map_err(fail)?;
-    for (name, value) in &it.attributes {
-        floe_sys::set_attribute(fd.as_fd(), &name.0, &value.0)?;
-    }
-    let [accessed, changed] = it.times.map(|(sec, nsec)| TimeSpec::new(sec, nsec.into()));
-    futimens(fd.as_fd(), &accessed, &changed).map_err(fail)
+    let fail = |e| Error::new(format!("set the owner of {it}"), e);
+    set_owner(fd, (it.uid, it.gid), it.mode).map_err(fail)?;
+    set_last(fd, &it.attributes, it.times)
 }

@@ -1,16 +1,19 @@
 //! Files without a name: shared anonymous memory, memfds, files that were removed.
 
-use crate::{factory::Factory, resource::ForObject, segment, stand::Stands};
+use crate::{
+    attributes::{set_last, set_owner},
+    factory::Factory,
+    resource::ForObject,
+    segment,
+    stand::Stands,
+};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, SealFlag, fcntl, openat},
-    sys::{
-        stat::{Mode, fchmod, futimens},
-        time::TimeSpec,
-    },
-    unistd::{Gid, Uid, UnlinkatFlags, fchown, ftruncate, unlinkat},
+    sys::stat::Mode,
+    unistd::{UnlinkatFlags, ftruncate, unlinkat},
 };
 use std::{
     ffi::{CString, OsStr},
@@ -33,7 +36,8 @@ impl ForObject for Object {
             kind => {
                 let unreserved = make.unreserved.contains(&self.id);
                 let fd = empty(make.tree, &make.stands, self, unreserved)?;
-                if let Err(e) = attributes(self, &fd) {
+                if let Err(e) = set_owner(&fd, (self.uid, self.gid), self.mode) {
+                    let e = Error::new("set the owner of a nameless file", e);
                     if *kind != ObjectKind::SharedAnon {
                         return Err(e);
                     }
@@ -78,14 +82,6 @@ fn empty(tree: &Tree, stands: &Stands, object: &Object, unreserved: bool) -> Res
     };
     ftruncate(fd.as_fd(), object.size as i64).map_err(fail)?;
     Ok(fd)
-}
-
-/// Owner and permissions.
-fn attributes(object: &Object, fd: &OwnedFd) -> Result<()> {
-    let fail = |e| Error::new("set the owner of a nameless file", e);
-    fchown(fd.as_fd(), Some(Uid::from_raw(object.uid)), Some(Gid::from_raw(object.gid)))
-        .map_err(fail)?;
-    fchmod(fd.as_fd(), Mode::from_bits_truncate(object.mode)).map_err(fail)
 }
 
 /// A file on the file system where the removed one was: in its directory, or the nearest one above that is left.
@@ -157,12 +153,7 @@ pub(crate) fn finish(object: &Object, fd: &OwnedFd) -> Result<()> {
     if let ObjectKind::Segment(kept) = &object.kind {
         return segment::finish(object, kept);
     }
-    for (name, value) in &object.attributes {
-        floe_sys::set_attribute(fd.as_fd(), &name.0, &value.0)?;
-    }
-    let [accessed, changed] = object.times.map(|(sec, nsec)| TimeSpec::new(sec, nsec.into()));
-    futimens(fd.as_fd(), &accessed, &changed)
-        .map_err(|e| Error::new("set the times of a nameless file", e))?;
+    set_last(fd, &object.attributes, object.times)?;
     seal(object, fd)
 }
 

@@ -55,9 +55,8 @@ impl OpenFiles<'_> {
     pub(super) fn compare_flags(&mut self) {
         let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
         for open in self.tree.all::<OpenFile>() {
-            let is = |kind: Kind| open.kind == kind.number();
-            let late = is(Kind::Pidfd) || is(Kind::ProcFile) || is(Kind::NamespaceFile);
-            if is(Kind::External) || late || later.contains(&open.id) {
+            let later = later.contains(&open.id) || self.late.contains(&open.id);
+            if later || open.kind == Kind::External.number() {
                 continue;
             }
             let Some(fd) = self.files.get(&open.id) else { continue };

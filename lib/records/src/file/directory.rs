@@ -22,14 +22,11 @@ impl Resource for Directory {
     }
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
-        if !self.name.deleted {
-            visit(Reference::File(self.pid, "open file", &mut self.name));
-        }
+        self.name.references(self.pid, visit);
     }
 
     fn links(&self, visit: &mut dyn FnMut(Link)) {
-        visit(Link::Process(self.pid));
-        self.name.removed().into_iter().for_each(visit);
+        self.name.links(self.pid, visit);
     }
 
     fn check(&self) -> Result<(), String> {
