@@ -4,6 +4,7 @@ use crate::{
     Error, Result,
     entry::{Entry, Holder, Name},
     inode::Inode,
+    known::Told,
     path::{self, Root},
     sock_diag::{InetSockets, UnixSockets, UnixState},
     socket_kind,
@@ -167,6 +168,11 @@ impl<'a> Descriptor<'a> {
     /// The process in whose table the number is.
     pub fn table(&self) -> u32 {
         self.holder.table
+    }
+
+    /// What is known of its description.
+    pub fn same(&self) -> Told {
+        self.entry.same
     }
 
     /// The root directory of the process that has it.

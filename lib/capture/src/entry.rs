@@ -3,10 +3,11 @@
 use crate::{
     Result,
     inode::{self, Inode},
-    path::{self, Root},
+    known::Told,
+    path::{self, DELETED, Root},
 };
 use floe_proc::{Descriptors, Fdinfo};
-use floe_records::{Bytes, FdEntry, FdNum, Finding, NamedFile, Pid};
+use floe_records::{Bytes, FdEntry, FdNum, FileId, Finding, NamedFile, Pid};
 use floe_sys::{pidfd_getfd, pidfd_open};
 use nix::{
     fcntl::OFlag,
@@ -39,6 +40,8 @@ pub(crate) struct Entry {
     pub info: Fdinfo,
     /// Where it was opened by a path.
     pub name: Option<Name>,
+    /// What is known of its description.
+    pub same: Told,
 }
 
 /// A path that a descriptor was opened by.
@@ -100,15 +103,15 @@ impl Holder {
             None => self.all.link(fd)?,
         };
         if let Some(stat) = Inode::nameless(&link, info.ino)? {
-            return Ok(Entry { fd, link, stat, info, name: None });
+            return Ok(Entry { fd, link, stat, info, name: None, same: Told::Nothing });
         }
         if let Some(stat) = self.by_path(&link, &info) {
             let name = Some(Name::new(&self.root, link.clone(), false, true));
-            return Ok(Entry { fd, link, stat, info, name });
+            return Ok(Entry { fd, link, stat, info, name, same: Told::Nothing });
         }
         let stat = Inode::of(&self.stat(fd)?);
         let name = self.name(&link, &stat);
-        Ok(Entry { fd, link, stat, info, name })
+        Ok(Entry { fd, link, stat, info, name, same: Told::Nothing })
     }
 
     /// The file by its path, where that is known to lead to it: what has no name any more, or one that the kernel shows as
@@ -124,6 +127,13 @@ impl Holder {
     fn name(&self, link: &[u8], stat: &Inode) -> Option<Name> {
         if !link.starts_with(b"/") {
             return None;
+        }
+        // No directory has such a file, so that its name need not be looked for.
+        if stat.nlink == 0
+            && link.starts_with(b"/memfd:")
+            && let Some(bare) = link.strip_suffix(DELETED)
+        {
+            return Some(Name::new(&self.root, bare.to_vec(), true, false));
         }
         let (full, deleted) = self.root.without_suffix(link.to_vec(), stat.dev, stat.ino);
         let leads = !deleted && self.root.leads_to(&full, stat.dev, stat.ino);
@@ -192,8 +202,8 @@ impl Holder {
 }
 
 impl Entry {
-    /// As it travels to `dumpfs`.
-    pub fn record(&self) -> FdEntry {
+    /// As it travels to `dumpfs`, with its description.
+    pub fn record(&self, id: FileId) -> FdEntry {
         let Inode { dev, ino, mode, nlink, rdev, size, mtime_ns, ctime_ns } = self.stat;
         let stat = [dev, ino, mode.into(), nlink, rdev, size];
         let named = |name: &Name| {
@@ -201,12 +211,12 @@ impl Entry {
             NamedFile(stat, [mtime_ns, ctime_ns], full, name.deleted, name.leads)
         };
         let (link, text) = (Bytes(self.link.clone()), self.info.text().into());
-        FdEntry(FdNum(self.fd), link, text, self.name.as_ref().map(named))
+        FdEntry(FdNum(self.fd), link, text, self.name.as_ref().map(named), id)
     }
 
     /// As `freeze` has read it.
     pub fn of_record(record: FdEntry, holder: &Holder) -> Result<Self> {
-        let FdEntry(FdNum(fd), Bytes(link), Bytes(text), named) = record;
+        let FdEntry(FdNum(fd), Bytes(link), Bytes(text), named, FileId(id)) = record;
         let unknown = |e| floe_sys::Error::new(format!("read descriptor {fd}"), e);
         let info = Fdinfo::parse(text).map_err(unknown)?;
         let (stat, name) = match named {
@@ -219,6 +229,7 @@ impl Entry {
             None => (Inode::nameless(&link, info.ino)?, None),
         };
         let none = || floe_sys::Error::because(format!("read descriptor {fd}"), "it has no file");
-        Ok(Self { fd, link, stat: stat.ok_or_else(none)?, info, name })
+        let (stat, same) = (stat.ok_or_else(none)?, Told::Same(id));
+        Ok(Self { fd, link, stat, info, name, same })
     }
 }

@@ -9,7 +9,9 @@ use crate::{
     descriptor_of::{Context, Descriptor, Problem},
     entry::{Entry, Holder},
     file::{directory, netlink, unix},
-    in_flight, inet, parallel,
+    in_flight, inet,
+    known::{Known, Ranks},
+    parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
@@ -18,10 +20,8 @@ use floe_records::{
     AnyRecord, External, Fd, FdEntries, FdEntry, FdNum, FdTable, FileId, Finding, Findings, Object,
     ObjectId, OpenFile, Options, Pid, Record, SocketQueue,
 };
-use floe_sys::kcmp_file;
 use nix::sys::termios::tcgetattr;
 use std::{
-    cmp::Ordering,
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     os::fd::OwnedFd,
@@ -55,26 +55,17 @@ pub struct Files {
     pub(crate) refused: Vec<(Pid, FdNum)>,
     /// What was read of descriptors, for who describes them once more.
     pub(crate) entries: Vec<FdEntries>,
+    /// What was told apart, for who looks once more.
+    pub(crate) ranks: Ranks,
     /// Why they are read.
     pub(crate) purpose: Option<Purpose>,
 }
-
-/// A description and where it was first seen.
-struct Seen {
-    /// The process in whose table it is.
-    pid: u32,
-    fd: u32,
-    id: FileId,
-}
-
-/// What duplicates of a descriptor have in common: mount, inode, and what tells kernel objects of one inode apart.
-type Key = (u32, u64, Vec<u8>);
 
 /// Work on descriptors, one after the other.
 pub(crate) struct Describing<'a> {
     pub(crate) files: Files,
     pub(crate) context: Context<'a>,
-    known: HashMap<Key, Vec<Seen>>,
+    known: Known,
     fresh: Fresh,
     /// Parts of a description that are not carried.
     lost: Vec<(FileId, Finding)>,
@@ -94,7 +85,26 @@ impl Files {
         purpose: Purpose,
         out: &mut Findings,
     ) -> Result<Self> {
-        Self::describe_read(pids, sharers, options, purpose, Vec::new(), out)
+        let all = Self::work(pids, sharers, options, purpose, (Vec::new(), Ranks::default()), out)?;
+        all.ok_or_else(changed)
+    }
+
+    /// The same of processes that stand still, faster where descriptors are as they were told apart when the processes ran.
+    pub(crate) fn describe_ranked(
+        pids: &[Pid],
+        sharers: &BTreeSet<Pid>,
+        options: &Options,
+        ranks: &Ranks,
+        out: &mut Findings,
+    ) -> Result<Self> {
+        let (told, mut found) = ((Vec::new(), ranks.clone()), out.clone());
+        match Self::work(pids, sharers, options, Purpose::Look, told, &mut found)? {
+            Some(files) => {
+                *out = found;
+                Ok(files)
+            }
+            None => Self::describe(pids, sharers, options, Purpose::Look, out),
+        }
     }
 
     /// The same; those processes of whose descriptors `read` has records are not read again.
@@ -106,10 +116,22 @@ impl Files {
         read: Vec<FdEntries>,
         out: &mut Findings,
     ) -> Result<Self> {
+        let all = Self::work(pids, sharers, options, purpose, (read, Ranks::default()), out)?;
+        all.ok_or_else(changed)
+    }
+
+    fn work(
+        pids: &[Pid],
+        sharers: &BTreeSet<Pid>,
+        options: &Options,
+        purpose: Purpose,
+        (read, ranks): (Vec<FdEntries>, Ranks),
+        out: &mut Findings,
+    ) -> Result<Option<Self>> {
         let (unix, inet) = (UnixSockets::default(), InetSockets::default());
         let context = Context::new(options, purpose, (&unix, &inet));
         let files = Self { pids: pids.to_vec(), purpose: Some(purpose), ..Self::default() };
-        let (known, fresh, lost) = (HashMap::new(), Fresh::default(), Vec::new());
+        let (known, fresh, lost) = (Known::new(ranks), Fresh::default(), Vec::new());
         let keep = if purpose == Purpose::Look { MOST } else { 0 };
         let mut work = Describing { files, context, known, fresh, lost, keep, out };
         let mut by_pid: HashMap<Pid, Vec<FdEntry>> = HashMap::new();
@@ -122,16 +144,22 @@ impl Files {
                 None => work.process(*pid)?,
             }
         }
+        if purpose == Purpose::Look && !work.known.holds()? {
+            return Ok(None);
+        }
         // Duplicates of what was on its way stay open: others are compared with them.
         let _in_flight = if work.context.held { work.in_flight()? } else { Vec::new() };
-        let Describing { mut files, lost, .. } = work;
+        let Describing { mut files, lost, known, .. } = work;
+        if purpose == Purpose::Preview {
+            files.ranks = known.ranks(&files.tables);
+        }
         resource::relate(&mut files, out)?;
         in_flight::check_alone(&files, out);
         // A file that is the outside's is not made again.
         let inside = |id: FileId| !is::<External>(&files.all[id.0 as usize].0);
         let lost = lost.into_iter().filter(|(id, _)| inside(*id));
         lost.for_each(|(_, finding)| out.lose(finding));
-        Ok(files)
+        Ok(Some(files))
     }
 
     /// A descriptor of each description that a process has.
@@ -194,24 +222,15 @@ impl Describing<'_> {
         for some in numbers.chunks(AT_ONCE) {
             let read = parallel::each(some, |fd| holder.entry(*fd));
             for (&fd, entry) in some.iter().zip(read) {
-                let entry = match entry {
-                    Err(Error::Sys(error)) if error.is_stale() => {
-                        self.out.refuse(holder.stale(fd)?);
-                        continue;
-                    }
-                    Err(Error::Sys(error)) if error.is_long_path() => {
-                        let problem = "its path is longer than the kernel shows (4096 bytes)";
-                        let object = format!("fd {fd}");
-                        self.out.refuse(Finding::of(pid, object, "file.long", problem));
-                        continue;
-                    }
-                    Err(_) if !self.context.held && holder.has_closed(fd) => continue,
-                    other => other?,
-                };
-                kept.extend(keeps.then(|| entry.record()));
+                let Some(entry) = self.read(&holder, fd, entry)? else { continue };
                 match self.descriptor(&holder, &entry) {
-                    Ok(found) => fds.extend(found),
-                    Err(_) if !self.context.held && holder.has_changed(&entry) => {}
+                    Ok(found) => {
+                        let kept_of = |found: Fd| entry.record(found.file);
+                        kept.extend(found.filter(|_| keeps).map(kept_of));
+                        fds.extend(found);
+                    }
+                    Err(error) if self.passes(&error) => {}
+                    Err(_) if self.runs() && holder.has_changed(&entry) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -222,6 +241,36 @@ impl Describing<'_> {
         }
         self.files.tables.push(FdTable { pid, fds });
         Ok(())
+    }
+
+    /// What was read of a descriptor; `None` where it is refused or was closed meanwhile.
+    fn read(&mut self, holder: &Holder, fd: u32, entry: Result<Entry>) -> Result<Option<Entry>> {
+        match entry {
+            Err(Error::Sys(error)) if error.is_stale() => {
+                self.out.refuse(holder.stale(fd)?);
+                Ok(None)
+            }
+            Err(Error::Sys(error)) if error.is_long_path() => {
+                let problem = "its path is longer than the kernel shows (4096 bytes)";
+                let finding =
+                    Finding::of(Pid(holder.pid), format!("fd {fd}"), "file.long", problem);
+                self.out.refuse(finding);
+                Ok(None)
+            }
+            Err(error) if self.passes(&error) || self.runs() && holder.has_closed(fd) => Ok(None),
+            entry => entry.map(Some),
+        }
+    }
+
+    /// Whether descriptors may change under our eyes.
+    fn runs(&self) -> bool {
+        !self.context.held
+    }
+
+    /// Whether a descriptor was closed while it was looked at, be it that its number leads to something like it again.
+    fn passes(&self, error: &Error) -> bool {
+        let Error::Sys(error) = error else { return false };
+        self.runs() && matches!(error.errno(), Some(libc::ENOENT | libc::EBADF))
     }
 
     /// A process of which all has been read.
@@ -239,8 +288,7 @@ impl Describing<'_> {
     /// Describes a descriptor; `None` for one that is refused.
     pub(crate) fn descriptor(&mut self, holder: &Holder, entry: &Entry) -> Result<Option<Fd>> {
         let (seen, fd) = (Descriptor::of(holder, self.context, entry), entry.fd);
-        let same = self.known.entry(key(&seen)).or_default();
-        let (old, at) = find(same, &seen)?;
+        let (old, at) = self.known.find(&seen)?;
         let id = old.unwrap_or(FileId(self.files.all.len() as u32));
         let number = Fd { fd: FdNum(fd), file: id, cloexec: seen.cloexec };
         let properties = match self.properties(&seen, id, old.is_none()) {
@@ -252,8 +300,7 @@ impl Describing<'_> {
                 Ok(what) => what,
                 Err(problem) => return self.refuse(problem, &seen),
             };
-            let seen_at = Seen { pid: seen.table(), fd, id };
-            self.known.entry(key(&seen)).or_default().insert(at, seen_at);
+            self.known.add(&seen, id, at);
             let (flags, pos, kind) = (seen.flags, seen.pos, what.kind().number());
             let open = OpenFile { id, pid: Pid(seen.pid), flags, pos, kind };
             self.losses(&seen, id)?;
@@ -365,6 +412,10 @@ impl Describing<'_> {
     }
 }
 
+fn changed() -> Error {
+    floe_sys::Error::because("tell descriptors apart", "their order has changed").into()
+}
+
 /// Descriptors to a record, and of which it is kept what was read: some hundred bytes each.
 const MOST: usize = 65_536;
 /// Descriptors that are read before they are described: few, because those of a process that runs may change meanwhile.
@@ -372,43 +423,4 @@ const AT_ONCE: usize = 1024;
 
 fn pieces(table: &FdTable) -> impl Iterator<Item = FdTable> {
     table.fds.chunks(MOST).map(|fds| FdTable { pid: table.pid, fds: fds.to_vec() })
-}
-
-/// Position and flags are not in it: where a description is shared with a process outside, they may change between two reads.
-fn key(seen: &Descriptor<'_>) -> Key {
-    let mut object = Vec::new();
-    if seen.link.starts_with(b"anon_inode:") {
-        object.extend(seen.link);
-        object.extend(seen.info.line("eventfd-id").unwrap_or_default());
-    }
-    // One that is only a path is another description than the file itself.
-    object.extend(seen.is_path().then_some(b'P'));
-    (seen.info.mnt_id, seen.info.ino, object)
-}
-
-/// Whether a single description leads to what the key names.
-fn is_single(seen: &Descriptor<'_>) -> bool {
-    let unique = seen.link.starts_with(b"socket:") || seen.info.line("eventfd-id").is_some();
-    unique && !seen.is_path()
-}
-
-/// The id of the description if it is known, else where it belongs: in the order of kcmp(2), because thousands of kernel
-/// objects share one inode.
-fn find(same: &[Seen], seen: &Descriptor<'_>) -> Result<(Option<FileId>, usize)> {
-    if let [old] = same
-        && is_single(seen)
-    {
-        return Ok((Some(old.id), 0));
-    }
-    let (mut low, mut high) = (0, same.len());
-    while low < high {
-        let middle = low.midpoint(high);
-        let old = &same[middle];
-        match kcmp_file(old.pid as i32, old.fd as i32, seen.table() as i32, seen.fd as i32)? {
-            Ordering::Equal => return Ok((Some(old.id), middle)),
-            Ordering::Less => low = middle + 1,
-            Ordering::Greater => high = middle,
-        }
-    }
-    Ok((None, low))
 }

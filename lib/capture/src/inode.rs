@@ -3,7 +3,7 @@
 use floe_proc::Fdinfo;
 use floe_records::Bytes;
 use floe_sys::{Error, Result};
-use nix::sys::stat::FileStat;
+use nix::sys::{eventfd::EventFd, stat::FileStat};
 use std::{
     fs::{File, Metadata},
     os::{
@@ -109,16 +109,25 @@ impl Inode {
     }
 }
 
-/// What the link of a descriptor shows, where fdinfo tells as much: of sockets and pipes without a name, each of which are all
-/// on one mount of the kernel's own, and of eventfds.
+/// Kernel objects of the one inode that have no other, by a line of fdinfo that only they have.
+const ANONYMOUS: [(&str, &[u8]); 4] = [
+    ("eventfd-count", b"anon_inode:[eventfd]"),
+    ("clockid", b"anon_inode:[timerfd]"),
+    ("sigmask", b"anon_inode:[signalfd]"),
+    ("tfd", b"anon_inode:[eventpoll]"),
+];
+
+/// What the link of a descriptor shows, where fdinfo tells as much: of sockets, pipes and kernel objects without a name, each of
+/// which are all on one mount of the kernel's own.
 pub(crate) fn link(info: &Fdinfo) -> Result<Option<Vec<u8>>> {
     let (own, ino) = (Own::get()?, info.ino);
     Ok(if info.mnt_id == own.pipes {
         Some(format!("pipe:[{ino}]").into_bytes())
     } else if info.mnt_id == own.sockets {
         Some(format!("socket:[{ino}]").into_bytes())
-    } else if info.line("eventfd-count").is_some() {
-        Some(b"anon_inode:[eventfd]".to_vec())
+    } else if info.mnt_id == own.anonymous {
+        let link = ANONYMOUS.iter().find(|(line, _)| info.line(line).is_some());
+        link.map(|(_, link)| link.to_vec())
     } else {
         None
     })
@@ -135,10 +144,11 @@ pub(crate) fn attributes(file: &File) -> Result<Vec<(Bytes, Bytes)>> {
     Ok(all.into_iter().map(|(name, value)| (Bytes(name), Bytes(value))).collect())
 }
 
-/// The mounts that only the kernel itself has: those of pipes and sockets.
+/// The mounts that only the kernel itself has: those of pipes, sockets, and objects without a file.
 struct Own {
     pipes: u32,
     sockets: u32,
+    anonymous: u32,
     /// The device of the former.
     pipe_device: u64,
 }
@@ -155,8 +165,10 @@ impl Own {
         let pipe_device = nix::sys::stat::fstat(&pipe).map_err(fail)?.st_dev;
         let socket = UnixDatagram::unbound().map_err(|e| Error::new("look at a socket", e))?;
         let mount = |fd| Fdinfo::of_own(fd).map(|info| info.mnt_id);
+        let event = EventFd::new().map_err(|e| Error::new("look at an eventfd", e))?;
         let (pipes, sockets) = (mount(pipe.as_fd())?, mount(socket.as_fd())?);
-        Ok(OWN.get_or_init(|| Self { pipes, sockets, pipe_device }))
+        let anonymous = mount(event.as_fd())?;
+        Ok(OWN.get_or_init(|| Self { pipes, sockets, anonymous, pipe_device }))
     }
 }
 
@@ -164,8 +176,11 @@ impl Own {
 mod tests {
     use super::*;
     use nix::sys::{
-        eventfd::EventFd,
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
+        signal::SigSet,
+        signalfd::SignalFd,
         stat::{fstat, stat},
+        timerfd::{ClockId, TimerFd, TimerFlags},
     };
     use std::os::fd::{AsFd, AsRawFd};
 
@@ -203,6 +218,11 @@ mod tests {
         assert!(shown.is_socket() && told.is_socket());
         let (shown, _) = both(EventFd::new().unwrap());
         assert!(!shown.is_file() && !shown.is_dir() && !shown.is_char_device());
+        both(TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::empty()).unwrap());
+        both(SignalFd::new(&SigSet::empty()).unwrap());
+        let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+        epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0)).unwrap();
+        both(epoll.0);
         let own = std::fs::File::open("/proc/self/stat").unwrap();
         assert_eq!(super::link(&Fdinfo::of_own(own.as_fd()).unwrap()).unwrap(), None);
         assert!(Inode::nameless(b"/dev/null", 1).unwrap().is_none());

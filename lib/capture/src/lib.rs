@@ -19,6 +19,7 @@ mod in_flight;
 mod inet;
 mod inet_options;
 mod inode;
+mod known;
 mod layout;
 pub mod look;
 mod mapped;
@@ -41,6 +42,7 @@ pub mod tree;
 pub use error::{Error, Result};
 pub use frozen::Frozen;
 pub use inet::release_ports;
+pub use known::Ranks;
 pub use mapped::{mapped_file, mapped_files};
 
 macro_rules! modules {

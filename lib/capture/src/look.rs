@@ -9,6 +9,7 @@ use crate::{
     files::{Files, Purpose},
     frozen::Frozen,
     held::Held,
+    known::Ranks,
     object::cgroup::{self, Memberships},
     resource,
     rule::{
@@ -57,10 +58,19 @@ pub struct Look {
     pub pids: Vec<u32>,
     /// What stands in the way, and what would be lost.
     pub found: Findings,
-    /// Cgroups that are frozen.
-    pub frozen: Frozen,
+    /// What the stop goes by.
+    pub before: Before,
     /// What is open and mapped, as records. What exists once for each process is missing.
     pub files: Tree,
+}
+
+/// What was seen of a running tree and spares work when it stands still.
+#[derive(Default, Debug)]
+pub struct Before {
+    /// Cgroups that are frozen.
+    pub frozen: Frozen,
+    /// Which descriptors were told apart.
+    pub ranks: Ranks,
 }
 
 /// Looks at the running tree below `root`.
@@ -149,7 +159,9 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe(&still, &sharers, options, Purpose::Preview, &mut found);
-    let looked = files.and_then(|files| {
+    let mut ranks = Ranks::default();
+    let looked = files.and_then(|mut files| {
+        ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
         records.extend(files.records());
         files.look(&mut found)
@@ -164,7 +176,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         // Of a pid that was reused meanwhile, the first one.
         let _ = kept.insert(record);
     }
-    Ok(Look { pids, found, frozen, files: kept })
+    Ok(Look { pids, found, before: Before { frozen, ranks }, files: kept })
 }
 
 /// All but the root, by their parents.
@@ -193,6 +205,7 @@ pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
+    ranks: &Ranks,
 ) -> Result<(Findings, Sharing, Files, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
@@ -219,7 +232,7 @@ pub(crate) fn held(
     clocks.check(&living, options, &mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
-    let files = Files::describe(&living, &sharers, options, Purpose::Look, &mut found)?;
+    let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok((found, sharing, files, cgroups))

@@ -3,9 +3,10 @@
 use crate::{
     Result,
     connections::{Connections, Left},
-    frozen::{Frozen, Thawed},
+    frozen::Thawed,
     held::{Held, release},
-    look,
+    known::Ranks,
+    look::{self, Before},
     process::ids::ids,
     question, resource, seize,
     subject::{self, Process},
@@ -26,15 +27,20 @@ pub const INIT: u32 = 1;
 
 /// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on, or is frozen as it was.
 #[derive(Debug)]
-pub struct Tree(Vec<Held>, Thawed, OnceCell<Connections>);
+pub struct Tree(Vec<Held>, Thawed, OnceCell<Connections>, Ranks);
 
 impl Tree {
     /// Stops every thread of every process below and including `root`. What is frozen is thawed until the tree is let go.
-    pub fn seize(root: u32, frozen: Frozen) -> Result<Self> {
-        Self::arrange(root, seize::stop(root, frozen)?)
+    pub fn seize(root: u32, before: Before) -> Result<Self> {
+        let Before { frozen, ranks } = before;
+        Self::arrange(root, seize::stop(root, frozen)?, ranks)
     }
 
-    fn arrange(root: u32, (pids, mut seized, thawed): seize::Stopped) -> Result<Self> {
+    fn arrange(
+        root: u32,
+        (pids, mut seized, thawed): seize::Stopped,
+        ranks: Ranks,
+    ) -> Result<Self> {
         let mut all = Vec::new();
         let mut refusals = Vec::new();
         for &(pid, maker) in &pids {
@@ -52,7 +58,7 @@ impl Tree {
         }
         // Threads that were killed meanwhile are nobody's any more.
         release(seized.into_values());
-        let tree = Self(all, thawed, OnceCell::new());
+        let tree = Self(all, thawed, OnceCell::new(), ranks);
         if refusals.is_empty() {
             return Ok(tree);
         }
@@ -95,7 +101,8 @@ impl Tree {
             process.children = children.remove(&process.pid).unwrap_or_default();
             process.children.sort_by_key(|(pid, _)| *pid);
         }
-        let (mut found, sharing, files, cgroups) = look::held(&self.0, &processes, options)?;
+        let (mut found, sharing, files, cgroups) =
+            look::held(&self.0, &processes, options, &self.3)?;
         processes.iter_mut().for_each(|process| process.shares = sharing.of(process.pid));
         found.refusals()?;
         let mut all = Vec::new();
@@ -194,7 +201,7 @@ impl Tree {
 
     /// Lets everything run on.
     pub fn detach(self) {
-        let Self(all, thawed, connections) = self;
+        let Self(all, thawed, connections, _) = self;
         let mut locked = connections.into_inner();
         if locked.as_mut().is_some_and(|locked| locked.unlock().is_err()) {
             locked = None;

@@ -40,7 +40,7 @@ macro_rules! resources {
                 vdso: Vdso 33 1 [];
                 stage: Stage 31 1 [];
                 mapped_file: MappedFile 41 1 [];
-                fd_entries: FdEntries 48 1 [];
+                fd_entries: FdEntries 48 2 [];
                 union: Union 43 1 [];
                 inherited: Inherited 44 1 [];
                 network_lock: NetworkLock 45 1 [];

@@ -9,8 +9,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{
-    Frozen,
-    look::{self, Look},
+    look::{self, Before, Look},
     tree::{INIT, Tree},
 };
 use floe_proc::Stat;
@@ -142,11 +141,11 @@ fn work() -> Result<u8> {
     }
     if !args.command.is_empty() {
         stays_stopped(&args)?;
-        let frozen = look(&args)?;
-        return hold(&args, frozen);
+        let before = look(&args)?;
+        return hold(&args, before);
     }
     let mut out = floe_toolkit::output()?;
-    let begun = look(&args).and_then(|frozen| begin(&args, frozen, &out));
+    let begun = look(&args).and_then(|before| begin(&args, before, &out));
     let (tree, captured) = match begun {
         Ok(ControlFlow::Continue(held)) => held,
         Ok(ControlFlow::Break(status)) => return Ok(status),
@@ -173,15 +172,15 @@ fn stays_stopped(args: &Args) -> Result<()> {
     Err(Refusals(vec![refusal.hint("use --then run or --then kill")]).into())
 }
 
-/// Refuses what can be seen before anything is stopped; gives what is frozen.
-fn look(args: &Args) -> Result<Frozen> {
+/// Refuses what can be seen before anything is stopped; gives what the stop goes by.
+fn look(args: &Args) -> Result<Before> {
     let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
     if args.then == Then::Kill {
         // Nobody is killed who could never be brought back.
         look.found.refused.extend(lacking(&look)?);
     }
     look.found.refusals()?;
-    Ok(look.frozen)
+    Ok(look.before)
 }
 
 /// What a restore by us would lack for as many descriptors as the tree has.
@@ -224,13 +223,13 @@ fn check(args: &Args, mut look: Look) -> Result<u8> {
 /// it fails, the tree runs.
 fn begin(
     args: &Args,
-    frozen: Frozen,
+    before: Before,
     out: &floe_toolkit::Output,
 ) -> Result<ControlFlow<u8, (Tree, Captured)>> {
     // Tools that are still starting need no target that stands still.
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
-    let tree = Tree::seize(args.pid, frozen).map_err(plain)?;
+    let tree = Tree::seize(args.pid, before).map_err(plain)?;
     let captured = write::collect(args.pid, &args.options(), &tree);
     if let Some(signal) = interrupt.caught() {
         tree.detach();
@@ -248,9 +247,9 @@ fn begin(
 }
 
 /// Holds while COMMAND lives.
-fn hold(args: &Args, frozen: Frozen) -> Result<u8> {
+fn hold(args: &Args, before: Before) -> Result<u8> {
     let interrupt = Interrupt::watch()?;
-    let tree = Tree::seize(args.pid, frozen).map_err(plain)?;
+    let tree = Tree::seize(args.pid, before).map_err(plain)?;
     let worked = write::collect(args.pid, &args.options(), &tree).and_then(|captured| {
         if args.then == Then::Kill {
             // Nobody is killed who could never be brought back.

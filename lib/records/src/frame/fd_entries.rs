@@ -1,7 +1,7 @@
 //! What the descriptors of a process are by /proc, as `freeze` has read it when the process stood. `dumpfs` takes these records
 //! out of the stream, and does not read the same again.
 
-use crate::{Bytes, FdNum, Link, Pid, Resource, ensure, sane};
+use crate::{Bytes, FdNum, FileId, Link, Pid, Resource, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// Descriptors of a process.
@@ -14,10 +14,10 @@ pub struct FdEntries {
     pub entries: Vec<FdEntry>,
 }
 
-/// One descriptor: its number, where its link in /proc/PID/fd leads, the text of /proc/PID/fdinfo, and the file where it was
-/// opened by a path. An array, because a process may have thousands of them.
+/// One descriptor: its number, where its link in /proc/PID/fd leads, the text of /proc/PID/fdinfo, the file where it was
+/// opened by a path, and a number that all descriptors of one description have, which `dumpfs` may change. An array, because a process may have thousands of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct FdEntry(pub FdNum, pub Bytes, pub Bytes, pub Option<NamedFile>);
+pub struct FdEntry(pub FdNum, pub Bytes, pub Bytes, pub Option<NamedFile>, pub FileId);
 
 /// What stat(2) says of a file: device, inode, type and permissions, number of links, the device that it is, bytes, last change
 /// of the content and of the inode (nanoseconds since the epoch); its path as `freeze` sees it, whether no path leads to it any
