@@ -23,7 +23,7 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::{Stat, Status};
-use floe_records::{Finding, Findings, Options, Pid, Record, Share, Tree, Vmas};
+use floe_records::{AnyRecord, Finding, Findings, Options, Pid, Record, Share, Tree, Vmas};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -171,12 +171,16 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     {
         return Err(error);
     }
+    Ok(Look { pids, found, before: Before { frozen, ranks }, files: kept(records) })
+}
+
+fn kept(records: Vec<AnyRecord>) -> Tree {
     let mut kept = Tree::default();
     for record in records {
         // Of a pid that was reused meanwhile, the first one.
         let _ = kept.insert(record);
     }
-    Ok(Look { pids, found, before: Before { frozen, ranks }, files: kept })
+    kept
 }
 
 /// All but the root, by their parents.
