@@ -62,6 +62,8 @@ impl OpenFiles<'_> {
             let Some(fd) = self.files.get(&open.id) else { continue };
             // A lease, which the process takes, sets this flag.
             let late = self.tree.get::<Lease>(open.id).map_or(0, |_| libc::O_ASYNC);
+            // Of a message queue this is shown too, and stands in its own record.
+            let late = late | libc::O_CLOEXEC;
             if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
                 && (now | late) as u32 != open.flags | late as u32
             {
