@@ -26,7 +26,8 @@ impl OfObject for Queue {
         Ok(())
     }
 
-    fn collect(files: &Files, _: &mut Findings) -> Result<Vec<Self>> {
+    fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
+        Self::look(files, out)?;
         Ok(files.message_queues.values().map(|(queue, _)| queue.clone()).collect())
     }
 }
