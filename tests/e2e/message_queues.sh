@@ -125,6 +125,31 @@ restore_detached image
 now 'assert b"NOTIFY_PID:'"$pid"'" in os.pread(opened(b"/told"), 100, 0).split()'
 ends
 
+# Messages that come while the tree is not there are told of when it is back.
+cat > signalled.py << 'SCRIPT'
+from queue_ import *
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {40, 41})
+for name, number in (b"/came", 40), (b"/comes", 41):
+    call("mq_notify", made(name), ctypes.byref(ctypes.create_string_buffer(bytes(8) + bytes([number]), 64)))
+print("ready", flush=True)
+with open("came", "w") as came:
+    for _ in range(2):
+        info = signal.sigwaitinfo({40, 41})
+        print(info.si_signo, info.si_code, file=came, flush=True)
+signal.pause()
+SCRIPT
+start signalled python3 signalled.py
+until_true 10 grep -q ready signalled
+checkpoint_kill "$pid" image
+now 'send(opened(b"/came"), b"x")'
+refuses "it had 0 and has 1 now"
+restore_detached image --on-change append:/came
+until_true 10 grep -qx "40 -3" came
+now 'assert b"NOTIFY_PID:0" in os.pread(opened(b"/came"), 100, 0).split(); send(opened(b"/comes"), b"y")'
+until_true 10 grep -qx "41 -3" came
+ends
+
 # In another IPC namespace it is another one.
 start log python3 program.py
 until_true 10 grep -q ready log

@@ -6,8 +6,8 @@ use crate::{
 };
 use floe_records::{Bytes, FileRef, MessageQueue, OpenFile, Queue, Tree};
 use floe_sys::{
-    Error, Result, make_queue, open_queue, queue_attributes, queue_notification, set_times,
-    unlink_queue,
+    Error, QueueNotification, Result, make_queue, open_queue, queue_attributes, queue_notification,
+    set_times, unlink_queue,
 };
 use nix::{
     fcntl::OFlag,
@@ -74,10 +74,22 @@ fn stat(queue: &OwnedFd) -> Result<FileStat> {
     fstat(queue).map_err(|e| Error::new("read a message queue", e))
 }
 
+/// Who is told of messages. The description may be open for writing only.
+fn told(name: &Bytes, queue: &OwnedFd) -> Result<Option<QueueNotification>> {
+    let reader = there(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK).ok().flatten();
+    queue_notification(reader.as_ref().unwrap_or(queue).as_fd())
+}
+
+/// Whether a message that has come while nobody was registered waits in a queue which was empty, and somebody is registered by now.
+pub(crate) fn has_missed(was: &Queue, queue: &OwnedFd) -> Result<bool> {
+    // In this order: a message behind the first look is told of.
+    let waits = !was.removed && was.messages == 0 && queue_attributes(queue)?.messages > 0;
+    Ok(waits && told(&was.name, queue)?.is_some())
+}
+
 /// One process at a time can be told of messages.
 fn nobody_is_told(name: &Bytes, queue: &OwnedFd) -> Result<()> {
-    let reader = there(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK).ok().flatten();
-    match queue_notification(reader.as_ref().unwrap_or(queue).as_fd())? {
+    match told(name, queue)? {
         None => Ok(()),
         Some(told) => {
             let what = format!("process {} is told of its messages by now", told.pid);

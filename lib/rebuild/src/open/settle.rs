@@ -1,7 +1,10 @@
 //! What is done to open files when all of them are there.
 
 use super::{OpenFiles, high};
-use crate::{connection, late_queues, object::pty};
+use crate::{
+    connection, late_queues,
+    object::{pty, queue},
+};
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
@@ -72,6 +75,12 @@ impl OpenFiles<'_> {
                     .push(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"));
             }
         }
+    }
+
+    /// Whether a message has come into a queue before the process that is to be told of messages was registered for that.
+    pub(crate) fn has_missed(&self, queue: &Queue, id: FileId) -> Result<bool> {
+        let none = || Error::because("look into a message queue", "it is not open");
+        queue::has_missed(queue, self.files.get(&id).ok_or_else(none)?)
     }
 
     /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.
