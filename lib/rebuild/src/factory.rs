@@ -51,6 +51,8 @@ pub(crate) struct Factory<'a> {
     pub fifos: BTreeMap<ObjectId, OwnedFd>,
     /// Pseudo terminals.
     pub ptys: BTreeMap<ObjectId, Made>,
+    /// What the tree has open of each message queue.
+    pub of_queues: BTreeMap<ObjectId, Vec<FileId>>,
     /// Descriptions of message queues.
     pub message_queues: BTreeMap<FileId, OwnedFd>,
     /// Names of message queues that were made.
@@ -97,6 +99,7 @@ impl<'a> Factory<'a> {
             given_ends: BTreeSet::new(),
             fifos: BTreeMap::new(),
             ptys: BTreeMap::new(),
+            of_queues: queue::descriptions(tree),
             message_queues: BTreeMap::new(),
             queue_names: Vec::new(),
             unix: BTreeMap::new(),

@@ -4,7 +4,7 @@
 use crate::{
     attributes::set_owner, factory::Factory, named::flags, resource::ForObject, stand::Stands,
 };
-use floe_records::{Bytes, FileRef, MessageQueue, OpenFile, Queue, Tree};
+use floe_records::{Bytes, FileId, FileRef, MessageQueue, ObjectId, OpenFile, Queue, Tree};
 use floe_sys::{
     Error, QueueNotification, Result, make_queue, open_queue, queue_attributes, queue_notification,
     set_times, unlink_queue,
@@ -13,7 +13,10 @@ use nix::{
     fcntl::OFlag,
     sys::stat::{FileStat, SFlag, fstat},
 };
-use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+};
 
 /// What mq_open(3) is not asked for again: how the queue was made, and signals, which fcntl(2) asks for.
 const NEVER: u32 = (libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_ASYNC) as u32;
@@ -37,7 +40,10 @@ impl Drop for Made {
 
 impl ForObject for Queue {
     fn make(&self, make: &mut Factory<'_>) -> Result<()> {
-        let all = descriptions(make.tree, self);
+        let (tree, files) = (make.tree, make.of_queues.remove(&self.id).unwrap_or_default());
+        let open =
+            |file: FileId| Some((tree.get::<MessageQueue>(file)?, tree.get::<OpenFile>(file)?));
+        let all: Vec<_> = files.into_iter().filter_map(open).collect();
         let Some((_, first)) = all.first() else { return Ok(()) };
         // What is only a path is opened for reading here.
         let how = flags(first) & OFlag::O_ACCMODE | OFlag::O_NONBLOCK;
@@ -56,10 +62,13 @@ impl ForObject for Queue {
     }
 }
 
-/// What the tree has open of a queue.
-fn descriptions<'a>(tree: &'a Tree, queue: &Queue) -> Vec<(&'a MessageQueue, &'a OpenFile)> {
-    let all = tree.all::<MessageQueue>().iter().filter(|it| it.queue == queue.id);
-    all.filter_map(|it| Some((it, tree.get::<OpenFile>(it.file)?))).collect()
+/// What a tree has open of each queue.
+pub(crate) fn descriptions(tree: &Tree) -> BTreeMap<ObjectId, Vec<FileId>> {
+    let mut all: BTreeMap<ObjectId, Vec<FileId>> = BTreeMap::new();
+    for it in tree.all::<MessageQueue>() {
+        all.entry(it.queue).or_default().push(it.file);
+    }
+    all
 }
 
 /// The queue that has the name, if there is one.
