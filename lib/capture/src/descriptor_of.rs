@@ -195,6 +195,13 @@ impl<'a> Descriptor<'a> {
         !self.is_path() && self.link.strip_prefix(b"anon_inode:") == Some(name.as_bytes())
     }
 
+    /// Whether it is a message queue, or a path to one.
+    pub fn is_queue(&self) -> bool {
+        // FILENT_SIZE of ipc/mqueue.c: the size of all of them.
+        const SIZE: u64 = 80;
+        self.stat.size == SIZE && self.holder.is_queue(self.fd)
+    }
+
     /// A duplicate, which shares the description but not the table.
     pub fn duplicate(&self) -> Result<BorrowedFd<'_>, floe_sys::Error> {
         if self.duplicate.get().is_none() {
@@ -278,9 +285,6 @@ impl<'a> Descriptor<'a> {
         }
         if name.deleted {
             return Err(refuse("it was removed, and is no regular file"));
-        }
-        if !name.leads && self.holder.is_queue(self.fd) {
-            return Err(refuse("message queues (mq_overview(7)) cannot be captured"));
         }
         if !name.leads {
             return Err(refuse("its path leads to another file by now"));

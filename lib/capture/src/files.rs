@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     descriptor_of::{Context, Descriptor, Problem},
     entry::{Entry, Holder},
-    file::{directory, netlink, unix},
+    file::{directory, message_queue, netlink, unix},
     in_flight, inet,
     known::{Known, Ranks},
     parallel,
@@ -49,6 +49,8 @@ pub struct Files {
     pub(crate) hung_up: BTreeSet<FileId>,
     /// What /proc shows of slaves of pseudo terminals, which may turn out to be the outside's.
     pub(crate) links: BTreeMap<FileId, Vec<u8>>,
+    /// Message queues, with who is told of their messages.
+    pub(crate) message_queues: BTreeMap<ObjectId, message_queue::State>,
     /// What is queued in UNIX sockets.
     pub(crate) queues: Mutex<Vec<SocketQueue>>,
     /// Descriptors that are refused for what they lead to.
@@ -396,6 +398,10 @@ impl Describing<'_> {
                 // It may be closed by now.
                 let duplicate = seen.into_duplicate().ok();
                 self.files.duplicates.extend(duplicate.map(|duplicate| (open.id, duplicate)));
+            }
+            AnyRecord::MessageQueue(_) => {
+                let state = message_queue::state(&seen)?;
+                self.files.message_queues.entry(state.0.id).or_insert(state);
             }
             _ if !self.context.held => {}
             AnyRecord::Pipe(_) if !open.reads() => {}

@@ -110,6 +110,10 @@ fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
         Link::File(id) => tree.get::<OpenFile>(id).is_some(),
         Link::Object(id) => extent == Extent::Frozen || tree.get::<Object>(id).is_some(),
         Link::Removed(id) => extent == Extent::Frozen || tree.get::<RemovedNode>(id).is_some(),
+        Link::Queue(id) => extent == Extent::Frozen || tree.get::<Queue>(id).is_some(),
+        Link::Descriptor(pid, fd, file) => {
+            lives(tree, pid) && tree.fd(pid, fd).is_some_and(|fd| fd.file == file)
+        }
         Link::Namespace(id, kind) => {
             tree.get::<Namespace>(id).is_some_and(|space| space.kind == kind)
         }
@@ -123,6 +127,8 @@ fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
         Link::File(id) => format!("open file {id}"),
         Link::Object(id) => format!("the file {}:{} without a name", id.dev, id.ino),
         Link::Removed(id) => format!("the removed file {}:{}", id.dev, id.ino),
+        Link::Queue(id) => format!("the message queue {}:{}", id.dev, id.ino),
+        Link::Descriptor(pid, fd, file) => format!("fd {fd} of {pid}, for open file {file}"),
         Link::Namespace(id, kind) => format!("{} namespace {id}", kind.name()),
     };
     Some(format!("it names {what}, which the stream does not have"))

@@ -167,7 +167,9 @@ floe_records::resources!(phases);
 fn of_files<T: Record<Key = FileId>>(tree: &Tree, phases: &[Phase], all: &mut OnFiles) {
     let rows = if phases.is_empty() { &[][..] } else { tree.all::<T>() };
     for row in rows {
-        add(tree, Attached::Description(row.key()), T::KIND, phases, all);
+        let description = Attached::Description(row.key());
+        let on = row.applied_on().map_or(description, |(pid, fd)| Attached::Descriptor(pid, fd));
+        add(tree, on, T::KIND, phases, all);
     }
     if phases.contains(&Phase::Late) && !rows.is_empty() {
         fetch::<T>(tree, all);

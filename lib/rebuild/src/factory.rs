@@ -5,7 +5,7 @@ use crate::{
     file::unix,
     inet::Ports,
     late_queues::Late,
-    object::{carried_file::CarriedFiles, pty::Made},
+    object::{carried_file::CarriedFiles, pty::Made, queue},
     options::{OutsideRule, RestoreOptions},
     segment,
     socket::FreshOptions,
@@ -51,6 +51,12 @@ pub(crate) struct Factory<'a> {
     pub fifos: BTreeMap<ObjectId, OwnedFd>,
     /// Pseudo terminals.
     pub ptys: BTreeMap<ObjectId, Made>,
+    /// What the tree has open of each message queue.
+    pub of_queues: BTreeMap<ObjectId, Vec<FileId>>,
+    /// Descriptions of message queues.
+    pub message_queues: BTreeMap<FileId, OwnedFd>,
+    /// Names of message queues that were made.
+    pub queue_names: Vec<queue::Made>,
     /// UNIX sockets, by inode.
     pub unix: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<socket_file::Node>,
@@ -93,6 +99,9 @@ impl<'a> Factory<'a> {
             given_ends: BTreeSet::new(),
             fifos: BTreeMap::new(),
             ptys: BTreeMap::new(),
+            of_queues: queue::descriptions(tree),
+            message_queues: BTreeMap::new(),
+            queue_names: Vec::new(),
             unix: BTreeMap::new(),
             nodes: Vec::new(),
             cgroup_mode: &options.cgroup,
@@ -136,6 +145,11 @@ impl<'a> Factory<'a> {
         pty.is_some_and(|pty| !self.ptys.contains_key(&pty))
     }
 
+    /// Whether it is of a message queue that could not be had.
+    pub fn lacks_queue(&self, id: FileId) -> bool {
+        self.tree.get::<MessageQueue>(id).is_some() && !self.message_queues.contains_key(&id)
+    }
+
     /// The first process that has the file, or is to receive it.
     pub fn stands_with(&self, id: FileId) -> Option<Pid> {
         let holder = self.tree.holder(id).map(|(pid, _)| pid);
@@ -173,6 +187,7 @@ impl<'a> Factory<'a> {
         self.nodes.clear();
         self.cgroups.iter_mut().for_each(Cgroups::keep);
         self.segments.drain(..).for_each(segment::Made::keep);
+        self.queue_names.drain(..).for_each(queue::Made::keep);
     }
 }
 

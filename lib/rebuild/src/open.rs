@@ -172,8 +172,8 @@ impl<'a> OpenFiles<'a> {
             }
             Step::Open(id, kind) => {
                 let Some(open) = tree.get::<OpenFile>(id) else { return };
-                // Why its pseudo terminal could not be made has been said.
-                if self.make.lacks_pty(id) {
+                // Why its pseudo terminal or its queue could not be had has been said.
+                if self.make.lacks_pty(id) || self.make.lacks_queue(id) {
                     return;
                 }
                 let opened = match self.late.contains(&id) {

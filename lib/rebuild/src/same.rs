@@ -3,9 +3,10 @@
 
 use crate::{here::Here, options::RestoreOptions};
 use floe_records::{
-    CarriedFile, Change, FileRef, MappedFile, ObjectId, OnChange, OpenFile, Regular, TAIL, Tree,
+    Bytes, CarriedFile, Change, FileRef, MappedFile, ObjectId, OnChange, OpenFile, Queue, Regular,
+    TAIL, Tree,
 };
-use floe_sys::{Error, FileSystem, Result, read_before};
+use floe_sys::{Error, FileSystem, QueueAttributes, Result, read_before};
 use nix::{
     fcntl::{OFlag, open},
     sys::stat::{FileStat, Mode},
@@ -86,6 +87,8 @@ pub(crate) struct Comparison {
     /// Devices, inode numbers and times of changed inodes mean what they meant: the system has not been started anew since, and
     /// paths begin where they began.
     numbers: bool,
+    /// The first of it alone.
+    same_boot: bool,
     rules: Vec<OnChange>,
     /// Files that are known to be right, by device and inode.
     known: BTreeSet<(u64, u64)>,
@@ -96,9 +99,10 @@ pub(crate) struct Comparison {
 impl Comparison {
     /// For a restore of this tree; the rules of the restore come behind those of the checkpoint.
     pub fn new(tree: &Tree, options: &RestoreOptions, here: &Here) -> Self {
-        let rules = tree.options().on_change.into_iter();
+        let (rules, same_boot) = (tree.options().on_change.into_iter(), here.is_same_boot(tree));
         Self {
-            numbers: here.is_same_boot(tree) && options.root == Path::new("/"),
+            numbers: same_boot && options.root == Path::new("/"),
+            same_boot,
             rules: rules.chain(options.on_change.iter().cloned()).collect(),
             known: BTreeSet::new(),
             carried: names_of_carried(tree),
@@ -121,29 +125,61 @@ impl Comparison {
         if found.size() == was.size && found.mtime_ns() == mtime_ns {
             return Standing::AsItWas;
         }
-        match self.rule(name) {
+        match self.rule(&name.path) {
             Some(Change::Carry) => Standing::Replaced,
             _ => Standing::Another,
         }
     }
 
     /// Whether a file is not to be made, though its content has travelled.
-    pub fn must_be_there(&self, name: &FileRef) -> bool {
+    pub fn must_be_there(&self, name: &Bytes) -> bool {
         self.rule(name) == Some(Change::Refuse)
     }
 
     /// What is wrong with a file that has changed; `rule` would take it.
     fn changed(&self, name: &FileRef, what: &str, rule: &str) -> Error {
-        let path = &name.path;
         let carried = self.carried.contains(&name.object());
         let other =
             if carried { ", or put that of the image there with --on-change carry" } else { "" };
-        let hint = format!("take it as it is with --on-change {rule}:{path}{other}");
-        Error::because(format!("open {path}"), format!("{what} ({hint})"))
+        changed(&name.path, what, rule, other)
     }
 
-    fn rule(&self, name: &FileRef) -> Option<Change> {
-        OnChange::of(&self.rules, &name.path.0)
+    /// Whether the message queue of a name is the one that had it, and nothing has come or gone since. Only whole seconds of that
+    /// are known, so messages are counted too. One that a restore has made in its place is as it was, but empty.
+    pub fn queue(&self, was: &Queue, found: &FileStat, now: QueueAttributes) -> Result<()> {
+        let rule = self.rule(&was.name);
+        if rule == Some(Change::Accept) {
+            return Ok(());
+        }
+        let same = self.same_boot && (found.st_dev, found.st_ino) == (was.id.dev, was.id.ino);
+        let size = (now.max_messages, now.message_size) == (was.max_messages, was.message_size);
+        let owner = (found.st_uid, found.st_gid, found.st_mode & 0o7777);
+        let like = size && (same || owner == (was.uid, was.gid, was.mode));
+        let many = now.messages == was.messages || !same && now.messages == 0;
+        if like && many && found.st_mtime == was.times[1].0 {
+            return Ok(());
+        }
+        if !like || self.same_boot && !same {
+            return Err(changed(
+                &was.name,
+                "another message queue has that name by now",
+                "accept",
+                "",
+            ));
+        }
+        let grown = now.messages >= was.messages;
+        if grown && rule == Some(Change::Append) {
+            return Ok(());
+        }
+        let what = format!(
+            "messages were sent or received since: it had {} and has {} now",
+            was.messages, now.messages
+        );
+        Err(changed(&was.name, &what, if grown { "append" } else { "accept" }, ""))
+    }
+
+    fn rule(&self, name: &Bytes) -> Option<Change> {
+        OnChange::of(&self.rules, &name.0)
     }
 
     /// Whether a name leads to the file that it led to.
@@ -153,7 +189,7 @@ impl Comparison {
         if !self.numbers || !tells || now == (name.dev, name.ino) || self.knows(found) {
             return Ok(());
         }
-        if self.rule(name) == Some(Change::Accept) {
+        if self.rule(&name.path) == Some(Change::Accept) {
             return Ok(());
         }
         let what = format!(
@@ -189,7 +225,7 @@ impl Comparison {
         if same && untouched && !ends {
             return Ok(());
         }
-        let rule = self.rule(&was.name);
+        let rule = self.rule(&was.name.path);
         if rule == Some(Change::Accept) {
             return Ok(());
         }
@@ -232,7 +268,7 @@ impl Comparison {
         else {
             return Ok(());
         };
-        if self.rule(name) == Some(Change::Accept) {
+        if self.rule(&name.path) == Some(Change::Accept) {
             return Ok(());
         }
         if found.size() != known.size {
@@ -260,6 +296,12 @@ impl Comparison {
         let what = format!("its build id was {} and is {now} now", hex(was));
         Err(self.changed(name, &what, "accept"))
     }
+}
+
+/// What is wrong with what a name leads to; `rule` would take it, and so would what `other` says.
+fn changed(name: &Bytes, what: &str, rule: &str, other: &str) -> Error {
+    let hint = format!("take it as it is with --on-change {rule}:{name}{other}");
+    Error::because(format!("open {name}"), format!("{what} ({hint})"))
 }
 
 /// Whether what stands in front of its old end is what stood there.

@@ -77,6 +77,7 @@ macro_rules! resources {
                 seccomp: Seccomp 25 1 [Sched];
             }
             file {
+                message_queue: MessageQueue 79 1 [Last];
                 regular: Regular 60 2 [];
                 directory: Directory 61 1 [];
                 device: Device 62 1 [];
@@ -113,6 +114,7 @@ macro_rules! resources {
             }
             object {
                 pty: Pty 46 1 [];
+                queue: Queue 34 1 [];
                 removed_node: RemovedNode 32 1 [];
                 carried_file: CarriedFile 40 1 [];
                 cgroup: Cgroup 47 1 [];

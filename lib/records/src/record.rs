@@ -22,6 +22,11 @@ pub trait Resource: Clone + fmt::Debug + Serialize + DeserializeOwned {
         let _ = visit;
     }
 
+    /// Of a kind of open file: the descriptor that it is applied on, where that need not be the first one of its description.
+    fn applied_on(&self) -> Option<(Pid, FdNum)> {
+        None
+    }
+
     /// Whether it can be, whatever else the stream says. The kind of its scope (a process, a description) is looked up by
     /// `lib/plan`.
     ///

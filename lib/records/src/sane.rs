@@ -1,6 +1,8 @@
 //! What records check of themselves. Metadata is input from a stranger: nothing of it is believed.
 
-use crate::{Bytes, FileId, FileRef, NsId, NsKind, ObjectId, Pid, Reference, SocketOption, Tid};
+use crate::{
+    Bytes, FdNum, FileId, FileRef, NsId, NsKind, ObjectId, Pid, Reference, SocketOption, Tid,
+};
 
 /// Longest path with its NUL, as the kernel takes it (PATH_MAX).
 pub const PATH_MAX: usize = 4096;
@@ -26,6 +28,10 @@ pub enum Link {
     Object(ObjectId),
     /// What was removed and is no regular file.
     Removed(ObjectId),
+    /// A message queue.
+    Queue(ObjectId),
+    /// A descriptor of a process that lives, which must lead to this description.
+    Descriptor(Pid, FdNum, FileId),
     /// A namespace, which must be of this kind.
     Namespace(NsId, NsKind),
 }

@@ -17,6 +17,7 @@ mod last_write;
 mod limits;
 mod mem;
 mod message;
+mod message_queue;
 mod mount;
 mod pagemap;
 mod peek_offset;
@@ -63,6 +64,10 @@ pub use mem::{
     write_memory_ranges,
 };
 pub use message::{Message, Peeked, peek, send_message};
+pub use message_queue::{
+    QueueAttributes, QueueNotification, make_queue, open_queue, queue_attributes,
+    queue_notification, unlink_queue,
+};
 pub use mount::{
     attach_mount, clone_mount, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
     fsopen, mount_message,

@@ -7,6 +7,7 @@ mod huge;
 mod inheritance;
 mod model;
 mod property;
+mod queues;
 mod refused;
 mod scale;
 mod sockets;

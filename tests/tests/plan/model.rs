@@ -262,6 +262,7 @@ impl World<'_> {
         must(self.tasks.is_empty(), "no process would have it")?;
         match kind {
             Kind::UnixSocket => self.was(Step::Prepare(kind))?,
+            Kind::MessageQueue => self.was(Step::Make(Kind::Queue))?,
             Kind::NamelessFile => {
                 self.was(Step::Make(Kind::Object))?;
                 let file = self.tree.get::<NamelessFile>(id).ok_or("it is none")?;

@@ -51,6 +51,13 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
             found.add(|| Finding::about(carried.to_string(), "plan.carried", problem));
         }
     }
+    let mut told = BTreeSet::new();
+    for it in tree.all::<MessageQueue>().iter().filter(|it| it.notified.is_some()) {
+        if !told.insert(it.queue) {
+            let problem = "two processes are told of the messages of its queue";
+            found.add(|| Finding::about(tree.describe(it.file), "plan.queue", problem));
+        }
+    }
     epoll(tree, found);
     crate::terminals::check(tree, found);
 }

@@ -114,7 +114,7 @@ fn place(
             Standing::Replaced => true,
         },
         Err(e) if e.cause().raw_os_error() == Some(libc::ENOENT) => {
-            if stands.same.must_be_there(&name.file) {
+            if stands.same.must_be_there(&name.file.path) {
                 return Ok(None);
             }
             false

@@ -1,7 +1,10 @@
 //! What is done to open files when all of them are there.
 
 use super::{OpenFiles, high};
-use crate::{connection, late_queues, object::pty};
+use crate::{
+    connection, late_queues,
+    object::{pty, queue},
+};
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
@@ -62,6 +65,8 @@ impl OpenFiles<'_> {
             let Some(fd) = self.files.get(&open.id) else { continue };
             // A lease, which the process takes, sets this flag.
             let late = self.tree.get::<Lease>(open.id).map_or(0, |_| libc::O_ASYNC);
+            // Of a message queue this is shown too, and stands in its own record.
+            let late = late | libc::O_CLOEXEC;
             if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
                 && (now | late) as u32 != open.flags | late as u32
             {
@@ -70,6 +75,12 @@ impl OpenFiles<'_> {
                     .push(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"));
             }
         }
+    }
+
+    /// Whether a message has come into a queue before the process that is to be told of messages was registered for that.
+    pub(crate) fn has_missed(&self, queue: &Queue, id: FileId) -> Result<bool> {
+        let none = || Error::because("look into a message queue", "it is not open");
+        queue::has_missed(queue, self.files.get(&id).ok_or_else(none)?)
     }
 
     /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.
