@@ -125,7 +125,13 @@ impl Holder {
         if !link.starts_with(b"/") {
             return None;
         }
-        let (full, deleted) = self.root.without_suffix(link.to_vec(), stat.dev, stat.ino);
+        let (link, dev, ino) = (link.to_vec(), stat.dev, stat.ino);
+        // What is on its way shows only behind the stop, when nothing is searched for any more.
+        let (full, deleted) = if self.is_receiver() {
+            self.root.beside(link, dev, ino)
+        } else {
+            self.root.without_suffix(link, dev, ino)
+        };
         let leads = !deleted && self.root.leads_to(&full, stat.dev, stat.ino);
         Some(Name::new(&self.root, full, deleted, leads))
     }
