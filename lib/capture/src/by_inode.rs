@@ -4,15 +4,19 @@
 //! handles, and without CAP_DAC_READ_SEARCH, the files that the process has open are compared, then the directories beside
 //! them, then all of the mount. Directories are read then, which is an event (IN_ACCESS) to whom it is of interest.
 
-use crate::{Result, descriptor_of::Descriptor, inode::Inode, path::Root};
+use crate::{
+    Result,
+    descriptor_of::Descriptor,
+    inode::Inode,
+    on_mounts,
+    path::{Root, parent},
+};
 use floe_proc::Fdinfo;
 use floe_sys::{Error, inotify_add_watch, inotify_rm_watch, open_by_handle};
-use floe_unions::{Mount, mounts};
+use floe_unions::Mount;
 use nix::{
     fcntl::{AT_FDCWD, OFlag},
-    sched::{CloneFlags, unshare},
     sys::stat::fstat,
-    unistd::fchdir,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -110,18 +114,10 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The mounts that wanted files are on, by paths as we see them. Those that the process sees come first: its own list
-    /// leaves out what lies above its root.
+    /// The mounts that wanted files are on.
     fn mounts(&self) -> Result<Vec<Mount>> {
-        let mut all = mounts(&floe_proc::read(self.pid, "mountinfo")?);
-        for mount in all.iter_mut().filter(|_| self.root.path() != b"/") {
-            let inner = if mount.point == b"/" { &[][..] } else { &mount.point };
-            mount.point = [self.root.path(), inner].concat();
-        }
-        let mut seen: BTreeSet<u32> = all.iter().map(|mount| mount.id).collect();
-        let own = mounts(&floe_proc::read_at("/proc/self/mountinfo")?);
-        all.extend(own.into_iter().filter(|mount| seen.insert(mount.id)));
         let devices: BTreeSet<u64> = self.wanted.keys().map(|(dev, _)| *dev).collect();
+        let mut all = on_mounts::seen_by(self.pid, self.root)?;
         all.retain(|mount| devices.contains(&mount.dev));
         Ok(all)
     }
@@ -131,34 +127,8 @@ impl Search<'_> {
         self.found.insert(key, found);
     }
 
-    /// In a thread of its own: a handle is looked up where the working directory is, and a directory that is opened for that
-    /// would be an event (IN_OPEN) on it.
     fn by_handles(&mut self, mounts: &[Mount]) -> Result<()> {
-        let fail = |e: nix::Error| Error::new("go where a file is", e);
-        let work = || {
-            unshare(CloneFlags::CLONE_FS).map_err(fail)?;
-            for mount in mounts {
-                let Some(place) = self.place(mount)? else { continue };
-                fchdir(place).map_err(fail)?;
-                self.on_mount(mount)?;
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-            let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-            let failed = |_| Error::because("find a file by its handle", "the thread has failed");
-            thread.join().map_err(failed)?
-        })
-    }
-
-    /// Where a mount is, unless another one hides it.
-    fn place(&self, mount: &Mount) -> Result<Option<OwnedFd>> {
-        let Ok(place) = self.root.open(&mount.point, OFlag::O_PATH | OFlag::O_DIRECTORY) else {
-            return Ok(None);
-        };
-        let is_it = Fdinfo::of_own(place.as_fd())?.mnt_id == mount.id;
-        Ok(is_it.then_some(place))
+        on_mounts::standing_on(self.root, mounts, |mount| self.on_mount(mount))
     }
 
     fn on_mount(&mut self, mount: &Mount) -> Result<()> {
@@ -180,7 +150,7 @@ impl Search<'_> {
         let fail = |e| Error::new("look at a file", e);
         let link = floe_proc::link(std::process::id(), &format!("fd/{}", file.as_raw_fd()))?;
         let stat = Inode::of(&fstat(file).map_err(fail)?);
-        let (path, removed) = self.root.without_suffix(link, stat.dev, stat.ino);
+        let (path, removed) = self.root.beside(link, stat.dev, stat.ino);
         if !removed && !self.root.leads_to(&path, stat.dev, stat.ino) {
             return Ok(None);
         }
@@ -236,7 +206,7 @@ impl Search<'_> {
             if !self.wanted.keys().any(|key| is_on(&key)) {
                 continue;
             }
-            let Ok(Some(place)) = self.place(mount) else { continue };
+            let Ok(Some(place)) = on_mounts::place(self.root, mount) else { continue };
             let Ok(top) = fstat(&place) else { continue };
             // The top itself is in no directory of the mount.
             let _ = self.compare(place.as_fd(), probe);
@@ -275,11 +245,6 @@ impl Search<'_> {
         }
         Some((dev, below))
     }
-}
-
-fn parent(path: &[u8]) -> Option<&[u8]> {
-    let cut = path.iter().rposition(|byte| *byte == b'/')?;
-    Some(if cut == 0 { b"/" } else { &path[..cut] })
 }
 
 /// Tells how fdinfo shows a file: by watching it, for what no process does.

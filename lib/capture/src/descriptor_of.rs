@@ -5,6 +5,7 @@ use crate::{
     entry::{Entry, Holder, Name},
     inode::Inode,
     known::Told,
+    other_names::{self, Lost},
     path::{self, Root},
     sock_diag::{InetSockets, UnixSockets, UnixState},
     socket_kind,
@@ -257,6 +258,13 @@ impl<'a> Descriptor<'a> {
         self.name().is_some_and(|name| !name.deleted)
     }
 
+    /// The refusal of one that has lost its name and has another one, of which nothing is known yet: it is searched for.
+    pub fn other_name(&self) -> Problem {
+        let at = floe_proc::fd_path(self.table(), self.fd);
+        let problem = other_names::problem(self.root(), Lost { at, file: self.inode() });
+        Problem::Refused("file.removed", problem.to_owned(), other_names::LINK)
+    }
+
     /// The file by its name, or by the last one that it had: what is no regular file can be made again.
     pub fn file_or_removed(&self) -> Result<FileRef, Problem> {
         let Some(name) = self.name().filter(|name| name.deleted) else { return self.file() };
@@ -265,7 +273,7 @@ impl<'a> Descriptor<'a> {
         }
         let refuse = |problem: &str| Err(Problem::new("file.removed", problem));
         if !self.stat.is_dir() && self.stat.nlink > 0 {
-            return refuse("it was removed, and has another name, which is not known");
+            return Err(self.other_name());
         }
         if self.is_in_flight() {
             return refuse("it was removed, and is on its way");

@@ -135,7 +135,13 @@ impl Holder {
         {
             return Some(Name::new(&self.root, bare.to_vec(), true, false));
         }
-        let (full, deleted) = self.root.without_suffix(link.to_vec(), stat.dev, stat.ino);
+        let (link, dev, ino) = (link.to_vec(), stat.dev, stat.ino);
+        // What is on its way shows only behind the stop, when nothing is searched for any more.
+        let (full, deleted) = if self.is_receiver() {
+            self.root.beside(link, dev, ino)
+        } else {
+            self.root.without_suffix(link, dev, ino)
+        };
         let leads = !deleted && self.root.leads_to(&full, stat.dev, stat.ino);
         Some(Name::new(&self.root, full, deleted, leads))
     }

@@ -11,7 +11,7 @@ use crate::{
     file::{directory, message_queue, netlink, unix},
     in_flight, inet,
     known::{Known, Ranks},
-    parallel,
+    other_names, parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
@@ -219,7 +219,9 @@ impl Describing<'_> {
     fn process(&mut self, pid: Pid) -> Result<()> {
         let holder = Holder::open(pid.0, self.context.held)?;
         let numbers = holder.numbers()?;
-        let keeps = numbers.len() <= self.keep;
+        // Names that were searched for are known to freeze alone.
+        let keeps = numbers.len() <= self.keep
+            || (self.files.purpose == Some(Purpose::Look) && other_names::some_are_known());
         let (mut fds, mut kept) = (Vec::with_capacity(numbers.len()), Vec::new());
         for some in numbers.chunks(AT_ONCE) {
             let read = parallel::each(some, |fd| holder.entry(*fd));
@@ -238,8 +240,9 @@ impl Describing<'_> {
             }
         }
         if keeps {
-            self.keep -= numbers.len();
-            self.files.entries.push(FdEntries { pid, entries: kept });
+            self.keep = self.keep.saturating_sub(numbers.len());
+            let pieces = kept.chunks(MOST).map(|some| FdEntries { pid, entries: some.to_vec() });
+            self.files.entries.extend(pieces);
         }
         self.files.tables.push(FdTable { pid, fds });
         Ok(())
@@ -340,6 +343,13 @@ impl Describing<'_> {
         if !self.context.taking && directory::may_notify(seen)? {
             let problem = "notification of changes (F_NOTIFY) that it may have is not carried";
             let finding = Finding::of(Pid(seen.pid), seen.object(), "file.notify", problem);
+            self.lost.push((id, finding));
+        }
+        if !self.context.taking
+            && let Some(name) = seen.name().filter(|name| !name.deleted)
+            && let Some(problem) = other_names::shown(seen.link, name.full())
+        {
+            let finding = Finding::of(Pid(seen.pid), seen.object(), "file.name", problem);
             self.lost.push((id, finding));
         }
         let Some(kind) = seen.socket().filter(|_| !self.context.taking) else { return Ok(()) };

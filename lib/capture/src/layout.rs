@@ -3,6 +3,7 @@
 use crate::{
     Result,
     memory::{SECRET, Scanner, is_secret, secret_size},
+    other_names::{self, Lost},
     path::Root,
 };
 use floe_proc::{Mapping, SmapsEntry};
@@ -62,7 +63,7 @@ impl Layout {
 
 /// Reads the layout of a process.
 pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
-    let mut files = Files { pid, root, known: HashMap::new() };
+    let mut files = Files { pid, root, known: HashMap::new(), shown: Vec::new() };
     let (mut layout, mut scanner) = (Layout::default(), None);
     for mut entry in floe_proc::smaps(pid)? {
         lock_on_fault(&mut entry);
@@ -90,6 +91,8 @@ pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
             None => {
                 let lost = lost_flags(&vma).into_iter();
                 layout.losses.extend(lost.map(|problem| finding("mapping.flag", problem)));
+                let shown = files.shown.drain(..);
+                layout.losses.extend(shown.map(|problem| finding("file.name", problem)));
             }
         }
         vma.opened_to_write = vma.file.is_some() && !vma.shared && opened_to_write(pid, &vma)?;
@@ -234,6 +237,8 @@ struct Files<'a> {
     pid: u32,
     root: &'a Root,
     known: HashMap<(u64, u64, Vec<u8>), Known>,
+    /// What is to be said of names.
+    shown: Vec<String>,
 }
 
 /// What there is of a mapped file, for every process that maps it.
@@ -266,8 +271,14 @@ impl Files<'_> {
                 return vma.shared.then_some("its path leads to another file by now");
             }
             Known::File(file, links) => {
-                if file.deleted && vma.shared && links > 0 {
-                    return Some("it was removed, and has another name, which is not known");
+                if file.deleted && links > 0 {
+                    let at = floe_proc::map_file_path(self.pid, vma.start.0, vma.end.0);
+                    let lost = Lost { at, file: (file.dev, file.ino) };
+                    // The content of one that is mapped privately can travel.
+                    if vma.shared {
+                        return Some(other_names::problem(self.root, lost));
+                    }
+                    other_names::wish(self.root, lost);
                 }
                 vma.kind = if file.deleted { VmaKind::Object } else { VmaKind::File };
                 vma.file = Some(file);
@@ -276,7 +287,7 @@ impl Files<'_> {
         None
     }
 
-    fn look(&self, path: &[u8], file: &FileRef, vma: &Vma) -> Known {
+    fn look(&mut self, path: &[u8], file: &FileRef, vma: &Vma) -> Known {
         let link = floe_proc::map_file_path(self.pid, vma.start.0, vma.end.0);
         // Behind the link is the inode that stat(2) knows; maps shows what lies below an overlay.
         let meta = match std::fs::metadata(&link) {
@@ -295,11 +306,13 @@ impl Files<'_> {
         let path = exact.map_or(path.to_vec(), |path| path.into_os_string().into_vec());
         let links = meta.as_ref().map_or(0, MetadataExt::nlink);
         let (dev, ino) = meta.map_or((file.dev, file.ino), |m| (m.dev(), m.ino()));
+        let shown = path.clone();
         let (path, deleted) = self.root.without_suffix(path, dev, ino);
         // Something may have been mounted over it since.
         if !deleted && !self.root.leads_to(&path, dev, ino) && !may_be_of_a_union(&link) {
             return Known::Hidden;
         }
+        self.shown.extend(other_names::shown(&shown, &path).filter(|_| !deleted));
         let (path, outside) = self.root.below(path);
         let path = path.into();
         Known::File(FileRef { path, outside, dev, ino, mnt_id: None, deleted }, links)

@@ -25,6 +25,8 @@ pub mod look;
 mod mapped;
 pub mod memory;
 mod multicast;
+mod on_mounts;
+mod other_names;
 mod parallel;
 mod path;
 mod question;
@@ -38,6 +40,7 @@ mod socket_kind;
 mod socket_losses;
 mod subject;
 pub mod tree;
+mod walk;
 
 pub use error::{Error, Result};
 pub use frozen::Frozen;

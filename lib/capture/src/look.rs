@@ -11,7 +11,7 @@ use crate::{
     held::Held,
     known::Ranks,
     object::cgroup::{self, Memberships},
-    resource,
+    other_names, resource,
     rule::{
         clocks::Clocks,
         core_scheduling, label, numa, outside,
@@ -87,7 +87,11 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
     let begin = Instant::now();
     let again = || once(root, options).map_err(untraceable);
     look = again()?;
-    let (patience, since) = (PATIENCE.max(begin.elapsed()), Instant::now());
+    let patience = PATIENCE.max(begin.elapsed());
+    if other_names::search() {
+        look = again()?;
+    }
+    let since = Instant::now();
     while !look.found.refused.is_empty() && since.elapsed() < patience {
         sleep(PAUSE);
         let before = std::mem::replace(&mut look, again()?).found.refused;

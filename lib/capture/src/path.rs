@@ -1,6 +1,6 @@
 //! References to files, as a process sees them.
 
-use crate::inode::Inode;
+use crate::{inode::Inode, other_names};
 use floe_proc::{Fdinfo, unable};
 use floe_records::FileRef;
 use floe_sys::{Result, stat_on_mount};
@@ -92,9 +92,16 @@ impl Root {
 
     /// Takes ` (deleted)` off where it is the kernel's remark and no part of the name.
     ///
-    /// A file that lost this name and has another one beside it (as semaphores of sem_open(3) do) is not deleted: its name
-    /// is that other one.
+    /// A file that lost this name and has another one, beside it (as semaphores of sem_open(3) do) or where a search has found
+    /// it, is not deleted: its name is that other one.
     pub fn without_suffix(&self, path: Vec<u8>, dev: u64, ino: u64) -> (Vec<u8>, bool) {
+        let (path, deleted) = self.beside(path, dev, ino);
+        let other = if deleted { other_names::known(self, dev, ino) } else { None };
+        other.map_or((path, deleted), |other| (other, false))
+    }
+
+    /// The same without what a search has found.
+    pub fn beside(&self, path: Vec<u8>, dev: u64, ino: u64) -> (Vec<u8>, bool) {
         let Some(bare) = path.strip_suffix(DELETED) else { return (path, false) };
         // The root itself leads to itself even when it was removed.
         if self.inner(&path) == Some(b"") {
@@ -124,6 +131,16 @@ impl Root {
         let same = fs::read_dir(dir).ok()?.flatten().filter(|entry| entry.ino() == ino);
         let mut names = same.map(|entry| [&path[..=cut], &entry.file_name().into_vec()].concat());
         names.find(|name| self.leads_to(name, dev, ino))
+    }
+
+    /// The process by which it was opened.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its device and inode.
+    pub fn inode(&self) -> (u64, u64) {
+        fstat(&self.dir).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
     }
 
     fn is_removed(&self) -> bool {
@@ -161,6 +178,12 @@ impl Root {
         let found = fstatat(at, inner, AtFlags::AT_SYMLINK_NOFOLLOW);
         found.is_ok_and(|FileStat { st_dev, st_ino, .. }| (st_dev, st_ino) == (dev, ino))
     }
+}
+
+/// The directory that a path lies in.
+pub(crate) fn parent(path: &[u8]) -> Option<&[u8]> {
+    let cut = path.iter().rposition(|byte| *byte == b'/')?;
+    Some(if cut == 0 { b"/" } else { &path[..cut] })
 }
 
 /// Opens what a link of /proc/PID leads to, as a path only.

@@ -231,6 +231,7 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     family::groups(tree, &mut steps, &mut found);
     terminals::steps(tree, &mut steps);
     shared.leave(&mut steps);
+    opened_threads(tree, &places, &mut steps);
     phase::late(tree, &mut steps);
     let carried = tree.all::<SocketQueue>().iter().any(|queue| !queue.carried.is_empty());
     steps.extend(carried.then_some(Step::Send));
@@ -291,6 +292,23 @@ fn release(tree: &Tree, limits: bool, steps: &mut Vec<Step>) {
     steps.extend([Step::Release, Step::Dismissal]);
 }
 
+/// Threads of which a file is opened late, and that have made no process.
+fn opened_threads(tree: &Tree, places: &Places<'_>, steps: &mut Vec<Step>) {
+    for p in tree.living() {
+        let threads = tree.threads(p.pid).map(|thread| thread.tid);
+        let threads = threads.filter(|tid| tree.is_opened(*tid) && !tree.is_maker(*tid));
+        for tid in threads.filter(|tid| tid.0 != p.pid.0) {
+            steps.push(Step::Thread(p.pid, tid));
+            steps.extend(places.join(tid, Some(Tid(p.pid.0))));
+        }
+    }
+}
+
+/// Whether a thread comes when the table of its process is there.
+fn is_late(tree: &Tree, pid: Pid, tid: Tid) -> bool {
+    tid.0 != pid.0 && !tree.is_maker(tid) && !tree.is_opened(tid)
+}
+
 /// What brings a process into its state.
 fn state(tree: &Tree, p: &Process) -> Option<Step> {
     match p.state {
@@ -328,7 +346,7 @@ fn build(
     }
     steps.push(Step::Table(owner));
     for &pid in [owner].iter().chain(sharers) {
-        let late = |tid: &Tid| tid.0 != pid.0 && !tree.is_maker(*tid);
+        let late = |tid: &Tid| is_late(tree, pid, *tid);
         let others = || tree.threads(pid).map(|t| t.tid).filter(late);
         steps.extend(others().map(|tid| Step::Thread(pid, tid)));
         steps.extend(others().filter_map(|tid| places.join(tid, Some(Tid(pid.0)))));

@@ -96,7 +96,7 @@ macro_rules! resources {
                 packet: PacketSocket 88 1 [];
                 mptcp: MptcpSocket 89 1 [];
                 external: External 73 1 [];
-                pidfd: Pidfd 74 2 [Late];
+                pidfd: Pidfd 74 3 [Late];
                 inotify: Inotify 75 1 [];
                 pty_master: PtyMaster 84 1 [];
                 pty_slave: PtySlave 85 1 [];

@@ -112,6 +112,8 @@ struct Relations {
     children: BTreeMap<Pid, Vec<Pid>>,
     threads: BTreeMap<Pid, Vec<Tid>>,
     makers: BTreeSet<Tid>,
+    /// Threads that files which are opened late are of.
+    opened: BTreeSet<Tid>,
     /// Those that have something from a process before them, in the order of the stream.
     sharers: BTreeMap<(Share, Pid), Vec<Pid>>,
     holders: BTreeMap<FileId, (Pid, FdNum)>,
@@ -207,6 +209,12 @@ impl Tree {
                 found.groups.insert(t.tid.0);
                 found.threads.entry(t.pid).or_default().push(t.tid);
             }
+            let handle = |it: &Pidfd| match it.target {
+                PidfdTarget::Thread(_, tid) => Some(tid),
+                PidfdTarget::Process(_) | PidfdTarget::Ended(_) => None,
+            };
+            found.opened.extend(self.all::<Pidfd>().iter().filter_map(handle));
+            found.opened.extend(self.all::<ProcFile>().iter().filter_map(ProcFile::thread));
             properties(self, &mut found.properties);
             found
         })
@@ -231,6 +239,11 @@ impl Tree {
     /// Whether a process of the tree is the child of this thread.
     pub fn is_maker(&self, tid: Tid) -> bool {
         self.relations().makers.contains(&tid)
+    }
+
+    /// Whether a file that is opened late is one of this thread: it must be there by then.
+    pub fn is_opened(&self, tid: Tid) -> bool {
+        self.relations().opened.contains(&tid)
     }
 
     /// What the parent of a process, where that is in the tree, would be told of it by wait(2).

@@ -48,6 +48,24 @@ struct Handle {
     handle: [u8; HANDLE],
 }
 
+/// Type and bytes of the handle of an open file, which may be only a path. EOPNOTSUPP where its file system has none.
+pub fn handle_of(file: BorrowedFd<'_>) -> io::Result<(i32, Vec<u8>)> {
+    let mut all = Handle { bytes: HANDLE as u32, kind: 0, handle: [0; HANDLE] };
+    let mut mount = 0;
+    // SAFETY: the path is empty; the kernel writes a number, and into `all` at most as many bytes as that says it has.
+    check(i64::from(unsafe {
+        libc::name_to_handle_at(
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            (&raw mut all).cast(),
+            &raw mut mount,
+            libc::AT_EMPTY_PATH,
+        )
+    }))?;
+    let bytes = all.handle.get(..all.bytes as usize).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((all.kind, bytes.to_vec()))
+}
+
 /// Opens a file as a path only, by its handle on the file system that `mount` lies on. Needs CAP_DAC_READ_SEARCH.
 pub fn open_by_handle(mount: BorrowedFd<'_>, kind: i32, handle: &[u8]) -> io::Result<OwnedFd> {
     let mut all = Handle { bytes: handle.len() as u32, kind, handle: [0; HANDLE] };
@@ -77,6 +95,20 @@ mod tests {
         let last = inotify_add_watch(all.as_fd(), c"/proc", libc::IN_CREATE).unwrap();
         assert_eq!(last, i32::MAX);
         assert!(inotify_set_next(all.as_fd(), 0).is_err());
+    }
+
+    #[test]
+    fn a_handle_leads_back() {
+        let dir = std::fs::File::open("/dev/shm").unwrap();
+        let (kind, bytes) = handle_of(dir.as_fd()).unwrap();
+        // Which takes a capability.
+        if let Ok(again) = open_by_handle(dir.as_fd(), kind, &bytes) {
+            let again = std::fs::File::from(again).metadata().unwrap();
+            use std::os::unix::fs::MetadataExt;
+            assert_eq!(again.ino(), dir.metadata().unwrap().ino());
+        }
+        let (end, _other) = std::io::pipe().unwrap();
+        assert!(handle_of(end.as_fd()).is_err());
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub use fcntl::{
 };
 pub use file_system::{FileSystem, file_system, open_unnoticed, read_before, set_times, unnoticed};
 pub use guardian::Guardian;
-pub use inotify::{inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, open_by_handle};
+pub use inotify::{
+    handle_of, inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, open_by_handle,
+};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use last_write::LastWrite;
 pub use limits::{

@@ -280,9 +280,14 @@ impl World {
                 builder.file(2, |file| Epoll { file, watches })
             }
             &What::Pidfd(pid) => {
-                let here = self.tasks.iter().any(|task| task.pid == pid);
-                let ended = PidfdTarget::Ended(Some(9));
-                let target = if here { PidfdTarget::Process(pid) } else { ended };
+                let task = self.tasks.iter().find(|task| task.pid == pid);
+                let target = match task.map(|task| task.threads.last()) {
+                    Some(Some(tid)) if file.is_multiple_of(2) => {
+                        PidfdTarget::Thread(pid, Tid(*tid))
+                    }
+                    Some(_) => PidfdTarget::Process(pid),
+                    None => PidfdTarget::Ended(Some(9)),
+                };
                 builder.file(2, |file| Pidfd { file, target, inode: None })
             }
             &What::Unix(ino, peer) => {

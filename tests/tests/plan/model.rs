@@ -94,6 +94,7 @@ impl World<'_> {
             Step::Late(id, kind) => {
                 self.was(Step::Open(id, kind))?;
                 self.all_exist()?;
+                self.has_thread(id)?;
                 must(self.late.insert(id), "it has come")
             }
             Step::Send => self.send(),
@@ -202,10 +203,20 @@ impl World<'_> {
     fn thread(&mut self, pid: Pid, tid: Tid) -> Played {
         must(!self.tasks.contains_key(&Pid(tid.0)), "a process has that id")?;
         must(self.tids.insert(tid), "there is one")?;
-        let early = !self.has_table(pid) && !self.tree.is_maker(tid);
+        let wanted = self.tree.is_maker(tid) || self.tree.is_opened(tid);
+        let early = !self.has_table(pid) && !wanted;
         must(!early, "it comes too early")?;
         let task = self.task(pid)?;
         must(task.threads.insert(tid), "there is one")
+    }
+
+    /// The thread that a file is one of.
+    fn has_thread(&self, id: FileId) -> Played {
+        let tid = match (self.tree.get::<Pidfd>(id), self.tree.get::<ProcFile>(id)) {
+            (Some(Pidfd { target: PidfdTarget::Thread(_, tid), .. }), _) => Some(*tid),
+            (_, file) => file.and_then(ProcFile::thread),
+        };
+        tid.map_or(Ok(()), |tid| self.process_of(tid).map(drop))
     }
 
     /// The process of a thread that is there.

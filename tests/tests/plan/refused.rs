@@ -174,6 +174,7 @@ refused! {
     watch_regular: "plan.epoll" Epoll |r| r.watches[0].file = FileId(1);
     counter: "plan.eventfd" Eventfd |r| r.count = u64::MAX;
     pidfd_of_none: "plan.reference" Pidfd |r| r.target = PidfdTarget::Process(Pid(101));
+    pidfd_of_no_thread: "plan.reference" Pidfd |r| r.target = PidfdTarget::Thread(Pid(300), Tid(9999));
     pidfd_of_stopped: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(19));
     pidfd_of_core: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(0x8b));
     pidfd_of_both: "plan.pidfd" Pidfd |r| r.target = PidfdTarget::Ended(Some(0x109));

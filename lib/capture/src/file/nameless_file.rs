@@ -24,8 +24,7 @@ impl OfFile for NamelessFile {
                 return Err(Problem::new("file.secret", what));
             }
         } else if seen.stat.nlink > 0 {
-            let what = "it was removed, and has another name, which is not known";
-            return Err(Problem::new("file.removed", what));
+            return Err(seen.other_name());
         }
         Ok(NamelessFile { file, object: ObjectId { dev, ino } })
     }

@@ -7,7 +7,7 @@ use crate::{
     resource::OfFile,
     subject,
 };
-use floe_records::{AnyRecord, FileId, Finding, Findings, Pid, Pidfd, PidfdTarget};
+use floe_records::{AnyRecord, FileId, Finding, Findings, Pid, Pidfd, PidfdTarget, Tid};
 use floe_sys::pidfd_exit_status;
 use nix::sys::statfs::{FsType, fstatfs};
 use std::os::fd::BorrowedFd;
@@ -57,10 +57,14 @@ impl OfFile for Pidfd {
             };
             match &mut pidfd.target {
                 PidfdTarget::Process(target) if is_in_tree(files, *target)? => {}
-                PidfdTarget::Process(target) => {
-                    let other = threads && is_thread_of_tree(files, *target);
-                    out.refuse(finding(if other { OTHER_THREAD } else { OUTSIDE }));
-                }
+                PidfdTarget::Process(target) => match process_of(files, *target) {
+                    Some(process) if threads => {
+                        pidfd.target = PidfdTarget::Thread(process, Tid(target.0));
+                        files.all[at].1 = AnyRecord::Pidfd(pidfd);
+                    }
+                    _ => out.refuse(finding(OUTSIDE)),
+                },
+                PidfdTarget::Thread(..) => {}
                 PidfdTarget::Ended(Some(status)) if *status & CORE != 0 => {
                     out.lose(finding("it will not tell that its process dumped a core"));
                     *status &= !CORE;
@@ -82,7 +86,6 @@ fn has_own_inode(fd: BorrowedFd<'_>) -> bool {
 }
 
 const OUTSIDE: &str = "it is a handle of a process outside of the tree";
-const OTHER_THREAD: &str = "it is a handle of a thread that is not the main one (PIDFD_THREAD)";
 
 /// How people know a description.
 fn object(files: &Files, pid: Pid, file: FileId) -> String {
@@ -100,6 +103,8 @@ pub(crate) fn is_in_tree(files: &Files, pid: Pid) -> Result<bool> {
     Ok(stat.is_some_and(|stat| stat.is_dead() && files.pids.contains(&Pid(stat.ppid))))
 }
 
-fn is_thread_of_tree(files: &Files, tid: Pid) -> bool {
-    files.pids.iter().any(|pid| floe_proc::path(pid.0, &format!("task/{tid}")).exists())
+/// The process of the tree of which this is the number of a thread.
+pub(crate) fn process_of(files: &Files, tid: Pid) -> Option<Pid> {
+    let is_its = |pid: &&Pid| floe_proc::path(pid.0, &format!("task/{tid}")).exists();
+    files.pids.iter().find(is_its).copied()
 }

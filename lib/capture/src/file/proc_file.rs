@@ -1,4 +1,4 @@
-//! Files of processes in /proc. Those of threads, and of processes that have ended, are refused.
+//! Files of processes and threads in /proc. Those of processes that have ended are refused.
 
 use crate::{
     Result,
@@ -28,20 +28,23 @@ impl OfFile for ProcFile {
         let pid = std::str::from_utf8(pid).ok().and_then(|pid| pid.parse().ok());
         let process = Pid(pid.ok_or_else(|| refuse("it is of no process"))?);
         let path = Bytes(below.strip_prefix(b"/").unwrap_or(below).to_vec());
-        if path.0.strip_prefix(b"task/").is_some_and(|rest| !rest.is_empty()) {
-            return Err(refuse("it is of a thread, which comes back too late for it"));
-        }
         Ok(ProcFile { file, process, path, directory: seen.stat.is_dir() })
     }
 
     fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
         for (open, what) in &files.all {
             let AnyRecord::ProcFile(it) = what else { continue };
-            if pidfd::is_in_tree(files, it.process)? {
+            let problem = if pidfd::process_of(files, it.process).is_some_and(|of| of != it.process)
+            {
+                "it is of a thread, and was opened by the number of that alone (/proc/TID)"
+            } else if !pidfd::is_in_tree(files, it.process)? {
+                "it is of a process outside of the tree"
+            } else if it.thread().is_some() && !files.pids.contains(&it.process) {
+                "it is of a thread of a process that has ended"
+            } else {
                 continue;
-            }
+            };
             let object = format!("/proc/{}/{}", it.process, it.path);
-            let problem = "it is of a process outside of the tree";
             out.refuse(Finding::of(open.pid, object, "file.proc", problem));
         }
         Ok(())

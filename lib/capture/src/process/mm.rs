@@ -1,10 +1,16 @@
 //! The numbers of an address space.
 
-use crate::{Result, resource::OfProcess, subject::Process};
+use crate::{
+    Result,
+    other_names::{self, Lost},
+    path::Root,
+    resource::OfProcess,
+    subject::Process,
+};
 use floe_parasite::{Arg, Batch, Call, Replies};
 use floe_records::{Addr, FileRef, Finding, Findings, Mm, PAGE_SIZE, PROTECTION_KEYS, Pid};
 use floe_sys::{Error, open_unnoticed};
-use std::io::Read;
+use std::{io::Read, os::unix::fs::MetadataExt};
 
 /// The last page of the largest address space.
 const NOWHERE: u64 = 0x00ff_ffff_ffff_f000;
@@ -35,9 +41,15 @@ impl OfProcess for Mm {
             let problem = "its file was removed or replaced, and its union file system does not open it any more";
             let finding = Finding::of(pid, "the program", "mm.exe", problem);
             out.refuse(finding.hint("start the program again"));
-        } else if exe.deleted && !mapped.any(same) {
-            let problem = "its file was removed, and it is not mapped";
-            out.refuse(Finding::of(pid, "the program", "mm.exe", problem));
+        } else if exe.deleted {
+            let mapped = mapped.any(same);
+            let other = other_name(process, mapped)?;
+            if !mapped {
+                let problem = other.unwrap_or("its file was removed, and it is not mapped");
+                out.refuse(Finding::of(pid, "the program", "mm.exe", problem));
+            }
+        } else if let Some(problem) = shown(process)? {
+            out.lose(Finding::of(pid, "the program", "file.name", problem));
         }
         Ok(())
     }
@@ -73,6 +85,32 @@ impl OfProcess for Mm {
             keys: known.fold(0, |bits, key| bits | 1 << key.0),
         }])
     }
+}
+
+/// Has another name of a program that was removed searched for, where it has one: far if it is needed, since the program is not
+/// mapped. Gives why that is not known.
+fn other_name(process: &Process<'_>, mapped: bool) -> Result<Option<&'static str>> {
+    let at = floe_proc::path(process.pid, "exe");
+    if std::fs::metadata(&at).map_or(0, |meta| meta.nlink()) == 0 {
+        return Ok(None);
+    }
+    let (root, exe) = (Root::of(process.pid)?, &process.exe);
+    let lost = Lost { at, file: (exe.dev, exe.ino) };
+    if mapped {
+        other_names::wish(&root, lost);
+        return Ok(None);
+    }
+    Ok(Some(other_names::problem(&root, lost)))
+}
+
+/// What is said of a program that has lost its name, and another one of which is known.
+fn shown(process: &Process<'_>) -> Result<Option<String>> {
+    let link = floe_proc::link(process.pid, "exe")?;
+    if !Root::may_be_removed(&link) {
+        return Ok(None);
+    }
+    let (link, _) = Root::of(process.pid)?.below(link);
+    Ok(other_names::shown(&link, &process.exe.path.0))
 }
 
 fn vdso_hash(process: &Process<'_>) -> Result<u64> {

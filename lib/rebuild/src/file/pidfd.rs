@@ -22,6 +22,7 @@ impl ForFile for Pidfd {
                 pidfd_open_thread(pid.0 as i32)
             }
             PidfdTarget::Process(pid) => pidfd_open(pid.0 as i32),
+            PidfdTarget::Thread(_, tid) => pidfd_open_thread(tid.0 as i32),
             PidfdTarget::Ended(status) => {
                 let same = |other: &&Pidfd| {
                     self.inode.is_some() && (other.inode, other.target) == (self.inode, self.target)

@@ -1,6 +1,6 @@
 //! A handle of a process or thread (pidfd_open(2)).
 
-use crate::{FileId, Link, Pid, Resource, ensure};
+use crate::{FileId, Link, Pid, Resource, Tid, ensure};
 use serde::{Deserialize, Serialize};
 
 /// A handle of a process. PIDFD_THREAD (O_EXCL) and PIDFD_NONBLOCK (O_NONBLOCK) stand among the flags of its description.
@@ -21,6 +21,8 @@ pub struct Pidfd {
 pub enum PidfdTarget {
     /// A process of the tree, or its main thread; it may be a zombie.
     Process(Pid),
+    /// A thread of a process of the tree that is not its main one.
+    Thread(Pid, Tid),
     /// One that has ended and been waited for: its status as wait(2) gives it, where the kernel still has that
     /// (PIDFD_INFO_EXIT), without the flag of a core dump.
     Ended(Option<u32>),
@@ -33,8 +35,10 @@ impl Resource for Pidfd {
     }
 
     fn links(&self, visit: &mut dyn FnMut(Link)) {
-        if let PidfdTarget::Process(pid) = self.target {
-            visit(Link::Member(pid));
+        match self.target {
+            PidfdTarget::Process(pid) => visit(Link::Member(pid)),
+            PidfdTarget::Thread(pid, tid) => visit(Link::Thread(pid, tid)),
+            PidfdTarget::Ended(_) => {}
         }
     }
 
