@@ -1,11 +1,11 @@
 # A tool that fails says why, and the tools behind it end with its exit code and without a word.
-cat > thread.py <<'SCRIPT'
-import time
-file = open("/proc/thread-self/status")
+cat > parent.py <<'SCRIPT'
+import os, time
+file = open(f"/proc/{os.getppid()}/status")
 open("ready", "w").close()
 while True: time.sleep(1)
 SCRIPT
-start log python3 thread.py
+start log python3 parent.py
 until_true 10 test -e ready
 
 only() { # TOOL: is it the only one that says something?
@@ -15,7 +15,7 @@ codes() { # COMMAND: the exit codes of a pipe
     bash -c "$1"'; echo "${PIPESTATUS[@]}"' 2> stderr
 }
 
-# A file of a thread in /proc cannot be captured; whichever tool finds out, it alone says so.
+# A file in /proc of a process outside cannot be captured; whichever tool finds out, it alone says so.
 expect_exit 3 checkpoint.sh "$pid" -o image --leave-running
 only "$(sed -n '1s/:.*//p' stderr)"
 expect_exit 3 checkpoint.sh "$pid" -o image --kill

@@ -296,20 +296,19 @@ fn a_command_that_is_missing_is_named() {
 
 #[test]
 fn refusals_name_all_blockers_and_touch_nothing() {
-    let program = "import os, tempfile\n\
-        threads = [open('/proc/thread-self/status') for _ in range(2)]\n\
-        with tempfile.TemporaryDirectory() as d:\n \
-        os.mkdir(d + '/b'); kept = open(d + '/a', 'w'); os.link(d + '/a', d + '/b/c')\n \
-        os.unlink(d + '/a'); print('ready', flush=True)\n \
-        import time; time.sleep(50)";
+    let program = "import os, socket, time\n\
+        parents = [open(f'/proc/{os.getppid()}/{name}') for name in ('stat', 'status')]\n\
+        part = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); part.connect(('127.0.0.1', 9))\n\
+        part.send(b'part', socket.MSG_MORE)\n\
+        print('ready', flush=True); time.sleep(50)";
     let target = Target::start("python3", &["-c", program]);
     let output = freeze(&["--check", &target.pid()]);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert_eq!(text.lines().count(), 2, "a line for each cause: {text}");
-    let [threads, removed] = ["of a thread", "another name"]
+    let [files, socket] = ["of a process outside", "a part of a datagram"]
         .map(|cause| text.lines().find(|line| line.contains(cause)).unwrap_or_default());
-    assert_eq!((threads.matches("fd ").count(), removed.matches("fd ").count()), (2, 1), "{text}");
+    assert_eq!((files.matches("/proc/").count(), socket.matches("fd ").count()), (2, 1), "{text}");
 }
 
 #[test]
