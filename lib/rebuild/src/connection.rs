@@ -1,5 +1,5 @@
 //! TCP connections, made in repair mode (TCP_REPAIR) while the network is kept away from them: no segment leaves them, or reaches
-//! them but those that we make ourselves. Up to [`go_on`] they would end without a word to their peers.
+//! them but those that we make ourselves. Up to [`end_repair`] they would end without a word to their peers.
 
 use crate::{
     inet::{REUSE, bind, shown},
@@ -72,6 +72,12 @@ pub(crate) fn make(was: &InetSocket, it: &TcpConnection) -> Result<(OwnedFd, Vec
     device.into_iter().try_for_each(|o| option(&fd, (o.level, o.name), &o.value.0))?;
     set_filter(&fd, &late)?;
     Ok((fd, notes))
+}
+
+/// It is as any other one from now on, while the network is still kept away: its process may run at any moment.
+pub(crate) fn end_repair(was: &InetSocket, fd: &OwnedFd) -> Result<()> {
+    set_repair(fd.as_fd(), Repair::Silent)?;
+    option(fd, REUSE, &reuse(was).to_ne_bytes())
 }
 
 /// Lets it go on, now that the network is there again: the peer is asked for a sign of life.

@@ -194,6 +194,7 @@ impl<'a> Restore<'a> {
             // Without the network the tree can be restored once more, with it only go on.
             Step::Connect => {
                 self.files.keep_carried()?;
+                self.files.end_repair()?;
                 release::turn(&self.stubs, self.guardian.as_ref())?;
                 self.files.connect()
             }

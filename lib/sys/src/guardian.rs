@@ -8,7 +8,8 @@ use crate::{
 use std::{cell::Cell, os::fd::RawFd};
 
 /// A child that sends SIGKILL to the processes that it guards, unless it is dismissed. From [`Guardian::turn`] on they are to live:
-/// it finishes what is left to do for their TCP connections instead.
+/// it finishes what is left to do for their TCP connections instead, which are out of repair mode by then: they run as soon as we have
+/// died.
 #[derive(Debug)]
 pub struct Guardian(Watcher);
 
@@ -31,6 +32,7 @@ impl Guardian {
             if turned {
                 return connections.finish();
             }
+            connections.silence();
             pids.iter().zip(&known).for_each(|(pid, known)| kill(*pid, known.get()));
         };
         let watcher = Watcher::start_in_two(begin, last);

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 pub enum Repair {
     /// It begins. The kernel sets SO_REUSEADDR, so that any port can be bound.
     On,
-    /// It ends, and the peer of an established connection is asked for a sign of life. SO_REUSEADDR is cleared.
+    /// It ends, if it has not ended yet, and the peer of an established connection is asked for a sign of life. SO_REUSEADDR is cleared.
     Off,
     /// It ends without a word; SO_REUSEADDR is cleared.
     Silent,
@@ -58,6 +58,13 @@ impl Reconnection<'_> {
     pub(crate) fn fds(&self) -> impl Iterator<Item = RawFd> {
         let unlock = self.unlock.iter().map(|(fd, _)| fd.as_raw_fd());
         unlock.chain(self.sockets.iter().map(|(fd, _)| fd.as_raw_fd()))
+    }
+
+    /// Has them end without a word to their peers when they are closed. Calls nothing but the kernel: it runs behind a fork.
+    pub(crate) fn silence(&self) {
+        for (fd, _) in &self.sockets {
+            set(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, 1);
+        }
     }
 
     /// Calls nothing but the kernel: it runs behind a fork. What is done already is harmless.
@@ -122,9 +129,11 @@ impl Repairs {
             Ok(Before { fd, reuse, peek })
         };
         let sockets = sockets.into_iter().map(before).collect::<Result<Vec<_>>>()?;
-        let mut kept: Vec<RawFd> = Vec::with_capacity(sockets.len() + 2);
+        let mut kept: Vec<RawFd> = Vec::with_capacity(sockets.len() + 3);
         kept.extend(sockets.iter().map(|it| it.fd.as_raw_fd()));
         kept.extend(first.map(|(fd, _)| fd.as_raw_fd()));
+        // Who lets the processes run when our standard input is closed does so behind the end of repair mode.
+        kept.push(libc::STDIN_FILENO);
         let begin = |hear| {
             leave_group();
             kept.push(hear);

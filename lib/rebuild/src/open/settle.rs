@@ -120,6 +120,12 @@ impl OpenFiles<'_> {
         Guardian::over(pids, &Reconnection { unlock, sockets: sockets.collect() })
     }
 
+    /// Ends the repair mode of the TCP connections of the tree, from which the network is still kept away. In repair mode no process
+    /// can read from them or write to them.
+    pub(crate) fn end_repair(&self) -> Result<()> {
+        self.connections().try_for_each(|(was, fd)| connection::end_repair(was, fd))
+    }
+
     /// Gives the TCP connections of the tree the network back, and lets them go on.
     pub(crate) fn connect(&self) -> Result<()> {
         let mut lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
