@@ -72,20 +72,17 @@ impl Connections {
         NetworkLock { id: self.id }
     }
 
-    /// Makes ready for the death of the tree: the network stays locked, and no connection tells its peer of its end. Undone
-    /// when the result is dropped, or when we die.
-    pub fn leave(&self) -> Result<Left> {
-        let mut left = Left(Vec::new());
+    /// Makes ready for the death of the tree: the network stays locked behind our own death, unless the result is dropped.
+    pub fn leave(&self, root: u32) -> Result<Left> {
+        let (mut left, root) = (Left(Vec::new()), floe_sys::pidfd_open(root as i32)?);
         let removal = Network::removal(self.id);
         for space in self.spaces.values() {
             let network = space.held.network();
             let mut first = Some((network.socket(), removal.as_slice()));
             for some in space.known.places.chunks(TOGETHER) {
                 let sockets = some.iter().map(|(pid, fd)| duplicate(*pid, *fd));
-                let mut repairs = Repairs::watch(sockets.collect::<Result<_, _>>()?, first.take())?;
-                (0..some.len()).try_for_each(|at| repairs.begin(at))?;
-                repairs.close();
-                left.0.push(repairs);
+                let sockets = sockets.collect::<Result<_, _>>()?;
+                left.0.push(Repairs::watch(sockets, first.take(), Some(root.as_fd()))?);
             }
             network.leave(self.id, &space.known.all)?;
         }
@@ -98,6 +95,20 @@ impl Connections {
 pub(crate) struct Left(Vec<Repairs>);
 
 impl Left {
+    /// From now on the tree may die with us.
+    pub fn turn(&self) -> Result<()> {
+        Ok(self.0.iter().try_for_each(Repairs::turn)?)
+    }
+
+    /// The tree dies, and be it with us: no connection tells its peer of its end.
+    pub fn silence(&mut self) {
+        for repairs in &mut self.0 {
+            // The network is locked: nothing of one that could not be silenced comes through.
+            (0..repairs.sockets().len()).for_each(|at| drop(repairs.begin(at)));
+            repairs.close();
+        }
+    }
+
     /// The tree is dead: the lock stays.
     pub fn keep(self) -> Result<()> {
         Ok(self.0.into_iter().try_for_each(Repairs::dismiss)?)

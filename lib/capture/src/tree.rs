@@ -155,15 +155,16 @@ impl Tree {
     /// Where the root is pid 1 of our own pid namespace, the kernel kills it, and us with it, when this thread ends: the
     /// caller must end now.
     pub fn kill(self, patience: Duration) -> Result<Vec<u32>> {
-        let left = match self.2.get().map(Connections::leave).transpose() {
+        let mut left = match self.kill_at_our_end() {
             Ok(left) => left,
             Err(error) => {
                 self.detach();
                 return Err(error);
             }
         };
+        // There is no way back: it dies with us, as a whole.
+        left.iter_mut().for_each(Left::silence);
         if self.0.first().is_some_and(|root| root.pid == INIT) {
-            self.kill_at_our_end()?;
             self.1.leave();
             left.map_or(Ok(()), Left::keep)?;
             return Ok(Vec::new());
@@ -191,12 +192,25 @@ impl Tree {
         }
     }
 
-    /// No signal from inside of a pid namespace ends its pid 1, but for the one that a tracer leaves behind.
-    fn kill_at_our_end(&self) -> Result<()> {
-        for tracee in self.0.iter().flat_map(|held| &held.threads) {
-            tracee.set_options(floe_tracee::OPTIONS | libc::PTRACE_O_EXITKILL)?;
+    /// Has all of it die when this thread ends, and its connections in silence. No other signal from inside of a pid namespace ends
+    /// its pid 1.
+    fn kill_at_our_end(&self) -> Result<Option<Left>> {
+        let root = self.0.first().map_or(0, |root| root.pid);
+        let left = self.2.get().map(|connections| connections.leave(root)).transpose()?;
+        left.as_ref().map_or(Ok(()), Left::turn)?;
+        let tracees = || self.0.iter().flat_map(|held| &held.threads);
+        for tracee in tracees() {
+            match tracee.set_options(floe_tracee::OPTIONS | libc::PTRACE_O_EXITKILL) {
+                // Somebody else has killed it.
+                Err(e) if e.cause().raw_os_error() == Some(libc::ESRCH) => {}
+                Err(e) => {
+                    tracees().for_each(|tracee| drop(tracee.set_options(floe_tracee::OPTIONS)));
+                    return Err(e.into());
+                }
+                Ok(()) => {}
+            }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Lets everything run on.

@@ -101,7 +101,7 @@ struct Before {
 
 /// Sockets of others that may be in repair mode until this is dropped.
 ///
-/// A child, which has the sockets too, ends their repair mode then, or when we die.
+/// A child, which has the sockets too, ends their repair mode then, or when we die; but see [`Repairs::turn`].
 #[derive(Debug)]
 pub struct Repairs {
     watcher: Watcher,
@@ -116,11 +116,15 @@ impl std::fmt::Debug for Before {
 
 impl Repairs {
     /// Watches over these sockets, none of which is in repair mode yet. `first` is a message that the child sends first, through
-    /// this socket.
+    /// this socket; `dying` a handle of the process that [`Repairs::turn`] speaks of.
     ///
     /// # Errors
     /// Those of getsockopt(2), pipe(2) and fork(2).
-    pub fn watch(sockets: Vec<OwnedFd>, first: Option<(BorrowedFd<'_>, &[u8])>) -> Result<Self> {
+    pub fn watch(
+        sockets: Vec<OwnedFd>,
+        first: Option<(BorrowedFd<'_>, &[u8])>,
+        dying: Option<BorrowedFd<'_>>,
+    ) -> Result<Self> {
         let before = |fd: OwnedFd| {
             let reuse = socket_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 4)?;
             let reuse = reuse.try_into().map_or(0, i32::from_ne_bytes);
@@ -129,9 +133,10 @@ impl Repairs {
             Ok(Before { fd, reuse, peek })
         };
         let sockets = sockets.into_iter().map(before).collect::<Result<Vec<_>>>()?;
-        let mut kept: Vec<RawFd> = Vec::with_capacity(sockets.len() + 3);
+        let dying = dying.map(|process| process.as_raw_fd());
+        let mut kept: Vec<RawFd> = Vec::with_capacity(sockets.len() + 4);
         kept.extend(sockets.iter().map(|it| it.fd.as_raw_fd()));
-        kept.extend(first.map(|(fd, _)| fd.as_raw_fd()));
+        kept.extend(first.map(|(fd, _)| fd.as_raw_fd()).into_iter().chain(dying));
         // Who lets the processes run when our standard input is closed does so behind the end of repair mode.
         kept.push(libc::STDIN_FILENO);
         let begin = |hear| {
@@ -139,13 +144,16 @@ impl Repairs {
             kept.push(hear);
             close_others(&mut kept);
         };
-        let last = || {
+        let last = |turned| {
+            if turned && dying.is_some_and(ends) {
+                return sockets.iter().for_each(silence);
+            }
             if let Some((fd, message)) = first {
                 tell(fd, message);
             }
             sockets.iter().for_each(end);
         };
-        let watcher = Watcher::start(begin, last)
+        let watcher = Watcher::start_in_two(begin, last)
             .map_err(|e| Error::new("start a process that watches over connections", e))?;
         Ok(Self { watcher, sockets })
     }
@@ -153,6 +161,16 @@ impl Repairs {
     /// The sockets.
     pub fn sockets(&self) -> impl ExactSizeIterator<Item = BorrowedFd<'_>> {
         self.sockets.iter().map(|it| it.fd.as_fd())
+    }
+
+    /// From now on a process may die with us, and all others that have the sockets: then the child puts them into repair mode and
+    /// closes them so.
+    ///
+    /// # Errors
+    /// EPIPE where the child has been killed.
+    pub fn turn(&self) -> Result<()> {
+        let fail = |e| Error::new("tell a process that watches over connections of their end", e);
+        self.watcher.turn().map_err(fail)
     }
 
     /// Puts one of them into repair mode.
@@ -187,6 +205,18 @@ impl Repairs {
         let fail = |e| Error::new("dismiss a process that watches over connections", e);
         self.watcher.dismiss().map_err(fail)
     }
+}
+
+/// Whether a process ends within two seconds.
+fn ends(process: RawFd) -> bool {
+    let mut wanted = libc::pollfd { fd: process, events: libc::POLLIN, revents: 0 };
+    // SAFETY: the kernel writes to one structure of ours.
+    unsafe { libc::poll(&raw mut wanted, 1, 2000) == 1 }
+}
+
+/// Calls nothing but the kernel: it runs behind a fork.
+fn silence(it: &Before) {
+    set(it.fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, 1);
 }
 
 /// Calls nothing but the kernel: it runs behind a fork, too.
@@ -224,7 +254,7 @@ mod tests {
         let before = [state(&client), state(&server)];
         assert_eq!(before, [(0, 0), (0, 1)]);
         let copy = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().unwrap();
-        let repairs = Repairs::watch(vec![copy(&client), copy(&server)], None).unwrap();
+        let repairs = Repairs::watch(vec![copy(&client), copy(&server)], None, None).unwrap();
         for at in 0..2 {
             repairs.begin(at).expect("the suite needs root");
         }
@@ -236,7 +266,7 @@ mod tests {
         assert_eq!([state(&client), state(&server)], before);
         client.write_all(b"x").unwrap();
         assert_eq!(server.read(&mut [0]).unwrap(), 1);
-        let mut repairs = Repairs::watch(vec![copy(&client), copy(&server)], None).unwrap();
+        let mut repairs = Repairs::watch(vec![copy(&client), copy(&server)], None, None).unwrap();
         repairs.begin(0).unwrap();
         repairs.close();
         repairs.dismiss().unwrap();

@@ -164,7 +164,7 @@ impl OfObject for TcpConnection {
         }
         for some in connections(files).chunks(TOGETHER) {
             let sockets = some.iter().map(|it| duplicate(it.pid, it.fd));
-            let repairs = Repairs::watch(sockets.collect::<floe_sys::Result<_>>()?, None)?;
+            let repairs = Repairs::watch(sockets.collect::<floe_sys::Result<_>>()?, None, None)?;
             for (at, (it, fd)) in some.iter().zip(repairs.sockets()).enumerate() {
                 repairs.begin(at)?;
                 let taken = take(fd, it.socket.socket.ino);
