@@ -39,9 +39,12 @@ pub(super) fn differs(union: &Union, stack: &Stack) -> Option<String> {
     }
     let options = |text: &[u8]| -> BTreeSet<Vec<u8>> {
         let all = plain_options(text).into_iter();
-        // The kernel chooses the uuid by what it finds in the upper directory.
-        let alike =
-            |option: &Vec<u8>| [&b"workdir="[..], b"uuid="].iter().any(|p| option.starts_with(p));
+        // The kernel chooses the uuid by what it finds in the upper directory, and does not show what is off unless that is on in
+        // others that it mounts, which another kernel may have otherwise (xino_auto and others of /sys/module/overlay).
+        let alike = |option: &Vec<u8>| {
+            let free = [&b"workdir="[..], b"uuid="].iter().any(|p| option.starts_with(p));
+            free || option.ends_with(b"=off")
+        };
         all.filter(|option| !alike(option)).collect()
     };
     let flags = |text: &[u8]| -> BTreeSet<Vec<u8>> {
@@ -105,6 +108,15 @@ mod tests {
             "has create=tdp now, and had create=rr"
         );
         assert_eq!(says(options, "rw,nosuid", &same), "has nosuid now");
+        let was = union("overlay", "rw,lowerdir=/a,xino=off", &[("/a", "ro")]);
+        let overlay = |options| {
+            let there = stack(options, "rw", &[("/a", "ro")]);
+            let mount = Mount { fs_type: b"overlay".to_vec(), ..there.mount };
+            differs(&was, &Stack { mount, ..there })
+        };
+        assert_eq!(overlay("rw,lowerdir=/a"), None);
+        assert_eq!(overlay("rw,lowerdir=/a,xino=on").unwrap(), "has xino=on now");
+        let was = union("aufs", "rw,si=1,dirperm1,create=rr", &same);
         let part = Stack {
             mount: Mount { root: b"/sub".to_vec(), ..stack(options, "rw", &same).mount },
             branches: None,
