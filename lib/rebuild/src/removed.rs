@@ -3,16 +3,15 @@
 
 use crate::factory::reopen;
 use floe_records::*;
-use floe_sys::{Error, Result};
+use floe_sys::{Error, Place, Places, Result};
 use nix::{
-    errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, OFlag, openat},
     sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat, mkdirat, mknodat},
-    unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat},
+    unistd::{Gid, Uid, fchownat, symlinkat},
 };
 use std::{
     collections::BTreeMap,
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -58,20 +57,19 @@ pub(crate) fn unfollowed(tree: &Tree) -> BTreeMap<ObjectId, usize> {
     counts
 }
 
-/// Files that are being made below one root. Dropped, they are removed, the last one first.
+/// Files that are being made below one root. Dropped, they are removed, the last one first; and so they are by children of ours, if
+/// we die.
 struct Names<'a> {
     /// Opens a directory by its path below the root.
     lookup: &'a dyn Fn(&Bytes) -> Result<OwnedFd>,
-    made: Vec<(OwnedFd, OsString, bool)>,
+    made: Vec<Places>,
     directories: BTreeMap<PathBuf, OwnedFd>,
 }
 
 impl Drop for Names<'_> {
     fn drop(&mut self) {
-        for (dir, name, is_dir) in self.made.drain(..).rev() {
-            let how = if is_dir { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
-            // Who has removed it meanwhile has done our work.
-            let _ = unlinkat(&dir, &*name, how);
+        while let Some(made) = self.made.pop() {
+            drop(made);
         }
     }
 }
@@ -120,29 +118,36 @@ impl Names<'_> {
         };
         let dir = self.directory(parent)?;
         let is_dir = *kind == NodeKind::Directory;
-        let name = match create(&dir, name, kind) {
-            Err(Errno::EEXIST | Errno::ENAMETOOLONG) => {
-                let other = format!(".floe-{}-{}", std::process::id(), self.made.len());
-                let other = OsString::from(other);
-                create(&dir, &other, kind).map(|()| other).map_err(fail)?
-            }
-            made => made.map(|()| name.to_owned()).map_err(fail)?,
-        };
-        // What was made is removed also where it cannot be opened.
-        let (dir, name) = self.noted(dir, name, is_dir);
-        let open = || openat(dir, name, PATH, Mode::empty()).map_err(fail);
-        let path = open()?;
-        let unfollowed = (0..unfollowed).map(|_| open()).collect::<Result<Vec<_>>>()?;
+        let (path, place) = self.create(dir, name, kind)?;
+        let again = || openat(place.dir(), place.beside(), PATH, Mode::empty()).map_err(fail);
+        let unfollowed = (0..unfollowed).map(|_| again()).collect::<Result<Vec<_>>>()?;
+        self.name()?;
         if is_dir {
             self.directories.insert(full.to_owned(), clone(&path)?);
         }
         Ok(Made { path, unfollowed: Mutex::new(unfollowed) })
     }
 
-    /// Has something removed in the end.
-    fn noted(&mut self, dir: OwnedFd, name: OsString, is_dir: bool) -> (&OwnedFd, &OsStr) {
-        let (dir, name, _) = self.made.push_mut((dir, name, is_dir));
-        (dir, name)
+    /// Makes something under a name that nobody else takes, and opens it as a path.
+    fn create(&mut self, dir: OwnedFd, name: &OsStr, kind: &NodeKind) -> Result<(OwnedFd, &Place)> {
+        let fail = |e| Error::new(format!("make {} again", name.display()), e);
+        let beside = format!(".floe-{}-{}", std::process::id(), self.made.len());
+        let is_dir = *kind == NodeKind::Directory;
+        let places = Places::watch(vec![Place::of_node(dir, name, &beside, is_dir)?])?;
+        self.made.push(places);
+        let gone = || Error::because("make what was removed", "its place is gone");
+        let place = self.made.last().and_then(|made| made.get(0)).ok_or_else(gone)?;
+        create(place.dir(), place.beside(), kind).map_err(fail)?;
+        let path = openat(place.dir(), place.beside(), PATH, Mode::empty()).map_err(fail)?;
+        Ok((path, place))
+    }
+
+    /// Gives the last one that was made its name, unless somebody else has that.
+    fn name(&self) -> Result<()> {
+        match self.made.last().map_or(Ok(()), Places::put) {
+            Err(e) if matches!(e.errno(), Some(libc::EEXIST | libc::ENAMETOOLONG)) => Ok(()),
+            named => named,
+        }
     }
 
     /// A directory that something is made in; what is missing of its path is made as well.
@@ -161,11 +166,9 @@ impl Names<'_> {
             }
             found => return found,
         }
-        let fail = |e| Error::new(format!("make {bytes} again"), e);
         let dir = self.directory(parent)?;
-        mkdirat(&dir, name, Mode::S_IRWXU).map_err(fail)?;
-        let (dir, name) = self.noted(dir, name.to_owned(), true);
-        let made = openat(dir, name, PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
+        let (made, _) = self.create(dir, name, &NodeKind::Directory)?;
+        self.name()?;
         self.directories.insert(path.to_owned(), clone(&made)?);
         Ok(made)
     }

@@ -26,6 +26,8 @@ pub struct Place {
     beside: CString,
     /// The name that a file has until all is done which it is to take the place of.
     old: Option<CString>,
+    /// It is one of a directory.
+    of_dir: bool,
 }
 
 impl Place {
@@ -37,7 +39,26 @@ impl Place {
         let fail = |_| Error::because("make a file", "its name has a zero byte in it");
         let text = |bytes: &[u8]| CString::new(bytes).map_err(fail);
         let old = replaces.then(|| text(format!("{beside}-old").as_bytes())).transpose()?;
-        Ok(Self { dir, name: text(name.as_bytes())?, beside: text(beside.as_bytes())?, old })
+        let (name, beside) = (text(name.as_bytes())?, text(beside.as_bytes())?);
+        Ok(Self { dir, name, beside, old, of_dir: false })
+    }
+
+    /// The place of something that has no contents; whether it is a directory.
+    ///
+    /// # Errors
+    /// A name with a zero byte in it.
+    pub fn of_node(dir: OwnedFd, name: &OsStr, beside: &str, of_dir: bool) -> Result<Self> {
+        Ok(Self { of_dir, ..Self::new(dir, name, beside, false)? })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    /// The name that it has first.
+    pub fn beside(&self) -> &OsStr {
+        OsStr::from_bytes(self.beside.as_bytes())
     }
 
     /// Makes the file, empty, which nobody else may read.
@@ -91,10 +112,7 @@ impl Place {
     /// Has everything as it was. Calls nothing but the kernel.
     fn undo(&self, putting: bool) {
         let dir = self.dir.as_raw_fd();
-        let remove = |name: &CString| {
-            // SAFETY: the kernel reads a string of ours.
-            unsafe { libc::unlinkat(dir, name.as_ptr(), 0) == 0 }
-        };
+        let remove = |name: &CString| remove(dir, name, self.of_dir);
         let unmoved = remove(&self.beside);
         match &self.old {
             Some(old) => {
@@ -107,6 +125,25 @@ impl Place {
             None => {}
         }
     }
+}
+
+/// Removes a file, or an empty directory, which others may still be emptying.
+fn remove(dir: RawFd, name: &CString, of_dir: bool) -> bool {
+    let flags = if of_dir { libc::AT_REMOVEDIR } else { 0 };
+    let nap = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    for _ in 0..2000 {
+        // SAFETY: the kernel reads a string and a time of ours; `errno` is our thread's.
+        unsafe {
+            if libc::unlinkat(dir, name.as_ptr(), flags) == 0 {
+                return true;
+            }
+            if !of_dir || *libc::__errno_location() != libc::ENOTEMPTY {
+                return false;
+            }
+            libc::nanosleep(&raw const nap, std::ptr::null_mut());
+        }
+    }
+    false
 }
 
 /// Places of files that are about to be made. A child, which a signal to us does not reach, has everything as it was again when
