@@ -74,7 +74,7 @@ impl OfFile for IoUring {
             return Err(Problem::new(FLIGHT, problem));
         }
         let sizes = RingSizes::of(flags, sq, cq);
-        let part = |bytes: &[u8], at: usize, len: usize| bytes[at..at + len].to_vec().into();
+        let part = |bytes: &[u8], at: usize, len: u32| bytes[at..at + len as usize].to_vec().into();
         // No other file system has such files.
         let (dev, ino) = (0, seen.inode().1);
         Ok(IoUring {

@@ -22,7 +22,7 @@ impl ForFile for IoUring {
         let (fd, places) = io_uring_setup(rooms.0, rooms.1, self.flags | SUBMIT_ALL)?;
         io_uring_count(fd.as_fd(), &places, rooms, self.taken, self.cq_head)?;
         let sizes = RingSizes::of(self.flags, rooms.0, rooms.1);
-        let most = (places.cqes + sizes.cqes).max(places.array + sizes.array);
+        let most = (places.cqes + sizes.cqes as usize).max(places.array + sizes.array as usize);
         let mut rings = io_uring_memory(fd.as_fd(), RINGS, most)?;
         let mut put = |at: usize, bytes: &[u8]| {
             let form = || Error::because("fill an io_uring instance", "it has another form here");

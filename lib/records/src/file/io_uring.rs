@@ -48,15 +48,15 @@ pub struct IoUring {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RingSizes {
     /// One request.
-    pub sqe: usize,
+    pub sqe: u32,
     /// One completion.
-    pub cqe: usize,
+    pub cqe: u32,
     /// All requests.
-    pub sqes: usize,
+    pub sqes: u32,
     /// All completions.
-    pub cqes: usize,
+    pub cqes: u32,
     /// All indices.
-    pub array: usize,
+    pub array: u32,
 }
 
 impl RingSizes {
@@ -64,8 +64,8 @@ impl RingSizes {
     pub fn of(flags: u32, sq: u32, cq: u32) -> Self {
         let sqe = if flags & SQE128 == 0 { 64 } else { 128 };
         let cqe = if flags & CQE32 == 0 { 16 } else { 32 };
-        let array = if flags & NO_SQARRAY == 0 { 4 * sq as usize } else { 0 };
-        Self { sqe, cqe, sqes: sqe * sq as usize, cqes: cqe * cq as usize, array }
+        let array = if flags & NO_SQARRAY == 0 { 4 * sq } else { 0 };
+        Self { sqe, cqe, sqes: sqe * sq, cqes: cqe * cq, array }
     }
 }
 
@@ -82,7 +82,7 @@ impl Resource for IoUring {
         let known = self.flags & !(SQE128 | CQE32 | NO_SQARRAY) == 0;
         ensure(known, "it was set up with flags that it cannot have")?;
         let sizes = RingSizes::of(self.flags, sq, cq);
-        let fits = |bytes: &Bytes, size| bytes.0.len() == size;
+        let fits = |bytes: &Bytes, size: u32| bytes.0.len() as u64 == u64::from(size);
         let all = fits(&self.sqes, sizes.sqes)
             && fits(&self.cqes, sizes.cqes)
             && fits(&self.array, sizes.array);
