@@ -43,10 +43,7 @@ impl OfFile for IoUring {
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let (fd, before) = (seen.duplicate()?, seen.info_now()?);
         lasting(fd, &before, seen.context.taking)?;
-        let counters = counters(&before).ok_or_else(|| {
-            // The kernel shows nothing of one that somebody is in.
-            Problem::new(FLIGHT, "its state does not show, as it is in use")
-        })?;
+        let counters = counters(&before).ok_or_else(hidden)?;
         quiet(&before, &counters)?;
         let own_memory = "its memory is that of its process (IORING_SETUP_NO_MMAP)";
         let memory = |offset| match floe_sys::io_uring_memory(fd, offset, MOST) {
@@ -114,6 +111,11 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
+/// The kernel shows nothing of one that somebody is in.
+fn hidden() -> Problem {
+    Problem::new(FLIGHT, "its state does not show, as it is in use")
+}
+
 /// What does not pass by itself.
 fn lasting(fd: BorrowedFd<'_>, info: &Fdinfo, taking: bool) -> Result<(), Problem> {
     let refuse = |problem: String| Err(Problem::new(RULE, problem));
@@ -141,8 +143,8 @@ fn lasting(fd: BorrowedFd<'_>, info: &Fdinfo, taking: bool) -> Result<(), Proble
         let problem = "an eventfd is registered with it, and the kernel does not tell which";
         return refuse(problem.into());
     }
-    let count = |key| info.decimal::<u32>(key).unwrap_or(0);
-    let (files, buffers) = (count("UserFiles"), count("UserBufs"));
+    let count = |key| info.decimal::<u32>(key).map_err(|_| hidden());
+    let (files, buffers) = (count("UserFiles")?, count("UserBufs")?);
     if files > 0 {
         let problem = format!(
             "{files} files are registered with it, and the kernel tells no more than their names"

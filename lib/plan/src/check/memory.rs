@@ -40,6 +40,10 @@ pub(super) fn check(tree: &Tree, found: &mut Found) {
 /// Whether io_uring instances that are mapped are among the open files.
 pub(super) fn rings(tree: &Tree, found: &mut Found) {
     let open: BTreeSet<ObjectId> = tree.all::<IoUring>().iter().map(|ring| ring.ring).collect();
+    if open.len() < tree.all::<IoUring>().len() {
+        let problem = "two open files are the same io_uring instance";
+        found.add(|| Finding::about("the stream", "plan.io_uring", problem));
+    }
     for p in tree.living() {
         let mut rings = tree.vmas(p.pid).filter(|vma| vma.kind == VmaKind::Ring);
         let is_open = |vma: &Vma| vma.object().is_some_and(|id| open.contains(&id));

@@ -11,7 +11,7 @@ pub const CQE32: u32 = 1 << 11;
 pub const NO_SQARRAY: u32 = 1 << 16;
 /// Most requests that a ring has room for.
 const MOST: u32 = 32768;
-/// Most requests that are counted up again: what takes longer than half a minute is refused.
+/// Most requests that are counted up again, one by one: where there is room for many, that takes half a minute.
 pub const MOST_TAKEN: u32 = 1 << 30;
 
 /// An instance. As many requests have ended as it has taken.
@@ -90,5 +90,49 @@ impl Resource for IoUring {
         ensure(self.taken <= MOST_TAKEN, "it has taken too many requests")?;
         let waiting = self.taken.wrapping_sub(self.cq_head);
         ensure(waiting <= cq.min(self.taken), "more completions wait than there are")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let whole = IoUring {
+            file: FileId(1),
+            ring: ObjectId { dev: 0, ino: 7 },
+            flags: 0,
+            sq_entries: 2,
+            cq_entries: 4,
+            taken: 5,
+            sq_tail: 5,
+            cq_head: 3,
+            cq_flags: 0,
+            sqes: vec![0; 128].into(),
+            cqes: vec![0; 64].into(),
+            array: vec![0; 8].into(),
+        };
+        assert_eq!(whole.check(), Ok(()));
+        let changes: [&dyn Fn(&mut IoUring); 9] = [
+            &|it| it.sq_entries = 3,
+            &|it| it.sq_entries = 0,
+            &|it| (it.cq_entries, it.cqes) = (1, vec![0; 16].into()),
+            &|it| it.flags = 1 << 1,
+            &|it| it.flags = SQE128,
+            &|it| it.flags = NO_SQARRAY,
+            &|it| (it.taken, it.cq_head) = (MOST_TAKEN + 1, MOST_TAKEN),
+            &|it| it.cq_head = 0,
+            &|it| it.cq_head = 6,
+        ];
+        for (n, change) in changes.iter().enumerate() {
+            let mut changed = whole.clone();
+            change(&mut changed);
+            assert!(changed.check().is_err(), "change {n}");
+        }
+        let all = SQE128 | CQE32 | NO_SQARRAY;
+        let (sqes, cqes) = (vec![0; 256].into(), vec![0; 128].into());
+        let large = IoUring { flags: all, sqes, cqes, array: Bytes::default(), ..whole };
+        assert_eq!(large.check(), Ok(()));
     }
 }
