@@ -21,7 +21,7 @@ fn main() {
         [("resource", "fixtures"), ("refused", "fixtures/refused"), ("lost", "fixtures/lost")];
     for (name, dir) in kinds {
         let dir = here.join(dir);
-        let inner = tests(&dir, "py", &["fixture", "race"], name, "&[\"{}\"]");
+        let inner = tests(&dir, "py", &["fixture", "race", "uring"], name, "&[\"{}\"]");
         code += &format!("mod {name} {{\n{inner}}}\n");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

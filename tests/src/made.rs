@@ -111,3 +111,21 @@ pub fn unix(file: FileId, pid: Pid, ino: u64, peer: Option<u64>) -> UnixSocket {
         options: Vec::new(),
     }
 }
+
+/// An io_uring instance with room for two, which has taken five requests.
+pub fn ring(file: FileId) -> IoUring {
+    IoUring {
+        file,
+        ring: ObjectId { dev: 0, ino: 7 },
+        flags: 0,
+        sq_entries: 2,
+        cq_entries: 4,
+        taken: 5,
+        sq_tail: 5,
+        cq_head: 3,
+        cq_flags: 0,
+        sqes: vec![0; 128].into(),
+        cqes: vec![0; 64].into(),
+        array: vec![0; 8].into(),
+    }
+}

@@ -178,6 +178,8 @@ fn vma(entry: SmapsEntry) -> (Vec<u8>, Vma) {
     (name, vma)
 }
 
+/// What the kernel calls an io_uring instance.
+const RING: &[u8] = b"anon_inode:[io_uring]";
 /// What the kernel calls the file behind anonymous huge pages.
 const NO_FILE: &[u8] = b"/anon_hugepage (deleted)";
 
@@ -204,6 +206,15 @@ fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma) -> Option<&'static
     if path == b"/[aio] (deleted)" && vma.shared {
         vma.kind = VmaKind::Aio;
         return None;
+    }
+    if path == RING && vma.shared {
+        vma.kind = VmaKind::Ring;
+        vma.file =
+            file.map(|f| FileRef { path: b"/[io_uring]"[..].into(), dev: 0, deleted: true, ..f });
+        return None;
+    }
+    if path == RING {
+        return Some("private mappings of an io_uring instance cannot be captured");
     }
     if path.starts_with(b"/SYSV") {
         vma.kind = VmaKind::Object;
@@ -347,6 +358,7 @@ fn lost_flags(vma: &Vma) -> Vec<String> {
     // No mapping of hugetlbfs can be made larger, and no ring.
     let own: &[[u8; 2]] = match vma.kind {
         VmaKind::Aio => &[*b"de"],
+        VmaKind::Ring => &[*b"de", *b"mm"],
         _ if vma.huge.is_some() => &[*b"ht", *b"de"],
         _ => &[],
     };
@@ -370,7 +382,8 @@ fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
 }
 
 fn blocked_path(path: &[u8]) -> Option<&'static str> {
-    path.starts_with(b"anon_inode:").then_some("mappings of kernel objects cannot be captured")
+    let other = path.starts_with(b"anon_inode:") && path != RING;
+    other.then_some("mappings of kernel objects cannot be captured")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::{
     rule::{
         clocks::Clocks,
         core_scheduling, label, numa, outside,
+        rings::Rings,
         segments::Attached,
         sessions,
         sharing::{self, Member, Sharing},
@@ -38,13 +39,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
 /// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status or an answer of netlink is read, a
 /// process that has ended is waited for.
-const PASSING: [&str; 10] = [
+const PASSING: [&str; 11] = [
     "process.shares",
     "thread.waits",
     "file.tcp",
     "file.unix",
     "file.udp",
     "file.netlink",
+    crate::file::io_uring::FLIGHT,
     "descriptor.lease",
     crate::rule::pty::RULE,
     "process.leader",
@@ -122,7 +124,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let sharing = sharing(&all, &stats, &mut found)?;
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
-    let mut clocks = Clocks::default();
+    let (mut clocks, mut rings) = (Clocks::default(), Rings::default());
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -137,6 +139,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 state::waits(&process, &mut found)?;
             }
             clocks.add(&process);
+            rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
         });
@@ -167,6 +170,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
+        rings.check(&files, &mut found);
         records.extend(files.records());
         files.look(&mut found)
     });
@@ -229,9 +233,11 @@ pub(crate) fn held(
         found.refuse(cgroup::frozen_meanwhile(&place));
     }
     let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
+    let mut rings = Rings::default();
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
+        rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);
         }
@@ -241,6 +247,7 @@ pub(crate) fn held(
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
+    rings.check(&files, &mut found);
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok((found, sharing, files, cgroups))

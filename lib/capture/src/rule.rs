@@ -6,6 +6,7 @@ pub(crate) mod label;
 pub(crate) mod numa;
 pub(crate) mod outside;
 pub(crate) mod pty;
+pub(crate) mod rings;
 pub(crate) mod segments;
 pub(crate) mod sessions;
 pub(crate) mod sharing;

@@ -11,6 +11,8 @@ mod rights;
 mod sockets;
 mod stream;
 
+pub use memory::ring;
+
 use crate::{Extent, Machine};
 use floe_records::*;
 use std::collections::BTreeSet;
@@ -50,6 +52,7 @@ pub(crate) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     memory::check(tree, found);
     rights::check(tree, machine, found);
     if extent == Extent::Whole {
+        memory::rings(tree, found);
         files::check(tree, machine, found);
         sockets::check(tree, found);
         sockets::connections(tree, machine, found);

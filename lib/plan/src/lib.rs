@@ -27,6 +27,7 @@ mod terminals;
 mod unions;
 
 pub use addresses::{NewAddress, map_addresses};
+pub use check::ring;
 pub use cpu::{fit_registers, forget_features};
 pub use descriptors::{base, lacking_descriptors, uses};
 pub use hole::HOLE;

@@ -29,6 +29,7 @@ mod private;
 mod release;
 mod removed;
 mod resource;
+mod rings;
 mod restore;
 mod same;
 mod script;

@@ -14,7 +14,7 @@ use crate::{
     resource,
     stand::Stands,
 };
-use floe_plan::{Phase, Step, Subject};
+use floe_plan::{Phase, Step, Subject, ring};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -430,6 +430,10 @@ impl<'a> OpenFiles<'a> {
     }
 
     pub(crate) fn mapped(&self, pid: Pid, vma: &Vma) -> Result<u32> {
+        if vma.kind == VmaKind::Ring {
+            let gone = || Error::because("map it", "its io_uring instance is not there");
+            return self.file(vma.object().and_then(|id| ring(self.tree, id)).ok_or_else(gone)?);
+        }
         if vma.kind != VmaKind::Object {
             let write = vma.wants_writing();
             let key = vma.file.as_ref().map(|name| map_key(self.tree, pid, name, write));

@@ -12,6 +12,7 @@ mod fcntl;
 mod file_system;
 mod guardian;
 mod inotify;
+mod io_uring;
 mod kcmp;
 mod last_write;
 mod limits;
@@ -54,6 +55,10 @@ pub use file_system::{FileSystem, file_system, open_unnoticed, read_before, set_
 pub use guardian::Guardian;
 pub use inotify::{
     handle_of, inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, open_by_handle,
+};
+pub use io_uring::{
+    RINGS, RingAnswers, RingPlaces, SQES, io_uring_answers, io_uring_buffer_groups, io_uring_count,
+    io_uring_memory, io_uring_setup,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use last_write::LastWrite;

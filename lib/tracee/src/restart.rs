@@ -58,6 +58,8 @@ fn is_repeatable(regs: &Regs) -> bool {
         libc::SYS_epoll_wait | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => true,
         libc::SYS_rt_sigtimedwait | libc::SYS_semop | libc::SYS_semtimedop => true,
         libc::SYS_io_getevents => true,
+        // Where requests were taken it ends with their number.
+        libc::SYS_io_uring_enter => true,
         // With a time-out that cannot be written to.
         libc::SYS_poll | libc::SYS_ppoll | libc::SYS_select | libc::SYS_pselect6 => true,
         // On sockets with SO_RCVTIMEO or SO_SNDTIMEO.

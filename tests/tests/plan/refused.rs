@@ -21,7 +21,8 @@ pub fn whole() -> Builder {
     let epoll = tree.file(2, |file| Epoll { file, watches });
     let target = PidfdTarget::Process(Pid(300));
     let pidfd = tree.file(2, |file| Pidfd { file, target, inode: None });
-    for (fd, file) in [event, data, epoll, pidfd].into_iter().enumerate() {
+    let uring = tree.file(2, made::ring);
+    for (fd, file) in [event, data, epoll, pidfd, uring].into_iter().enumerate() {
         tree.fd(100, fd as u32, file);
         tree.fd(200, fd as u32 + 5, file);
     }
@@ -149,6 +150,7 @@ refused! {
     vma_anon_file: "plan.vmas" Vmas |r| r.vmas[0].kind = VmaKind::Anon;
     vma_offset: "plan.vmas" Vmas |r| r.vmas[0].offset = u64::MAX - 4095;
     vma_object: "plan.reference" Vmas |r| r.vmas[0].kind = VmaKind::Object;
+    vma_ring: "plan.reference" Vmas |r| r.vmas[0].kind = VmaKind::Ring;
     vma_key: "plan.vmas" Vmas |r| r.vmas[1].key = 16;
     huge_size: "plan.vmas" Vmas |r| r.vmas[1].huge = Some(HugePages { size: 3 << 20, present: 0 });
     huge_aligned: "plan.vmas" Vmas |r| r.vmas[1].huge = Some(HugePages { size: 1 << 21, present: 0 });
@@ -172,6 +174,7 @@ refused! {
     watch_twice: "plan.epoll" Epoll |r| r.watches.push(r.watches[0]);
     watch_itself: "plan.epoll" Epoll |r| r.watches[0].file = r.file;
     watch_regular: "plan.epoll" Epoll |r| r.watches[0].file = FileId(1);
+    uring_ahead: "plan.io_uring" IoUring |r| r.cq_head = 6;
     counter: "plan.eventfd" Eventfd |r| r.count = u64::MAX;
     pidfd_of_none: "plan.reference" Pidfd |r| r.target = PidfdTarget::Process(Pid(101));
     pidfd_of_no_thread: "plan.reference" Pidfd |r| r.target = PidfdTarget::Thread(Pid(300), Tid(9999));

@@ -3,6 +3,7 @@
 use super::Found;
 use crate::vma_at;
 use floe_records::*;
+use std::collections::BTreeSet;
 
 /// What each record says of its own mappings it has said itself.
 pub(super) fn check(tree: &Tree, found: &mut Found) {
@@ -34,4 +35,26 @@ pub(super) fn check(tree: &Tree, found: &mut Found) {
             found.add(|| Finding::of(p.pid, "memory", "plan.aio", problem));
         }
     }
+}
+
+/// Whether io_uring instances that are mapped are among the open files.
+pub(super) fn rings(tree: &Tree, found: &mut Found) {
+    let open: BTreeSet<ObjectId> = tree.all::<IoUring>().iter().map(|ring| ring.ring).collect();
+    if open.len() < tree.all::<IoUring>().len() {
+        let problem = "two open files are the same io_uring instance";
+        found.add(|| Finding::about("the stream", "plan.io_uring", problem));
+    }
+    for p in tree.living() {
+        let mut rings = tree.vmas(p.pid).filter(|vma| vma.kind == VmaKind::Ring);
+        let is_open = |vma: &Vma| vma.object().is_some_and(|id| open.contains(&id));
+        if !rings.all(is_open) {
+            let problem = "it maps an io_uring instance that is not there";
+            found.add(|| Finding::of(p.pid, "memory", "plan.reference", problem));
+        }
+    }
+}
+
+/// The io_uring instance that mappings call so.
+pub fn ring(tree: &Tree, id: ObjectId) -> Option<FileId> {
+    tree.all::<IoUring>().iter().find(|ring| ring.ring == id).map(|ring| ring.file)
 }

@@ -3,6 +3,7 @@
 use crate::{
     keys::Keys,
     resource::{Context, ForProcess},
+    rings,
     script::Script,
     segment,
 };
@@ -56,6 +57,10 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
                 b.call(libc::SYS_mmap, args.map(Arg::Val));
                 continue;
             }
+            VmaKind::Ring => {
+                rings::reserve(vma, b);
+                continue;
+            }
             VmaKind::Vdso | VmaKind::Vvar if foreign.is_some() => {
                 foreign_vdso(context, pid, vma, foreign, b)?;
                 continue;
@@ -89,7 +94,7 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
         name(vma, b);
         b.breathe()?;
     }
-    Ok(())
+    rings::place(context, pid, b)
 }
 
 /// Puts a copy of the vdso of another kernel where it was, that of this kernel behind the hole, and nothing where that one had its data:

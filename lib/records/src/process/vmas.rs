@@ -36,6 +36,8 @@ pub enum VmaKind {
     Detached,
     /// The ring of a context of asynchronous I/O ([`Aio`](crate::Aio)).
     Aio,
+    /// Memory of an io_uring instance ([`IoUring`](crate::IoUring)), keyed by (dev, ino) of `file`.
+    Ring,
 }
 
 /// One VMA (/proc/PID/smaps).
@@ -54,7 +56,7 @@ pub struct Vma {
     pub kind: VmaKind,
     /// Offset in the file, bytes.
     pub offset: u64,
-    /// The file, for `File` and `Object`.
+    /// The file, for `File`, `Object` and `Ring`.
     pub file: Option<FileRef>,
     /// Whether a private mapping's file was opened for writing (the mode of the link in /proc/PID/map_files): nobody can run
     /// that file meanwhile. Of shared mappings `mw` in `flags` says it.
@@ -154,7 +156,7 @@ impl Vma {
         ensure(self.key < PROTECTION_KEYS.end, "a mapping has an impossible protection key")?;
         let two = self.flags.0.len().is_multiple_of(2) && self.flags.0.len() <= 128;
         ensure(two, "the flags of a mapping are none")?;
-        let wants = matches!(self.kind, VmaKind::File | VmaKind::Object);
+        let wants = matches!(self.kind, VmaKind::File | VmaKind::Object | VmaKind::Ring);
         ensure(
             wants == self.file.is_some(),
             "a mapping of a file names none, or another one does",
