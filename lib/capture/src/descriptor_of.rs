@@ -308,8 +308,6 @@ impl<'a> Descriptor<'a> {
             let what =
                 "a descriptor that is only a path (O_PATH) of such a file cannot be captured";
             Problem::new("file.path", what)
-        } else if self.stat.is_block_device() {
-            Problem::new("file.block", "open block devices cannot be captured")
         } else if self.stat.is_socket() {
             Problem::new("file.socket", socket_kind::unknown(self.socket()))
         } else if self.name().is_some_and(|name| name.deleted) {

@@ -81,6 +81,7 @@ macro_rules! resources {
                 regular: Regular 60 2 [];
                 directory: Directory 61 1 [];
                 device: Device 62 1 [];
+                block_device: BlockDevice 81 1 [];
                 fifo: Fifo 63 1 [];
                 nameless_file: NamelessFile 64 1 [];
                 pipe: Pipe 65 1 [];
