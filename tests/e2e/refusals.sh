@@ -19,11 +19,11 @@ rm -f /tmp/freeze.$$
 python3 -c '
 import ctypes, time
 libc = ctypes.CDLL(None)
-print(libc.fanotify_init(0, 0), libc.syscall(425, 4, ctypes.create_string_buffer(120)), libc.syscall(323, 0), flush=True)
+print(libc.syscall(430, b"tmpfs", 0), libc.syscall(425, 4, ctypes.create_string_buffer(120)), libc.syscall(323, 0), flush=True)
 time.sleep(100)' > blockers & blocked=$!
 until_true 5 test -s blockers
 expect_exit 3 freeze "$blocked" -- cat
-for what in fanotify io_uring userfaultfd; do
+for what in fscontext io_uring userfaultfd; do
     grep -q "fd [0-9]* (anon_inode:\[$what\])" stderr || fail "$what is not named: $(cat stderr)"
 done
 # One cause, said once.

@@ -8,6 +8,7 @@ mod cpu;
 mod descriptors;
 mod error;
 mod eventfd;
+mod fanotify;
 mod fcntl;
 mod file_system;
 mod guardian;
@@ -45,6 +46,7 @@ pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
+pub use fanotify::{fanotify, fanotify_mark};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, memfd_secret,
     owner_ex, owner_signal, owner_uids, pipe_queued, pipe_size, seals, set_pipe_size,
@@ -92,7 +94,7 @@ pub use socket::{
     socket_name, socket_option,
 };
 pub use socket_filter::{attach_filter, group_filter, socket_filter, socket_filter_len};
-pub use statx::stat_on_mount;
+pub use statx::{is_mount_root, stat_on_mount};
 pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,
     names_memory, prctl_result, prctl_word,

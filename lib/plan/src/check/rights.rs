@@ -14,6 +14,7 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
         capabilities(creds, machine, found);
     }
     seccomp(tree, machine, found);
+    fanotify(tree, machine, found);
     for limits in tree.all::<Limits>() {
         crate::limits::refuse(limits, machine, found);
     }
@@ -49,6 +50,19 @@ fn seccomp(tree: &Tree, machine: &Machine, found: &mut Found) {
                 "its system calls are restricted, which restore needs CAP_SYS_ADMIN to set";
             found.add(|| {
                 Finding::of(one.pid, object, "plan.seccomp", problem).hint("run restore as root")
+            });
+        }
+    }
+}
+
+/// Groups of fanotify are told of what others do.
+fn fanotify(tree: &Tree, machine: &Machine, found: &mut Found) {
+    if machine.capabilities >> SYS_ADMIN & 1 == 0 {
+        for one in tree.all::<Fanotify>() {
+            let problem = "restore needs CAP_SYS_ADMIN to make it";
+            found.add(|| {
+                let object = tree.describe(one.file);
+                Finding::about(object, "plan.fanotify", problem).hint("run restore as root")
             });
         }
     }
