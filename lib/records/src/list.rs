@@ -100,6 +100,7 @@ macro_rules! resources {
                 pidfd: Pidfd 74 3 [Late];
                 inotify: Inotify 75 1 [];
                 fanotify: Fanotify 83 1 [];
+                bpf_map: BpfMap 91 1 [];
                 pty_master: PtyMaster 84 1 [];
                 pty_slave: PtySlave 85 1 [];
                 special_path: SpecialPath 76 1 [];

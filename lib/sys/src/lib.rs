@@ -2,6 +2,7 @@
 //! `lib/parasite`.
 mod anon;
 mod beside;
+mod bpf;
 mod caller;
 mod clone;
 mod cpu;
@@ -40,6 +41,7 @@ mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use beside::{Place, Places};
+pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};
 pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};

@@ -14,7 +14,7 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
         capabilities(creds, machine, found);
     }
     seccomp(tree, machine, found);
-    fanotify(tree, machine, found);
+    of_the_system(tree, machine, found);
     for limits in tree.all::<Limits>() {
         crate::limits::refuse(limits, machine, found);
     }
@@ -55,14 +55,15 @@ fn seccomp(tree: &Tree, machine: &Machine, found: &mut Found) {
     }
 }
 
-/// Groups of fanotify are told of what others do.
-fn fanotify(tree: &Tree, machine: &Machine, found: &mut Found) {
+/// Groups of fanotify are told of what others do; maps of BPF are the system's.
+fn of_the_system(tree: &Tree, machine: &Machine, found: &mut Found) {
     if machine.capabilities >> SYS_ADMIN & 1 == 0 {
-        for one in tree.all::<Fanotify>() {
+        let groups = tree.all::<Fanotify>().iter().map(|one| one.file);
+        for file in groups.chain(tree.all::<BpfMap>().iter().map(|one| one.file)) {
             let problem = "restore needs CAP_SYS_ADMIN to make it";
             found.add(|| {
-                let object = tree.describe(one.file);
-                Finding::about(object, "plan.fanotify", problem).hint("run restore as root")
+                let object = tree.describe(file);
+                Finding::about(object, "plan.admin", problem).hint("run restore as root")
             });
         }
     }
