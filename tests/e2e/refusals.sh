@@ -19,11 +19,11 @@ rm -f /tmp/freeze.$$
 python3 -c '
 import ctypes, struct, time
 libc = ctypes.CDLL(None)
-print(libc.fanotify_init(0, 0), libc.syscall(298, ctypes.create_string_buffer(struct.pack("IIQ", 1, 112, 0), 112), 0, -1, -1, 0), libc.syscall(323, 0), flush=True)
+print(libc.syscall(430, b"tmpfs", 0), libc.syscall(298, ctypes.create_string_buffer(struct.pack("IIQ", 1, 112, 0), 112), 0, -1, -1, 0), libc.syscall(323, 0), flush=True)
 time.sleep(100)' > blockers & blocked=$!
 until_true 5 test -s blockers
 expect_exit 3 freeze "$blocked" -- cat
-for what in fanotify perf_event userfaultfd; do
+for what in fscontext perf_event userfaultfd; do
     grep -q "fd [0-9]* (anon_inode:\[$what\])" stderr || fail "$what is not named: $(cat stderr)"
 done
 # One cause, said once.

@@ -6,12 +6,13 @@
 
 use crate::{
     Result,
-    descriptor_of::Descriptor,
+    descriptor_of::{Descriptor, Problem},
     inode::Inode,
     on_mounts,
-    path::{Root, parent},
+    path::{Root, of_a_process, parent},
 };
 use floe_proc::Fdinfo;
+use floe_records::FileRef;
 use floe_sys::{Error, inotify_add_watch, inotify_rm_watch, open_by_handle};
 use floe_unions::Mount;
 use nix::{
@@ -46,8 +47,7 @@ impl Shown {
         let value =
             |key: &str| line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix(':'));
         let hex = |key| u64::from_str_radix(value(key)?, 16).ok();
-        let sdev = hex("sdev")?;
-        let dev = libc::makedev((sdev >> 20) as u32, (sdev & 0xf_ffff) as u32);
+        let dev = device(hex("sdev")?);
         let handle = match value("f_handle") {
             None => None,
             Some(bytes) => Some((hex("fhandle-type")? as i32, bytes_of(bytes)?)),
@@ -59,6 +59,11 @@ impl Shown {
     pub fn key(&self) -> Key {
         (self.dev, self.ino)
     }
+}
+
+/// A device as the kernel packs it for itself (MKDEV of include/linux/kdev_t.h).
+pub(crate) fn device(sdev: u64) -> u64 {
+    libc::makedev((sdev >> 20) as u32, (sdev & 0xf_ffff) as u32)
 }
 
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
@@ -78,6 +83,42 @@ pub(crate) struct Found {
     pub removed: bool,
     pub stat: Inode,
     pub mnt_id: u32,
+}
+
+/// What the user can do about a file of which the kernel has forgotten the name.
+const LOOK: &str = "have anything look it up, `stat FILE`, so that the kernel knows its name again";
+
+/// The name of a file that `what` is on, or why it has none.
+pub(crate) fn name(
+    seen: &Descriptor<'_>,
+    shown: &Shown,
+    found: Option<&Found>,
+    (rule, what): (&'static str, &str),
+) -> Result<FileRef, Problem> {
+    let refuse = |problem: String, hint| Err(Problem::Refused(rule, problem, hint));
+    let Some(found) = found else {
+        let (major, minor) = (libc::major(shown.dev), libc::minor(shown.dev));
+        let device = format!("inode {} of device {major}:{minor}", shown.ino);
+        return refuse(format!("no path is found for {what} ({device})"), LOOK);
+    };
+    if of_a_process(&found.path) {
+        return refuse(format!("{what} is on a file of a process in /proc"), "");
+    }
+    let (path, outside) = seen.root().below(found.path.clone());
+    if found.removed {
+        let path = String::from_utf8_lossy(&path).into_owned();
+        return refuse(format!("{what} is on a file that was removed, {path}"), "");
+    }
+    let (dev, ino, mnt_id) = (found.stat.dev, found.stat.ino, Some(found.mnt_id));
+    Ok(FileRef { path: path.into(), outside, dev, ino, mnt_id, deleted: false })
+}
+
+/// An error of the search, which is one of a descriptor.
+pub(crate) fn problem(rule: &'static str, error: crate::Error) -> Problem {
+    match error {
+        crate::Error::Sys(error) | crate::Error::NotPermitted(_, error) => error.into(),
+        crate::Error::Refused(refusals) => Problem::new(rule, refusals.to_string()),
+    }
 }
 
 /// Finds files that a descriptor leads to, by their devices and inodes. Those that cannot be found are missing.

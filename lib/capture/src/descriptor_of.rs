@@ -302,14 +302,25 @@ impl<'a> Descriptor<'a> {
         Ok(FileRef { path, outside, dev, ino, mnt_id, deleted: false })
     }
 
+    /// Its name, of an object of bpf(2).
+    fn of_bpf(&self) -> Option<&'a str> {
+        let name = std::str::from_utf8(self.link.strip_prefix(b"anon_inode:")?).ok()?;
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let known = ["bpf-prog", "bpf_link", "bpf-link", "bpf_iter", "btf", "bpf-token"];
+        known.into_iter().find(|known| *known == name)
+    }
+
     /// Why no kind claims it.
     pub fn unknown(&self) -> Problem {
         if self.is_path() {
             let what =
                 "a descriptor that is only a path (O_PATH) of such a file cannot be captured";
             Problem::new("file.path", what)
-        } else if self.stat.is_block_device() {
-            Problem::new("file.block", "open block devices cannot be captured")
+        } else if self.is_anonymous("[userfaultfd]") {
+            Problem::new("file.userfaultfd", "whose memory it watches is not shown")
+        } else if let Some(object) = self.of_bpf() {
+            let problem = format!("this object of BPF ({object}) cannot be captured");
+            Problem::new("file.bpf", problem)
         } else if self.stat.is_socket() {
             Problem::new("file.socket", socket_kind::unknown(self.socket()))
         } else if self.name().is_some_and(|name| name.deleted) {

@@ -109,6 +109,11 @@ impl Comparison {
         }
     }
 
+    /// Whether the system has not been started anew since.
+    pub fn is_same_boot(&self) -> bool {
+        self.same_boot
+    }
+
     /// A file is as it was, whatever else tells of it.
     pub fn know(&mut self, found: &Found) {
         self.known.insert((found.stat.st_dev, found.stat.st_ino));

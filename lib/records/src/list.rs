@@ -81,6 +81,7 @@ macro_rules! resources {
                 regular: Regular 60 2 [];
                 directory: Directory 61 1 [];
                 device: Device 62 1 [];
+                block_device: BlockDevice 81 1 [];
                 fifo: Fifo 63 1 [];
                 nameless_file: NamelessFile 64 1 [];
                 pipe: Pipe 65 1 [];
@@ -98,6 +99,8 @@ macro_rules! resources {
                 external: External 73 1 [];
                 pidfd: Pidfd 74 3 [Late];
                 inotify: Inotify 75 1 [];
+                fanotify: Fanotify 83 1 [];
+                bpf_map: BpfMap 91 1 [];
                 pty_master: PtyMaster 84 1 [];
                 pty_slave: PtySlave 85 1 [];
                 special_path: SpecialPath 76 1 [];

@@ -2,12 +2,14 @@
 //! `lib/parasite`.
 mod anon;
 mod beside;
+mod bpf;
 mod caller;
 mod clone;
 mod cpu;
 mod descriptors;
 mod error;
 mod eventfd;
+mod fanotify;
 mod fcntl;
 mod file_system;
 mod guardian;
@@ -40,12 +42,14 @@ mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
 pub use beside::{Place, Places};
+pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};
 pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
+pub use fanotify::{fanotify, fanotify_mark};
 pub use fcntl::{
     aufs_branch_info, flock, flock_shared, lease_would_be_had, memfd_create, memfd_secret,
     owner_ex, owner_signal, owner_uids, pipe_queued, pipe_size, seals, set_pipe_size,
@@ -97,7 +101,7 @@ pub use socket::{
     socket_name, socket_option,
 };
 pub use socket_filter::{attach_filter, group_filter, socket_filter, socket_filter_len};
-pub use statx::stat_on_mount;
+pub use statx::{is_mount_root, stat_on_mount};
 pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,
     names_memory, prctl_result, prctl_word,

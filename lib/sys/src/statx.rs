@@ -27,10 +27,35 @@ pub fn stat_on_mount(at: BorrowedFd<'_>, path: &[u8]) -> Result<Option<(libc::st
     Ok((stat.stx_mask & libc::STATX_MNT_ID != 0).then_some((stat, stat.stx_mnt_id)))
 }
 
+/// Whether an open file, which may be only a path, is the top of a mount.
+pub fn is_mount_root(file: BorrowedFd<'_>) -> Result<bool> {
+    let mut stat = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the path is empty, and the kernel writes a whole `struct statx`.
+    let done = check(i64::from(unsafe {
+        libc::statx(
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_BASIC_STATS,
+            stat.as_mut_ptr(),
+        )
+    }));
+    done.map_err(|e| crate::Error::new("look at a mount", e))?;
+    // SAFETY: numbers only, all of which were zeroed at first.
+    let stat = unsafe { stat.assume_init() };
+    Ok(stat.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::{fs::File, os::fd::AsFd, os::unix::fs::MetadataExt};
+
+    #[test]
+    fn tops_of_mounts_are_known() {
+        assert!(is_mount_root(File::open("/proc").unwrap().as_fd()).unwrap());
+        assert!(!is_mount_root(File::open("/proc/self/").unwrap().as_fd()).unwrap());
+    }
 
     #[test]
     fn it_says_what_stat_says() {

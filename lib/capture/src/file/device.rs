@@ -1,4 +1,4 @@
-//! Character devices without a state.
+//! Character devices without a state of each description but its position.
 
 use crate::descriptor::terminal::is_terminal;
 use crate::{
@@ -8,8 +8,25 @@ use crate::{
 use floe_records::{Device, FileId, Pid};
 use nix::sys::stat::{major, minor};
 
-/// null, zero, full, random, urandom.
-const PLAIN: [(u64, u64); 5] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)];
+/// mem, null, port, zero, full, random, urandom; hwrng, kvm, btrfs-control, autofs, loop-control.
+const PLAIN: [(u64, u64); 12] = [
+    (1, 1),
+    (1, 3),
+    (1, 4),
+    (1, 5),
+    (1, 7),
+    (1, 8),
+    (1, 9),
+    (10, 183),
+    (10, 232),
+    (10, 234),
+    (10, 235),
+    (10, 237),
+];
+/// cpu/N/msr, cpu/N/cpuid, each with the number N as its minor.
+const OF_CPUS: [u64; 2] = [202, 203];
+/// kmsg: one that reads it has a place in the log; one that only writes has none.
+const KMSG: (u64, u64) = (1, 11);
 
 impl OfFile for Device {
     fn claims(seen: &Descriptor<'_>) -> bool {
@@ -21,7 +38,13 @@ impl OfFile for Device {
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let device = (major(seen.stat.rdev), minor(seen.stat.rdev));
-        if !PLAIN.contains(&device) {
+        let writes = seen.flags & libc::O_ACCMODE as u32 == libc::O_WRONLY as u32;
+        let plain = PLAIN.contains(&device) || OF_CPUS.contains(&device.0);
+        if device == KMSG && !writes {
+            let problem = "how far it has read the log of the kernel is not shown";
+            return Err(Problem::new("file.device", problem));
+        }
+        if !plain && device != KMSG {
             return Err(Problem::new("file.device", "the state of this device cannot be captured"));
         }
         Ok(Device { file, pid: Pid(seen.pid), name: seen.file_or_removed()?, rdev: seen.stat.rdev })

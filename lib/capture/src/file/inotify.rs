@@ -5,15 +5,12 @@
 
 use crate::{
     Result,
-    by_inode::{self, Found, Shown as File},
+    by_inode::{self, Shown as File},
     descriptor_of::{Descriptor, Problem},
     files::Files,
-    path::of_a_process,
     resource::OfFile,
 };
-use floe_records::{
-    AnyRecord, FileId, FileRef, Finding, Findings, Inotify, InotifyWatch, MAX_RECORD, Pid,
-};
+use floe_records::{AnyRecord, FileId, Finding, Findings, Inotify, InotifyWatch, MAX_RECORD, Pid};
 use floe_sys::{Error, pipe_queued};
 
 /// A watch as fdinfo shows it.
@@ -26,8 +23,7 @@ struct Shown {
 
 /// Bytes of the record of a watch beside its path, at most.
 const WATCH: usize = 110;
-/// What the user can do about a watched file of which the kernel has forgotten the name.
-const LOOK: &str = "have anything look it up, `stat FILE`, so that the kernel knows its name again";
+const RULE: &str = "file.inotify";
 
 impl OfFile for Inotify {
     fn claims(seen: &Descriptor<'_>) -> bool {
@@ -35,7 +31,7 @@ impl OfFile for Inotify {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        let unknown = || Problem::new("file.inotify", "it has an unknown form");
+        let unknown = || Problem::new(RULE, "it has an unknown form");
         let shown = seen.info.lines("inotify wd").map(watch).collect::<Option<Vec<_>>>();
         let mut shown = shown.ok_or_else(unknown)?;
         shown.sort_by_key(|watch| watch.wd);
@@ -43,9 +39,10 @@ impl OfFile for Inotify {
         let waiting = pipe_queued(seen.duplicate()?)
             .map_err(|e| Problem::Sys(Error::new("ask for its events", e)))?;
         let files: Vec<File> = shown.iter().map(|watch| watch.file.clone()).collect();
-        let found = by_inode::find(seen, &files).map_err(sys)?;
+        let found = by_inode::find(seen, &files).map_err(|error| by_inode::problem(RULE, error))?;
         let watches = shown.iter().map(|watch| {
-            let name = name(seen, watch, found.get(&watch.file.key()))?;
+            let (found, what) = (found.get(&watch.file.key()), format!("watch {}", watch.wd));
+            let name = by_inode::name(seen, &watch.file, found, (RULE, &what))?;
             Ok(InotifyWatch { wd: watch.wd, mask: watch.mask, name })
         });
         let watches = watches.collect::<Result<_, Problem>>()?;
@@ -61,43 +58,15 @@ impl OfFile for Inotify {
                 let count = inotify.watches.len();
                 let problem =
                     format!("its {count} watches are more than a record of an image holds");
-                out.refuse(Finding::of(inotify.pid, "inotify", "file.inotify", problem));
+                out.refuse(Finding::of(inotify.pid, "inotify", RULE, problem));
             }
             if inotify.overflow {
                 let problem = "events that wait to be read: an overflow is reported instead";
-                out.lose(Finding::of(open.pid, "inotify", "file.inotify", problem));
+                out.lose(Finding::of(open.pid, "inotify", RULE, problem));
             }
         }
         Ok(())
     }
-}
-
-fn sys(error: crate::Error) -> Problem {
-    match error {
-        crate::Error::Sys(error) | crate::Error::NotPermitted(_, error) => error.into(),
-        crate::Error::Refused(refusals) => Problem::new("file.inotify", refusals.to_string()),
-    }
-}
-
-/// The name of a watched file, or why it has none.
-fn name(seen: &Descriptor<'_>, watch: &Shown, found: Option<&Found>) -> Result<FileRef, Problem> {
-    let refuse = |problem: String, hint| Err(Problem::Refused("file.inotify", problem, hint));
-    let (wd, ino) = (watch.wd, watch.file.ino);
-    let Some(found) = found else {
-        let (major, minor) = (libc::major(watch.file.dev), libc::minor(watch.file.dev));
-        let device = format!("inode {ino} of device {major}:{minor}");
-        return refuse(format!("no path is found for watch {wd} ({device})"), LOOK);
-    };
-    if of_a_process(&found.path) {
-        return refuse(format!("watch {wd} is on a file of a process in /proc"), "");
-    }
-    let (path, outside) = seen.root().below(found.path.clone());
-    if found.removed {
-        let path = String::from_utf8_lossy(&path).into_owned();
-        return refuse(format!("watch {wd} is on a file that was removed, {path}"), "");
-    }
-    let (dev, ino, mnt_id) = (found.stat.dev, found.stat.ino, Some(found.mnt_id));
-    Ok(FileRef { path: path.into(), outside, dev, ino, mnt_id, deleted: false })
 }
 
 /// `1f ino:41a2 sdev:fe00000 mask:100 …`, behind `inotify wd:`; numbers are hexadecimal.

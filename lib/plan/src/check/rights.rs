@@ -14,6 +14,7 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
         capabilities(creds, machine, found);
     }
     seccomp(tree, machine, found);
+    of_the_system(tree, machine, found);
     for limits in tree.all::<Limits>() {
         crate::limits::refuse(limits, machine, found);
     }
@@ -49,6 +50,20 @@ fn seccomp(tree: &Tree, machine: &Machine, found: &mut Found) {
                 "its system calls are restricted, which restore needs CAP_SYS_ADMIN to set";
             found.add(|| {
                 Finding::of(one.pid, object, "plan.seccomp", problem).hint("run restore as root")
+            });
+        }
+    }
+}
+
+/// Groups of fanotify are told of what others do; maps of BPF are the system's.
+fn of_the_system(tree: &Tree, machine: &Machine, found: &mut Found) {
+    if machine.capabilities >> SYS_ADMIN & 1 == 0 {
+        let groups = tree.all::<Fanotify>().iter().map(|one| one.file);
+        for file in groups.chain(tree.all::<BpfMap>().iter().map(|one| one.file)) {
+            let problem = "restore needs CAP_SYS_ADMIN to make it";
+            found.add(|| {
+                let object = tree.describe(file);
+                Finding::about(object, "plan.admin", problem).hint("run restore as root")
             });
         }
     }

@@ -1,6 +1,10 @@
 //! Character devices; only one with the same number is the same.
 
-use crate::{factory::Factory, named::flags, resource::ForFile};
+use crate::{
+    factory::Factory,
+    named::{flags, seek},
+    resource::ForFile,
+};
 use floe_records::{Device, OpenFile};
 use floe_sys::{Error, Result};
 use nix::sys::stat::SFlag;
@@ -16,6 +20,9 @@ impl ForFile for Device {
             let what = format!("it is device {now:#x} now and was {:#x}", self.rdev);
             return Err(Error::because(format!("open {path}"), what));
         }
-        make.stands.open(open.pid, &self.name, &found, flags(open))
+        let fd = make.stands.open(open.pid, &self.name, &found, flags(open))?;
+        // That of /dev/mem and its kin, which are large.
+        seek(&fd, open)?;
+        Ok(fd)
     }
 }
