@@ -39,7 +39,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
 /// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of netlink or an event of fanotify is read, a
 /// process that has ended is waited for.
-const PASSING: [&str; 11] = [
+const PASSING: [&str; 12] = [
     "process.shares",
     "thread.waits",
     "file.tcp",

@@ -58,7 +58,7 @@ impl OfFile for BpfMap {
     }
 }
 
-/// What of a map cannot be had.
+/// Refuses a map that cannot be made again.
 fn look(info: &BpfMapInfo) -> Result<(), Problem> {
     let refuse = |problem: String| Err(Problem::new(RULE, problem));
     if !BPF_MAPS.contains(&info.kind) {

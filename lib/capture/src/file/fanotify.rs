@@ -107,7 +107,7 @@ fn mark(line: &[u8]) -> Option<Shown> {
     })
 }
 
-/// What of a group cannot be had.
+/// Refuses a group that cannot be made again.
 fn check(seen: &Descriptor<'_>, flags: u32, marks: &[Shown]) -> Result<(), Problem> {
     let refuse = |problem: &str| Err(Problem::new(RULE, problem));
     if flags & (libc::FAN_CLASS_CONTENT | libc::FAN_CLASS_PRE_CONTENT) != 0
