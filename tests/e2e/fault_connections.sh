@@ -56,7 +56,7 @@ for call in setsockopt sendto write ptrace; do
             all_go_on "killed at $call, $back before the last"
             checkpoint_kill "$server" image
         fi
-        nft list tables | grep -q floe- || fail "$call, $back before the last: the lock is gone"
+        nft list tables | has_line floe- || fail "$call, $back before the last: the lock is gone"
     done
 done
 restore_detached image
@@ -75,7 +75,7 @@ for call in setsockopt write sendto ptrace pidfd_send_signal wait4; do
         until_true 5 eval '[[ ! -e /proc/$server || -z $(nft list tables) ]]' || fail "freeze, $call, $back before the last: the tree lives behind $(nft list ruleset)"
         if [[ ! -e /proc/$server ]]; then
             wait "$server" 2> /dev/null || true
-            nft list tables | grep -q floe- || fail "freeze, $call, $back before the last: the lock is gone"
+            nft list tables | has_line floe- || fail "freeze, $call, $back before the last: the lock is gone"
             # A child of freeze closes the connections in silence, a moment behind.
             until_true 5 eval 'restore.sh made --detach 2> stderr' || fail "freeze, $call, $back before the last: $(cat stderr)"
         fi

@@ -7,7 +7,7 @@ start log mariadbd --no-defaults --user=mysql --datadir="$PWD/data" --socket="$P
 sql() { mariadb --no-defaults -S "$PWD/data/socket" -N -e "$1"; }
 answers() { sql 'select 1' > /dev/null 2>&1; }
 until_true 60 answers || fail "$(cat log)"
-if ! ls -l "/proc/$pid/fd" | grep -q '\[io_uring\]'; then echo "SKIPPED this MariaDB does not use io_uring"; exit 0; fi
+if ! ls -l "/proc/$pid/fd" | has_line '\[io_uring\]'; then echo "SKIPPED this MariaDB does not use io_uring"; exit 0; fi
 sql 'create database d; create table d.t (n int primary key, text varchar(1000)) engine=innodb'
 for round in 1 2 3; do
     for n in {1..50}; do sql "insert into d.t values ($((1000 * round + n)), repeat('x', 1000))"; done

@@ -37,7 +37,7 @@ socket.on("message", (data) => {
 });
 for (const event of ["close", "error"]) socket.on(event, (what) => fs.appendFileSync(log, `FAILED ${event} ${what}\n`));
 SCRIPT
-listens() { ss -Hltn 'sport = :8391' | grep -q .; }
+listens() { ss -Hltn 'sport = :8391' | has_line .; }
 start out bash -c 'node server.js & until [[ -e go ]]; do sleep 0.05; done; node client.js log 1500 & wait'
 until_true 20 listens || fail "$(cat out)"
 touch go

@@ -50,7 +50,7 @@ stack
 start log chroot "$PWD/union" /bin/app
 until_true 10 grep -q 'ready 3' log
 checkpoint_kill "$pid" untouched
-imgpack --list untouched | grep -q Union || fail "the stack is not in the image"
+imgpack --list untouched | has_line Union || fail "the stack is not in the image"
 restore_detached untouched
 asks 1 log
 change

@@ -50,4 +50,4 @@ time.sleep(100)' > low & pid=$!
 until_true 5 test -s low
 expect_exit 0 checkpoint.sh "$pid" -o low.floe --kill
 all_gone "$pid"
-restore --plan < low.floe | grep -q '^dismiss the guardian$' || fail "the plan is not whole"
+restore --plan < low.floe | has_line '^dismiss the guardian$' || fail "the plan is not whole"

@@ -11,7 +11,7 @@ for process in $(tree "$1"); do
     for fd in "/proc/$process/fd/"*; do
         [[ $(readlink "$fd") != anon_inode:*fanotify* ]] || echo "process $process has $fd" >> lost
     done
-    imgpack --json image | grep -q "\"name\":\"Process\",\"body\":{\"pid\":$process," || echo "process $process is not in the image" >> lost
+    imgpack --json image | grep "\"name\":\"Process\",\"body\":{\"pid\":$process," > /dev/null || echo "process $process is not in the image" >> lost
 done
 SCRIPT
 declare -A seen=([0]=0 [3]=0)

@@ -13,6 +13,6 @@ restore_detached image
 [[ $(child) == "$saver" ]] || fail "nobody saves: $(cat log)"
 [[ $(redis dbsize) == 500 ]] || fail "it has $(redis dbsize) keys"
 until_true 30 test -s dump.rdb
-until_true 5 eval 'redis info persistence | grep -q "rdb_last_bgsave_status:ok"'
+until_true 5 eval 'redis info persistence | has_line "rdb_last_bgsave_status:ok"'
 until_true 5 eval '[[ -z $(child) ]]'
 kill -9 "$pid"

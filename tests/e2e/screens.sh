@@ -150,6 +150,6 @@ while until_true 60 grep -Eq "^step $step\$|passed|Error" log && grep -q "^step 
     restore_detached image
     touch "go.$((step++))"
 done
-tail -n 1 log | grep -q passed || fail "$(cat log)"
+tail -n 1 log | has_line passed || fail "$(cat log)"
 ((step > 5)) || fail "$step steps: $(cat log)"
 until_true 5 test ! -e "/proc/$pid"

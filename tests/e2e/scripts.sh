@@ -44,7 +44,7 @@ end_group "$pid"
 DESTDIR=$PWD/dest "$scripts/install.sh" /usr > out
 for tool in freeze dumpfs aufsfix dumpmem imgpack restore; do
     cmp "dest/usr/bin/$tool" "$FLOE_TOOLS/$tool"
-    "dest/usr/bin/$tool" --version | grep -q "^$tool [0-9]" || fail "$tool has no version"
+    "dest/usr/bin/$tool" --version | has_line "^$tool [0-9]" || fail "$tool has no version"
     grep -q "^\.TH ${tool^^} 1" "dest/usr/share/man/man1/$tool.1" || fail "$tool has no manual page"
     ! grep -qF '](' "dest/usr/share/man/man1/$tool.1" || fail "the page of $tool is not whole"
     bash -n "dest/usr/share/bash-completion/completions/$tool"

@@ -51,7 +51,7 @@ until_true 5 test ! -e "/proc/$pid"
 expect_exit 3 restore --detach < piped
 grep -q "pid $pid: fd 7 (pipe:.*), fd 9 (pipe:.*): a pipe whose other end is outside of the tree (.*restore --detach --inherit 7 --inherit 9 7<>FILE 9<>FILE < .*/piped)" stderr ||
     fail "$(cat stderr)"
-imgpack --list piped | grep -q "^outside: pid $pid (bash): fd 7 (pipe:.*): a pipe .* (restore wants --inherit 7, " ||
+imgpack --list piped | has_line "^outside: pid $pid (bash): fd 7 (pipe:.*): a pipe .* (restore wants --inherit 7, " ||
     fail "$(imgpack --list piped | grep outside)"
 # The command that it prints works as it stands, but for FILE.
 said=$(< stderr) && [[ $said =~ 'files of yours: '([^\)]*)\) ]] || fail "$said"

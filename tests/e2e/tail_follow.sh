@@ -3,7 +3,7 @@ touch log
 start out tail -F -n +1 log
 echo before >> log
 until_true 10 grep -qx before out
-ls -l "/proc/$pid/fd" | grep -q inotify || fail "it does not use inotify"
+ls -l "/proc/$pid/fd" | has_line inotify || fail "it does not use inotify"
 checkpoint_kill "$pid" image
 echo meanwhile >> log
 restore_detached image --on-change "append:$PWD/log"

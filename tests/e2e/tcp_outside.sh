@@ -91,8 +91,8 @@ for round in 1 2; do
         # What it had made dies with it, or it had done everything.
         until_true 5 eval '[[ ! -e /proc/$server || -z $(tables) ]]' || fail "killed after $ms ms: the tree lives behind $(tables)"
         [[ ! -e /proc/$server ]] || break
-        until_true 5 eval '! tables | grep -q held' || fail "its own lock is left: $(tables)"
-        tables | grep -q floe- || fail "a restore that was killed after $ms ms has taken the lock away"
+        until_true 5 eval '! tables | has_line held' || fail "its own lock is left: $(tables)"
+        tables | has_line floe- || fail "a restore that was killed after $ms ms has taken the lock away"
     done
     kill -0 "$server" 2> /dev/null || restore_detached "image$round"
     no_table "restore"

@@ -332,3 +332,17 @@ fn every_resource_has_its_three_files_and_a_fixture() {
         assert!(known, "a fixture covers {name}, which is no kind of the list");
     }
 }
+
+/// What writes into a pipe fails when grep(1) ends at the first match, and the scenario with it (pipefail).
+#[test]
+fn scenarios_read_pipes_to_their_end() {
+    let mut all = Vec::new();
+    sources(&root().join("tests/e2e"), "sh", &mut all);
+    assert!(all.len() > 50, "scenarios");
+    for path in all {
+        let quiet = ["| grep -q", "| grep -Eq"];
+        let text = read(&path).replace("||", "");
+        let found = text.lines().find(|line| quiet.iter().any(|it| line.contains(it)));
+        assert_eq!(found, None, "{}: has_line of lib.sh reads all", path.display());
+    }
+}
