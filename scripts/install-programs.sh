@@ -32,6 +32,8 @@ need ssh openssh-client
 need git git
 need ip iproute2
 need nft nftables
+need mariadbd mariadb-server
+need mariadb mariadb-client
 # Debian keeps its servers out of PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql postgresql-contrib)
 if ((${#missing[@]})); then
