@@ -86,8 +86,8 @@ pub use mount::{
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
-    namespace_owner, namespace_parent, network_namespace, pidfd_exit_status, pidfd_getfd,
-    pidfd_open, pidfd_open_thread, pidfd_send_signal,
+    namespace_owner, namespace_owner_uid, namespace_parent, network_namespace, pidfd_exit_status,
+    pidfd_getfd, pidfd_open, pidfd_open_thread, pidfd_send_signal,
 };
 pub use placeholder::Placeholder;
 pub use poll::poll;
