@@ -14,7 +14,9 @@ use crate::{
     other_names, resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, label, numa, outside,
+        core_scheduling, label,
+        mounts::MountSpaces,
+        numa, outside,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -126,6 +128,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings) = (Clocks::default(), Rings::default());
+    let mut spaces = MountSpaces::default();
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -140,6 +143,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 state::waits(&process, &mut found)?;
             }
             clocks.add(&process);
+            spaces.add(&process);
             rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
@@ -159,6 +163,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     attached.check(&tree(root)?, false, &mut found)?;
     clocks.check(&living, options, &mut found)?;
+    spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still: Vec<Pid> = Vec::with_capacity(living.len());
@@ -234,10 +239,11 @@ pub(crate) fn held(
         found.refuse(cgroup::frozen_meanwhile(&place));
     }
     let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
-    let mut rings = Rings::default();
+    let (mut rings, mut spaces) = (Rings::default(), MountSpaces::default());
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
+        spaces.add(process);
         rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);
@@ -245,6 +251,7 @@ pub(crate) fn held(
     }
     attached.check(&pids, true, &mut found)?;
     clocks.check(&living, options, &mut found)?;
+    spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;

@@ -53,6 +53,12 @@ impl Here {
         tree.begin().is_some_and(|begin| begin.boot_id == self.boot_id)
     }
 
+    /// Whether it is our own namespace.
+    pub(crate) fn is(&self, was: &Namespace, same_boot: bool) -> bool {
+        let own = self.own.get(&was.kind);
+        same_boot && own.is_some_and(|(id, _)| was.id.0 == *id)
+    }
+
     /// How our namespace differs from the one that a tree was in; `None` where ours may take its place.
     pub(crate) fn differs(&self, was: &Namespace, same_boot: bool) -> Option<String> {
         let (id, initial) = *self.own.get(&was.kind)?;

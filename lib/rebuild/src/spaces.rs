@@ -3,7 +3,11 @@
 use crate::{here::Here, options::RestoreOptions};
 use floe_records::*;
 use floe_sys::{Error, Result};
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
+    path::Path,
+};
 
 /// What takes the place of each namespace of the tree.
 pub(crate) struct Spaces<'a> {
@@ -12,6 +16,10 @@ pub(crate) struct Spaces<'a> {
     same_boot: bool,
     /// Kinds of which the user has said where the tree belongs.
     told: Vec<NsKind>,
+    /// Mount namespaces that the stream describes.
+    described: BTreeSet<NsId>,
+    /// Those of them that are to be made.
+    to_make: Vec<NsId>,
 }
 
 impl<'a> Spaces<'a> {
@@ -19,18 +27,26 @@ impl<'a> Spaces<'a> {
         let mut told = options.joined.clone();
         let of_mounts = |space: &&Namespace| space.kind == NsKind::Mnt;
         // One directory cannot stand for the roots of several.
+        let described = tree.all::<MountTree>().iter().map(|it| it.id).collect::<BTreeSet<_>>();
         if options.root != Path::new("/")
+            && described.is_empty()
             && tree.all::<Namespace>().iter().filter(of_mounts).count() == 1
         {
             told.push(NsKind::Mnt);
         }
         let same_boot = options.here.is_same_boot(tree);
-        Self { all: BTreeMap::new(), here: &options.here, same_boot, told }
+        let (all, to_make) = (BTreeMap::new(), Vec::new());
+        Self { all, here: &options.here, same_boot, told, described, to_make }
     }
 
     /// The one of restore takes its place, where that is the same or the user has said so.
     pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
         self.all.insert(was.id, None);
+        let told = self.told.contains(&was.kind);
+        if !told && self.described.contains(&was.id) && !self.here.is(was, self.same_boot) {
+            self.to_make.push(was.id);
+            return Ok(());
+        }
         let differs = self.here.differs(was, self.same_boot);
         let Some(differs) = differs.filter(|_| !self.told.contains(&was.kind)) else {
             return Ok(());
@@ -42,6 +58,16 @@ impl<'a> Spaces<'a> {
         );
         let doing = format!("put the tree into its {name} namespace");
         Err(Error::because(doing, format!("{differs} ({hint})")))
+    }
+
+    /// Mount namespaces that are to be made.
+    pub fn to_make(&self) -> &[NsId] {
+        &self.to_make
+    }
+
+    /// One was made.
+    pub fn made(&mut self, id: NsId, space: OwnedFd) {
+        self.all.insert(id, Some(space));
     }
 
     /// The namespace to enter; `None` for our own.

@@ -10,7 +10,7 @@ use floe_proc::{namespaces_of, unable};
 use floe_records::{Finding, Findings, Namespaces, NsId, Pid};
 use std::io;
 
-/// The first of them, which must be those of freeze: they are not recreated yet.
+/// The first of them, which must be those of freeze: only mount namespaces, the last, are made again.
 const OWN: usize = 9;
 
 impl OfProcess for Namespaces {
@@ -29,13 +29,6 @@ impl OfProcess for Namespaces {
                 let finding = Finding::of(Pid(process.pid), object, "namespace", problem);
                 out.refuse(finding.hint("run freeze inside that namespace (nsenter)"));
             }
-        }
-        let mount = process.namespace("mnt");
-        if mount.is_some_and(|theirs| Some(theirs) != ours[OWN]) {
-            let problem = "it is not the one of freeze, and does not come back: restore refuses until \
-                           it is told where the tree belongs";
-            let finding = Finding::of(Pid(process.pid), "mnt namespace", "namespace.mnt", problem);
-            out.lose(finding.hint("--root DIR, --join mnt=PATH, or start restore in one like it"));
         }
         Ok(())
     }
