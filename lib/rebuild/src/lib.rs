@@ -22,6 +22,7 @@ mod machine;
 mod mapped;
 mod maps;
 mod memory;
+mod mounts;
 mod named;
 mod new_spaces;
 mod open;

@@ -47,6 +47,8 @@ pub struct RestoreOptions {
     pub inherit: Vec<u32>,
     /// Paths of the tree are looked up below it.
     pub root: PathBuf,
+    /// What is bound in the place of mounts of the tree, by their mount points.
+    pub external: Vec<(Vec<u8>, PathBuf)>,
     /// What takes the place of other outside files; the last rule for a file counts.
     pub outside: Vec<OutsideRule>,
     /// What becomes of files that have changed, behind what the stream says.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bulk;
+mod external;
 mod foreground;
 mod join;
 mod outside;
@@ -13,6 +14,7 @@ mod wait;
 use anyhow::Context;
 use bulk::{Bulk, Whole};
 use clap::Parser;
+use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
 use floe_rebuild::{Here, OpenFiles, OutsideRule, Restore, RestoreOptions};
 use floe_records::{
@@ -52,6 +54,10 @@ struct Args {
     /// Look all paths of the tree up below this directory.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: std::path::PathBuf,
+    /// In a mount namespace that is made again, bind PATH of ours at the mount point POINT, in the place of what was mounted there.
+    /// May be repeated.
+    #[arg(long, value_name = "POINT=PATH")]
+    external: Vec<External>,
     /// Mount the AUFS and overlay mounts that the tree stands on where they are missing.
     #[arg(long)]
     rebuild_unions: bool,
@@ -315,6 +321,7 @@ fn build(
     let options = RestoreOptions {
         inherit: args.inherit.clone(),
         root: args.root.clone(),
+        external: args.external.iter().map(|it| (it.point.clone(), it.source.clone())).collect(),
         outside: [OutsideRule::all(tree.options().outside)]
             .into_iter()
             .chain(args.outside.iter().cloned())
