@@ -82,6 +82,7 @@ macro_rules! resources {
                 directory: Directory 61 1 [];
                 device: Device 62 1 [];
                 block_device: BlockDevice 81 1 [];
+                kernel_log: KernelLog 82 1 [];
                 fifo: Fifo 63 1 [];
                 nameless_file: NamelessFile 64 1 [];
                 pipe: Pipe 65 1 [];

@@ -16,6 +16,7 @@ mod guardian;
 mod inotify;
 mod io_uring;
 mod kcmp;
+mod kernel_log;
 mod last_write;
 mod limits;
 mod mem;
@@ -65,6 +66,7 @@ pub use io_uring::{
     io_uring_memory, io_uring_setup,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
+pub use kernel_log::read_kernel_log;
 pub use last_write::LastWrite;
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,

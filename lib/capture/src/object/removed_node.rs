@@ -68,6 +68,7 @@ fn name_of(what: &AnyRecord) -> Option<&FileRef> {
         AnyRecord::Fifo(it) => Some(&it.name),
         AnyRecord::Device(it) => Some(&it.name),
         AnyRecord::BlockDevice(it) => Some(&it.name),
+        AnyRecord::KernelLog(it) => Some(&it.name),
         AnyRecord::SpecialPath(it) => Some(&it.name),
         _ => None,
     }
