@@ -126,6 +126,7 @@ macro_rules! resources {
                 nameless: Object 42 4 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 3 [];
+                datagram_queue: DatagramQueue 35 1 [];
                 tcp_connection: TcpConnection 58 1 [];
             }
             bulk {

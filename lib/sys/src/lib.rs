@@ -6,6 +6,7 @@ mod bpf;
 mod caller;
 mod clone;
 mod cpu;
+mod datagram;
 mod descriptors;
 mod error;
 mod eventfd;
@@ -47,6 +48,7 @@ pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map
 pub use caller::{Call, Caller, call_as};
 pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
+pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
