@@ -34,7 +34,9 @@ const TELLING: [(i32, i32); 6] = [
 ];
 
 /// What tells a program more of a datagram than is kept: times, marks, the port that it was sent to, headers and options of IP; what
-/// becomes of it in the kernel (UDP_ENCAP).
+/// becomes of it in the kernel (UDP_ENCAP). The numbers are, in their order, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW,
+/// SO_RCVMARK, SO_RCVPRIORITY; IP_CHECKSUM, IP_RECVFRAGSIZE; IPV6_2292HOPOPTS, IPV6_2292DSTOPTS, IPV6_2292RTHDR, IPV6_2292HOPLIMIT,
+/// IPV6_FLOWINFO; UDP_ENCAP.
 const MORE: [(i32, i32); 25] = [
     (libc::SOL_SOCKET, libc::SO_TIMESTAMP),
     (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS),
