@@ -40,9 +40,9 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
-/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of netlink or an event of fanotify is read, a
-/// process that has ended is waited for.
-const PASSING: [&str; 12] = [
+/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of
+/// netlink, an event of fanotify or a message of the kernel is read, a process that has ended is waited for.
+const PASSING: [&str; 13] = [
     "process.shares",
     "thread.waits",
     "file.tcp",
@@ -53,6 +53,7 @@ const PASSING: [&str; 12] = [
     "descriptor.lease",
     crate::rule::pty::RULE,
     crate::file::fanotify::EVENTS,
+    crate::file::kernel_log::MESSAGES,
     "process.leader",
     "thread.zombie",
 ];

@@ -6,6 +6,7 @@ mod bpf;
 mod caller;
 mod clone;
 mod cpu;
+mod datagram;
 mod descriptors;
 mod error;
 mod eventfd;
@@ -16,6 +17,7 @@ mod guardian;
 mod inotify;
 mod io_uring;
 mod kcmp;
+mod kernel_log;
 mod last_write;
 mod limits;
 mod mem;
@@ -46,6 +48,7 @@ pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map
 pub use caller::{Call, Caller, call_as};
 pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
+pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
@@ -65,6 +68,7 @@ pub use io_uring::{
     io_uring_memory, io_uring_setup,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
+pub use kernel_log::read_kernel_log;
 pub use last_write::LastWrite;
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,

@@ -2,17 +2,20 @@
 
 use super::{OpenFiles, high};
 use crate::{
-    connection, late_queues,
+    connection,
+    factory::reopen,
+    file::inotify::watch_removed,
+    late_queues,
     object::{pty, queue},
 };
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
-    fcntl::{FcntlArg, fcntl},
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::stat::SFlag,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, OwnedFd},
     sync::PoisonError,
 };
@@ -108,6 +111,36 @@ impl OpenFiles<'_> {
         let made = made.flat_map(|made| [&made.master].into_iter().chain(&made.slave));
         let mut terminals = ends.chain(made);
         terminals.try_for_each(|fd| floe_sys::replace_descriptor(fd.as_fd(), null.as_fd()))
+    }
+
+    /// Has inotify watch files without a name. What restore itself has open of them is closed first, which would be an event;
+    /// every process has its own by now.
+    pub(crate) fn watch_removed(&self) -> Result<()> {
+        let all = self.tree.all::<Inotify>().iter();
+        let all = all.filter(|it| it.watches.iter().any(|watch| watch.name.deleted));
+        let all: Vec<&Inotify> = all.collect();
+        let mut files = BTreeMap::new();
+        for watch in all.iter().flat_map(|it| &it.watches).filter(|watch| watch.name.deleted) {
+            let id = watch.name.object();
+            let path = match self.make.objects.get(&id) {
+                Some(object) => reopen(object, OFlag::O_PATH)?,
+                None => {
+                    let path = &self.make.stands.removed(&watch.name)?.path;
+                    path.try_clone().map_err(|e| Error::new("watch a removed file", e))?
+                }
+            };
+            files.insert(id, path);
+        }
+        let null = super::place_of_late()?;
+        for id in files.keys() {
+            let own = [&self.make.objects, &self.readable, &self.programs];
+            let mut own = own.into_iter().filter_map(|some| some.get(id));
+            own.try_for_each(|fd| floe_sys::replace_descriptor(fd.as_fd(), null.as_fd()))?;
+        }
+        let none = || Error::because("watch a removed file", "what watches it is not open");
+        all.into_iter().try_for_each(|it| {
+            watch_removed(it, self.files.get(&it.file).ok_or_else(none)?, &files)
+        })
     }
 
     /// Fills queues of UNIX sockets with what carries something.
