@@ -118,6 +118,7 @@ impl<'a> OpenFiles<'a> {
         no.extend(missing.into_values());
         me.settle(&mut no);
         me.settle_terminals(&mut no);
+        me.settle_rings(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
         memory::note(tree, &mut me.notes);
