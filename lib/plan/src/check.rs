@@ -53,6 +53,7 @@ pub(crate) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     rights::check(tree, machine, found);
     if extent == Extent::Whole {
         memory::rings(tree, found);
+        memory::registered(tree, found);
         files::check(tree, machine, found);
         sockets::check(tree, found);
         sockets::connections(tree, machine, found);

@@ -112,7 +112,7 @@ macro_rules! resources {
                 special_path: SpecialPath 76 1 [];
                 proc_file: ProcFile 77 1 [Late Last];
                 namespace_file: NamespaceFile 78 1 [Late];
-                io_uring: IoUring 80 1 [];
+                io_uring: IoUring 80 2 [Descriptors];
             }
             descriptor {
                 owner: Owner 53 2 [Descriptors];

@@ -65,7 +65,7 @@ pub use inotify::{
 };
 pub use io_uring::{
     RINGS, RingAnswers, RingPlaces, SQES, io_uring_answers, io_uring_buffer_groups, io_uring_count,
-    io_uring_memory, io_uring_setup,
+    io_uring_memory, io_uring_register_files, io_uring_setup,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use kernel_log::read_kernel_log;

@@ -4,7 +4,7 @@ use super::{OpenFiles, high};
 use crate::{
     connection,
     factory::reopen,
-    file::inotify::watch_removed,
+    file::{inotify::watch_removed, io_uring},
     late_queues,
     object::{pty, queue},
 };
@@ -41,6 +41,24 @@ impl OpenFiles<'_> {
                 && let Err(e) = crate::inet::settle(socket, fd)
             {
                 no.push(Finding::about(self.tree.describe(id), "rebuild.open", e.to_string()));
+            }
+        }
+    }
+
+    /// Files that are registered with io_uring instances.
+    pub(super) fn settle_rings(&self, no: &mut Vec<Finding>) {
+        for ring in self.tree.all::<IoUring>() {
+            // What could not be opened has been said.
+            let all = ring.files.iter().map(|(_, id)| id).chain([&ring.file]);
+            if !all.into_iter().all(|id| self.files.contains_key(id)) {
+                continue;
+            }
+            if let Err(e) = io_uring::register(ring, |id| self.files.get(&id)) {
+                no.push(Finding::about(
+                    self.tree.describe(ring.file),
+                    "rebuild.open",
+                    e.to_string(),
+                ));
             }
         }
     }
