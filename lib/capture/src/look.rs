@@ -14,9 +14,7 @@ use crate::{
     other_names, resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, label,
-        mounts::MountSpaces,
-        numa, outside,
+        core_scheduling, label, numa, outside,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -131,7 +129,6 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
         (Clocks::default(), Rings::default(), Spaces::here()?);
-    let mut mounts = MountSpaces::default();
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -147,7 +144,6 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             }
             clocks.add(&process);
             spaces.add(&process, &mut found)?;
-            mounts.add(&process);
             rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
@@ -167,7 +163,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     attached.check(&tree(root)?, false, &mut found)?;
     clocks.check(&living, options, &mut found)?;
-    mounts.check(&mut found)?;
+    spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still: Vec<Pid> = Vec::with_capacity(living.len());
@@ -244,12 +240,11 @@ pub(crate) fn held(
     }
     let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
     let mut spaces = Spaces::here()?;
-    let (mut rings, mut mounts) = (Rings::default(), MountSpaces::default());
+    let mut rings = Rings::default();
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
         spaces.add(process, &mut found)?;
-        mounts.add(process);
         rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);
@@ -257,7 +252,7 @@ pub(crate) fn held(
     }
     attached.check(&pids, true, &mut found)?;
     clocks.check(&living, options, &mut found)?;
-    mounts.check(&mut found)?;
+    spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
