@@ -1,7 +1,10 @@
 //! Starting children with chosen pids, or only to end.
 
 use crate::{Error, Result, check};
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{IntoRawFd, OwnedFd},
+};
 
 pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
@@ -31,6 +34,36 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
                 }
                 loop {
                     libc::syscall(libc::SYS_pause);
+                }
+            }
+        }
+        check(pid)
+    });
+    pid.map(|pid| pid as i32).map_err(|e| unable(set_tid, e))
+}
+
+/// As [`spawn_stub`], but the child is one of our parent (CLONE_PARENT), and tells it of its end as we do of ours. The death of that
+/// parent means nothing to it, but ours does: it waits for that.
+pub fn spawn_sibling(set_tid: &[i32], flags: u64) -> Result<i32> {
+    let own = crate::pidfd_open(std::process::id() as i32)?;
+    // It may have our table of descriptors, so the number stays taken for as long as we live.
+    let own = own.into_raw_fd();
+    // The exit signal is that of our own process, and must be 0 here.
+    let flags = flags | libc::CLONE_PARENT as u64 | CLONE_CLEAR_SIGHAND;
+    let mut args = arguments(set_tid, flags, 0);
+    let pid = without_signals(|| {
+        let mut polled = libc::pollfd { fd: own, events: libc::POLLIN, revents: 0 };
+        // SAFETY: without CLONE_VM the child has its own copy of our memory and stack.
+        let pid = unsafe { clone3(&mut args) };
+        if pid == 0 {
+            loop {
+                // SAFETY: raw system calls, and one structure of ours that the kernel writes to.
+                unsafe {
+                    let none = std::ptr::null::<libc::timespec>();
+                    let at = std::ptr::from_mut(&mut polled);
+                    if libc::syscall(libc::SYS_ppoll, at, 1, none, none, 8) == 1 {
+                        libc::syscall(libc::SYS_exit_group, 0);
+                    }
                 }
             }
         }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bulk;
+mod events;
 mod foreground;
 mod join;
 mod outside;
@@ -13,8 +14,9 @@ mod wait;
 use anyhow::Context;
 use bulk::{Bulk, Whole};
 use clap::Parser;
+use events::Events;
 use floe_plan::{Machine, NewAddress, Plan, Step};
-use floe_rebuild::{Here, OpenFiles, OutsideRule, Restore, RestoreOptions};
+use floe_rebuild::{Here, Inherit, OpenFiles, OutsideRule, Restore, RestoreOptions};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, OnChange, Pid, Process, Refusals, State, Thread, Tree, Vdso,
     by_cause,
@@ -42,9 +44,10 @@ struct Args {
     /// Write the pid of the root task here.
     #[arg(long)]
     pidfile: Option<std::path::PathBuf>,
-    /// Give the tree our descriptor FD in the place of an outside one of the same number.
-    #[arg(long, value_name = "FD")]
-    inherit: Vec<u32>,
+    /// Give the tree our descriptor FD in the place of an outside one: of the same number, of number N, or of what is called
+    /// NAME (pipe:[5]). May be repeated.
+    #[arg(long, value_name = "[N=|NAME=]FD")]
+    inherit: Vec<Inherit>,
     /// What takes the place of other outside files, whatever freeze was told: WHAT is refuse, null, broken or reconnect, NAME a
     /// pattern of what they are (socket:[N], a path) or of the addresses of their peers; the last rule for a file counts.
     #[arg(long, value_name = "WHAT[:NAME]")]
@@ -82,6 +85,13 @@ struct Args {
     /// Address NEW takes the place of OLD at either end of all TCP and UDP sockets. May be repeated.
     #[arg(long, value_name = "OLD=NEW")]
     map_address: Vec<NewAddress>,
+    /// The root task becomes a sibling of restore: a child of the process that has started it. Restore exits once the tree runs.
+    #[arg(long, conflicts_with = "detach")]
+    sibling: bool,
+    /// Tell of the steps of the work on this socket, and wait for an answer each time. Our standard streams are then no place for
+    /// those of the tree.
+    #[arg(long, value_name = "FD")]
+    events: Option<i32>,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -103,6 +113,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let mut lines = floe_toolkit::progress_lines(args.progress_fd)?;
+    let events = Events::new(args.events.filter(|_| !args.plan))?;
     if args.detach && !args.plan && leads_a_group() {
         return follow();
     }
@@ -135,7 +146,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
     clocks(args, &tree)?;
-    let inside = match args.new_pidns.then(|| pidns::enter(&tree)).transpose()? {
+    let inside = match args.new_pidns.then(|| pidns::enter(&tree, args.sibling)).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
             return outside.wait(args, &tree);
@@ -143,7 +154,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Some(Side::Inside(inside)) => Some(inside),
         None => None,
     };
-    let tree = if args.detach { orphaned(tree)? } else { tree };
+    let tree = if args.leaves() { orphaned(tree)? } else { tree };
     let whole = Whole { tree: &tree, inheritance: &plan.inheritance };
     let bulk = Bulk::find(&mut reader, whole, first, from_start)?;
     let beside = inside.as_ref().is_some_and(Inside::is_beside);
@@ -155,9 +166,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
     }
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
-    let waits = !beside && (inside.is_some() || !args.detach);
-    let waiter = build(args, (here, waits), (&tree, &plan), &mut reader, (bulk, lines.take()))?;
+    let waits = !beside && (inside.is_some() || !args.leaves());
+    let talk = Talk { lines: lines.take(), events: &events };
+    let waiter = build(args, (here, waits), (&tree, &plan), &mut reader, (bulk, talk))?;
     rebuilt.keep();
+    events.done()?;
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
     match (inside, waiter) {
@@ -165,8 +178,26 @@ fn run(args: &Args) -> anyhow::Result<()> {
         (None, Some(waiter)) => {
             wait::as_ours(waiter.wait(nix::unistd::Pid::from_raw(root as i32))?)
         }
+        (None, None) if args.sibling => Ok(()),
         (None, None) => leave(&tree),
     }
+}
+
+impl Args {
+    /// Whether restore is gone when the tree runs.
+    fn leaves(&self) -> bool {
+        self.detach || self.sibling
+    }
+}
+
+/// Whom restore tells what.
+struct Talk<'a> {
+    lines: Option<File>,
+    events: &'a Events,
+}
+
+fn root_is_init(tree: &Tree) -> bool {
+    tree.root().is_some_and(|root| root.pid.0 == pidns::INIT)
 }
 
 /// The tree with what may, or is to, come back otherwise, and what is lost by that.
@@ -297,7 +328,7 @@ fn build(
     (here, waits): (Here, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    (mut bulk, mut lines): (Bulk<'_>, Option<File>),
+    (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
 ) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
     let options = RestoreOptions {
@@ -311,11 +342,16 @@ fn build(
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
         here,
+        standard: !talk.events.are_told(),
     };
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
     let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
     let image = image.as_deref().and_then(|image| image.to_str());
+    let is_there = args.new_pidns && root_is_init(tree);
+    if is_there {
+        talk.events.of_root(events::NAMESPACES, tree)?;
+    }
     let mut open = OpenFiles::new(tree, &options, &plan.steps)
         .map_err(|refusals| outside::with_command(refusals, &words, image))?;
     for note in open.notes() {
@@ -325,13 +361,19 @@ fn build(
     let pidfile = args.pidfile.as_deref().filter(|_| !args.new_pidns);
     let root = tree.root().map_or(0, |process| process.pid.0).to_string();
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
-    let mut work = Restore::new(tree, &open, plan)?;
+    let mut work = Restore::new(tree, &open, plan, args.sibling)?;
     let steps = &plan.steps;
     let fill = steps.iter().position(|step| *step == Step::Fill).unwrap_or(steps.len());
-    let lend = steps.iter().position(|step| matches!(step, Step::Lend(_))).unwrap_or(steps.len());
-    let mut progress = Progress::new("restore", total, lines.take())?;
-    let mut done = 0;
-    for (at, step) in steps[..fill].iter().enumerate() {
+    let last = |step: &Step| matches!(step, Step::Lend(_) | Step::Masks);
+    let lend = steps.iter().position(last).unwrap_or(steps.len());
+    let mut progress = Progress::new("restore", total, talk.lines.take())?;
+    let created = |step: &Step| matches!(step, Step::Create(_, None, _));
+    let mut done = steps.iter().position(created).map_or(0, |at| at + 1);
+    work.run(&steps[..done])?;
+    if !is_there {
+        talk.events.of_root(events::NAMESPACES, tree)?;
+    }
+    for (at, step) in steps[..fill].iter().enumerate().skip(done) {
         if let Step::Supply(child) = step {
             work.run(&steps[done..at])?;
             bulk.fill(Some(*child), reader, (&work, &open), &mut progress)?;
@@ -343,8 +385,9 @@ fn build(
     progress.finish();
     open.seal()?;
     work.run(&steps[fill..lend])?;
+    talk.events.of_root(events::BUILT, tree)?;
     let front = match steps.get(lend) {
-        Some(Step::Lend(group)) if !args.detach && !args.new_pidns => {
+        Some(Step::Lend(group)) if !args.leaves() && !args.new_pidns => {
             Foreground::lend(tree, &open, *group)?
         }
         _ => None,

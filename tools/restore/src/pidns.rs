@@ -18,6 +18,7 @@ use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
     sys::{
+        prctl::set_pdeathsig,
         signal::{Signal, kill},
         wait::{WaitStatus, waitpid},
     },
@@ -58,8 +59,9 @@ pub enum Inside {
 }
 
 /// Makes the namespace. The calling thread must be the only one.
-pub fn enter(tree: &Tree) -> Result<Side> {
-    if tree.root().is_some_and(|root| root.pid.0 == INIT) { beside(tree) } else { as_init() }
+/// `sibling`: a root that is its init becomes a child of our parent.
+pub fn enter(tree: &Tree, sibling: bool) -> Result<Side> {
+    if crate::root_is_init(tree) { beside(tree, sibling) } else { as_init() }
 }
 
 fn as_init() -> Result<Side> {
@@ -78,12 +80,15 @@ fn as_init() -> Result<Side> {
 
 /// The stub and we inside have the mounts of the process outside, and the table of descriptors with each other: so what we open
 /// is open in the stub.
-fn beside(tree: &Tree) -> Result<Side> {
+fn beside(tree: &Tree, sibling: bool) -> Result<Side> {
     private_mounts()?;
     let (wait, go) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     let fresh = CloneFlags::CLONE_FILES | CloneFlags::CLONE_NEWPID;
-    let stub = floe_sys::spawn_stub(&[], flags(fresh), Signal::SIGCHLD as i32)
-        .context("unable to make a pid namespace")?;
+    let stub = match sibling {
+        true => floe_sys::spawn_sibling(&[], flags(fresh)),
+        false => floe_sys::spawn_stub(&[], flags(fresh), Signal::SIGCHLD as i32),
+    };
+    let stub = stub.context("unable to make a pid namespace")?;
     let root = Pid::from_raw(stub);
     let begun = floe_sys::pidfd_open(stub).map_err(Into::into).and_then(|handle| {
         setns(handle, CloneFlags::CLONE_NEWPID).context("unable to enter the pid namespace")?;
@@ -92,6 +97,10 @@ fn beside(tree: &Tree) -> Result<Side> {
     let begun = match begun {
         Ok(None) => {
             File::from(wait).read_exact(&mut [0]).context("unable to hear from outside")?;
+            if sibling {
+                // What is outside can end the tree only through us.
+                set_pdeathsig(Signal::SIGKILL).context("unable to be bound to our parent")?;
+            }
             mount_proc()?;
             return Ok(Side::Inside(Inside::Beside));
         }
@@ -150,6 +159,9 @@ impl Outside {
                     return as_ours(code);
                 }
                 pidfile(args, root, &root.to_string())?;
+                if args.sibling {
+                    return Ok(());
+                }
                 if args.detach { leave(tree) } else { as_ours(waiter.wait(root)?) }
             }
         }
