@@ -19,6 +19,7 @@ use crate::{
         segments::Attached,
         sessions,
         sharing::{self, Member, Sharing},
+        spaces::Spaces,
         state, status,
     },
     subject::{self, Process},
@@ -125,7 +126,8 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let sharing = sharing(&all, &stats, &mut found)?;
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
-    let (mut clocks, mut rings) = (Clocks::default(), Rings::default());
+    let (mut clocks, mut rings, mut spaces) =
+        (Clocks::default(), Rings::default(), Spaces::here()?);
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -140,6 +142,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 state::waits(&process, &mut found)?;
             }
             clocks.add(&process);
+            spaces.add(&process, &mut found);
             rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
@@ -235,10 +238,12 @@ pub(crate) fn held(
         found.refuse(cgroup::frozen_meanwhile(&place));
     }
     let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
+    let mut spaces = Spaces::here()?;
     let mut rings = Rings::default();
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
+        spaces.add(process, &mut found);
         rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);

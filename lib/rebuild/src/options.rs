@@ -95,6 +95,8 @@ pub struct RestoreOptions {
     pub on_change: Vec<OnChange>,
     /// Kinds of namespaces of which the tree belongs into ours, whichever it was in.
     pub joined: Vec<NsKind>,
+    /// Kinds of namespaces that restore has made for the tree ([`crate::new_spaces`]), and is in.
+    pub made: Vec<NsKind>,
     /// Into which cgroups the tree comes back.
     pub cgroup: CgroupMode,
     /// Where restore itself is.

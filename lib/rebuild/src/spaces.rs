@@ -3,11 +3,17 @@
 use crate::{here::Here, options::RestoreOptions};
 use floe_records::*;
 use floe_sys::{Error, Result};
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
+    path::Path,
+};
 
 /// What takes the place of each namespace of the tree.
 pub(crate) struct Spaces<'a> {
     all: BTreeMap<NsId, Option<OwnedFd>>,
+    /// Those that restore has made, and is in.
+    made: BTreeSet<NsId>,
     here: &'a Here,
     same_boot: bool,
     /// Kinds of which the user has said where the tree belongs.
@@ -25,12 +31,17 @@ impl<'a> Spaces<'a> {
             told.push(NsKind::Mnt);
         }
         let same_boot = options.here.is_same_boot(tree);
-        Self { all: BTreeMap::new(), here: &options.here, same_boot, told }
+        let is_made = |space: &&Namespace| !space.inherited && options.made.contains(&space.kind);
+        let made = tree.all::<Namespace>().iter().filter(is_made).map(|space| space.id).collect();
+        Self { all: BTreeMap::new(), made, here: &options.here, same_boot, told }
     }
 
     /// The one of restore takes its place, where that is the same or the user has said so.
     pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
         self.all.insert(was.id, None);
+        if self.made.contains(&was.id) {
+            return Ok(());
+        }
         let differs = self.here.differs(was, self.same_boot);
         let Some(differs) = differs.filter(|_| !self.told.contains(&was.kind)) else {
             return Ok(());
@@ -42,6 +53,11 @@ impl<'a> Spaces<'a> {
         );
         let doing = format!("put the tree into its {name} namespace");
         Err(Error::because(doing, format!("{differs} ({hint})")))
+    }
+
+    /// Puts something into a namespace that restore has made; one that was there has its own.
+    pub fn furnish(&self, id: NsId, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.made.contains(&id) { work() } else { Ok(()) }
     }
 
     /// The namespace to enter; `None` for our own.
