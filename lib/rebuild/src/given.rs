@@ -2,7 +2,7 @@
 
 use crate::{
     factory::{Factory, STATUS, reopen},
-    options::Which,
+    options::{Inherit, Which},
 };
 use floe_records::{External, FileId, OpenFile};
 use floe_sys::{Error, Result};
@@ -25,6 +25,19 @@ pub(crate) fn given(make: &Factory<'_>, id: FileId, number: u32) -> Result<Optio
         return Ok(None);
     }
     choose(make, id, named).map(Some)
+}
+
+/// Of names that nothing has: what was given for them is not used.
+pub(crate) fn unused(make: &Factory<'_>) -> Vec<String> {
+    let has = |inherit: &&Inherit| {
+        make.tree.all::<External>().iter().any(|external| inherit.is_named(&external.what.0))
+    };
+    let named = make.inherit.iter().filter(|inherit| !has(inherit));
+    let name = |inherit: &Inherit| match &inherit.which {
+        Which::Name(name) => Some(format!("--inherit {name}: no outside file is called that")),
+        Which::Number(_) => None,
+    };
+    named.filter_map(name).collect()
 }
 
 fn by_number(make: &Factory<'_>, number: u32) -> Option<u32> {

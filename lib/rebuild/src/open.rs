@@ -7,6 +7,7 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen, set_status, with_async},
     file::external,
+    given,
     mapped::{MapKey, known, map_key},
     memory,
     object::{carried_file, nameless},
@@ -120,6 +121,7 @@ impl<'a> OpenFiles<'a> {
         me.settle_terminals(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
+        me.notes.append(&mut given::unused(&me.make));
         memory::note(tree, &mut me.notes);
         if !me.late.is_empty() {
             let own = floe_sys::pidfd_open(std::process::id() as i32);

@@ -150,7 +150,7 @@ impl Freeze {
         if let Some(parent) = &job.wanted.parent {
             job.images.link(PARENT, parent)?;
         }
-        files::inventory(&job.images)?;
+        files::inventory(&job.images, &job.wanted.mounts)?;
         job.log.say("the image is written");
         job.engine.tell("post-dump", None, None)?;
         self.agreed = true;

@@ -1,8 +1,9 @@
 //! What engines look for beside the image.
 
-use crate::directory::Directory;
-use anyhow::Result;
+use crate::{directory::Directory, protocol::Pair};
+use anyhow::{Context, Result};
 use prost::Message;
+use std::io::Read;
 
 /// The image of floe, in the directory of images.
 pub const IMAGE: &str = "floe.img";
@@ -18,6 +19,8 @@ const HEAD: u32 = 0x5456_4319;
 const HEAD_OF_INVENTORY: u32 = 0x5831_3116;
 const SERVICE: u32 = 0x5510_5940;
 const HEAD_OF_STATS: u32 = 0x5709_3306;
+/// Bytes before the message.
+const HEAD_BYTES: usize = 12;
 /// Version of the form of images.
 const FORM: u32 = 2;
 
@@ -26,6 +29,9 @@ const FORM: u32 = 2;
 struct Inventory {
     #[prost(uint32, required, tag = "1")]
     version: u32,
+    /// Mounts from outside, their places and the names that a restore calls them by. Of floe alone.
+    #[prost(message, repeated, tag = "1000")]
+    mounts: Vec<Pair>,
 }
 
 /// What a dump took.
@@ -78,10 +84,20 @@ struct Stats {
     restore: Option<RestoreStats>,
 }
 
-/// Writes the inventory.
-pub fn inventory(images: &Directory) -> Result<()> {
-    let entry = Inventory { version: FORM };
+/// Writes the inventory, with the places and names of mounts from outside.
+pub fn inventory(images: &Directory, mounts: &[(String, String)]) -> Result<()> {
+    let pair = |(key, value): &(String, String)| Pair { key: key.clone(), value: value.clone() };
+    let entry = Inventory { version: FORM, mounts: mounts.iter().map(pair).collect() };
     images.write(INVENTORY, &framed([HEAD, HEAD_OF_INVENTORY], &entry))
+}
+
+/// What the dump has said of mounts from outside: their places and names.
+pub fn mounts(images: &Directory) -> Result<Vec<(String, String)>> {
+    let mut bytes = Vec::new();
+    images.read(INVENTORY)?.read_to_end(&mut bytes).context("unable to read the inventory")?;
+    let body = bytes.get(HEAD_BYTES..).context("the inventory is cut off")?;
+    let entry = Inventory::decode(body).context("unable to read the inventory")?;
+    Ok(entry.mounts.into_iter().map(|pair| (pair.key, pair.value)).collect())
 }
 
 /// Writes what a dump took.
@@ -110,7 +126,7 @@ mod tests {
 
     #[test]
     fn files_have_their_heads_and_all_that_is_required() {
-        let bytes = framed([HEAD, HEAD_OF_INVENTORY], &Inventory { version: FORM });
+        let bytes = framed([HEAD, HEAD_OF_INVENTORY], &Inventory { version: FORM, mounts: Vec::new() });
         assert_eq!(bytes, b"\x19\x43\x56\x54\x16\x31\x31\x58\x02\0\0\0\x08\x02");
         let bytes = framed(
             [SERVICE, HEAD_OF_STATS],

@@ -79,9 +79,13 @@ fn command(job: &Job, events: &OwnedFd, errors: OwnedFd) -> Result<(Command, Vec
     let mut command = tools::tool("restore")?;
     let image = job.images.read(IMAGE).context("there is no image of floe")?;
     command.stdin(image).stdout(Stdio::null()).stderr(errors);
-    command.args(translate::restore(&job.wanted)?);
+    command.args(translate::restore(&job.wanted, &files::mounts(&job.images)?)?);
     command.args(["--events", &hand_on(events.as_fd(), &mut kept)?]);
-    command.arg(if job.wanted.sibling { "--sibling" } else { "--detach" });
+    if job.wanted.sibling {
+        command.arg("--sibling");
+    } else if job.wanted.detached {
+        command.arg("--detach");
+    }
     for (name, fd) in translate::inherited(&job.wanted)? {
         let own = floe_sys::duplicate_inherited(fd)?;
         command.args(["--inherit", &format!("{name}={}", hand_on(own.as_fd(), &mut kept)?)]);

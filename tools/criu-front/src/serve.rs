@@ -75,7 +75,8 @@ fn open(request: &Request, channel: &Rc<Channel>, log: &str) -> Result<Job> {
     let raw = request.opts.as_deref().unwrap_or_default();
     let opts = Opts::decode(raw).context("unable to read the options of a request")?;
     let numbers = Numbers { images: opts.images_dir_fd, work: opts.work_dir_fd };
-    Job::new(Wanted::of_request(raw)?, Some(channel.clone()), &numbers, log)
+    let wanted = Wanted { detached: true, ..Wanted::of_request(raw)? };
+    Job::new(wanted, Some(channel.clone()), &numbers, log)
 }
 
 fn success(kind: i32) -> Response {

@@ -24,19 +24,19 @@ pub fn freeze(wanted: &Wanted) -> Vec<String> {
     words
 }
 
-/// Arguments of restore that are no descriptors.
-pub fn restore(wanted: &Wanted) -> Result<Vec<String>> {
+/// Arguments of restore that are no descriptors. `places` are those of mounts from outside, with the names by which what is asked
+/// for calls them.
+pub fn restore(wanted: &Wanted, places: &[(String, String)]) -> Result<Vec<String>> {
     let mut words = Vec::new();
     let mut add = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
-    if wanted.cgroups == Cgroups::Ignore {
-        add("--cgroup", "ignore");
-    } else {
-        // The engine has put us where the tree belongs, or says where that is.
-        let place = wanted.cgroup_roots.first().map_or(".", |(_, path)| path.as_str());
-        if wanted.cgroup_roots.iter().any(|(_, path)| path != place) {
-            bail!("cg_root: the tree is to be in different places of different hierarchies");
+    add("--cgroup", &cgroup(wanted, &own_cgroups()?)?);
+    if let Some(root) = &wanted.root {
+        add("--root", root);
+    }
+    for (place, name) in places {
+        if let Some((_, source)) = wanted.mounts.iter().find(|(own, _)| own == name) {
+            add("--external", &format!("{place}={source}"));
         }
-        add("--cgroup", &format!("join:{place}"));
     }
     // What of the outside nothing was given for.
     add("--outside", "refuse");
@@ -53,6 +53,37 @@ pub fn restore(wanted: &Wanted) -> Result<Vec<String>> {
     Ok(words)
 }
 
+/// Where the tree comes back among cgroups: where we are, for most engines have put us there already, or where they say.
+/// `own` are our cgroups, each with the controllers of its hierarchy.
+fn cgroup(wanted: &Wanted, own: &[(String, String)]) -> Result<String> {
+    if wanted.cgroups == Cgroups::Ignore {
+        return Ok("ignore".to_owned());
+    }
+    let ours = |controller: &Option<String>| {
+        let has = |all: &String| match controller {
+            Some(name) => all.split(',').any(|one| one.trim_start_matches("name=") == name),
+            None => all.is_empty(),
+        };
+        own.iter().find(|(all, _)| has(all)).map(|(_, path)| path)
+    };
+    let others = wanted.cgroup_roots.iter().filter(|(name, path)| ours(name) != Some(path));
+    let mut others = others.map(|(_, path)| path.as_str());
+    let Some(place) = others.next() else { return Ok("join:.".to_owned()) };
+    if others.any(|other| other != place) {
+        bail!("cg_root: the tree is to be in different places of different hierarchies");
+    }
+    Ok(format!("join:{place}"))
+}
+
+fn own_cgroups() -> Result<Vec<(String, String)>> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").context("unable to read our cgroups")?;
+    let line = |line: &str| {
+        let (_, rest) = line.split_once(':')?;
+        rest.split_once(':').map(|(all, path)| (all.to_owned(), path.to_owned()))
+    };
+    Ok(text.lines().filter_map(line).collect())
+}
+
 /// What is to take the place of something outside: the name of that, and our descriptor.
 pub fn inherited(wanted: &Wanted) -> Result<Vec<(String, i32)>> {
     let mut all = Vec::new();
@@ -62,4 +93,34 @@ pub fn inherited(wanted: &Wanted) -> Result<Vec<(String, i32)>> {
         all.push((key.clone(), fd));
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroups_are_ours_or_said() {
+        let own = [("".into(), "/box".into()), ("cpu,cpuacct".into(), "/box".into())];
+        let mut wanted = Wanted { cgroups: Cgroups::Make, ..Wanted::default() };
+        assert_eq!(cgroup(&wanted, &own).unwrap(), "join:.");
+        wanted.cgroup_roots = vec![(Some("cpu".into()), "/box".into()), (None, "/box".into())];
+        assert_eq!(cgroup(&wanted, &own).unwrap(), "join:.");
+        wanted.cgroup_roots = vec![(None, "/other".into())];
+        assert_eq!(cgroup(&wanted, &own).unwrap(), "join:/other");
+        wanted.cgroup_roots.push((Some("cpu".into()), "/third".into()));
+        assert!(cgroup(&wanted, &own).is_err());
+        wanted.cgroups = Cgroups::Ignore;
+        assert_eq!(cgroup(&wanted, &own).unwrap(), "ignore");
+    }
+
+    #[test]
+    fn mounts_are_found_by_their_names() {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let places = [pair("/etc/hosts", "/etc/hosts"), pair("/proc/kcore", "/dev/null"), pair("/x", "/x")];
+        let mounts = vec![pair("/etc/hosts", "/srv/hosts"), pair("/dev/null", "/dev/null")];
+        let words = restore(&Wanted { mounts, ..Wanted::default() }, &places).unwrap().join(" ");
+        assert!(words.contains("--external /etc/hosts=/srv/hosts --external /proc/kcore=/dev/null"));
+        assert!(!words.contains("/x="), "{words}");
+    }
 }

@@ -78,14 +78,12 @@ pub fn run(action: &str, words: &[&str]) -> Result<()> {
     if wanted.images_dir.is_none() {
         wanted.images_dir = Some(".".into());
     }
-    let detached = wanted.detached;
     let job = Job::new(wanted, None, &Numbers::default(), &format!("{action}.log"))?;
     let done = job.allow().and_then(|()| match action {
         "dump" => dump::dump(&job),
         "pre-dump" => dump::pre_dump(),
         _ => restore::restore(&job).map(drop),
     });
-    let _ = detached;
     done.inspect_err(|error| {
         if !job.log.has_failed() {
             job.log.error(&format!("{error:#}"));

@@ -90,6 +90,10 @@ impl ForFile for External {
             return hung_up(open);
         }
         let socket = make.tree.get::<OutsideSocket>(id);
+        if !make.standard && make.outside(self) == Outside::Broken {
+            // Nobody has said so of this one.
+            make.note(id, vec!["it comes back with its other end closed".to_owned()]);
+        }
         match (make.outside(self), socket) {
             (Outside::Refuse, _) => {}
             (Outside::Null, _) => return null(named::flags(open)),
