@@ -4,9 +4,10 @@
 
 REQUEST is version, features, check, dump, pre_dump, restore or a number. Options have the names of the protocol; images and work are
 directories. It prints each notification, and the answer as a line of words. --refuse answers a notification with no, --die ends the
-engine there, --kill ends the front there, --slow waits there for a second. With --wait it waits for the restored root as its parent.
+engine there, --kill ends the front there, --slow waits there for a second. What --type says is written to the master that the front hands over, and
+what comes from there is printed. With --wait it waits for the restored root as its parent.
 """
-import array, os, signal, socket, struct, sys, time
+import array, os, select, signal, socket, struct, sys, time
 
 REQUESTS = {"empty": 0, "dump": 1, "restore": 2, "check": 3, "pre_dump": 4, "notify": 6, "features": 9, "version": 10}
 NAMES = {number: name for name, number in REQUESTS.items()}
@@ -66,7 +67,7 @@ def main():
     words, at = sys.argv[1:], {}
     wait = "--wait" in words
     words = [word for word in words if word != "--wait"]
-    for what in ("--refuse", "--die", "--slow", "--kill"):
+    for what in ("--refuse", "--die", "--slow", "--kill", "--type"):
         if what in words:
             i = words.index(what)
             at[what] = words[i + 1]
@@ -79,7 +80,7 @@ def main():
     os.set_inheritable(theirs.fileno(), True)
     front = os.spawnvpe(os.P_NOWAIT, "criu", ["criu", "swrk", str(theirs.fileno())], os.environ)
     theirs.close()
-    good = True
+    good, masters = True, []
     for n, words in enumerate(rounds):
         kind = REQUESTS.get(words[0]) if not words[0].isdigit() else int(words[0])
         opts = options(words[1:])
@@ -105,10 +106,18 @@ def main():
             if script == "post-restore": assert os.path.exists(f"/proc/{note[2]}/stat")
             try: ours.send(field(1, 6) + field(3, 0 if at.get("--refuse") == script else 1))
             except BrokenPipeError: pass
-            held = fds
+            masters += fds
     ours.close()
     _, status = os.waitpid(front, 0)
     print("front", os.waitstatus_to_exitcode(status), flush=True)
+    if "--type" in at:
+        for line in at["--type"].split("|"):
+            os.write(masters[0], line.encode().decode("unicode_escape").encode())
+            time.sleep(0.3)
+        while select.select(masters, [], [], 0.5)[0]:
+            try: data = os.read(masters[0], 4096)
+            except OSError: break
+            print("terminal", repr(data.decode()), flush=True)
     if wait and good and 4 in answer:
         pid = fields(answer[4])[1]
         _, status = os.waitpid(pid, 0)

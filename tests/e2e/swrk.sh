@@ -37,6 +37,11 @@ mkfifo to_in; exec 3<> to_in
 streams() { # descriptors 4 and 5: pipes of ours, from the one file and to the other
     exec 4< <(exec cat to_in 3>&-) 5> >(exec cat >> out 3>&-)
 }
+runs() { # does it answer?
+    local n=$RANDOM
+    # A cat of a tree that is gone may take one.
+    until_true 10 eval 'echo "$n" >&3; sleep 0.05; grep -qx "got $n" out'
+}
 begin() {
     : > out
     streams
@@ -44,17 +49,11 @@ begin() {
     pid=$!
     exec 4>&- 5>&-
     while not_yet "$pid"; do sleep 0.01; done
-    echo first >&3
-    until_true 10 grep -qx 'got first' out
+    runs || fail 'it does not begin'
     named
     sleep 0.1
 }
 named() { pipes=("$(readlink "/proc/$pid/fd/0")" "$(readlink "/proc/$pid/fd/1")"); }
-runs() { # does it answer?
-    local n=$RANDOM
-    # A cat of a tree that is gone may take one.
-    until_true 10 eval 'echo "$n" >&3; sleep 0.05; grep -qx "got $n" out'
-}
 bring_back() { # OPTIONS…: restored, a child of the engine, which waits for it
     streams
     engine restore images=images notify_scripts=1 log_file=restore.log "inherit_fd=${pipes[0]}:0" "inherit_fd=${pipes[1]}:7" "$@" \
@@ -144,7 +143,7 @@ done
 # What it is not given comes back closed, and the log says so.
 asks engine restore images=images log_file=restore.log
 grep -q '^restore ok' said || fail "a restore without its pipes: $(cat said)"
-grep -q "Warn  (floe): .*pipe.*: it comes back with its other end closed" images/restore.log || fail "$(cat images/restore.log)"
+grep -q "Warn  (floe): fd 0 of .*: it comes back with its other end closed" images/restore.log || fail "$(cat images/restore.log)"
 gone
 mv images/floe.img away
 asks engine restore images=images log_file=restore.log

@@ -55,7 +55,7 @@ pub use machine::{cpu, machine};
 pub use maps::{own_vdso, own_vdso_hash};
 pub use new_spaces::{make_new, new_spaces};
 pub use open::OpenFiles;
-pub use options::{Inherit, OutsideRule, RestoreOptions};
+pub use options::{Inherit, OutsideRule, RestoreOptions, Which};
 pub use process::{audit::lost_login_uids, limits::allow_many_files};
 pub use restore::Restore;
 pub use thread::creds::beyond_rights;

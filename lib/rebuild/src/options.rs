@@ -60,7 +60,7 @@ pub enum Which {
 
 impl Inherit {
     /// Whether it is for a file by its name.
-    pub(crate) fn is_named(&self, what: &[u8]) -> bool {
+    pub fn is_named(&self, what: &[u8]) -> bool {
         matches!(&self.which, Which::Name(name) if name.as_bytes() == what)
     }
 }

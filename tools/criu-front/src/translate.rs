@@ -38,6 +38,9 @@ pub fn restore(wanted: &Wanted, places: &[(String, String)]) -> Result<Vec<Strin
             add("--external", &format!("{place}={source}"));
         }
     }
+    // Engines stop a container before a dump, and expect that one to run that they start.
+    words.push("--thaw".to_owned());
+    let mut add = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
     // What of the outside nothing was given for.
     add("--outside", "refuse");
     add("--outside", "broken:pipe:*");
@@ -61,7 +64,7 @@ fn cgroup(wanted: &Wanted, own: &[(String, String)]) -> Result<String> {
     }
     let ours = |controller: &Option<String>| {
         let has = |all: &String| match controller {
-            Some(name) => all.split(',').any(|one| one.trim_start_matches("name=") == name),
+            Some(name) => all.split(',').any(|one| bare(one) == bare(name)),
             None => all.is_empty(),
         };
         own.iter().find(|(all, _)| has(all)).map(|(_, path)| path)
@@ -70,13 +73,21 @@ fn cgroup(wanted: &Wanted, own: &[(String, String)]) -> Result<String> {
     let mut others = others.map(|(_, path)| path.as_str());
     let Some(place) = others.next() else { return Ok("join:.".to_owned()) };
     if others.any(|other| other != place) {
-        bail!("cg_root: the tree is to be in different places of different hierarchies");
+        let all: Vec<String> = wanted.cgroup_roots.iter().map(|root| format!("{root:?}")).collect();
+        let all = all.join(", ");
+        bail!("cg_root: the tree is to be in different places of different hierarchies: {all}");
     }
     Ok(format!("join:{place}"))
 }
 
+/// The name of a hierarchy without controllers.
+fn bare(name: &str) -> &str {
+    name.strip_prefix("name=").unwrap_or(name)
+}
+
 fn own_cgroups() -> Result<Vec<(String, String)>> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").context("unable to read our cgroups")?;
+    let text =
+        std::fs::read_to_string("/proc/self/cgroup").context("unable to read our cgroups")?;
     let line = |line: &str| {
         let (_, rest) = line.split_once(':')?;
         rest.split_once(':').map(|(all, path)| (all.to_owned(), path.to_owned()))
@@ -117,10 +128,13 @@ mod tests {
     #[test]
     fn mounts_are_found_by_their_names() {
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        let places = [pair("/etc/hosts", "/etc/hosts"), pair("/proc/kcore", "/dev/null"), pair("/x", "/x")];
+        let places =
+            [pair("/etc/hosts", "/etc/hosts"), pair("/proc/kcore", "/dev/null"), pair("/x", "/x")];
         let mounts = vec![pair("/etc/hosts", "/srv/hosts"), pair("/dev/null", "/dev/null")];
         let words = restore(&Wanted { mounts, ..Wanted::default() }, &places).unwrap().join(" ");
-        assert!(words.contains("--external /etc/hosts=/srv/hosts --external /proc/kcore=/dev/null"));
+        assert!(
+            words.contains("--external /etc/hosts=/srv/hosts --external /proc/kcore=/dev/null")
+        );
         assert!(!words.contains("/x="), "{words}");
     }
 }

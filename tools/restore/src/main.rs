@@ -9,6 +9,8 @@ mod outside;
 mod pidfile;
 mod pidns;
 mod read;
+mod terminals;
+mod thaw;
 mod wait;
 
 use anyhow::Context;
@@ -85,6 +87,9 @@ struct Args {
     /// Address NEW takes the place of OLD at either end of all TCP and UDP sockets. May be repeated.
     #[arg(long, value_name = "OLD=NEW")]
     map_address: Vec<NewAddress>,
+    /// Have the tree run where its own cgroup, or one above, was frozen.
+    #[arg(long)]
+    thaw: bool,
     /// The root task becomes a sibling of restore: a child of the process that has started it. Restore exits once the tree runs.
     #[arg(long, conflicts_with = "detach")]
     sibling: bool,
@@ -226,6 +231,12 @@ fn adapted(args: &Args, tree: Tree, machine: &Machine) -> anyhow::Result<(Tree, 
         let (adapted, more) = adapt(tree, machine)?;
         tree = adapted;
         lost.extend(more);
+    }
+    if args.thaw {
+        tree = thaw::thawed(tree)?;
+    }
+    if args.events.is_some() {
+        tree = terminals::adopted(tree, &args.inherit)?;
     }
     Ok((tree, lost))
 }
@@ -384,6 +395,7 @@ fn build(
     if !is_there {
         talk.events.of_root(events::NAMESPACES, tree)?;
     }
+    open.orphans().try_for_each(|master| talk.events.tell(events::MASTER, master))?;
     for (at, step) in steps[..fill].iter().enumerate().skip(done) {
         if let Step::Supply(child) = step {
             work.run(&steps[done..at])?;

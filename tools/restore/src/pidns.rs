@@ -16,6 +16,7 @@ use floe_records::{Process, Thread, Tree};
 use nix::{
     fcntl::OFlag,
     mount::{MsFlags, mount},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, setns, unshare},
     sys::{
         prctl::set_pdeathsig,
@@ -28,7 +29,7 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io::{Read, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
 };
 
 /// The init of a pid namespace, inside.
@@ -90,6 +91,7 @@ fn beside(tree: &Tree, sibling: bool) -> Result<Side> {
     };
     let stub = stub.context("unable to make a pid namespace")?;
     let root = Pid::from_raw(stub);
+    let outside = floe_sys::pidfd_open(std::process::id() as i32)?;
     let begun = floe_sys::pidfd_open(stub).map_err(Into::into).and_then(|handle| {
         setns(handle, CloneFlags::CLONE_NEWPID).context("unable to enter the pid namespace")?;
         Ok(floe_sys::fork(&[free_id(tree)?], flags(CloneFlags::CLONE_FILES))?)
@@ -100,6 +102,9 @@ fn beside(tree: &Tree, sibling: bool) -> Result<Side> {
             if sibling {
                 // What is outside can end the tree only through us.
                 set_pdeathsig(Signal::SIGKILL).context("unable to be bound to our parent")?;
+                let mut ended = [PollFd::new(outside.as_fd(), PollFlags::POLLIN)];
+                let ended = poll(&mut ended, PollTimeout::ZERO).context("unable to look for it")?;
+                ensure!(ended == 0, "the process outside has ended");
             }
             mount_proc()?;
             return Ok(Side::Inside(Inside::Beside));
