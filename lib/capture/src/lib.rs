@@ -62,7 +62,7 @@ macro_rules! modules {
         object { $($o:ident: $O:ident $ok:literal $ov:literal $op:tt;)* }
         bulk $bulk:tt
     ) => {
-        mod namespace { $(mod $n;)* }
+        mod namespace { $(pub(crate) mod $n;)* }
         mod process { $(pub(crate) mod $p;)* }
         mod thread { $(mod $t;)* }
         mod file { $(pub(crate) mod $f;)* }

@@ -142,7 +142,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 state::waits(&process, &mut found)?;
             }
             clocks.add(&process);
-            spaces.add(&process, &mut found);
+            spaces.add(&process, &mut found)?;
             rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
@@ -243,7 +243,7 @@ pub(crate) fn held(
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
-        spaces.add(process, &mut found);
+        spaces.add(process, &mut found)?;
         rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);

@@ -53,7 +53,7 @@ pub use file::external::OUTSIDE;
 pub use here::Here;
 pub use machine::{cpu, machine};
 pub use maps::{own_vdso, own_vdso_hash};
-pub use new_spaces::{make_new, new_spaces};
+pub use new_spaces::{OwnUser, make_new, new_spaces};
 pub use open::OpenFiles;
 pub use options::{Inherit, OutsideRule, RestoreOptions, Which};
 pub use process::{audit::lost_login_uids, limits::allow_many_files};

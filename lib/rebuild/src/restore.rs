@@ -48,7 +48,7 @@ impl<'a> Restore<'a> {
         plan: &'a Plan,
         sibling: bool,
     ) -> Result<Self> {
-        let (stubs, cpu) = (Stubs::new(plan.hole)?, OneCpu::here()?);
+        let (stubs, cpu) = (Stubs::new(plan.hole, files.made_user())?, OneCpu::here()?);
         Ok(Self {
             tree,
             files,

@@ -31,7 +31,7 @@ impl<'a> Spaces<'a> {
             told.push(NsKind::Mnt);
         }
         let same_boot = options.here.is_same_boot(tree);
-        let is_made = |space: &&Namespace| !space.inherited && options.made.contains(&space.kind);
+        let is_made = |space: &&Namespace| options.made.contains(&space.id);
         let made = tree.all::<Namespace>().iter().filter(is_made).map(|space| space.id).collect();
         Self { all: BTreeMap::new(), made, here: &options.here, same_boot, told }
     }
@@ -53,6 +53,11 @@ impl<'a> Spaces<'a> {
         );
         let doing = format!("put the tree into its {name} namespace");
         Err(Error::because(doing, format!("{differs} ({hint})")))
+    }
+
+    /// Whether restore has made it.
+    pub fn is_made(&self, id: NsId) -> bool {
+        self.made.contains(&id)
     }
 
     /// Puts something into a namespace that restore has made; one that was there has its own.

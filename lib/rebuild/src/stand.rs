@@ -98,6 +98,11 @@ impl<'a> Stands<'a> {
         self.all.get(&pid).map(AsRef::as_ref).ok_or_else(|| gone().pid(pid.0))
     }
 
+    /// Whether restore has made a namespace of the tree.
+    pub fn is_made(&self, id: NsId) -> bool {
+        self.spaces.is_made(id)
+    }
+
     /// What the name of a file leads to, a symbolic link itself where it is one.
     pub fn named(&self, pid: Pid, name: &FileRef) -> Result<(OwnedFd, Found)> {
         let path = self.path(pid, name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;

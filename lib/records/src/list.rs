@@ -50,6 +50,7 @@ macro_rules! resources {
             }
             namespace {
                 space: Namespace 15 2 [];
+                user: IdMaps 94 1 [];
                 uts: UtsNames 29 1 [];
             }
             process {

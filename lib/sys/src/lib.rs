@@ -44,7 +44,7 @@ pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, tim
 pub use beside::{Place, Places};
 pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};
-pub use clone::{fork, pidfds_of_ended, spawn_sibling, spawn_stub};
+pub use clone::{fork, fork_sibling, pidfds_of_ended, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
@@ -86,8 +86,8 @@ pub use mount::{
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
-    namespace_owner, namespace_parent, network_namespace, pidfd_exit_status, pidfd_getfd,
-    pidfd_open, pidfd_open_thread, pidfd_send_signal,
+    namespace_owner, namespace_owner_uid, namespace_parent, network_namespace, pidfd_exit_status,
+    pidfd_getfd, pidfd_open, pidfd_open_thread, pidfd_send_signal,
 };
 pub use placeholder::Placeholder;
 pub use poll::poll;

@@ -12,6 +12,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use floe_proc::Status;
+use floe_rebuild::OwnUser;
 use floe_records::{Process, Thread, Tree};
 use nix::{
     fcntl::OFlag,
@@ -61,8 +62,16 @@ pub enum Inside {
 
 /// Makes the namespace. The calling thread must be the only one.
 /// `sibling`: a root that is its init becomes a child of our parent.
-pub fn enter(tree: &Tree, sibling: bool) -> Result<Side> {
-    if crate::root_is_init(tree) { beside(tree, sibling) } else { as_init() }
+pub fn enter(tree: &Tree, user: Option<&OwnUser>, sibling: bool) -> Result<Side> {
+    match tree.root() {
+        Some(root) if root.pid.0 == INIT => beside(tree, user, sibling),
+        _ if user.is_some() => {
+            bail!(
+                "unable to make its user namespace: the root of the tree was not the init of a pid namespace"
+            )
+        }
+        _ => as_init(),
+    }
 }
 
 fn as_init() -> Result<Side> {
@@ -81,17 +90,18 @@ fn as_init() -> Result<Side> {
 
 /// The stub and we inside have the mounts of the process outside, and the table of descriptors with each other: so what we open
 /// is open in the stub.
-fn beside(tree: &Tree, sibling: bool) -> Result<Side> {
+fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool) -> Result<Side> {
     private_mounts()?;
     let (wait, go) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     let fresh = CloneFlags::CLONE_FILES | CloneFlags::CLONE_NEWPID;
-    let stub = match sibling {
-        true => floe_sys::spawn_sibling(&[], flags(fresh)),
-        false => floe_sys::spawn_stub(&[], flags(fresh), Signal::SIGCHLD as i32),
+    let outside = floe_sys::pidfd_open(std::process::id() as i32)?;
+    let stub = match user {
+        Some(user) => user.born(sibling),
+        None if sibling => floe_sys::spawn_sibling(&[], flags(fresh), outside.try_clone()?),
+        None => floe_sys::spawn_stub(&[], flags(fresh), Signal::SIGCHLD as i32),
     };
     let stub = stub.context("unable to make a pid namespace")?;
     let root = Pid::from_raw(stub);
-    let outside = floe_sys::pidfd_open(std::process::id() as i32)?;
     let begun = floe_sys::pidfd_open(stub).map_err(Into::into).and_then(|handle| {
         setns(handle, CloneFlags::CLONE_NEWPID).context("unable to enter the pid namespace")?;
         Ok(floe_sys::fork(&[free_id(tree)?], flags(CloneFlags::CLONE_FILES))?)

@@ -18,6 +18,12 @@ use std::{
 };
 
 impl OpenFiles<'_> {
+    /// What ids are called in the user namespace of the tree, where restore has made that.
+    pub(crate) fn made_user(&self) -> Option<&IdMaps> {
+        let maps = self.tree.id_maps(self.tree.root()?.pid)?;
+        self.make.stands.is_made(maps.id).then_some(maps)
+    }
+
     /// What sockets have been given only until all are bound.
     pub(super) fn settle(&self, no: &mut Vec<Finding>) {
         let tcp = self.tree.all::<TcpSocket>().iter().map(|tcp| (tcp.file, &tcp.socket));
