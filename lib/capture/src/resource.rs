@@ -88,7 +88,8 @@ pub(crate) trait OfObject: Record {
 
 /// Namespaces that the processes of a tree are members of.
 pub(crate) trait OfNamespace: Record {
-    /// All of them, of processes whose [`floe_records::Namespaces`] have been taken.
+    /// All of them, of processes whose [`floe_records::Namespaces`] have been taken, and what is in them, of those whose
+    /// [`floe_records::Namespace`] has.
     fn collect(tree: &Tree) -> Result<Vec<Self>>;
 }
 
@@ -219,12 +220,15 @@ macro_rules! dispatch {
             Ok(all)
         }
 
-        /// All namespaces.
-        pub(crate) fn namespaces(tree: &Tree) -> Result<Vec<AnyRecord>> {
+        /// All namespaces, and what is in them.
+        pub(crate) fn namespaces(mut tree: Tree) -> Result<Vec<AnyRecord>> {
             let mut all = Vec::new();
             $(
-                let some = <floe_records::$N as OfNamespace>::collect(tree)?;
-                all.extend(some.into_iter().map(Record::any));
+                for some in <floe_records::$N as OfNamespace>::collect(&tree)? {
+                    // Each is described once.
+                    let _ = tree.insert(some.clone().any());
+                    all.push(some.any());
+                }
             )*
             Ok(all)
         }

@@ -11,5 +11,6 @@ pub(crate) mod rings;
 pub(crate) mod segments;
 pub(crate) mod sessions;
 pub(crate) mod sharing;
+pub(crate) mod spaces;
 pub(crate) mod state;
 pub(crate) mod status;

@@ -130,7 +130,7 @@ impl Tree {
             // A process has one record of them.
             let _ = tree.insert(members.clone());
         }
-        all.extend(resource::namespaces(&tree)?);
+        all.extend(resource::namespaces(tree)?);
         all.extend(cgroups.records(options, &self.1)?);
         all.extend(files.entries.into_iter().map(Record::any));
         if !found.lost.is_empty() {

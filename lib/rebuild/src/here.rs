@@ -53,25 +53,23 @@ impl Here {
         tree.begin().is_some_and(|begin| begin.boot_id == self.boot_id)
     }
 
-    /// Whether it is our own namespace.
-    pub(crate) fn is(&self, was: &Namespace, same_boot: bool) -> bool {
-        let own = self.own.get(&was.kind);
-        same_boot && own.is_some_and(|(id, _)| was.id.0 == *id)
-    }
-
     /// How our namespace differs from the one that a tree was in; `None` where ours may take its place.
     pub(crate) fn differs(&self, was: &Namespace, same_boot: bool) -> Option<String> {
-        let (id, initial) = *self.own.get(&was.kind)?;
-        let same_cookie =
-            was.cookie.is_none() || self.cookie.is_none() || was.cookie == self.cookie;
-        let same = (was.initial && initial) || (same_boot && was.id.0 == id && same_cookie);
-        if same || HARMLESS.contains(&was.kind) {
+        if self.is_in(was, same_boot)? || HARMLESS.contains(&was.kind) {
             return None;
         }
         match was.kind {
             NsKind::Mnt => self.other_mount(&was.mounts, same_boot),
             _ => Some("restore is in another one".to_owned()),
         }
+    }
+
+    /// Whether our namespace is the one that a tree was in; `None` where we have none of its kind.
+    pub(crate) fn is_in(&self, was: &Namespace, same_boot: bool) -> Option<bool> {
+        let (id, initial) = *self.own.get(&was.kind)?;
+        let same_cookie =
+            was.cookie.is_none() || self.cookie.is_none() || was.cookie == self.cookie;
+        Some((was.initial && initial) || (same_boot && was.id.0 == id && same_cookie))
     }
 
     /// A place where something else is mounted for us. A namespace in which all is mounted in the same way is as good.

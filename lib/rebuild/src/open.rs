@@ -343,7 +343,8 @@ impl<'a> OpenFiles<'a> {
         }
         writers.clear();
         self.make.stands.mounts.files.seal(self.tree)?;
-        self.make.carried.put()
+        self.make.carried.put()?;
+        self.forget_events()
     }
 
     /// Sets the terminals that the tree is given as its own were.

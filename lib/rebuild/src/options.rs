@@ -2,7 +2,7 @@
 
 use crate::here::Here;
 use floe_records::{CgroupMode, NsKind, OnChange, Outside, PathPattern};
-use std::{path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc};
 
 /// What takes the place of which outside files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,12 +49,16 @@ pub struct RestoreOptions {
     pub root: PathBuf,
     /// What is bound in the place of mounts of the tree, by their mount points.
     pub external: Vec<(Vec<u8>, PathBuf)>,
+    /// Members of the peer groups that mounts of the tree were in.
+    pub groups: Arc<BTreeMap<u32, OwnedFd>>,
     /// What takes the place of other outside files; the last rule for a file counts.
     pub outside: Vec<OutsideRule>,
     /// What becomes of files that have changed, behind what the stream says.
     pub on_change: Vec<OnChange>,
     /// Kinds of namespaces of which the tree belongs into ours, whichever it was in.
     pub joined: Vec<NsKind>,
+    /// Kinds of namespaces that restore has made for the tree ([`crate::new_spaces`]), and is in.
+    pub made: Vec<NsKind>,
     /// Into which cgroups the tree comes back.
     pub cgroup: CgroupMode,
     /// Where restore itself is.

@@ -12,6 +12,8 @@ use std::{
 /// What takes the place of each namespace of the tree.
 pub(crate) struct Spaces<'a> {
     all: BTreeMap<NsId, Option<OwnedFd>>,
+    /// Those that restore has made, and is in.
+    made: BTreeSet<NsId>,
     here: &'a Here,
     same_boot: bool,
     /// Kinds of which the user has said where the tree belongs.
@@ -35,16 +37,22 @@ impl<'a> Spaces<'a> {
             told.push(NsKind::Mnt);
         }
         let same_boot = options.here.is_same_boot(tree);
+        let is_made = |space: &&Namespace| !space.inherited && options.made.contains(&space.kind);
+        let made = tree.all::<Namespace>().iter().filter(is_made).map(|space| space.id).collect();
         let (all, to_make) = (BTreeMap::new(), Vec::new());
-        Self { all, here: &options.here, same_boot, told, described, to_make }
+        Self { all, made, here: &options.here, same_boot, told, described, to_make }
     }
 
     /// The one of restore takes its place, where that is the same or the user has said so.
     pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
         self.all.insert(was.id, None);
         let told = self.told.contains(&was.kind);
-        if !told && self.described.contains(&was.id) && !self.here.is(was, self.same_boot) {
+        let is_there = || self.here.is_in(was, self.same_boot) == Some(true);
+        if !told && self.described.contains(&was.id) && !is_there() {
             self.to_make.push(was.id);
+            return Ok(());
+        }
+        if self.made.contains(&was.id) {
             return Ok(());
         }
         let differs = self.here.differs(was, self.same_boot);
@@ -53,8 +61,12 @@ impl<'a> Spaces<'a> {
         };
         let name = was.kind.name();
         let root = if was.kind == NsKind::Mnt { "--root DIR, " } else { "" };
+        let first = match was.kind {
+            NsKind::Mnt => "take the checkpoint with dumpmnt, which has it made again, or ",
+            _ => "",
+        };
         let hint = format!(
-            "say where the tree belongs: {root}--join {name}=PATH of a namespace, or --join {name}=here"
+            "{first}say where the tree belongs: {root}--join {name}=PATH of a namespace, or --join {name}=here"
         );
         let doing = format!("put the tree into its {name} namespace");
         Err(Error::because(doing, format!("{differs} ({hint})")))
@@ -65,9 +77,14 @@ impl<'a> Spaces<'a> {
         &self.to_make
     }
 
-    /// One was made.
-    pub fn made(&mut self, id: NsId, space: OwnedFd) {
+    /// One of them was made.
+    pub fn put(&mut self, id: NsId, space: OwnedFd) {
         self.all.insert(id, Some(space));
+    }
+
+    /// Puts something into a namespace that restore has made; one that was there has its own.
+    pub fn furnish(&self, id: NsId, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.made.contains(&id) { work() } else { Ok(()) }
     }
 
     /// The namespace to enter; `None` for our own.

@@ -33,6 +33,7 @@ macro_rules! resources {
         $then! {
             frame {
                 begin: Begin 1 1 [];
+                entered: Entered 26 1 [];
                 options: Options 13 4 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
@@ -51,6 +52,7 @@ macro_rules! resources {
             }
             namespace {
                 space: Namespace 15 2 [];
+                uts: UtsNames 29 1 [];
             }
             process {
                 ids: Process 2 3 [];

@@ -1,10 +1,11 @@
 //! A stage of the pipe: reads a stream, adds its part, passes the rest on byte for byte.
 
 use crate::{
-    Held, Input, Output, abort_stream, exit_code, input, output, wait_for_hangup, wait_for_reader,
+    Held, Input, Output, Side, Way, abort_stream, exit_code, input, output, wait_for_hangup,
+    wait_for_reader,
 };
 use anyhow::Context;
-use floe_records::{Begin, FIRST_BULK_KIND, TreeEnd};
+use floe_records::{Begin, Entered, FIRST_BULK_KIND, TreeEnd};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
 use std::os::fd::AsFd;
 
@@ -122,6 +123,9 @@ fn pass(
                 if raw.is::<Begin>() {
                     held = Some(Held::new(&raw.decode()?));
                 }
+                if raw.is::<Entered>() && stage.needs_target() {
+                    go(&raw.decode()?)?;
+                }
                 stage.record(&raw)?;
                 let last = raw.is::<TreeEnd>();
                 let raw = stage.rewrite(raw)?;
@@ -164,6 +168,14 @@ fn pass(
         held.check()?;
     }
     Ok(())
+}
+
+/// Goes on where the tree stands.
+fn go(entered: &Entered) -> anyhow::Result<()> {
+    match Way::of(entered)?.map(|way| way.go()).transpose()? {
+        Some(Side::Outside(child)) => match child.follow()? {},
+        Some(Side::Inside) | None => Ok(()),
+    }
 }
 
 fn copy(

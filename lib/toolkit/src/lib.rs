@@ -5,6 +5,7 @@
 mod abort;
 mod arguments;
 mod ends;
+mod enter;
 mod exit;
 mod filter;
 mod hangup;
@@ -16,6 +17,7 @@ mod zero_copy;
 pub use abort::{abort, abort_stream};
 pub use arguments::arguments;
 pub use ends::{Input, Output, file, hang_up, input, output, report_file_size_limit, say};
+pub use enter::{Child, News, Side, Way};
 pub use exit::{Exit, NotPermitted, Usage, exit_code, main};
 pub use filter::{Out, Stage, explained, filter};
 pub use hangup::{wait as wait_for_hangup, wait_for_reader};

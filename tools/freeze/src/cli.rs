@@ -4,6 +4,7 @@ use crate::{
     command::Command,
     failure::plain,
     interrupt::Interrupt,
+    starter::{self, Starter},
     write::{self, Captured},
 };
 use anyhow::{Context, Result};
@@ -13,12 +14,14 @@ use floe_capture::{
     tree::{INIT, Tree},
 };
 use floe_proc::Stat;
-use floe_records::{CgroupMode, Finding, OnChange, Options, Outside, Pid, Refusals, by_cause};
-use floe_toolkit::Exit;
+use floe_records::{
+    CgroupMode, Entered, Finding, OnChange, Options, Outside, Pid, Refusals, by_cause,
+};
+use floe_toolkit::{Exit, Side, Way};
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
 
 /// How long the parent of a killed tree may take to wait for it. One that reaps at all does so in a few milliseconds.
-const REAPING: Duration = Duration::from_millis(500);
+pub const REAPING: Duration = Duration::from_millis(500);
 
 /// What becomes of the tree when COMMAND has succeeded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -128,24 +131,44 @@ pub fn run() -> Result<()> {
 
 /// Gives the exit status.
 fn work() -> Result<u8> {
-    let args: Args = floe_toolkit::arguments();
+    let mut args: Args = floe_toolkit::arguments();
     if args.command.is_empty() && args.then != Then::Run {
         let what = "--then kill and --then stop need a COMMAND: without one nothing tells whether the \
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
+    let Some(way) = Way::to(args.pid)? else { return here(&args, None) };
+    let (near, far) = starter::pair()?;
+    floe_capture::origin::start_here()?;
+    match way.go()? {
+        Side::Outside(child) => {
+            drop(near);
+            let killed = (args.then == Then::Kill).then_some(args.pid);
+            starter::serve(&child, far, &args.command, args.stream_fd, killed)
+        }
+        Side::Inside => {
+            drop(far);
+            args.pid = way.inside();
+            here(&args, Some((way.entered().clone(), near)))
+        }
+    }
+}
+
+/// Does it where the tree stands.
+fn here(args: &Args, gone: Option<(Entered, Starter)>) -> Result<u8> {
+    let (entered, starter) = gone.unzip();
     if args.check {
         let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
         look.found.outside.extend(lacking(&look)?);
-        return check(&args, look);
+        return check(args, look);
     }
     if !args.command.is_empty() {
-        stays_stopped(&args)?;
-        let before = look(&args)?;
-        return hold(&args, before);
+        stays_stopped(args)?;
+        let before = look(args)?;
+        return hold(args, before, (entered, starter));
     }
     let mut out = floe_toolkit::output()?;
-    let begun = look(&args).and_then(|before| begin(&args, before, &out));
+    let begun = look(args).and_then(|before| begin((args, entered), before, &out));
     let (tree, captured) = match begun {
         Ok(ControlFlow::Continue(held)) => held,
         Ok(ControlFlow::Break(status)) => return Ok(status),
@@ -222,7 +245,7 @@ fn check(args: &Args, mut look: Look) -> Result<u8> {
 /// The head of a pipe up to the first byte that it writes. Breaks with an exit status where a signal has come. Then, and where
 /// it fails, the tree runs.
 fn begin(
-    args: &Args,
+    (args, entered): (&Args, Option<Entered>),
     before: Before,
     out: &floe_toolkit::Output,
 ) -> Result<ControlFlow<u8, (Tree, Captured)>> {
@@ -230,7 +253,7 @@ fn begin(
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
     let tree = Tree::seize(args.pid, before).map_err(plain)?;
-    let captured = write::collect(args.pid, &args.options(), &tree);
+    let captured = write::collect((args.pid, entered), &args.options(), &tree);
     if let Some(signal) = interrupt.caught() {
         tree.detach();
         return Ok(ControlFlow::Break(128 + signal));
@@ -247,16 +270,20 @@ fn begin(
 }
 
 /// Holds while COMMAND lives.
-fn hold(args: &Args, before: Before) -> Result<u8> {
+fn hold(
+    args: &Args,
+    before: Before,
+    (entered, starter): (Option<Entered>, Option<Starter>),
+) -> Result<u8> {
     let interrupt = Interrupt::watch()?;
     let tree = Tree::seize(args.pid, before).map_err(plain)?;
-    let worked = write::collect(args.pid, &args.options(), &tree).and_then(|captured| {
+    let worked = write::collect((args.pid, entered), &args.options(), &tree).and_then(|captured| {
         if args.then == Then::Kill {
             // Nobody is killed who could never be brought back.
             captured.can_be_restored()?;
         }
-        let mut command = Command::start(&args.command, args.stream_fd)?;
-        interrupt.kill_on_signal(command.pid());
+        let mut command = Command::start(&args.command, args.stream_fd, starter)?;
+        command.pid().into_iter().for_each(|pid| interrupt.kill_on_signal(pid));
         // A COMMAND that reads only a part of the stream decides by its status whether that was enough.
         if let Err(error) = write::write(&captured, &command.stream()?)
             && !write::is_broken_pipe(&error)
@@ -301,7 +328,7 @@ fn finish(args: &Args, tree: Tree) -> Result<u8> {
 }
 
 /// Of a process that was killed and is a zombie: by whom its id is held.
-fn unreaped(pid: u32) -> String {
+pub fn unreaped(pid: u32) -> String {
     let parent = Stat::of(pid).map(|stat| stat.ppid);
     let parent = parent.and_then(|parent| {
         let comm = floe_proc::comm(parent)?;

@@ -1,6 +1,6 @@
 //! COMMAND: started with the stream, and waited for.
 
-use crate::interrupt;
+use crate::{interrupt, starter::Starter};
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
@@ -26,25 +26,40 @@ const PIPE: usize = 1 << 20;
 
 /// A running COMMAND.
 pub struct Command {
-    pid: Pid,
+    by: By,
     stream: Option<OwnedFd>,
 }
 
+/// Whose child it is.
+enum By {
+    Us(Pid),
+    /// That of the process that we have come from ([`crate::starter`]).
+    Starter(Starter),
+}
+
 impl Command {
-    /// Starts it with the stream as its standard input, or as descriptor `fd`.
-    pub fn start(words: &[OsString], fd: Option<i32>) -> Result<Self> {
+    /// Starts it with the stream as its standard input, or as descriptor `fd`; by the process that we have come from, if we have
+    /// left the namespaces that it belongs in.
+    pub fn start(words: &[OsString], fd: Option<i32>, starter: Option<Starter>) -> Result<Self> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
         // An unprivileged user may get less; the stream only flows slower then.
         let _ = floe_sys::set_pipe_size(writer.as_fd(), PIPE);
-        let name = words.first().context("there is no command")?;
-        let pid = spawn(words, &reader, fd.unwrap_or(0))
-            .with_context(|| format!("unable to run {}", name.to_string_lossy()))?;
-        Ok(Self { pid, stream: Some(writer) })
+        let by = match starter {
+            Some(starter) => {
+                starter.start(&reader)?;
+                By::Starter(starter)
+            }
+            None => By::Us(spawn(words, &reader, fd)?),
+        };
+        Ok(Self { by, stream: Some(writer) })
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.pid.as_raw() as u32
+    /// Its process id, where it is our child. What else has started it ends it as well.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.by {
+            By::Us(pid) => Some(pid.as_raw() as u32),
+            By::Starter(_) => None,
+        }
     }
 
     /// Our end of the pipe; closed when the stream has been written.
@@ -55,15 +70,22 @@ impl Command {
     /// Ends it.
     pub fn kill(&mut self) {
         // It may have ended by itself.
-        let _ = kill(self.pid, Signal::SIGKILL);
+        match &self.by {
+            By::Us(pid) => drop(kill(*pid, Signal::SIGKILL)),
+            By::Starter(starter) => drop(starter.kill()),
+        }
         let _ = self.wait();
     }
 
     /// Its exit status, 128 + n for the signal n.
     pub fn wait(&mut self) -> Result<u8> {
         drop(self.stream.take());
+        let pid = match &self.by {
+            By::Us(pid) => *pid,
+            By::Starter(starter) => return starter.status(),
+        };
         loop {
-            match waitpid(self.pid, None) {
+            match waitpid(pid, None) {
                 Ok(WaitStatus::Exited(_, status)) => return Ok(status as u8),
                 Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(128 + signal as u8),
                 Ok(_) | Err(Errno::EINTR) => {}
@@ -73,8 +95,14 @@ impl Command {
     }
 }
 
-/// Starts a program with `stream` as its descriptor `fd`.
-fn spawn(words: &[OsString], stream: &OwnedFd, fd: i32) -> Result<Pid> {
+/// Starts a program with `stream` as its standard input, or as descriptor `fd`.
+pub fn spawn(words: &[OsString], stream: &OwnedFd, fd: Option<i32>) -> Result<Pid> {
+    let name = words.first().context("there is no command")?;
+    spawned(words, stream, fd.unwrap_or(0))
+        .with_context(|| format!("unable to run {}", name.to_string_lossy()))
+}
+
+fn spawned(words: &[OsString], stream: &OwnedFd, fd: i32) -> Result<Pid> {
     let mut actions = PosixSpawnFileActions::init()?;
     actions.add_dup2(stream.as_raw_fd(), fd)?;
     let mut attributes = PosixSpawnAttr::init()?;
@@ -94,6 +122,7 @@ fn spawn(words: &[OsString], stream: &OwnedFd, fd: i32) -> Result<Pid> {
 /// of: a terminal sends SIGINT to it as well, and we end its stages by SIGTERM.
 fn mask() -> Result<SigSet> {
     let mut mask = SigSet::thread_get_mask().context("unable to read the signal mask")?;
-    interrupt::SIGNALS.into_iter().for_each(|signal| mask.remove(signal));
+    let ours = interrupt::SIGNALS.into_iter().chain([Signal::SIGCHLD]);
+    ours.for_each(|signal| mask.remove(signal));
     Ok(mask)
 }

@@ -107,7 +107,7 @@ fn act(then: i32, signal: i32) {
 
 /// Ends COMMAND and all that it has started: a stage that goes on would work on a target that runs. They may clean up;
 /// COMMAND itself may not decide that it has succeeded.
-fn end(command: u32) {
+pub fn end(command: u32) {
     // Where the tree cannot be read, COMMAND itself is ended.
     let all = floe_capture::look::tree(command).unwrap_or_else(|_| vec![command]);
     let send = |pid: &u32, signal| kill(Pid::from_raw(*pid as i32), signal);

@@ -5,6 +5,7 @@ mod cli;
 mod command;
 mod failure;
 mod interrupt;
+mod starter;
 mod write;
 
 fn main() -> std::process::ExitCode {

@@ -9,8 +9,8 @@ use floe_capture::{
 use floe_plan::Extent;
 use floe_proc::{ClockOffsets, Stat};
 use floe_records::{
-    AnyRecord, Begin, Bytes, FORMAT, ObjectData, Options, Pages, Pid, Record, Tree, TreeEnd, Vma,
-    Vmas,
+    AnyRecord, Begin, Bytes, Entered, FORMAT, ObjectData, Options, Pages, Pid, Record, Tree,
+    TreeEnd, Vma, Vmas,
 };
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
@@ -22,6 +22,7 @@ const BUFFER: usize = 256 << 10;
 /// All that freeze writes.
 pub struct Captured {
     begin: Begin,
+    entered: Option<Entered>,
     options: Options,
     records: Vec<AnyRecord>,
     secrets: Vec<(ObjectData, Vec<u8>)>,
@@ -41,12 +42,16 @@ impl Captured {
 }
 
 /// Reads everything about a tree.
-pub fn collect(root: u32, options: &Options, tree: &Held) -> Result<Captured> {
+pub fn collect(
+    (root, entered): (u32, Option<Entered>),
+    options: &Options,
+    tree: &Held,
+) -> Result<Captured> {
     let begin = begin(root, tree)?;
     let records = tree.capture(options).map_err(plain)?;
     let secrets = secrets(tree, &records).map_err(plain)?;
     let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
-    Ok(Captured { begin, options: options.clone(), records, secrets, end })
+    Ok(Captured { begin, entered, options: options.clone(), records, secrets, end })
 }
 
 fn begin(root: u32, tree: &Held) -> Result<Begin> {
@@ -87,6 +92,9 @@ fn begin(root: u32, tree: &Held) -> Result<Begin> {
 pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
     let mut w = Writer::new(out);
     w.record(&captured.begin)?;
+    if let Some(entered) = &captured.entered {
+        w.record(entered)?;
+    }
     w.record(&captured.options)?;
     w.record(&floe_rebuild::cpu())?;
     if let Some(vdso) = floe_rebuild::own_vdso()? {

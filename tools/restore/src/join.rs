@@ -8,13 +8,14 @@ use std::{fs::File, path::PathBuf, str::FromStr};
 
 /// Kinds that can be entered, each with its flag, in the order in which they are: the rights in the others come with the user
 /// namespace, and paths lead elsewhere behind the mount namespace.
-const KINDS: [(NsKind, CloneFlags); 6] = [
+const KINDS: [(NsKind, CloneFlags); 7] = [
     (NsKind::User, CloneFlags::CLONE_NEWUSER),
     (NsKind::Cgroup, CloneFlags::CLONE_NEWCGROUP),
     (NsKind::Ipc, CloneFlags::CLONE_NEWIPC),
     (NsKind::Uts, CloneFlags::CLONE_NEWUTS),
     (NsKind::Net, CloneFlags::CLONE_NEWNET),
     (NsKind::Mnt, CloneFlags::CLONE_NEWNS),
+    (NsKind::Pid, CloneFlags::CLONE_NEWPID),
 ];
 
 /// One `--join`.
@@ -37,6 +38,9 @@ impl FromStr for Join {
         let (kind, _) = known.ok_or_else(unknown)?;
         if place.is_empty() {
             return Err("its path is empty".into());
+        }
+        if *kind == NsKind::Pid && place != "here" {
+            return Err("a process has the pid namespace that it was born in: pid=here".into());
         }
         Ok(Self { kind: *kind, path: (place != "here").then(|| place.into()) })
     }

@@ -18,8 +18,8 @@ use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
 use floe_rebuild::{Here, OpenFiles, OutsideRule, Restore, RestoreOptions};
 use floe_records::{
-    CgroupMode, Finding, Losses, Mm, OnChange, Pid, Process, Refusals, State, Thread, Tree, Vdso,
-    by_cause,
+    CgroupMode, Finding, Losses, Mm, NsKind, OnChange, Pid, Process, Refusals, State, Thread, Tree,
+    Vdso, by_cause,
 };
 use floe_toolkit::Progress;
 use foreground::Foreground;
@@ -29,8 +29,9 @@ use pidns::{Inside, Side};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    os::unix::process::ExitStatusExt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::ExitCode,
+    sync::Arc,
 };
 use wait::Waiter;
 
@@ -104,10 +105,10 @@ enum Allow {
 
 fn main() -> ExitCode {
     let args: Args = floe_toolkit::arguments();
-    floe_toolkit::main("restore", || run(&args))
+    floe_toolkit::main("restore", || run(args))
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
+fn run(mut args: Args) -> anyhow::Result<()> {
     let mut lines = floe_toolkit::progress_lines(args.progress_fd)?;
     if args.detach && !args.plan && leads_a_group() {
         return follow();
@@ -133,14 +134,20 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
     }
     let machine = floe_rebuild::machine()?;
-    let (tree, lowered) = adapted(args, tree, &machine)?;
+    let (tree, lowered) = adapted(&args, tree, &machine)?;
     let plan = floe_plan::plan(&tree, &machine)?;
     floe_rebuild::allow_many_files()?;
     if args.plan {
         let steps = plan.steps.iter().map(|step| format!("{step}\n"));
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
-    clocks(args, &tree)?;
+    clocks(&args, &tree)?;
+    let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
+    let groups = Arc::new(floe_rebuild::peer_groups(&tree)?);
+    let made = floe_rebuild::new_spaces(&tree, &told, &here);
+    args.new_pidns |= made.contains(&NsKind::Pid);
+    let args = &args;
+    floe_rebuild::make_new(&made)?;
     let inside = match args.new_pidns.then(|| pidns::enter(&tree)).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
@@ -154,15 +161,16 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let bulk = Bulk::find(&mut reader, whole, first, from_start)?;
     let beside = inside.as_ref().is_some_and(Inside::is_beside);
     foreign(&tree, beside)?;
-    let lost_here = floe_rebuild::lost_login_uids(&tree)?;
-    let lost = tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here);
-    let lost = lost.chain(&lowered);
-    for lost in by_cause(lost) {
-        floe_toolkit::warn("restore", &format!("lost: {lost}"));
-    }
+    tell_losses(&tree, &lowered)?;
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.detach);
-    let waiter = build(args, (here, waits), (&tree, &plan), &mut reader, (bulk, lines.take()))?;
+    let waiter = build(
+        args,
+        (here, made, groups, waits),
+        (&tree, &plan),
+        &mut reader,
+        (bulk, lines.take()),
+    )?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
@@ -173,6 +181,16 @@ fn run(args: &Args) -> anyhow::Result<()> {
         }
         (None, None) => leave(&tree),
     }
+}
+
+/// Says what is lost: what the tools before have said, and what cannot come back here.
+fn tell_losses(tree: &Tree, lowered: &[Finding]) -> anyhow::Result<()> {
+    let lost_here = floe_rebuild::lost_login_uids(tree)?;
+    let lost = tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here);
+    for lost in by_cause(lost.chain(lowered)) {
+        floe_toolkit::warn("restore", &format!("lost: {lost}"));
+    }
+    Ok(())
 }
 
 /// The tree with what may, or is to, come back otherwise, and what is lost by that.
@@ -300,7 +318,7 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
 /// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
 fn build(
     args: &Args,
-    (here, waits): (Here, bool),
+    (here, made, groups, waits): (Here, Vec<NsKind>, Arc<BTreeMap<u32, OwnedFd>>, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut lines): (Bulk<'_>, Option<File>),
@@ -317,6 +335,8 @@ fn build(
         on_change: args.on_change.clone(),
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
+        made,
+        groups,
         here,
     };
     let words: Vec<String> =

@@ -1,6 +1,6 @@
 //! The namespaces that the processes of a tree are members of.
 
-use crate::{Result, resource::OfNamespace};
+use crate::{Result, origin, resource::OfNamespace};
 use floe_records::{Namespace, Namespaces, NsId, NsKind, NsMount, Pid, Tree};
 use std::{
     collections::BTreeSet,
@@ -40,7 +40,7 @@ fn describe(pid: Pid, kind: NsKind, id: NsId) -> Result<Namespace> {
     };
     let owner = floe_sys::namespace_owner(file.as_fd()).ok();
     let number = |fd: OwnedFd| File::from(fd).metadata().ok().map(|meta| NsId(meta.ino()));
-    let inherited = floe_proc::namespace(std::process::id(), kind.name())? == Some(id.0);
+    let inherited = origin::namespace(kind)? == Some(id.0);
     Ok(Namespace {
         id,
         kind,

@@ -1,37 +1,13 @@
 //! The namespaces of a process.
 
-use crate::{
-    Result,
-    resource::OfProcess,
-    subject::{NAMESPACES, Process},
-};
+use crate::{Result, resource::OfProcess, subject::Process};
 use floe_parasite::{Batch, Replies};
-use floe_proc::{namespaces_of, unable};
-use floe_records::{Finding, Findings, Namespaces, NsId, Pid};
+use floe_proc::unable;
+use floe_records::{Namespaces, NsId, Pid};
 use std::io;
-
-/// The first of them, which must be those of freeze: only mount namespaces, the last, are made again.
-const OWN: usize = 9;
 
 impl OfProcess for Namespaces {
     type Asked = ();
-
-    fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
-        let ours = namespaces_of(std::process::id(), NAMESPACES)?;
-        // Of time namespaces a rule of its own knows more.
-        for at in (0..OWN).filter(|at| !NAMESPACES[*at].starts_with("time")) {
-            let theirs = process.namespaces[at];
-            // The pid namespace of its children has no name before the first of them is there.
-            let nameless = theirs.is_none() && process.namespace("mnt").is_some();
-            if nameless || theirs.is_some_and(|theirs| Some(theirs) != ours[at]) {
-                let object = format!("{} namespace", NAMESPACES[at]);
-                let problem = "it is not the one of freeze";
-                let finding = Finding::of(Pid(process.pid), object, "namespace", problem);
-                out.refuse(finding.hint("run freeze inside that namespace (nsenter)"));
-            }
-        }
-        Ok(())
-    }
 
     fn ask(_: &Process<'_>, _: &mut Batch) -> Result<()> {
         Ok(())

@@ -1,12 +1,11 @@
 //! Where the file systems of mount namespaces come from.
 
-use crate::options::RestoreOptions;
-use floe_mounts::{Base, Mount, System, mounts, place};
+use crate::{options::RestoreOptions, unions};
+use floe_mounts::{Base, Mount, System, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use std::{
     collections::BTreeMap,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -113,7 +112,7 @@ impl<'a> Bases<'a> {
         let fs_type = system.fs_type.0.as_slice();
         let known = ANEW.contains(&fs_type);
         let lasts = LASTING.contains(&fs_type);
-        if known && (!lasts || system.carried) {
+        if known && (!lasts || system.carried) || fs_type == b"overlay" {
             let part = mount.part_of(&"/".into()).ok_or_else(none)?;
             return Ok((Key::Anew(system.dev), part.to_vec()));
         }
@@ -170,7 +169,10 @@ impl<'a> Bases<'a> {
                 None => Base::Path(Path::new("")),
             },
             Key::Anew(dev) => {
-                let system = self.systems.get(dev);
+                let system = self.systems.get(dev).copied();
+                if let Some(system) = system.filter(|system| system.fs_type.0 == b"overlay") {
+                    return Base::By(Box::new(|| unions::detached(system)));
+                }
                 let text = |of: fn(&MountedSystem) -> &Bytes| {
                     system.map_or(&b""[..], |system| &of(system).0)
                 };
@@ -219,12 +221,5 @@ impl<'a> Bases<'a> {
     /// Where a mount comes from.
     pub fn of(&self, space: NsId, mount: &MountPoint) -> Option<(usize, &[u8])> {
         self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
-    }
-
-    /// A mount of ours that is in a peer group.
-    pub fn group_at(&self, point: &Bytes) -> Result<Option<OwnedFd>> {
-        let own = self.own.iter().rfind(|own| own.point == point.0);
-        let Some(own) = own.filter(|own| own.peers.is_some()) else { return Ok(None) };
-        Ok(place(own))
     }
 }
