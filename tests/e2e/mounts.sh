@@ -23,7 +23,10 @@ counts() { # LOG: does it go on counting, and has it missed no number?
 below_bwrap() { # ARGUMENTS…
     start log bwrap "$@" python3 -c "$(cat program.py)"
     until_true 10 grep -q '^5 ' log
-    local table; table=$(cut -d' ' -f4- "/proc/$pid/mountinfo" | sort)
+    # bwrap itself stays outside.
+    local program table
+    program=$(pgrep -P "$pid")
+    table=$(cut -d' ' -f4- "/proc/$program/mountinfo" | sort)
     freeze --check "$pid" > /dev/null
     checkpoint.sh "$pid" -o image --leave-running
     counts log
@@ -32,8 +35,8 @@ below_bwrap() { # ARGUMENTS…
         # Numbers that were written since the first checkpoint are cut off.
         restore_detached image
         counts log
-        [[ $(cut -d' ' -f4- "/proc/$pid/mountinfo" | sort) == "$table" ]] || fail "$* has other mounts: $(diff <(echo "$table") <(cut -d' ' -f4- "/proc/$pid/mountinfo" | sort))"
-        [[ $(readlink "/proc/$pid/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]] || fail "it is in our namespace"
+        [[ $(cut -d' ' -f4- "/proc/$program/mountinfo" | sort) == "$table" ]] || fail "$* has other mounts: $(diff <(echo "$table") <(cut -d' ' -f4- "/proc/$program/mountinfo" | sort))"
+        [[ $(readlink "/proc/$program/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]] || fail "it is in our namespace"
         checkpoint_kill "$pid" image
     done
     nothing_left "$*"
@@ -115,6 +118,7 @@ expect_exit 4 restore --detach < damaged
 all_gone "$pid"
 nothing_left "a damaged image"
 restore_detached image
+sleeps() { [[ $(awk '/^State/ { print $2 }' "/proc/$pid/status") == S ]]; }
 for victim in freeze dumpmnt dumpfs aufsfix dumpmem; do
     for ms in 2 5 10 20; do
         freeze "$pid" -- bash -o pipefail -c 'dumpmnt | dumpfs | aufsfix | dumpmem | imgpack -o never; sleep 0.1' 2> /dev/null &
@@ -122,7 +126,7 @@ for victim in freeze dumpmnt dumpfs aufsfix dumpmem; do
         sleep "0.0$(printf %02d "$ms")"
         pkill -9 -x "$victim" || true
         wait "$holder" 2> /dev/null || true
-        [[ $(awk '/^State/ { print $2 }' "/proc/$pid/status") == S ]] || fail "$victim was killed after $ms ms: $(grep State "/proc/$pid/status")"
+        until_true 5 sleeps || fail "$victim was killed after $ms ms: $(grep State "/proc/$pid/status")"
         nothing_left "$victim was killed"
     done
 done

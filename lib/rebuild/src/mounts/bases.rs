@@ -4,6 +4,7 @@ use crate::{options::RestoreOptions, unions};
 use floe_mounts::{Base, Mount, System, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
+use nix::sys::stat::major;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -132,27 +133,28 @@ impl<'a> Bases<'a> {
         same_boot: bool,
     ) -> Option<(&Mount, &'m [u8])> {
         let kernel = !LASTING.contains(&&*system.fs_type.0) && ANEW.contains(&&*system.fs_type.0);
-        let is_it = |own: &Mount| {
-            let alike = own.fs_type == system.fs_type.0;
-            let source = same_boot || kernel || own.source == system.source.0;
-            alike && source && (own.dev == system.dev || kernel || !same_boot)
-        };
+        let type_is = |own: &Mount| own.fs_type == system.fs_type.0;
+        let alike =
+            |own: &Mount| type_is(own) && (kernel || !same_boot && own.source == system.source.0);
+        let same = |own: &Mount| same_boot && own.dev == system.dev && type_is(own);
         // Where it was, else, where devices tell, wherever it is.
-        for was in &system.outside {
-            let part = mount.part_of(&was.root);
-            let mut at = self.own.iter().rev().filter(|own| own.point == was.point.0);
-            let own = at.find(|own| own.root == was.root.0 && is_it(own));
-            if let (Some(own), Some(part)) = (own, part) {
-                return Some((own, part));
+        let tests: [&dyn Fn(&Mount) -> bool; 2] = [&same, &alike];
+        for is_it in tests {
+            for was in &system.outside {
+                let mut at = self.own.iter().rev().filter(|own| own.point == was.point.0);
+                let own = at.find(|own| own.root == was.root.0 && is_it(own));
+                if let (Some(own), Some(part)) = (own, mount.part_of(&was.root)) {
+                    return Some((own, part));
+                }
             }
         }
-        if !same_boot || system.outside.is_empty() {
+        // Numbers of file systems without a device are given again.
+        if !same_boot || system.outside.is_empty() || major(system.dev) == 0 {
             return None;
         }
         self.own.iter().find_map(|own| {
             let part = mount.part_of(&Bytes(own.root.clone()))?;
-            let same = own.dev == system.dev && own.fs_type == system.fs_type.0;
-            same.then_some((own, part))
+            same(own).then_some((own, part))
         })
     }
 
