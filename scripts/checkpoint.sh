@@ -70,7 +70,7 @@ if [[ $then == run ]]; then
     # process group of their own, so that a signal that ends this script ends them all.
     set -m
     (
-        freeze "${for_freeze[@]}" "$pid" | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" |
+        freeze "${for_freeze[@]}" "$pid" | dumpmnt | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" |
             dumpmem | imgpack "${for_imgpack[@]}" -o "$file"
         worst "${PIPESTATUS[@]}"
     ) &
@@ -88,7 +88,7 @@ else
     exec freeze "${for_freeze[@]}" --then kill "$pid" -- bash -c '
         file=$1 carry=$2 fix=$3
         shift 3
-        dumpfs "${@:1:carry}" | aufsfix "${@:carry + 1:fix}" | dumpmem | imgpack "${@:carry + fix + 1}" -o "$file"
+        dumpmnt | dumpfs "${@:1:carry}" | aufsfix "${@:carry + 1:fix}" | dumpmem | imgpack "${@:carry + fix + 1}" -o "$file"
         (worst "${PIPESTATUS[@]}") || exit
         [[ $file == - ]] || restore --plan < "$file" > /dev/null
     ' checkpoint.sh "$file" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${for_imgpack[@]}"

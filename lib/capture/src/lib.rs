@@ -24,6 +24,7 @@ mod layout;
 pub mod look;
 mod mapped;
 pub mod memory;
+pub mod mount_trees;
 mod multicast;
 mod on_mounts;
 pub mod origin;

@@ -14,7 +14,9 @@ use crate::{
     other_names, resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, denied, label, numa, outside,
+        core_scheduling, denied, label,
+        mounts::MountSpaces,
+        numa, outside,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -128,6 +130,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
         (Clocks::default(), Rings::default(), Spaces::here()?);
+    let mut mounts = MountSpaces::default();
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -143,6 +146,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             }
             clocks.add(&process);
             spaces.add(&process, &mut found)?;
+            mounts.add(&process);
             rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
@@ -162,6 +166,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     attached.check(&tree(root)?, false, &mut found)?;
     clocks.check(&living, options, &mut found)?;
+    mounts.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still: Vec<Pid> = Vec::with_capacity(living.len());
@@ -175,6 +180,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
         denied::check(&files, options, &mut found);
+        mounts.look(&files, &mut found);
         rings.check(&files, &mut found);
         records.extend(files.records());
         files.look(&mut found)
@@ -239,11 +245,12 @@ pub(crate) fn held(
     }
     let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
     let mut spaces = Spaces::here()?;
-    let mut rings = Rings::default();
+    let (mut rings, mut mounts) = (Rings::default(), MountSpaces::default());
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
         spaces.add(process, &mut found)?;
+        mounts.add(process);
         rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);
@@ -251,11 +258,13 @@ pub(crate) fn held(
     }
     attached.check(&pids, true, &mut found)?;
     clocks.check(&living, options, &mut found)?;
+    mounts.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
     rings.check(&files, &mut found);
     denied::check(&files, options, &mut found);
+    mounts.look(&files, &mut found);
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok((found, sharing, files, cgroups))

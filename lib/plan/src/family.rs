@@ -3,7 +3,7 @@
 //! A child that belongs to the session which its parent was born in comes before the parent makes one of its own.
 
 use crate::{Step, check::Found, shared::Shared, terminals};
-use floe_records::{Finding, Pid, Process, Tree};
+use floe_records::{Finding, Namespace, Namespaces, Pid, Process, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is left to do; no recursion, since a chain of processes may be as long as a stranger likes.
@@ -40,6 +40,10 @@ pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) -> S
         };
         let maker = parent.map(|_| p.maker);
         steps.push(Step::Create(p.pid, maker, shared.with_parent(p.pid)));
+        // What it makes is born there.
+        steps.extend(
+            is_elsewhere(tree, p, parent.map(|(pid, _)| pid)).then_some(Step::Enter(p.pid)),
+        );
         // They have the table and the directories of their process, whatever becomes of those.
         let makers = tree.threads(p.pid).filter(|t| t.tid.0 != p.pid.0 && tree.is_maker(t.tid));
         steps.extend(makers.map(|thread| Step::Thread(p.pid, thread.tid)));
@@ -62,6 +66,16 @@ pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) -> S
         stack.extend(early.into_iter().rev().map(|child| Work::Create(child, parent)));
     }
     shared
+}
+
+/// Whether a process is in another mount namespace than the one that it is born in: that of its parent, or of restore.
+fn is_elsewhere(tree: &Tree, p: &Process, parent: Option<Pid>) -> bool {
+    let space = |pid: Pid| tree.get::<Namespaces>(pid).map(|all| all.mnt);
+    let Some(own) = space(p.pid) else { return false };
+    match parent {
+        Some(parent) => space(parent).is_some_and(|theirs| theirs != own),
+        None => tree.get::<Namespace>(own).is_some_and(|own| !own.inherited),
+    }
 }
 
 /// The session that each process must be born in; `None` for any: it makes its own, and no process below it needs another.

@@ -35,6 +35,7 @@ pub fn has_object_for(tree: &Tree, data: &ObjectData) -> bool {
     let end = data.ranges.as_slice().last().map_or(0, |(start, len)| start + u64::from(*len));
     let object = tree.get::<Object>(data.id).map(|object| object.size);
     let size = object.or_else(|| tree.get::<CarriedFile>(data.id).map(|carried| carried.size));
+    let size = size.or_else(|| tree.size_in_tree(data.id));
     size.is_some_and(|size| end <= size)
 }
 

@@ -10,6 +10,7 @@ use crate::{
     given,
     mapped::{MapKey, known, map_key},
     memory,
+    mounts::files,
     object::{carried_file, nameless},
     options::RestoreOptions,
     resource,
@@ -18,10 +19,7 @@ use crate::{
 use floe_plan::{Phase, Step, Subject, ring};
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::{
-    fcntl::OFlag,
-    sys::{stat::SFlag, uio::pwrite},
-};
+use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -122,6 +120,7 @@ impl<'a> OpenFiles<'a> {
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
         me.notes.append(&mut given::unused(&me.make));
+        me.notes.append(&mut me.make.stands.mounts.notes);
         memory::note(tree, &mut me.notes);
         if !me.late.is_empty() {
             let own = floe_sys::pidfd_open(std::process::id() as i32);
@@ -248,7 +247,8 @@ impl<'a> OpenFiles<'a> {
     /// Whether the executable of a process is set only when its content is there.
     pub(crate) fn exe_comes_late(&self, pid: Pid) -> bool {
         let stands = &self.make.stands;
-        let later = |mm: &Mm| mm.exe.deleted || stands.is_redirected(&mm.exe);
+        let made = |exe: &FileRef| stands.mounts.files.has(exe.object());
+        let later = |mm: &Mm| mm.exe.deleted || stands.is_redirected(&mm.exe) || made(&mm.exe);
         self.tree.get::<Mm>(pid).is_some_and(later) && self.tree.owner(pid, Share::Memory) == pid
     }
 
@@ -318,6 +318,8 @@ impl<'a> OpenFiles<'a> {
         let gone = || Error::because(doing, "it was not announced");
         let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
         let fd = self.make.objects.get(&data.id).or_else(|| writers.get(&data.id));
+        let own = self.make.stands.mounts.files.writer(data.id)?;
+        let fd = own.as_ref().or(fd);
         // A file that is there as it was needs no content.
         if fd.is_none() && self.tree.get::<CarriedFile>(data.id).is_some() {
             return Ok(());
@@ -325,25 +327,15 @@ impl<'a> OpenFiles<'a> {
         let fd = fd.ok_or_else(gone)?;
         let object = self.tree.get::<Object>(data.id);
         let page = object.and_then(nameless::mapped_page);
-        for &(mut offset, len) in data.ranges.as_slice() {
+        for &(offset, len) in data.ranges.as_slice() {
             let short = || Error::because(doing, "its content is too short");
-            let (mut part, rest) = bytes.split_at_checked(len as usize).ok_or_else(short)?;
+            let (part, rest) = bytes.split_at_checked(len as usize).ok_or_else(short)?;
             bytes = rest;
             if let Some(page) = page {
                 floe_sys::write_mapped(fd.as_fd(), page, offset, part)?;
                 continue;
             }
-            while !part.is_empty() {
-                match pwrite(fd.as_fd(), part, offset as i64) {
-                    Ok(0) => return Err(Error::because(doing, "nothing more can be written")),
-                    Ok(done) => {
-                        offset += done as u64;
-                        part = &part[done..];
-                    }
-                    Err(nix::Error::EINTR) => {}
-                    Err(e) => return Err(Error::new(doing, e)),
-                }
-            }
+            files::write(fd, offset, part)?;
         }
         Ok(())
     }
@@ -360,7 +352,9 @@ impl<'a> OpenFiles<'a> {
             carried.map_or(Ok(()), |carried| carried_file::finish(carried, fd))?;
         }
         writers.clear();
-        self.make.carried.put()
+        self.make.stands.mounts.files.seal(self.tree)?;
+        self.make.carried.put()?;
+        self.forget_events()
     }
 
     /// Sets the terminals that the tree is given as its own were.
@@ -423,6 +417,12 @@ impl<'a> OpenFiles<'a> {
     pub(crate) fn descriptor(&self, fd: &Fd) -> Result<u32> {
         let own = self.standard.get(&(fd.file, fd.fd));
         if own.is_some() { number(own) } else { self.file(fd.file) }
+    }
+
+    /// Number of the mount namespace that a process enters, where one was made for it.
+    pub(crate) fn space(&self, pid: Pid) -> Result<Option<u32>> {
+        let space = self.make.stands.space(pid)?;
+        Ok(space.map(|space| space.as_raw_fd() as u32))
     }
 
     /// Numbers of the working directory and, where it is not ours, of the root.

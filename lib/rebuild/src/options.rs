@@ -2,7 +2,7 @@
 
 use crate::here::Here;
 use floe_records::{CgroupMode, NsId, NsKind, OnChange, Outside, PathPattern};
-use std::{path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc};
 
 /// What takes the place of which outside files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +89,10 @@ pub struct RestoreOptions {
     pub standard: bool,
     /// Paths of the tree are looked up below it.
     pub root: PathBuf,
+    /// What is bound in the place of mounts of the tree, by their mount points.
+    pub external: Vec<(Vec<u8>, PathBuf)>,
+    /// Members of the peer groups that mounts of the tree were in.
+    pub groups: Arc<BTreeMap<u32, OwnedFd>>,
     /// What takes the place of other outside files; the last rule for a file counts.
     pub outside: Vec<OutsideRule>,
     /// What becomes of files that have changed, behind what the stream says.

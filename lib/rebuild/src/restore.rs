@@ -119,6 +119,12 @@ impl<'a> Restore<'a> {
             Step::Unshare(_, shares) => {
                 script.call(libc::SYS_unshare, [Arg::Val(clone_flags(shares))]);
             }
+            Step::Enter(pid) => {
+                if let Some(space) = self.files.space(pid)? {
+                    let flag = Arg::Val(libc::CLONE_NEWNS as u64);
+                    script.call(libc::SYS_setns, [Arg::Val(u64::from(space)), flag]);
+                }
+            }
             Step::Thread(_, tid) => thread(tid, script),
             Step::Session(_) => drop(script.call(libc::SYS_setsid, [])),
             Step::Controlling(_, pty) => {
@@ -303,6 +309,7 @@ fn caller(step: &Step) -> Option<Tid> {
         Step::Create(_, Some(by), _) => Some(by),
         Step::Thread(pid, _)
         | Step::Unshare(pid, _)
+        | Step::Enter(pid)
         | Step::Session(pid)
         | Step::Controlling(pid, _)
         | Step::GiveUp(pid, _)

@@ -92,6 +92,8 @@ pub(crate) struct Comparison {
     rules: Vec<OnChange>,
     /// Files that are known to be right, by device and inode.
     known: BTreeSet<(u64, u64)>,
+    /// File systems whose files were made.
+    made: BTreeSet<u64>,
     /// Files whose contents travel, by what they were known by.
     carried: BTreeSet<ObjectId>,
 }
@@ -105,6 +107,7 @@ impl Comparison {
             same_boot,
             rules: rules.chain(options.on_change.iter().cloned()).collect(),
             known: BTreeSet::new(),
+            made: BTreeSet::new(),
             carried: names_of_carried(tree),
         }
     }
@@ -119,8 +122,14 @@ impl Comparison {
         self.known.insert((found.stat.st_dev, found.stat.st_ino));
     }
 
+    /// All files of a device are as they were.
+    pub fn know_device(&mut self, dev: u64) {
+        self.made.insert(dev);
+    }
+
     fn knows(&self, found: &Found) -> bool {
-        self.known.contains(&(found.stat.st_dev, found.stat.st_ino))
+        self.made.contains(&found.stat.st_dev)
+            || self.known.contains(&(found.stat.st_dev, found.stat.st_ino))
     }
 
     /// Whether a name leads to the file whose content travels. One that a restore has made has another inode.

@@ -18,6 +18,10 @@ pub(crate) struct Spaces<'a> {
     same_boot: bool,
     /// Kinds of which the user has said where the tree belongs.
     told: Vec<NsKind>,
+    /// Mount namespaces that the stream describes.
+    described: BTreeSet<NsId>,
+    /// Those of them that are to be made.
+    to_make: Vec<NsId>,
 }
 
 impl<'a> Spaces<'a> {
@@ -25,7 +29,9 @@ impl<'a> Spaces<'a> {
         let mut told = options.joined.clone();
         let of_mounts = |space: &&Namespace| space.kind == NsKind::Mnt;
         // One directory cannot stand for the roots of several.
+        let described = tree.all::<MountTree>().iter().map(|it| it.id).collect::<BTreeSet<_>>();
         if options.root != Path::new("/")
+            && described.is_empty()
             && tree.all::<Namespace>().iter().filter(of_mounts).count() == 1
         {
             told.push(NsKind::Mnt);
@@ -33,12 +39,19 @@ impl<'a> Spaces<'a> {
         let same_boot = options.here.is_same_boot(tree);
         let is_made = |space: &&Namespace| options.made.contains(&space.id);
         let made = tree.all::<Namespace>().iter().filter(is_made).map(|space| space.id).collect();
-        Self { all: BTreeMap::new(), made, here: &options.here, same_boot, told }
+        let (all, to_make) = (BTreeMap::new(), Vec::new());
+        Self { all, made, here: &options.here, same_boot, told, described, to_make }
     }
 
     /// The one of restore takes its place, where that is the same or the user has said so.
     pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
         self.all.insert(was.id, None);
+        let told = self.told.contains(&was.kind);
+        let is_there = || self.here.is_in(was, self.same_boot) == Some(true);
+        if !told && self.described.contains(&was.id) && !is_there() {
+            self.to_make.push(was.id);
+            return Ok(());
+        }
         if self.made.contains(&was.id) {
             return Ok(());
         }
@@ -48,8 +61,12 @@ impl<'a> Spaces<'a> {
         };
         let name = was.kind.name();
         let root = if was.kind == NsKind::Mnt { "--root DIR, " } else { "" };
+        let first = match was.kind {
+            NsKind::Mnt => "take the checkpoint with dumpmnt, which has it made again, or ",
+            _ => "",
+        };
         let hint = format!(
-            "say where the tree belongs: {root}--join {name}=PATH of a namespace, or --join {name}=here"
+            "{first}say where the tree belongs: {root}--join {name}=PATH of a namespace, or --join {name}=here"
         );
         let doing = format!("put the tree into its {name} namespace");
         Err(Error::because(doing, format!("{differs} ({hint})")))
@@ -58,6 +75,16 @@ impl<'a> Spaces<'a> {
     /// Whether restore has made it.
     pub fn is_made(&self, id: NsId) -> bool {
         self.made.contains(&id)
+    }
+
+    /// Mount namespaces that are to be made.
+    pub fn to_make(&self) -> &[NsId] {
+        &self.to_make
+    }
+
+    /// One of them was made.
+    pub fn put(&mut self, id: NsId, space: OwnedFd) {
+        self.all.insert(id, Some(space));
     }
 
     /// Puts something into a namespace that restore has made; one that was there has its own.

@@ -1,6 +1,7 @@
 //! Where paths of the tree are looked up: below the root of the process that they belong to.
 
 use crate::{
+    mounts::Mounts,
     options::RestoreOptions,
     removed::{self, Made, RemovedNodes},
     same::{Comparison, Found},
@@ -16,7 +17,7 @@ use nix::{
     unistd::{chroot, fchdir},
 };
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ffi::OsStr,
     os::{
         fd::{AsFd, OwnedFd},
@@ -44,6 +45,8 @@ pub(crate) struct Stands<'a> {
     members: BTreeMap<Pid, Namespaces>,
     /// What stands for the root of the mount namespace, where that is not our own.
     top: Option<OwnedFd>,
+    /// Mount namespaces that were made.
+    pub mounts: Mounts,
     /// Processes with the same ones share them: each of them would be closed in every stub.
     all: BTreeMap<Pid, Arc<Directories>>,
     /// Where files are for now whose contents are still to come, by what they were known by.
@@ -65,11 +68,21 @@ impl<'a> Stands<'a> {
             report(root, "namespace".into(), error);
         });
         let mut same = Comparison::new(tree, options, &options.here);
+        let mut failed = |object, error| report(root, object, error);
+        let mounts = Mounts::make(tree, spaces.to_make(), options, &mut failed);
+        for (id, space) in mounts.spaces() {
+            match space.try_clone() {
+                Ok(space) => spaces.put(id, space),
+                Err(e) => report(root, "namespace".into(), Error::new("keep a namespace", e)),
+            }
+        }
+        mounts.files.devices().for_each(|dev| same.know_device(dev));
         let top = opened(&options.root).unwrap_or_else(|error| {
             report(root, "root".into(), error);
             None
         });
-        let removed = removed_nodes(tree, top.as_ref()).unwrap_or_else(|error| {
+        let tops = Tops { tree, own: top.as_ref(), mounts: &mounts };
+        let removed = removed_nodes(tree, tops).unwrap_or_else(|error| {
             report(root, "what was removed".into(), error);
             RemovedNodes::new()
         });
@@ -80,7 +93,7 @@ impl<'a> Stands<'a> {
         for fs in tree.all::<Fs>() {
             let found = match open.entry(key(tree, fs)) {
                 Entry::Occupied(found) => Ok(Arc::clone(found.get())),
-                Entry::Vacant(place) => directories(fs, top.as_ref(), &same, &removed)
+                Entry::Vacant(place) => directories(fs, tops.of(fs.pid), &same, &removed)
                     .map(|found| Arc::clone(place.insert(Arc::new(found)))),
             };
             match found {
@@ -89,7 +102,7 @@ impl<'a> Stands<'a> {
             }
         }
         let members = tree.all::<Namespaces>().iter().map(|all| (all.pid, all.clone())).collect();
-        Self { spaces, same, members, top, all, elsewhere: BTreeMap::new(), removed }
+        Self { spaces, same, members, top, mounts, all, elsewhere: BTreeMap::new(), removed }
     }
 
     /// Of a process.
@@ -174,13 +187,36 @@ impl<'a> Stands<'a> {
 
     /// What a name is looked up below.
     fn root(&self, pid: Pid, name: &FileRef) -> Result<Option<&OwnedFd>> {
-        let root = if name.outside { &self.top } else { &self.of(pid)?.root };
-        Ok(root.as_ref())
+        Ok(if name.outside { self.top(pid) } else { self.of(pid)?.root.as_ref() })
+    }
+
+    /// The root of the mount namespace of a process, where that is not our own.
+    fn top(&self, pid: Pid) -> Option<&OwnedFd> {
+        let made = self.members.get(&pid).and_then(|members| self.mounts.top(members.mnt));
+        made.or(self.top.as_ref())
+    }
+
+    /// The mount namespace of a process, where one was made for it, or it comes from one that was made.
+    pub fn space(&self, pid: Pid) -> Result<Option<&OwnedFd>> {
+        let Some(members) = self.members.get(&pid) else { return Ok(None) };
+        Ok(self.spaces.of(members.mnt)?.or(self.mounts.own.as_ref()))
     }
 
     /// Opens a path as a process would.
     pub fn bytes(&self, pid: Pid, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
         lookup(self.of(pid)?.root.as_ref(), path, flags)
+    }
+
+    /// The root of the tree, and the first process of each mount namespace that was made for another.
+    pub fn spaces_of(&self, tree: &Tree) -> Vec<Pid> {
+        let mut seen = BTreeSet::new();
+        let space = |pid: Pid| self.members.get(&pid).map(|members| members.mnt);
+        let all = tree.living().map(|p| p.pid);
+        let mut first: Vec<Pid> = all.filter(|pid| seen.insert(space(*pid))).collect();
+        if self.mounts.own.is_none() {
+            first.truncate(1);
+        }
+        first
     }
 
     /// Does something where a process stands: in a thread of its own, which enters its namespaces, its root, and its
@@ -232,16 +268,35 @@ fn key<'a>(tree: &Tree, fs: &'a Fs) -> (Option<Place>, &'a Bytes, bool, (u64, u6
     (tree.place(fs.pid), &fs.cwd.path, fs.cwd.outside, (fs.cwd.dev, fs.cwd.ino))
 }
 
+/// The roots of mount namespaces.
+#[derive(Clone, Copy)]
+struct Tops<'a> {
+    tree: &'a Tree,
+    /// What stands for that of ours.
+    own: Option<&'a OwnedFd>,
+    mounts: &'a Mounts,
+}
+
+impl<'a> Tops<'a> {
+    /// Of the one that a process is in.
+    fn of(self, pid: Pid) -> Option<&'a OwnedFd> {
+        let members = self.tree.get::<Namespaces>(pid);
+        members.and_then(|members| self.mounts.top(members.mnt)).or(self.own)
+    }
+}
+
 /// Makes what no name leads to any more, root by root.
-fn removed_nodes(tree: &Tree, top: Option<&OwnedFd>) -> Result<RemovedNodes> {
-    let mut by_root: BTreeMap<Option<&Bytes>, Vec<&RemovedNode>> = BTreeMap::new();
+fn removed_nodes(tree: &Tree, tops: Tops<'_>) -> Result<RemovedNodes> {
+    let mut by_root: BTreeMap<(NsId, Option<&Bytes>), Vec<&RemovedNode>> = BTreeMap::new();
     let (mut made, unfollowed) = (RemovedNodes::new(), removed::unfollowed(tree));
     // What is below a root that is there is looked up below it; all else, roots that were removed among it, below our own.
     for node in tree.all::<RemovedNode>() {
         let root = tree.get::<Fs>(node.pid).filter(|fs| !node.name.outside && !fs.root.deleted);
-        by_root.entry(root.map(|fs| &fs.root.path)).or_default().push(node);
+        let space = tree.get::<Namespaces>(node.pid).map_or(NsId(0), |all| all.mnt);
+        by_root.entry((space, root.map(|fs| &fs.root.path))).or_default().push(node);
     }
-    for (root, nodes) in by_root {
+    for ((space, root), nodes) in by_root {
+        let top = tops.mounts.top(space).or(tops.own);
         let root = root.filter(|root| root.0 != b"/");
         let root = root.map(|root| lookup(top, root, DIRECTORY)).transpose()?;
         let below = root.as_ref().or(top);

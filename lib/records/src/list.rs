@@ -39,6 +39,8 @@ macro_rules! resources {
                 tree_end: TreeEnd 30 1 [];
                 cpu: Cpu 59 1 [];
                 vdso: Vdso 33 1 [];
+                mount_tree: MountTree 36 1 [];
+                file_tree: FileTree 37 1 [];
                 stage: Stage 31 1 [];
                 mapped_file: MappedFile 41 1 [];
                 fd_entries: FdEntries 48 2 [];

@@ -120,6 +120,8 @@ struct Relations {
     /// Row of the first property of a kind that something has.
     properties: BTreeMap<(u16, Attached), usize>,
     groups: BTreeSet<u32>,
+    /// Bytes of the regular files of file systems that travel.
+    of_trees: BTreeMap<ObjectId, u64>,
 }
 
 impl Tree {
@@ -225,6 +227,11 @@ impl Tree {
             found.opened.extend(self.all::<Pidfd>().iter().filter_map(handle));
             found.opened.extend(self.all::<ProcFile>().iter().filter_map(ProcFile::thread));
             properties(self, &mut found.properties);
+            for tree in self.all::<FileTree>() {
+                let nodes = tree.files.iter().filter_map(|file| Some((file, file.what.as_ref()?)));
+                let regular = nodes.filter(|(_, node)| node.kind.is_none());
+                found.of_trees.extend(regular.map(|(file, node)| (tree.object(file), node.size)));
+            }
             found
         })
     }
@@ -281,6 +288,11 @@ impl Tree {
     /// Whether a process, process group or thread of the tree has this id.
     pub fn has_task(&self, id: u32) -> bool {
         self.relations().groups.contains(&id)
+    }
+
+    /// Bytes of a regular file that travels with its file system.
+    pub fn size_in_tree(&self, id: ObjectId) -> Option<u64> {
+        self.relations().of_trees.get(&id).copied()
     }
 
     /// An open file description as people know it.

@@ -80,8 +80,9 @@ pub use message_queue::{
     queue_notification, unlink_queue,
 };
 pub use mount::{
-    attach_mount, clone_mount, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
-    fsopen, mount_message,
+    attach_mount, attach_tree, clone_mount, clone_tree, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, join_group, make_read_only, mount_message,
+    set_mount_attributes,
 };
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
@@ -119,4 +120,4 @@ pub(crate) fn check(result: i64) -> std::io::Result<i64> {
     if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }
 pub use write_mapped::write_mapped;
-pub use xattr::{attributes, set_attribute};
+pub use xattr::{attributes, attributes_of_path, set_attribute, set_attribute_of_path};

@@ -5,7 +5,7 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -20,6 +20,11 @@ const FSCONFIG_CMD_CREATE: u32 = 6;
 const OPEN_TREE_CLONE: u32 = 1;
 const OPEN_TREE_CLOEXEC: u32 = libc::O_CLOEXEC as u32;
 const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
+const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
+const MOVE_MOUNT_SET_GROUP: u32 = 0x100;
+const FSPICK_CLOEXEC: u32 = 1;
+const FSPICK_EMPTY_PATH: u32 = 8;
+const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
 
 /// Text for the kernel; EINVAL where it has a NUL in it.
 fn text(bytes: &[u8]) -> io::Result<CString> {
@@ -109,4 +114,67 @@ pub fn attach_mount(mount: BorrowedFd<'_>, path: &Path) -> Result<()> {
     check(unsafe { libc::syscall(nr, mount, from, libc::AT_FDCWD, to.as_ptr(), flags) })
         .map_err(fail)
         .map(drop)
+}
+
+/// A detached copy of the mount that a path-only descriptor leads to, from there on, without the mounts below it.
+pub fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as u32;
+    let (nr, place) = (libc::SYS_open_tree, place.as_raw_fd());
+    // SAFETY: the path is empty and ends with NUL.
+    made(unsafe { libc::syscall(nr, place, c"".as_ptr(), flags) })
+        .map_err(|e| Error::new("clone a mount", e))
+}
+
+fn move_mount(from: BorrowedFd<'_>, to: BorrowedFd<'_>, flags: u32) -> io::Result<()> {
+    let (nr, from, to) = (libc::SYS_move_mount, from.as_raw_fd(), to.as_raw_fd());
+    let flags = flags | MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+    // SAFETY: both paths are empty and end with NUL.
+    check(unsafe { libc::syscall(nr, from, c"".as_ptr(), to, c"".as_ptr(), flags) }).map(drop)
+}
+
+/// Attaches a detached mount at what a path-only descriptor leads to.
+pub fn attach_tree(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
+    move_mount(mount, place, 0).map_err(|e| Error::new("attach a mount", e))
+}
+
+/// Puts a mount, which must be private, into the peer group of another one of the same file system, and below the same master.
+pub fn join_group(of: BorrowedFd<'_>, mount: BorrowedFd<'_>) -> Result<()> {
+    move_mount(of, mount, MOVE_MOUNT_SET_GROUP)
+        .map_err(|e| Error::new("put a mount into a peer group", e))
+}
+
+/// `struct mount_attr`.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// Sets and clears attributes of a mount (MOUNT_ATTR_*), and sets its propagation (MS_PRIVATE and others; 0 for none).
+pub fn set_mount_attributes(
+    mount: BorrowedFd<'_>,
+    set: u64,
+    clear: u64,
+    propagation: u64,
+) -> Result<()> {
+    let attr = MountAttr { set, clear, propagation, user_namespace: 0 };
+    let (nr, fd, size) = (libc::SYS_mount_setattr, mount.as_raw_fd(), size_of::<MountAttr>());
+    // SAFETY: the path is empty and ends with NUL, and the kernel reads a whole `struct mount_attr`.
+    check(unsafe {
+        libc::syscall(nr, fd, c"".as_ptr(), libc::AT_EMPTY_PATH, &raw const attr, size)
+    })
+    .map(drop)
+    .map_err(|e| Error::new("set the attributes of a mount", e))
+}
+
+/// Makes the file system of a mount read-only.
+pub fn make_read_only(mount: BorrowedFd<'_>) -> Result<()> {
+    let fail = |e| Error::new("make a file system read-only", e);
+    let (nr, fd, flags) = (libc::SYS_fspick, mount.as_raw_fd(), FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+    // SAFETY: the path is empty and ends with NUL.
+    let fs = made(unsafe { libc::syscall(nr, fd, c"".as_ptr(), flags) }).map_err(fail)?;
+    fsconfig_set_flag(fs.as_fd(), b"ro")?;
+    fsconfig(fs.as_fd(), FSCONFIG_CMD_RECONFIGURE, None, None).map_err(fail)
 }

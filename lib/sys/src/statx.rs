@@ -8,9 +8,10 @@ use std::{
 };
 
 /// What stat(2) says of a file, and the mount that it was found on, as mountinfo numbers it. Symbolic links are not followed,
-/// and nothing is mounted on the way. `None` on a kernel before 5.8, which does not tell the mount.
+/// and nothing is mounted on the way; an empty path means what `at` leads to. `None` on a kernel before 5.8, which does not tell the mount.
 pub fn stat_on_mount(at: BorrowedFd<'_>, path: &[u8]) -> Result<Option<(libc::statx, u64)>> {
     let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
+    let flags = if path.is_empty() { flags | libc::AT_EMPTY_PATH } else { flags };
     let mask = libc::STATX_BASIC_STATS | libc::STATX_MNT_ID;
     let mut stat = MaybeUninit::<libc::statx>::zeroed();
     let done = path.with_nix_path(|path| {

@@ -1,6 +1,6 @@
 //! The branches of an AUFS mount, topmost first: from sysfs, from the mount options, from a list.
 
-use crate::escape::unescape;
+use floe_mounts::unescape;
 use std::{fs, io, path::Path, thread::sleep, time::Duration};
 
 /// How often a busy super block is asked again.

@@ -9,12 +9,9 @@
 mod branches;
 pub mod brinfo;
 mod decide;
-mod escape;
-mod mountinfo;
 mod stack;
 
 pub use branches::{Branch, Given, from_options, from_sysfs};
 pub use decide::{Decision, decide};
-pub use escape::{newlines, unescape};
-pub use mountinfo::{Mount, lasting_mounts, mounts};
+pub use floe_mounts::{Mount, lasting_mounts, mounts, newlines, unescape};
 pub use stack::{Place, Sources, Stack, Unions, below};

@@ -30,7 +30,7 @@ pub const WRITTEN: u8 = b'w';
 pub const YES: u8 = b'y';
 
 /// The stages behind freeze with their arguments, the one that writes the image last.
-const STAGES: [&str; 4] = ["dumpfs", "aufsfix", "dumpmem", "imgpack"];
+const STAGES: [&str; 5] = ["dumpmnt", "dumpfs", "aufsfix", "dumpmem", "imgpack"];
 
 /// Runs the stages; standard input is the stream.
 pub fn run(control: i32, image: &str, then: &str) -> Result<()> {
@@ -83,7 +83,7 @@ fn start(image: &str, kills: bool) -> Result<Vec<Child>> {
         input = child.stdout.take().map_or_else(Stdio::null, Stdio::from);
         stages.push(child);
     }
-    // Freeze sees its reader hang up when dumpfs does.
+    // Freeze sees its reader hang up when the first of them does.
     floe_toolkit::hang_up().context("unable to close standard input")?;
     Ok(stages)
 }

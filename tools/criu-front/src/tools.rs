@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use std::{path::PathBuf, process::Command};
 
 /// What the tools are called.
-pub const NAMES: [&str; 7] =
-    ["freeze", "dumpfs", "aufsfix", "dumpmem", "imgpack", "restore", "criu"];
+pub const NAMES: [&str; 8] =
+    ["freeze", "dumpmnt", "dumpfs", "aufsfix", "dumpmem", "imgpack", "restore", "criu"];
 
 /// A tool, by its name.
 pub fn tool(name: &str) -> Result<Command> {

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod events;
+mod external;
 mod foreground;
 mod join;
 mod outside;
@@ -17,6 +18,7 @@ use anyhow::Context;
 use bulk::{Bulk, Whole};
 use clap::Parser;
 use events::Events;
+use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
 use floe_rebuild::{Here, Inherit, OpenFiles, OutsideRule, Restore, RestoreOptions};
 use floe_records::{
@@ -31,8 +33,9 @@ use pidns::{Inside, Side};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    os::unix::process::ExitStatusExt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::ExitCode,
+    sync::Arc,
 };
 use wait::Waiter;
 
@@ -57,6 +60,10 @@ struct Args {
     /// Look all paths of the tree up below this directory.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: std::path::PathBuf,
+    /// In a mount namespace that is made again, bind PATH of ours at the mount point POINT, in the place of what was mounted there.
+    /// May be repeated.
+    #[arg(long, value_name = "POINT=PATH")]
+    external: Vec<External>,
     /// Mount the AUFS and overlay mounts that the tree stands on where they are missing.
     #[arg(long)]
     rebuild_unions: bool,
@@ -152,6 +159,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     }
     clocks(&args, &tree)?;
     let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
+    let groups = Arc::new(floe_rebuild::peer_groups(&tree)?);
     let made = floe_rebuild::new_spaces(&tree, &told, &here);
     args.new_pidns |= made.iter().any(|space| space.kind == NsKind::Pid);
     let args = &args;
@@ -175,7 +183,8 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.leaves());
     let talk = Talk { lines: lines.take(), events: &events };
-    let waiter = build(args, (here, made, waits), (&tree, &plan), &mut reader, (bulk, talk))?;
+    let waiter =
+        build(args, (here, made, groups, waits), (&tree, &plan), &mut reader, (bulk, talk))?;
     rebuilt.keep();
     events.done()?;
     drop(reader);
@@ -348,7 +357,7 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
 /// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
 fn build(
     args: &Args,
-    (here, made, waits): (Here, Vec<NsId>, bool),
+    (here, made, groups, waits): (Here, Vec<NsId>, Arc<BTreeMap<u32, OwnedFd>>, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
@@ -357,6 +366,7 @@ fn build(
     let options = RestoreOptions {
         inherit: args.inherit.clone(),
         root: args.root.clone(),
+        external: args.external.iter().map(|it| (it.point.clone(), it.source.clone())).collect(),
         outside: [OutsideRule::all(tree.options().outside)]
             .into_iter()
             .chain(args.outside.iter().cloned())
@@ -365,6 +375,7 @@ fn build(
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
         made,
+        groups,
         here,
         standard: !talk.events.are_told(),
     };

@@ -28,7 +28,6 @@ pub(crate) struct Spaces {
     /// Its user namespace.
     of_root: Option<u64>,
     ours: Inodes,
-    mount: Option<u64>,
     origin: BTreeMap<NsKind, u64>,
 }
 
@@ -37,13 +36,7 @@ impl Spaces {
     pub fn here() -> Result<Self> {
         let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         let origin = origin::all()?;
-        Ok(Self {
-            root: None,
-            of_root: None,
-            ours,
-            mount: origin.get(&NsKind::Mnt).copied(),
-            origin,
-        })
+        Ok(Self { root: None, of_root: None, ours, origin })
     }
 
     /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so whatever ids
@@ -130,12 +123,6 @@ impl Spaces {
         }
         if process.pid == root {
             self.contents(process, out);
-        }
-        if mount.is_some() && mount != self.mount {
-            let problem = "it is not the one of freeze, and does not come back: restore refuses until \
-                           it is told where the tree belongs";
-            let finding = Finding::of(Pid(process.pid), "mnt namespace", "namespace.mnt", problem);
-            out.lose(finding.hint("--root DIR, --join mnt=PATH, or start restore in one like it"));
         }
         Ok(())
     }

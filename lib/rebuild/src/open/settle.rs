@@ -2,7 +2,9 @@
 
 use super::{OpenFiles, high};
 use crate::{
-    connection, late_queues,
+    connection,
+    file::inotify,
+    late_queues,
     object::{pty, queue},
 };
 use floe_records::*;
@@ -87,6 +89,14 @@ impl OpenFiles<'_> {
     pub(crate) fn has_missed(&self, queue: &Queue, id: FileId) -> Result<bool> {
         let none = || Error::because("look into a message queue", "it is not open");
         queue::has_missed(queue, self.files.get(&id).ok_or_else(none)?)
+    }
+
+    /// What restore itself has done to files is no event for the tree.
+    pub(super) fn forget_events(&self) -> Result<()> {
+        for it in self.tree.all::<Inotify>() {
+            self.files.get(&it.file).map_or(Ok(()), |fd| inotify::forget(it, fd))?;
+        }
+        Ok(())
     }
 
     /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub struct Mount {
     /// Mount id.
     pub id: u32,
+    /// Mount id of the one that it is mounted on; for the root of the namespace, one that is not shown.
+    pub parent: u32,
     /// `major:minor` as makedev(3) packs it.
     pub dev: u64,
     /// The part of the file system that is mounted.
@@ -16,6 +18,12 @@ pub struct Mount {
     pub point: Vec<u8>,
     /// Options of the mount itself: `rw,nosuid,noatime`.
     pub flags: Vec<u8>,
+    /// Peer group: what is mounted or unmounted on one of its members is so on all.
+    pub peers: Option<u32>,
+    /// The peer group whose mounts and unmounts come here as well.
+    pub master: Option<u32>,
+    /// It cannot be bound.
+    pub unbindable: bool,
     /// Type.
     pub fs_type: Vec<u8>,
     /// What was named as the device.
@@ -79,19 +87,42 @@ fn mount(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|b| *b == b' ');
     let text = |word: Option<&[u8]>| std::str::from_utf8(word?).ok().map(str::to_owned);
     let id = text(words.next())?.parse().ok()?;
-    words.next()?;
+    let parent = text(words.next())?.parse().ok()?;
     let dev = text(words.next())?;
     let (major, minor) = dev.split_once(':')?;
     let (major, minor): (u64, u64) = (major.parse().ok()?, minor.parse().ok()?);
     let (root, point) = (unescape(words.next()?), unescape(words.next()?));
     let flags = words.next()?.to_vec();
+    let (mut peers, mut master, mut unbindable) = (None, None, false);
     // Optional fields end with a lone dash.
-    words.find(|word| *word == b"-")?;
+    loop {
+        let word = words.next()?;
+        let number = |prefix: &[u8]| text(word.strip_prefix(prefix))?.parse::<u32>().ok();
+        peers = number(b"shared:").or(peers);
+        master = number(b"master:").or(master);
+        unbindable |= word == b"unbindable";
+        if word == b"-" {
+            break;
+        }
+    }
     let fs_type = unescape(words.next()?);
     let source = unescape(words.next()?);
     let options = words.next().unwrap_or_default().to_vec();
     let dev = (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32;
-    Some(Mount { id, dev, root, point, flags, fs_type, source, options })
+    Some(Mount {
+        id,
+        parent,
+        dev,
+        root,
+        point,
+        flags,
+        peers,
+        master,
+        unbindable,
+        fs_type,
+        source,
+        options,
+    })
 }
 
 #[cfg(test)]
@@ -103,7 +134,8 @@ mod tests {
         let text = b"32 30 0:27 / /mnt/c\\0403 rw,relatime shared:1 - aufs none rw,si=26e6,br:/a\\040b=rw:/c=ro\n";
         let mounts = mounts(text);
         assert_eq!(mounts.len(), 1);
-        assert_eq!((mounts[0].id, mounts[0].dev), (32, 27));
+        assert_eq!((mounts[0].id, mounts[0].parent, mounts[0].dev), (32, 30, 27));
+        assert_eq!((mounts[0].peers, mounts[0].master), (Some(1), None));
         assert_eq!(mounts[0].point, b"/mnt/c 3");
         assert_eq!(mounts[0].option(b"si").unwrap(), b"26e6");
         assert_eq!(mounts[0].option(b"br").unwrap(), b"/a b=rw:/c=ro");

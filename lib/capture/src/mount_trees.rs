@@ -1,0 +1,214 @@
+//! Mount namespaces of the tree that are not the one of freeze: what is mounted there, and whether it can be mounted again.
+
+mod files;
+
+pub use files::{FilesOf, Found};
+
+use crate::Result;
+use floe_mounts::{Mount, all_of, attributes, mounts};
+use floe_records::{
+    Finding, Findings, MountPoint, MountTree, MountedSystem, NsId, OutsideGroup, OutsideMount, Pid,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    os::fd::{AsFd, OwnedFd},
+};
+
+/// The rule of all refusals.
+const RULE: &str = "namespace.mnt";
+/// Types in which the kernel shows itself: each can be mounted anew.
+const KERNEL: [&[u8]; 15] = [
+    b"proc",
+    b"sysfs",
+    b"devpts",
+    b"mqueue",
+    b"cgroup",
+    b"cgroup2",
+    b"devtmpfs",
+    b"debugfs",
+    b"tracefs",
+    b"securityfs",
+    b"configfs",
+    b"fusectl",
+    b"pstore",
+    b"efivarfs",
+    b"bpf",
+];
+/// Types that are in memory alone, and travel.
+const IN_MEMORY: [&[u8]; 2] = [b"tmpfs", b"ramfs"];
+/// Mounts of ours that are named of a file system.
+const OUTSIDE: usize = 16;
+
+/// A mount namespace.
+pub struct Space {
+    /// A process that is in it.
+    pub pid: Pid,
+    /// The namespace.
+    pub file: OwnedFd,
+    /// Everything that is mounted there.
+    pub mounts: Vec<Mount>,
+}
+
+impl Space {
+    /// That of a process.
+    ///
+    /// # Errors
+    /// Where it cannot be entered.
+    pub fn of(pid: Pid) -> Result<Self> {
+        let path = floe_proc::path(pid.0, "ns/mnt");
+        let file: OwnedFd =
+            File::open(path).map_err(|e| floe_proc::unable(pid.0, "ns/mnt", e))?.into();
+        let mounts = all_of(file.as_fd()).map_err(|e| e.pid(pid.0))?;
+        Ok(Self { pid, file, mounts })
+    }
+}
+
+/// Our own mounts.
+pub struct Own(Vec<Mount>);
+
+impl Own {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Those of reading /proc.
+    pub fn read() -> Result<Self> {
+        Ok(Self(mounts(&floe_proc::read_at("/proc/self/mountinfo")?)))
+    }
+
+    /// Mounts of a file system, those that show most of it first.
+    fn showing(&self, dev: u64) -> Vec<OutsideMount> {
+        let own = self.0.iter().filter(|mount| mount.dev == dev);
+        let outside = |mount: &Mount| OutsideMount {
+            point: mount.point.clone().into(),
+            root: mount.root.clone().into(),
+        };
+        let mut all: Vec<OutsideMount> = own.map(outside).collect();
+        all.sort_by_key(|mount: &OutsideMount| mount.root.0.len());
+        all.truncate(OUTSIDE);
+        all
+    }
+}
+
+/// Describes a mount namespace; says what of it cannot be mounted again.
+pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> MountTree {
+    let mut systems: BTreeMap<u64, MountedSystem> = BTreeMap::new();
+    let mut list = Vec::with_capacity(space.mounts.len());
+    for mount in in_order(&space.mounts) {
+        let system = systems.entry(mount.dev).or_insert_with(|| system(mount, own));
+        let point = row(mount, list.is_empty());
+        if let Some((problem, hint)) = problem(mount, &point, system) {
+            let shown = String::from_utf8_lossy(&mount.point);
+            let fs_type = String::from_utf8_lossy(&mount.fs_type);
+            let object = format!("mount {shown} ({fs_type})");
+            out.refuse(Finding::of(space.pid, object, RULE, problem).hint(hint));
+        }
+        list.push(point);
+    }
+    if list.is_empty() {
+        let problem = "nothing is mounted in it that could be seen";
+        out.refuse(Finding::of(space.pid, "mnt namespace", RULE, problem));
+    }
+    let groups: BTreeSet<u32> =
+        list.iter().flat_map(|mount| mount.peers.into_iter().chain(mount.master)).collect();
+    let mut outside: BTreeMap<u32, OutsideGroup> = BTreeMap::new();
+    for mount in &own.0 {
+        if let Some(group) = mount.peers.filter(|group| groups.contains(group)) {
+            let point = mount.point.clone().into();
+            outside.entry(group).or_insert(OutsideGroup { group, point });
+        }
+    }
+    MountTree {
+        id,
+        mounts: list,
+        systems: systems.into_values().collect(),
+        outside: outside.into_values().collect(),
+    }
+}
+
+/// Each behind the one that it is mounted on; the root is on none of them.
+fn in_order(mounts: &[Mount]) -> Vec<&Mount> {
+    let ids: BTreeSet<u32> = mounts.iter().map(|mount| mount.id).collect();
+    let mut on: BTreeMap<u32, Vec<&Mount>> = BTreeMap::new();
+    let mut next = Vec::new();
+    for mount in mounts {
+        if mount.parent != mount.id && ids.contains(&mount.parent) {
+            on.entry(mount.parent).or_default().push(mount);
+        } else if next.is_empty() {
+            next.push(mount);
+        }
+    }
+    let mut order: Vec<&Mount> = Vec::with_capacity(mounts.len());
+    while let Some(mount) = next.pop() {
+        order.push(mount);
+        next.extend(on.remove(&mount.id).unwrap_or_default().into_iter().rev());
+    }
+    order
+}
+
+fn row(mount: &Mount, is_root: bool) -> MountPoint {
+    MountPoint {
+        id: mount.id,
+        parent: if is_root { 0 } else { mount.parent },
+        point: mount.point.clone().into(),
+        dev: mount.dev,
+        root: mount.root.clone().into(),
+        flags: mount.flags.clone().into(),
+        peers: mount.peers,
+        master: mount.master,
+        unbindable: mount.unbindable,
+    }
+}
+
+fn system(mount: &Mount, own: &Own) -> MountedSystem {
+    let outside = own.showing(mount.dev);
+    let carried = outside.is_empty() && IN_MEMORY.contains(&mount.fs_type.as_slice());
+    MountedSystem {
+        dev: mount.dev,
+        fs_type: mount.fs_type.clone().into(),
+        source: mount.source.clone().into(),
+        options: mount.options.clone().into(),
+        outside,
+        carried,
+    }
+}
+
+/// Why a mount cannot be made again, and what the user can do.
+fn problem(
+    mount: &Mount,
+    point: &MountPoint,
+    system: &MountedSystem,
+) -> Option<(String, &'static str)> {
+    if attributes(&mount.flags).is_none() {
+        let flags = String::from_utf8_lossy(&mount.flags);
+        return Some((format!("one of its options cannot be set again: {flags}"), ""));
+    }
+    if mount.root.ends_with(b"//deleted") {
+        return Some(("what it shows was removed".into(), "unmount it"));
+    }
+    if !mount.root.starts_with(b"/") || mount.root.starts_with(b"/..") {
+        let same = system.outside.iter().any(|outside| outside.root == point.root);
+        let problem = "what it shows is not below the root of its file system";
+        return (!same).then(|| (problem.into(), "unmount it"));
+    }
+    let is_shown = |outside: &OutsideMount| point.part_of(&outside.root).is_some();
+    let fs_type = mount.fs_type.as_slice();
+    if system.outside.iter().any(is_shown) || KERNEL.contains(&fs_type) || system.carried {
+        return None;
+    }
+    let hint = "mount it in the namespace of freeze as well, or unmount it";
+    if !system.outside.is_empty() {
+        let problem = "the part of its file system that it shows is mounted nowhere else";
+        return Some((problem.into(), hint));
+    }
+    if fs_type == b"overlay" {
+        return None;
+    }
+    if fs_type == b"autofs" {
+        return Some(("a daemon mounts what is looked up there (autofs)".into(), "unmount it"));
+    }
+    if fs_type.starts_with(b"fuse") {
+        return Some(("a process answers for it (FUSE)".into(), hint));
+    }
+    Some(("its file system is mounted nowhere else".into(), hint))
+}

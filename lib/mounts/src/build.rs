@@ -1,0 +1,145 @@
+//! A mount namespace is put together from the file systems of a workshop.
+
+use crate::{
+    Workshop,
+    attributes::Attributes,
+    space::inside,
+    workshop::{NEW, PATH, below, copied_space, name_of},
+};
+use floe_sys::{Error, Result, attach_tree, clone_tree, set_mount_attributes};
+use nix::{
+    fcntl::{OFlag, open},
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+    sys::stat::Mode,
+    unistd::{fchdir, pivot_root},
+};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+};
+
+/// A mount that is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Names it among the others.
+    pub id: u32,
+    /// The one that it is mounted on, `None` for the root.
+    pub parent: Option<u32>,
+    /// Mount point, from the top of that one; empty for the top itself.
+    pub point: &'a [u8],
+    /// Which of the file systems of the workshop it shows.
+    pub base: usize,
+    /// From where on.
+    pub part: &'a [u8],
+    /// Its own options.
+    pub attributes: Attributes,
+}
+
+/// A mount namespace that was put together.
+#[derive(Debug)]
+pub struct Built {
+    /// The namespace.
+    pub space: OwnedFd,
+    /// Its root.
+    pub top: OwnedFd,
+    /// The tops of its mounts.
+    pub mounts: BTreeMap<u32, OwnedFd>,
+}
+
+impl Workshop {
+    /// Puts a namespace together. `wanted` has each mount behind the one that it is mounted on.
+    ///
+    /// # Errors
+    /// What cannot be mounted, with the number of the mount, 0 for the whole.
+    pub fn build(&self, wanted: &[Wanted<'_>]) -> Result<Built, (u32, Error)> {
+        let mut at = 0;
+        inside(self.space.as_fd(), || self.put(wanted, &mut at)).map_err(|e| (at, e))
+    }
+
+    fn put(&self, wanted: &[Wanted<'_>], at: &mut u32) -> Result<Built> {
+        let fail = |e| Error::new("set up a mount namespace", e);
+        unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?;
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(fail)?;
+        let space = copied_space()?;
+        let scratch = open("/", PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
+        let mut mounts: BTreeMap<u32, OwnedFd> = BTreeMap::new();
+        let mut bases = BTreeMap::new();
+        for it in in_order(wanted) {
+            *at = it.id;
+            let base = match bases.entry(it.base) {
+                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    let path = format!("/{}", name_of(it.base));
+                    place.insert(open(path.as_str(), PATH, Mode::empty()).map_err(fail)?)
+                }
+            };
+            let part = below(base.as_fd(), it.part)?;
+            let made = clone_tree(part.as_fd())?;
+            set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
+            let place = match it.parent {
+                None => nix::fcntl::openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
+                Some(parent) => {
+                    let gone = || Error::because("mount it", "what it is mounted on is not there");
+                    below(mounts.get(&parent).ok_or_else(gone)?.as_fd(), it.point)?
+                }
+            };
+            attach_tree(made.as_fd(), place.as_fd())?;
+            mounts.insert(it.id, made);
+        }
+        *at = 0;
+        let root = wanted.iter().find(|it| it.parent.is_none());
+        let root = root.and_then(|root| mounts.get(&root.id));
+        let top =
+            root.ok_or_else(|| Error::because("set up a mount namespace", "it has no root"))?;
+        let top = top.try_clone().map_err(|e| Error::new("keep a root", e))?;
+        // The old root comes to lie above the new one, and goes.
+        fchdir(&top).and_then(|()| pivot_root(".", ".")).map_err(fail)?;
+        umount2(".", MntFlags::MNT_DETACH).map_err(fail)?;
+        Ok(Built { space, top, mounts })
+    }
+}
+
+/// Each behind its parent, and of those on the same parent, what lies deeper before what would cover it.
+fn in_order<'w, 'a>(wanted: &'w [Wanted<'a>]) -> Vec<&'w Wanted<'a>> {
+    let mut on: BTreeMap<Option<u32>, Vec<&Wanted<'_>>> = BTreeMap::new();
+    for it in wanted {
+        on.entry(it.parent).or_default().push(it);
+    }
+    for some in on.values_mut() {
+        some.sort_by_key(|it| it.point.len());
+    }
+    let mut order = Vec::with_capacity(wanted.len());
+    // The last one that is put here comes first.
+    let mut next = on.remove(&None).unwrap_or_default();
+    while let Some(it) = next.pop() {
+        order.push(it);
+        // All of a mount must be there before the next one is mounted over a place above it: only what is on the same mount can be.
+        next.extend(on.remove(&Some(it.id)).unwrap_or_default());
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(id: u32, parent: Option<u32>, point: &'static [u8]) -> Wanted<'static> {
+        let attributes = Attributes { set: 0, clear: 0 };
+        Wanted { id, parent, point, base: 0, part: b"", attributes }
+    }
+
+    #[test]
+    fn what_would_be_covered_comes_first() {
+        let all = [
+            one(1, None, b""),
+            one(2, Some(1), b"/a"),
+            one(3, Some(1), b"/a/b"),
+            one(4, Some(2), b""),
+            one(5, Some(1), b""),
+        ];
+        let order: Vec<u32> = in_order(&all).iter().map(|it| it.id).collect();
+        assert_eq!(order, [1, 3, 2, 4, 5]);
+    }
+}

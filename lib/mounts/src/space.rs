@@ -1,0 +1,161 @@
+//! Standing in a mount namespace.
+
+use crate::{Mount, mounts};
+use floe_sys::{Error, Result, clone_tree, stat_on_mount};
+use nix::{
+    fcntl::{OFlag, open, openat},
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, setns, unshare},
+    sys::stat::Mode,
+    unistd::gettid,
+};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs::File,
+    io::Read,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    thread,
+};
+
+const NONE: Option<&str> = None;
+
+/// Does some work in a thread of its own.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, work);
+        let thread = thread.map_err(|e| Error::new("start a thread", e))?;
+        thread.join().map_err(|_| Error::because("work in a mount namespace", "it has failed"))?
+    })
+}
+
+/// Does some work in a thread of its own, which stands at the root of a mount namespace.
+///
+/// # Errors
+/// Those of setns(2), and those of the work.
+pub fn inside<T: Send>(
+    space: BorrowedFd<'_>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    apart(|| {
+        enter(space)?;
+        work()
+    })
+}
+
+/// The calling thread enters a mount namespace, for good.
+fn enter(space: BorrowedFd<'_>) -> Result<()> {
+    let fail = |e| Error::new("enter a mount namespace", e);
+    unshare(CloneFlags::CLONE_FS).map_err(fail)?;
+    setns(space, CloneFlags::CLONE_NEWNS).map_err(fail)
+}
+
+/// What a thread sees, by our own /proc: what the namespace that it stands in has there may be anything.
+pub struct View(OwnedFd);
+
+impl View {
+    /// Of the calling thread.
+    pub(crate) fn own() -> Result<Self> {
+        let path = format!("/proc/self/task/{}", gettid());
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = open(path.as_str(), flags, Mode::empty());
+        dir.map(Self).map_err(|e| Error::new(format!("open {path}"), e))
+    }
+
+    /// Everything that is mounted below its root now.
+    ///
+    /// # Errors
+    /// Those of reading /proc.
+    pub fn mounts(&self) -> Result<Vec<Mount>> {
+        let fail = |e| Error::new("read mountinfo", e);
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(&self.0, "mountinfo", flags, Mode::empty());
+        let (mut text, mut file) = (Vec::new(), File::from(file.map_err(|e| fail(e.into()))?));
+        file.read_to_end(&mut text).map_err(fail)?;
+        Ok(mounts(&text))
+    }
+}
+
+/// Does some work in a copy of a mount namespace, in which nothing that is mounted or unmounted is noticed elsewhere.
+///
+/// # Errors
+/// Those of making it, and those of the work.
+pub fn copied<T: Send>(
+    space: BorrowedFd<'_>,
+    work: impl FnOnce(&View) -> Result<T> + Send,
+) -> Result<T> {
+    apart(|| {
+        let view = View::own()?;
+        enter(space)?;
+        copy()?;
+        work(&view)
+    })
+}
+
+/// A detached copy of a mount that something may cover, which is taken away: the calling thread must stand in a copy of the namespace
+/// that nobody else has.
+///
+/// # Errors
+/// Where nothing leads to it.
+pub fn uncovered(mount: &Mount, view: &View) -> Result<OwnedFd> {
+    let doing = || {
+        let shown = String::from_utf8_lossy(&mount.point);
+        format!("look below what is mounted over {shown}")
+    };
+    let hidden = || Error::because(doing(), "it cannot be reached");
+    loop {
+        let all = view.mounts()?;
+        let is_it =
+            |it: &&Mount| (it.dev, &it.root, &it.point) == (mount.dev, &mount.root, &mount.point);
+        let wanted = all.iter().find(is_it).ok_or_else(hidden)?;
+        if let Some(place) = place(wanted) {
+            return clone_tree(place.as_fd());
+        }
+        // What a path leads to that is not above it is what covers it.
+        let mut above = BTreeSet::from([wanted.id]);
+        let mut next = wanted.parent;
+        while let Some(on) = all.iter().find(|it| it.id == next && above.insert(it.id)) {
+            next = on.parent;
+        }
+        let path = Path::new(OsStr::from_bytes(&mount.point));
+        let cover = path.ancestors().find_map(|path| {
+            let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+            let there = open(path, flags, Mode::empty()).ok()?;
+            let (_, id) = stat_on_mount(there.as_fd(), b"").ok().flatten()?;
+            all.iter().find(|it| u64::from(it.id) == id && !above.contains(&it.id))
+        });
+        let point = OsStr::from_bytes(&cover.ok_or_else(hidden)?.point);
+        umount2(point, MntFlags::MNT_DETACH).map_err(|e| Error::new(doing(), e))?;
+    }
+}
+
+/// The calling thread gets a copy of its mount namespace.
+pub(crate) fn copy() -> Result<()> {
+    let fail = |e| Error::new("make a mount namespace", e);
+    unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?;
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).map_err(fail)
+}
+
+/// Everything that is mounted in a namespace, below its root.
+///
+/// # Errors
+/// Those of setns(2), and of reading /proc.
+pub fn all_of(space: BorrowedFd<'_>) -> Result<Vec<Mount>> {
+    apart(|| {
+        let view = View::own()?;
+        enter(space)?;
+        view.mounts()
+    })
+}
+
+/// Opens the place of a mount of our own namespace, as a path only, where that leads to it.
+pub fn place(mount: &Mount) -> Option<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let place = open(OsStr::from_bytes(&mount.point), flags, Mode::empty()).ok()?;
+    let (_, found) = stat_on_mount(place.as_fd(), b"").ok().flatten()?;
+    (found == u64::from(mount.id)).then_some(place)
+}

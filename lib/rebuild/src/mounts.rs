@@ -1,0 +1,191 @@
+//! Mount namespaces of the tree that are made again: from mounts that are here, and from file systems that are mounted anew.
+
+mod bases;
+pub(crate) mod files;
+
+use crate::{mounts::bases::Bases, options::RestoreOptions};
+use files::Files;
+use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect, mounts, place};
+use floe_records::*;
+use floe_sys::{Error, Result};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+};
+
+/// Namespaces that were made, and the files that travel with them.
+#[derive(Default)]
+pub(crate) struct Mounts {
+    built: BTreeMap<NsId, Built>,
+    /// Our own, where others were made.
+    pub own: Option<OwnedFd>,
+    pub files: Files,
+    /// What could not be had, in words.
+    pub notes: Vec<String>,
+}
+
+impl Mounts {
+    /// Makes those of these namespaces that the stream describes.
+    pub fn make(
+        tree: &Tree,
+        spaces: &[NsId],
+        options: &RestoreOptions,
+        report: &mut dyn FnMut(String, Error),
+    ) -> Self {
+        let trees = spaces.iter().filter_map(|id| tree.get::<MountTree>(*id));
+        let trees: Vec<&MountTree> = trees.collect();
+        if trees.is_empty() {
+            return Self::default();
+        }
+        let mut failed = false;
+        let mut refuse = |object: String, error| {
+            failed = true;
+            report(object, error);
+        };
+        let made = make(tree, &trees, options, &mut refuse);
+        match made {
+            Ok(made) if !failed => made,
+            Ok(_) => Self::default(),
+            Err(error) => {
+                report("mnt namespace".into(), error);
+                Self::default()
+            }
+        }
+    }
+
+    /// The root of a namespace that was made.
+    pub fn top(&self, id: NsId) -> Option<&OwnedFd> {
+        self.built.get(&id).map(|built| &built.top)
+    }
+
+    /// The namespaces.
+    pub fn spaces(&self) -> impl Iterator<Item = (NsId, &OwnedFd)> {
+        self.built.iter().map(|(id, built)| (*id, &built.space))
+    }
+}
+
+fn make(
+    tree: &Tree,
+    trees: &[&MountTree],
+    options: &RestoreOptions,
+    refuse: &mut dyn FnMut(String, Error),
+) -> Result<Mounts> {
+    let bases = Bases::find(tree, trees, options, refuse)?;
+    let (workshop, problems) = Workshop::open(&bases.wanted())?;
+    let mut failed = false;
+    for (at, problem) in problems.into_iter().enumerate() {
+        if let Some(problem) = problem {
+            refuse(bases.describe(at), problem);
+            failed = true;
+        }
+    }
+    if failed {
+        return Ok(Mounts::default());
+    }
+    let mut files = Files::default();
+    for (dev, at) in bases.carried() {
+        let base = workshop.base(at).and_then(|base| base.try_clone_to_owned().ok());
+        let gone = || Error::because("make its files", "the file system is not there");
+        let read_only = bases.is_read_only(dev);
+        if let Err(error) = files.make(tree, dev, base.ok_or_else(gone)?, read_only) {
+            refuse(bases.describe(at), error);
+            return Ok(Mounts::default());
+        }
+    }
+    let mut built = BTreeMap::new();
+    for it in trees {
+        let Some(wanted) = wanted(it, &bases, refuse) else { continue };
+        match workshop.build(&wanted) {
+            Ok(made) => drop(built.insert(it.id, made)),
+            Err((id, error)) => {
+                let at = it.mounts.iter().find(|mount| mount.id == id);
+                let object = at.map_or("mnt namespace".into(), |at| format!("mount {}", at.point));
+                refuse(object, error);
+            }
+        }
+    }
+    let notes = groups(trees, &built, &options.groups)?;
+    files.keep(workshop);
+    built.values_mut().for_each(|built| built.mounts.clear());
+    let path = "/proc/self/ns/mnt";
+    let own = std::fs::File::open(path).map_err(|e| Error::new(format!("open {path}"), e))?;
+    Ok(Mounts { built, own: Some(own.into()), files, notes })
+}
+
+/// The mounts of a namespace.
+fn wanted<'a>(
+    tree: &'a MountTree,
+    bases: &'a Bases<'_>,
+    refuse: &mut dyn FnMut(String, Error),
+) -> Option<Vec<Wanted<'a>>> {
+    let by_id: BTreeMap<u32, &MountPoint> =
+        tree.mounts.iter().map(|mount| (mount.id, mount)).collect();
+    let mut all = Vec::with_capacity(tree.mounts.len());
+    for mount in &tree.mounts {
+        let (base, part) = bases.of(tree.id, mount)?;
+        let parent = by_id.get(&mount.parent);
+        let point = parent.map_or(Some(&b""[..]), |parent| mount.below(parent));
+        let Some((attributes, point)) = attributes(&mount.flags.0).zip(point) else {
+            let doing = format!("set its options {}", mount.flags);
+            refuse(format!("mount {}", mount.point), Error::because(doing, "one is not known"));
+            return None;
+        };
+        let parent = parent.map(|parent| parent.id);
+        all.push(Wanted { id: mount.id, parent, point, base, part, attributes });
+    }
+    Some(all)
+}
+
+/// Opens members of the peer groups of our namespace that mounts of the tree were in. The calling process must not have left it
+/// for one of its own yet.
+///
+/// # Errors
+/// Those of reading /proc.
+pub fn peer_groups(tree: &Tree) -> Result<Outside> {
+    let wanted = tree.all::<MountTree>().iter().flat_map(|tree| &tree.outside);
+    let wanted: Vec<&OutsideGroup> = wanted.collect();
+    let mut found = Outside::new();
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    let path = "/proc/self/mountinfo";
+    let text = std::fs::read(path).map_err(|e| Error::new(format!("read {path}"), e))?;
+    let own = mounts(&text);
+    for group in wanted {
+        let member = own.iter().rfind(|own| own.point == group.point.0 && own.peers.is_some());
+        if let Some(place) = member.and_then(place) {
+            found.insert(group.group, place);
+        }
+    }
+    Ok(found)
+}
+
+/// Puts mounts into their peer groups.
+fn groups(
+    trees: &[&MountTree],
+    built: &BTreeMap<NsId, Built>,
+    outside: &Outside,
+) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for tree in trees {
+        for mount in &tree.mounts {
+            names.push(format!("mount {}", mount.point));
+        }
+    }
+    let mut members = Vec::new();
+    let all = trees.iter().flat_map(|tree| tree.mounts.iter().map(move |mount| (tree, mount)));
+    for ((tree, mount), name) in all.zip(&names) {
+        let Some(there) = built.get(&tree.id) else { continue };
+        let Some(top) = there.mounts.get(&mount.id) else { continue };
+        members.push(Member {
+            space: there.space.as_fd(),
+            mount: top.as_fd(),
+            name,
+            root: &mount.root.0,
+            peers: mount.peers,
+            master: mount.master,
+            unbindable: mount.unbindable,
+        });
+    }
+    connect(&members, outside)
+}

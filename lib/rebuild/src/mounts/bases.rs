@@ -1,0 +1,227 @@
+//! Where the file systems of mount namespaces come from.
+
+use crate::{options::RestoreOptions, unions};
+use floe_mounts::{Base, Mount, System, mounts};
+use floe_records::*;
+use floe_sys::{Error, Result};
+use nix::sys::stat::major;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Types in which the kernel shows itself, or what is in memory: they can be mounted anew.
+const ANEW: [&[u8]; 18] = [
+    b"tmpfs",
+    b"ramfs",
+    b"proc",
+    b"sysfs",
+    b"devpts",
+    b"mqueue",
+    b"cgroup",
+    b"cgroup2",
+    b"devtmpfs",
+    b"debugfs",
+    b"tracefs",
+    b"securityfs",
+    b"configfs",
+    b"fusectl",
+    b"pstore",
+    b"efivarfs",
+    b"bpf",
+    b"hugetlbfs",
+];
+/// Those of them that keep what is in them.
+const LASTING: [&[u8]; 3] = [b"tmpfs", b"ramfs", b"hugetlbfs"];
+
+/// Names a file system in the workshop.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Key {
+    /// Made anew, in the place of that with this device.
+    Anew(u64),
+    /// A mount of our own, by its number.
+    Mount(u32),
+    /// A path of our own.
+    Path(PathBuf),
+}
+
+/// All of them.
+pub(super) struct Bases<'a> {
+    keys: Vec<Key>,
+    systems: BTreeMap<u64, &'a MountedSystem>,
+    /// For a mount: which one, and what of it.
+    of: BTreeMap<(NsId, u32), (usize, Vec<u8>)>,
+    own: Vec<Mount>,
+}
+
+impl<'a> Bases<'a> {
+    /// Finds where each mount comes from.
+    pub fn find(
+        tree: &Tree,
+        trees: &[&'a MountTree],
+        options: &RestoreOptions,
+        refuse: &mut dyn FnMut(String, Error),
+    ) -> Result<Self> {
+        let path = "/proc/self/mountinfo";
+        let text = std::fs::read(path).map_err(|e| Error::new(format!("read {path}"), e))?;
+        let mut me = Self {
+            keys: Vec::new(),
+            systems: BTreeMap::new(),
+            of: BTreeMap::new(),
+            own: mounts(&text),
+        };
+        let same_boot = options.here.is_same_boot(tree);
+        for it in trees {
+            me.systems.extend(it.systems.iter().map(|system| (system.dev, system)));
+            for mount in &it.mounts {
+                match me.source(it, mount, options, same_boot) {
+                    Ok((key, part)) => {
+                        let known = me.keys.iter().position(|other| *other == key);
+                        let at = known.unwrap_or_else(|| {
+                            me.keys.push(key);
+                            me.keys.len() - 1
+                        });
+                        me.of.insert((it.id, mount.id), (at, part));
+                    }
+                    Err(error) => refuse(format!("mount {}", mount.point), error),
+                }
+            }
+        }
+        Ok(me)
+    }
+
+    fn source(
+        &self,
+        tree: &MountTree,
+        mount: &MountPoint,
+        options: &RestoreOptions,
+        same_boot: bool,
+    ) -> Result<(Key, Vec<u8>)> {
+        let given = options.external.iter().find(|(point, _)| *point == mount.point.0);
+        let given = given.map(|(_, source)| source.as_path());
+        let top = (mount.parent == 0 && options.root != Path::new("/")).then_some(&*options.root);
+        if let Some(source) = given.or(top) {
+            let fail = |e| Error::new(format!("open {}", source.display()), e);
+            return Ok((Key::Path(std::fs::canonicalize(source).map_err(fail)?), Vec::new()));
+        }
+        let none = || Error::because("find its file system", "it is not in the stream");
+        let system = tree.system(mount.dev).ok_or_else(none)?;
+        let here = self.here(system, mount, same_boot);
+        if let Some((own, part)) = here {
+            return Ok((Key::Mount(own.id), part.to_vec()));
+        }
+        let fs_type = system.fs_type.0.as_slice();
+        let known = ANEW.contains(&fs_type);
+        let lasts = LASTING.contains(&fs_type);
+        if known && (!lasts || system.carried) || fs_type == b"overlay" {
+            let part = mount.part_of(&"/".into()).ok_or_else(none)?;
+            return Ok((Key::Anew(system.dev), part.to_vec()));
+        }
+        let what = format!("mount {} ({}) again", system.source, system.fs_type);
+        let point = &mount.point;
+        Err(Error::because(
+            what,
+            format!("it is not mounted here (say what takes its place: --external {point}=PATH)"),
+        ))
+    }
+
+    /// A mount of ours that shows the file system of a mount, and what of it is to be shown.
+    fn here<'m>(
+        &self,
+        system: &MountedSystem,
+        mount: &'m MountPoint,
+        same_boot: bool,
+    ) -> Option<(&Mount, &'m [u8])> {
+        let kernel = !LASTING.contains(&&*system.fs_type.0) && ANEW.contains(&&*system.fs_type.0);
+        let type_is = |own: &Mount| own.fs_type == system.fs_type.0;
+        let alike =
+            |own: &Mount| type_is(own) && (kernel || !same_boot && own.source == system.source.0);
+        let same = |own: &Mount| same_boot && own.dev == system.dev && type_is(own);
+        // Where it was, else, where devices tell, wherever it is.
+        let tests: [&dyn Fn(&Mount) -> bool; 2] = [&same, &alike];
+        for is_it in tests {
+            for was in &system.outside {
+                let mut at = self.own.iter().rev().filter(|own| own.point == was.point.0);
+                let own = at.find(|own| own.root == was.root.0 && is_it(own));
+                if let (Some(own), Some(part)) = (own, mount.part_of(&was.root)) {
+                    return Some((own, part));
+                }
+            }
+        }
+        // Numbers of file systems without a device are given again.
+        if !same_boot || system.outside.is_empty() || major(system.dev) == 0 {
+            return None;
+        }
+        self.own.iter().find_map(|own| {
+            let part = mount.part_of(&Bytes(own.root.clone()))?;
+            same(own).then_some((own, part))
+        })
+    }
+
+    /// What the workshop is to have.
+    pub fn wanted(&self) -> Vec<Base<'_>> {
+        self.keys.iter().map(|key| self.base(key)).collect()
+    }
+
+    fn base<'k>(&'k self, key: &'k Key) -> Base<'k> {
+        match key {
+            Key::Path(path) => Base::Path(path),
+            Key::Mount(id) => match self.own.iter().find(|own| own.id == *id) {
+                Some(own) => Base::Mount(own),
+                None => Base::Path(Path::new("")),
+            },
+            Key::Anew(dev) => {
+                let system = self.systems.get(dev).copied();
+                if let Some(system) = system.filter(|system| system.fs_type.0 == b"overlay") {
+                    return Base::By(Box::new(|| unions::detached(system)));
+                }
+                let text = |of: fn(&MountedSystem) -> &Bytes| {
+                    system.map_or(&b""[..], |system| &of(system).0)
+                };
+                Base::Anew(System {
+                    fs_type: text(|system| &system.fs_type),
+                    source: text(|system| &system.source),
+                    options: text(|system| &system.options),
+                })
+            }
+        }
+    }
+
+    /// One of them as people know it.
+    pub fn describe(&self, at: usize) -> String {
+        match self.keys.get(at) {
+            Some(Key::Anew(dev)) => match self.systems.get(dev) {
+                Some(system) => format!("file system {} ({})", system.source, system.fs_type),
+                None => "file system".into(),
+            },
+            Some(Key::Path(path)) => format!("{}", path.display()),
+            Some(Key::Mount(id)) => {
+                let own = self.own.iter().find(|own| own.id == *id);
+                let point = own.map(|own| String::from_utf8_lossy(&own.point));
+                format!("mount {}", point.unwrap_or_default())
+            }
+            None => "file system".into(),
+        }
+    }
+
+    /// Those that files are made in: their old devices, and which they are.
+    pub fn carried(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.keys.iter().enumerate().filter_map(|(at, key)| match key {
+            Key::Anew(dev) if self.systems.get(dev).is_some_and(|it| it.carried) => {
+                Some((*dev, at))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether a file system cannot be written to.
+    pub fn is_read_only(&self, dev: u64) -> bool {
+        let options = self.systems.get(&dev).map_or(&b""[..], |system| &system.options.0);
+        options.split(|byte| *byte == b',').any(|option| option == b"ro")
+    }
+
+    /// Where a mount comes from.
+    pub fn of(&self, space: NsId, mount: &MountPoint) -> Option<(usize, &[u8])> {
+        self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
+    }
+}

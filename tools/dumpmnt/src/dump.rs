@@ -1,0 +1,102 @@
+//! The stage: mounts and files as metadata, contents of files as bulk.
+
+use anyhow::Result;
+use floe_capture::{
+    memory::{Gather, contents},
+    mount_trees::{FilesOf, Own, Space, describe},
+};
+use floe_records::{Findings, Namespace, Namespaces, NsId, NsKind, ObjectData, ObjectId, Pid};
+use floe_stream::RawRecord;
+use floe_toolkit::{Out, Stage};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bytes of content that go into one record.
+const BUFFER: usize = 256 << 10;
+
+/// What has been seen of the tree so far.
+pub struct DumpMnt {
+    /// Our own mounts, before the tool goes where the tree stands.
+    own: Own,
+    /// A process of each mount namespace.
+    members: BTreeMap<NsId, Pid>,
+    /// Those that are not the one of freeze.
+    others: BTreeSet<NsId>,
+    /// File systems whose files travel, by their devices.
+    files: BTreeMap<u64, FilesOf>,
+}
+
+impl DumpMnt {
+    /// Nothing is known yet.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            own: Own::read()?,
+            members: BTreeMap::new(),
+            others: BTreeSet::new(),
+            files: BTreeMap::new(),
+        })
+    }
+}
+
+impl Stage for DumpMnt {
+    fn passed(&mut self, raw: &RawRecord) -> Result<()> {
+        if raw.is::<Namespaces>() {
+            let all: Namespaces = raw.decode()?;
+            self.members.entry(all.mnt).or_insert(all.pid);
+        } else if raw.is::<Namespace>() {
+            let space: Namespace = raw.decode()?;
+            if space.kind == NsKind::Mnt && !space.inherited {
+                self.others.insert(space.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn metadata(&mut self, out: &mut Out) -> Result<()> {
+        let mut found = Findings::default();
+        let (mut spaces, mut trees) = (Vec::new(), Vec::new());
+        for (id, pid) in &self.members {
+            if !self.others.contains(id) {
+                continue;
+            }
+            let space = Space::of(*pid)?;
+            trees.push(describe(*id, &space, &self.own, &mut found));
+            spaces.push(space);
+        }
+        found.refusals()?;
+        let systems = trees.iter().flat_map(|tree| &tree.systems);
+        let carried: BTreeSet<u64> =
+            systems.filter(|system| system.carried).map(|system| system.dev).collect();
+        for tree in &trees {
+            out.record(tree)?;
+        }
+        for dev in carried {
+            let files = FilesOf::read(dev, &spaces)?;
+            for part in &files.trees {
+                out.record(part)?;
+            }
+            self.files.insert(dev, files);
+        }
+        Ok(())
+    }
+
+    fn bulk(&mut self, out: &mut Out) -> Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        for (dev, files) in &self.files {
+            for found in &files.regular {
+                let file = files.open(found)?;
+                let id = ObjectId { dev: *dev, ino: found.ino };
+                let mut gather = Gather::new(&file, contents(&file, found.size)?);
+                loop {
+                    let (ranges, _) = gather.fill(&mut buffer)?;
+                    if ranges.is_empty() {
+                        break;
+                    }
+                    let len = ranges.bytes() as usize;
+                    out.record(&ObjectData { id, ranges })?;
+                    out.bulk(&buffer[..len])?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
