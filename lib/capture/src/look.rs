@@ -14,7 +14,7 @@ use crate::{
     other_names, resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, label, numa, outside,
+        core_scheduling, denied, label, numa, outside,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -176,6 +176,8 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
+        denied::check(&files, options, &mut found);
+        spaces.mounts.look(&files, &mut found);
         rings.check(&files, &mut found);
         records.extend(files.records());
         files.look(&mut found)
@@ -257,6 +259,8 @@ pub(crate) fn held(
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
     rings.check(&files, &mut found);
+    denied::check(&files, options, &mut found);
+    spaces.mounts.look(&files, &mut found);
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok((found, sharing, files, cgroups))

@@ -46,7 +46,7 @@ pub enum Base<'a> {
     /// It is mounted anew.
     Anew(System<'a>),
     /// It is mounted anew by somebody, who stands where our own mounts are: a detached mount of it.
-    By(&'a (dyn Fn() -> Result<OwnedFd> + Sync)),
+    By(Box<dyn Fn() -> Result<OwnedFd> + Sync + 'a>),
     /// One of our own mounts, from its top on.
     Mount(&'a Mount),
     /// What one of our paths leads to.

@@ -5,7 +5,7 @@ pub(crate) mod files;
 
 use crate::{mounts::bases::Bases, options::RestoreOptions};
 use files::Files;
-use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect};
+use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect, mounts, place};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use std::{
@@ -104,7 +104,7 @@ fn make(
             }
         }
     }
-    let notes = groups(trees, &built, &bases)?;
+    let notes = groups(trees, &built, &options.groups)?;
     files.keep(workshop);
     built.values_mut().for_each(|built| built.mounts.clear());
     let path = "/proc/self/ns/mnt";
@@ -136,18 +136,36 @@ fn wanted<'a>(
     Some(all)
 }
 
+/// Opens members of the peer groups of our namespace that mounts of the tree were in. The calling process must not have left it
+/// for one of its own yet.
+///
+/// # Errors
+/// Those of reading /proc.
+pub fn peer_groups(tree: &Tree) -> Result<Outside> {
+    let wanted = tree.all::<MountTree>().iter().flat_map(|tree| &tree.outside);
+    let wanted: Vec<&OutsideGroup> = wanted.collect();
+    let mut found = Outside::new();
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    let path = "/proc/self/mountinfo";
+    let text = std::fs::read(path).map_err(|e| Error::new(format!("read {path}"), e))?;
+    let own = mounts(&text);
+    for group in wanted {
+        let member = own.iter().rfind(|own| own.point == group.point.0 && own.peers.is_some());
+        if let Some(place) = member.and_then(place) {
+            found.insert(group.group, place);
+        }
+    }
+    Ok(found)
+}
+
 /// Puts mounts into their peer groups.
 fn groups(
     trees: &[&MountTree],
     built: &BTreeMap<NsId, Built>,
-    bases: &Bases<'_>,
+    outside: &Outside,
 ) -> Result<Vec<String>> {
-    let mut outside = Outside::new();
-    for group in trees.iter().flat_map(|tree| &tree.outside) {
-        if let Some(mount) = bases.group_at(&group.point)? {
-            outside.insert(group.group, mount);
-        }
-    }
     let mut names = Vec::new();
     for tree in trees {
         for mount in &tree.mounts {
@@ -169,5 +187,5 @@ fn groups(
             unbindable: mount.unbindable,
         });
     }
-    connect(&members, &outside)
+    connect(&members, outside)
 }

@@ -7,6 +7,7 @@ use crate::{
     descriptor::terminal::Modes,
     factory::{Factory, reopen, set_status, with_async},
     file::external,
+    given,
     mapped::{MapKey, known, map_key},
     memory,
     mounts::files,
@@ -21,7 +22,7 @@ use floe_sys::{Error, Result};
 use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::{PoisonError, RwLock},
 };
 
@@ -119,6 +120,7 @@ impl<'a> OpenFiles<'a> {
         me.settle_rings(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
+        me.notes.append(&mut given::unused(&me.make));
         me.notes.append(&mut me.make.stands.mounts.notes);
         memory::note(tree, &mut me.notes);
         if !me.late.is_empty() {
@@ -145,6 +147,14 @@ impl<'a> OpenFiles<'a> {
         let all = files.chain(maps).chain(self.make.objects.values());
         let terminals = self.make.ptys.values().filter_map(|made| made.slave.as_ref());
         all.chain(terminals).map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
+    }
+
+    /// Masters of pseudo terminals that belong to nobody in the tree.
+    pub fn orphans(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let outside = self.tree.all::<OutsideTerminal>().iter().map(|it| it.pty);
+        let outside: BTreeSet<ObjectId> = outside.collect();
+        let ptys = self.make.ptys.iter().filter(move |(id, _)| outside.contains(id));
+        ptys.map(|(_, made)| made.master.as_fd())
     }
 
     fn step(&mut self, step: &Step, no: &mut Vec<Finding>) {
@@ -344,7 +354,8 @@ impl<'a> OpenFiles<'a> {
         }
         writers.clear();
         self.make.stands.mounts.files.seal(self.tree)?;
-        self.make.carried.put()
+        self.make.carried.put()?;
+        self.forget_events()
     }
 
     /// Sets the terminals that the tree is given as its own were.

@@ -17,7 +17,7 @@ use nix::{
     unistd::{chroot, fchdir},
 };
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ffi::OsStr,
     os::{
         fd::{AsFd, OwnedFd},
@@ -72,7 +72,7 @@ impl<'a> Stands<'a> {
         let mounts = Mounts::make(tree, spaces.to_make(), options, &mut failed);
         for (id, space) in mounts.spaces() {
             match space.try_clone() {
-                Ok(space) => spaces.set_made(id, space),
+                Ok(space) => spaces.put(id, space),
                 Err(e) => report(root, "namespace".into(), Error::new("keep a namespace", e)),
             }
         }
@@ -205,6 +205,18 @@ impl<'a> Stands<'a> {
     /// Opens a path as a process would.
     pub fn bytes(&self, pid: Pid, path: &Bytes, flags: OFlag) -> Result<OwnedFd> {
         lookup(self.of(pid)?.root.as_ref(), path, flags)
+    }
+
+    /// The root of the tree, and the first process of each mount namespace that was made for another.
+    pub fn spaces_of(&self, tree: &Tree) -> Vec<Pid> {
+        let mut seen = BTreeSet::new();
+        let space = |pid: Pid| self.members.get(&pid).map(|members| members.mnt);
+        let all = tree.living().map(|p| p.pid);
+        let mut first: Vec<Pid> = all.filter(|pid| seen.insert(space(*pid))).collect();
+        if self.mounts.own.is_none() {
+            first.truncate(1);
+        }
+        first
     }
 
     /// Does something where a process stands: in a thread of its own, which enters its namespaces, its root, and its

@@ -24,7 +24,8 @@ const OF_FREEZE: [&str; 1] = ["cgroup"];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
 pub(crate) struct Spaces {
-    mounts: MountSpaces,
+    /// Mount namespaces.
+    pub mounts: MountSpaces,
     root: Option<u32>,
     /// Its user namespace.
     of_root: Option<u64>,
@@ -41,7 +42,7 @@ impl Spaces {
     }
 
     /// Looks at what is in those that were met.
-    pub fn check(&self, out: &mut Findings) -> Result<()> {
+    pub fn check(&mut self, out: &mut Findings) -> Result<()> {
         self.mounts.check(out)
     }
 

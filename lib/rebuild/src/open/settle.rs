@@ -4,7 +4,7 @@ use super::{OpenFiles, high};
 use crate::{
     connection,
     factory::reopen,
-    file::{inotify::watch_removed, io_uring},
+    file::{inotify, inotify::watch_removed, io_uring},
     late_queues,
     object::{pty, queue},
 };
@@ -108,6 +108,14 @@ impl OpenFiles<'_> {
     pub(crate) fn has_missed(&self, queue: &Queue, id: FileId) -> Result<bool> {
         let none = || Error::because("look into a message queue", "it is not open");
         queue::has_missed(queue, self.files.get(&id).ok_or_else(none)?)
+    }
+
+    /// What restore itself has done to files is no event for the tree.
+    pub(super) fn forget_events(&self) -> Result<()> {
+        for it in self.tree.all::<Inotify>() {
+            self.files.get(&it.file).map_or(Ok(()), |fd| inotify::forget(it, fd))?;
+        }
+        Ok(())
     }
 
     /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.
