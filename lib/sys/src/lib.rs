@@ -24,6 +24,7 @@ mod mem;
 mod message;
 mod message_queue;
 mod mount;
+mod owned_space;
 mod pagemap;
 mod peek_offset;
 mod pidfd;
@@ -88,6 +89,7 @@ pub use mount::{
     fsconfig_set_string, fsmount, fsopen, join_group, make_read_only, mount_message,
     set_mount_attributes,
 };
+pub use owned_space::owned_mount_namespace;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{

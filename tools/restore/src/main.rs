@@ -20,7 +20,7 @@ use clap::Parser;
 use events::Events;
 use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
-use floe_rebuild::{Here, Inherit, OpenFiles, OutsideRule, Restore, RestoreOptions};
+use floe_rebuild::{Here, Inherit, OpenFiles, OutsideRule, OwnUser, Restore, RestoreOptions};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, NsId, NsKind, OnChange, Pid, Process, Refusals, State, Thread,
     Tree, Vdso, by_cause,
@@ -164,7 +164,8 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     args.new_pidns |= made.iter().any(|space| space.kind == NsKind::Pid);
     let args = &args;
     let user = floe_rebuild::make_new(&tree, &made)?;
-    let made = made.into_iter().map(|space| space.id).collect();
+    let all = made.into_iter().map(|space| space.id).collect();
+    let made = Made { all, user: user.as_ref().map(OwnUser::namespace).transpose()? };
     let enter = || pidns::enter(&tree, user.as_ref(), args.sibling);
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
@@ -204,6 +205,12 @@ impl Args {
     fn leaves(&self) -> bool {
         self.detach || self.sibling
     }
+}
+
+/// Namespaces that restore has made for the tree, and the user namespace among them.
+struct Made {
+    all: Vec<NsId>,
+    user: Option<(NsId, Arc<OwnedFd>)>,
 }
 
 /// Whom restore tells what.
@@ -357,7 +364,7 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
 /// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
 fn build(
     args: &Args,
-    (here, made, groups, waits): (Here, Vec<NsId>, Arc<BTreeMap<u32, OwnedFd>>, bool),
+    (here, made, groups, waits): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
@@ -374,7 +381,8 @@ fn build(
         on_change: args.on_change.clone(),
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
-        made,
+        made: made.all,
+        user: made.user,
         groups,
         here,
         standard: !talk.events.are_told(),
