@@ -14,9 +14,7 @@ use crate::{
     other_names, resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, label,
-        mounts::MountSpaces,
-        numa, outside,
+        core_scheduling, label, numa, outside,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -120,17 +118,13 @@ const TOO_LONG: &str = "a path of it is longer than the kernel shows (4096 bytes
 fn once(root: u32, options: &Options) -> Result<Look> {
     let (all, mut found) = (family(root)?, Findings::default());
     let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
-    let mut stats = BTreeMap::new();
-    for &pid in &pids {
-        stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
-    }
+    let stats = stats(&pids)?;
     let mut children = children(root, &stats);
     let sharing = sharing(&all, &stats, &mut found)?;
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
         (Clocks::default(), Rings::default(), Spaces::here()?);
-    let mut mounts = MountSpaces::default();
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -146,7 +140,6 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             }
             clocks.add(&process);
             spaces.add(&process, &mut found);
-            mounts.add(&process);
             rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
@@ -166,7 +159,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     attached.check(&tree(root)?, false, &mut found)?;
     clocks.check(&living, options, &mut found)?;
-    mounts.check(&mut found)?;
+    spaces.mounts.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still: Vec<Pid> = Vec::with_capacity(living.len());
@@ -179,7 +172,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
-        mounts.look(&files, &mut found);
+        spaces.mounts.look(&files, &mut found);
         rings.check(&files, &mut found);
         records.extend(files.records());
         files.look(&mut found)
@@ -199,6 +192,15 @@ fn kept(records: Vec<AnyRecord>) -> Tree {
         let _ = kept.insert(record);
     }
     kept
+}
+
+/// What /proc says of processes that are there.
+fn stats(pids: &[u32]) -> Result<BTreeMap<u32, Stat>> {
+    let mut stats = BTreeMap::new();
+    for &pid in pids {
+        stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
+    }
+    Ok(stats)
 }
 
 /// All but the root, by their parents.
@@ -244,12 +246,11 @@ pub(crate) fn held(
     }
     let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
     let mut spaces = Spaces::here()?;
-    let (mut rings, mut mounts) = (Rings::default(), MountSpaces::default());
+    let mut rings = Rings::default();
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
         spaces.add(process, &mut found);
-        mounts.add(process);
         rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);
@@ -257,12 +258,12 @@ pub(crate) fn held(
     }
     attached.check(&pids, true, &mut found)?;
     clocks.check(&living, options, &mut found)?;
-    mounts.check(&mut found)?;
+    spaces.mounts.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
     rings.check(&files, &mut found);
-    mounts.look(&files, &mut found);
+    spaces.mounts.look(&files, &mut found);
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok((found, sharing, files, cgroups))

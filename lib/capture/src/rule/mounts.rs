@@ -16,7 +16,7 @@ const RULE: &str = "namespace.mnt";
 const READ: u32 = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE_NOWRITE;
 
 /// Those that processes were found in.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub(crate) struct MountSpaces {
     members: BTreeMap<NsId, Pid>,
     /// Devices of file systems whose files travel.

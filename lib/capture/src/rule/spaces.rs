@@ -2,6 +2,7 @@
 
 use crate::{
     Result, origin,
+    rule::mounts::MountSpaces,
     subject::{Inodes, NAMESPACES, Process},
 };
 use floe_proc::namespaces_of;
@@ -18,6 +19,8 @@ const OF_FREEZE: [&str; 2] = ["user", "cgroup"];
 pub(crate) struct Spaces {
     root: Option<u32>,
     ours: Inodes,
+    /// Mount namespaces.
+    pub mounts: MountSpaces,
     origin: BTreeMap<NsKind, u64>,
 }
 
@@ -26,7 +29,7 @@ impl Spaces {
     pub fn here() -> Result<Self> {
         let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         let origin = origin::all()?;
-        Ok(Self { root: None, ours, origin })
+        Ok(Self { root: None, ours, mounts: MountSpaces::default(), origin })
     }
 
     /// What is in namespaces of the tree's own, and does not come back.
@@ -45,6 +48,7 @@ impl Spaces {
 
     /// Looks at those of a process; the first one is the root.
     pub fn add(&mut self, process: &Process<'_>, out: &mut Findings) {
+        self.mounts.add(process);
         let root = *self.root.get_or_insert(process.pid);
         let mount = process.namespace("mnt");
         for (name, ours) in NAMESPACES.into_iter().zip(self.ours) {

@@ -182,6 +182,7 @@ impl<'a> Bases<'a> {
                     fs_type: text(|system| &system.fs_type),
                     source: text(|system| &system.source),
                     options: text(|system| &system.options),
+                    filled: system.is_some_and(|system| system.carried),
                 })
             }
         }
