@@ -164,13 +164,8 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     tell_losses(&tree, &lowered)?;
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.detach);
-    let waiter = build(
-        args,
-        (here, made, groups, waits),
-        (&tree, &plan),
-        &mut reader,
-        (bulk, lines.take()),
-    )?;
+    let around = (here, made, groups, waits);
+    let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);

@@ -31,7 +31,7 @@ impl MountSpaces {
         }
     }
 
-    /// Finds what of them could not be mounted again.
+    /// Finds mounts in them that could not be mounted again.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
         let ours = origin::namespace(NsKind::Mnt)?;
         let others = self.members.iter().filter(|(id, _)| Some(id.0) != ours);
@@ -62,7 +62,7 @@ impl MountSpaces {
         Ok(())
     }
 
-    /// Finds what of the tree would notice that files are read which travel.
+    /// Finds who would notice that files are read which travel.
     pub fn look(&self, files: &Files, out: &mut Findings) {
         for (_, what) in files.of::<Inotify>() {
             let AnyRecord::Inotify(it) = what else { continue };
