@@ -35,6 +35,7 @@ mod path;
 mod question;
 mod raw_peers;
 mod resource;
+mod ring_registered;
 mod ring_shape;
 mod rule;
 mod seize;
@@ -63,7 +64,7 @@ macro_rules! modules {
         object { $($o:ident: $O:ident $ok:literal $ov:literal $op:tt;)* }
         bulk $bulk:tt
     ) => {
-        mod namespace { $(mod $n;)* }
+        mod namespace { $(pub(crate) mod $n;)* }
         mod process { $(pub(crate) mod $p;)* }
         mod thread { $(mod $t;)* }
         mod file { $(pub(crate) mod $f;)* }

@@ -38,9 +38,9 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
-/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of netlink or an event of fanotify is read, a
-/// process that has ended is waited for.
-const PASSING: [&str; 12] = [
+/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of
+/// netlink, an event of fanotify or a message of the kernel is read, a process that has ended is waited for.
+const PASSING: [&str; 13] = [
     "process.shares",
     "thread.waits",
     "file.tcp",
@@ -51,6 +51,7 @@ const PASSING: [&str; 12] = [
     "descriptor.lease",
     crate::rule::pty::RULE,
     crate::file::fanotify::EVENTS,
+    crate::file::kernel_log::MESSAGES,
     "process.leader",
     "thread.zombie",
 ];
@@ -139,7 +140,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
                 state::waits(&process, &mut found)?;
             }
             clocks.add(&process);
-            spaces.add(&process, &mut found);
+            spaces.add(&process, &mut found)?;
             rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
@@ -159,7 +160,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     attached.check(&tree(root)?, false, &mut found)?;
     clocks.check(&living, options, &mut found)?;
-    spaces.mounts.check(&mut found)?;
+    spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still: Vec<Pid> = Vec::with_capacity(living.len());
@@ -172,7 +173,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
-        spaces.mounts.look(&files, &mut found);
+        spaces.look(&files, &mut found);
         rings.check(&files, &mut found);
         records.extend(files.records());
         files.look(&mut found)
@@ -250,7 +251,7 @@ pub(crate) fn held(
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
-        spaces.add(process, &mut found);
+        spaces.add(process, &mut found)?;
         rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);
@@ -258,12 +259,12 @@ pub(crate) fn held(
     }
     attached.check(&pids, true, &mut found)?;
     clocks.check(&living, options, &mut found)?;
-    spaces.mounts.check(&mut found)?;
+    spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
     rings.check(&files, &mut found);
-    spaces.mounts.look(&files, &mut found);
+    spaces.look(&files, &mut found);
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok((found, sharing, files, cgroups))

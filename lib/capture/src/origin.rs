@@ -1,6 +1,7 @@
 //! Where this tool was started, if it has gone to where the tree stands since: namespaces of that place are inherited, and not the
 //! tree's own.
 
+use crate::object::cgroup::{self, Place};
 use floe_records::NsKind;
 use floe_sys::Result;
 use std::{collections::BTreeMap, sync::OnceLock};
@@ -9,15 +10,27 @@ use std::{collections::BTreeMap, sync::OnceLock};
 type Origin = BTreeMap<NsKind, u64>;
 
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
+static FROZEN: OnceLock<Vec<(Place, usize)>> = OnceLock::new();
 
-/// Notes which namespaces we were in; to be called before they are left.
+/// Notes which namespaces we were in, and what shows there alone of a tree; to be called before they are left.
 ///
 /// # Errors
-/// Where /proc/self/ns cannot be read.
-pub fn start_here() -> Result<()> {
+/// Where /proc, or a cgroup of the root, cannot be read.
+pub fn start_here(root: u32) -> crate::Result<()> {
     // Once is enough.
     let _ = ORIGIN.set(own()?);
+    let seen = match floe_proc::is_in_initial_pid_namespace()? {
+        true => cgroup::frozen_above(root)?,
+        false => Vec::new(),
+    };
+    let _ = FROZEN.set(seen);
     Ok(())
+}
+
+/// How many processes are in a frozen cgroup of the root, those of all pid namespaces; `None` where we have not been where they
+/// show.
+pub(crate) fn processes_in(place: &Place) -> Option<usize> {
+    FROZEN.get()?.iter().find(|(of, _)| of == place).map(|(_, count)| *count)
 }
 
 fn own() -> Result<Origin> {

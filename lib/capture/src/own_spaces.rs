@@ -1,7 +1,7 @@
 //! What is in namespaces of the tree's own: looked at from inside.
 
 use crate::Result;
-use floe_records::{Namespace, Namespaces, NsId, NsKind, Tree};
+use floe_records::{Namespace, Namespaces, NsId, NsKind, Pid, Tree};
 use floe_sys::Error;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
@@ -13,15 +13,23 @@ pub(crate) fn each<T: Send>(
     look: impl Fn(NsId) -> Result<Vec<T>> + Sync,
 ) -> Result<Vec<T>> {
     let mut all = Vec::new();
-    for space in tree.all::<Namespace>().iter().filter(|it| it.kind == kind && !it.inherited) {
+    for (id, member) in members(tree, kind) {
+        all.extend(within(member.0, kind, || look(id))?);
+    }
+    Ok(all)
+}
+
+/// The namespaces of a kind that are the tree's own, each with a process in it.
+pub(crate) fn members(tree: &Tree, kind: NsKind) -> impl Iterator<Item = (NsId, Pid)> {
+    let own = move |space: &&Namespace| space.kind == kind && !space.inherited;
+    let spaces = tree.all::<Namespace>().iter().filter(own);
+    spaces.filter_map(move |space| {
         let is_member = |members: &&Namespaces| {
             members.all().iter().any(|(name, id)| *name == kind.name() && *id == space.id)
         };
-        // One that nobody is a member of is no namespace of the tree.
-        let Some(member) = tree.all::<Namespaces>().iter().find(is_member) else { continue };
-        all.extend(within(member.pid.0, kind, || look(space.id))?);
-    }
-    Ok(all)
+        let member = tree.all::<Namespaces>().iter().find(is_member)?;
+        Some((space.id, member.pid))
+    })
 }
 
 /// Does something in the namespace of a process.

@@ -36,7 +36,7 @@ pub use limits::{LIMITS, limits};
 pub use locks::{Access, LeaseState, Lock, LockKind, system_locks};
 pub use maps::{Mapping, mappings};
 pub use namespaces::{
-    is_in_initial_pid_namespace, is_initial_namespace, namespace, namespaces, namespaces_of,
+    id_map, is_in_initial_pid_namespace, is_initial_namespace, namespace, namespaces, namespaces_of,
 };
 pub use read::{
     autogroup_nice, comm, core_dump_filter, fd_path, label, link, login_uid, map_file_path, number,

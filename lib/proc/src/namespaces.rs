@@ -2,7 +2,7 @@
 
 use crate::{
     path, unable,
-    words::{ascii, decimal, split, unknown},
+    words::{ascii, decimal, split, unknown, words},
 };
 use floe_sys::Result;
 use nix::fcntl::readlinkat;
@@ -85,6 +85,19 @@ fn parse(link: &[u8]) -> io::Result<u64> {
     let (_, inode) = split(link, b':', WHAT)?;
     let inode = inode.strip_prefix(b"[").and_then(|inode| inode.strip_suffix(b"]"));
     decimal(inode.ok_or_else(|| unknown(WHAT))?, WHAT)
+}
+
+/// A map of ids of the user namespace of a process (`uid_map`, `gid_map`, `projid_map`; user_namespaces(7)): first id inside, first
+/// id in ours, how many.
+pub fn id_map(pid: u32, file: &str) -> Result<Vec<(u32, u32, u32)>> {
+    let line = |line: &[u8]| {
+        let mut words = words(line).map(|word| decimal(word, "a map of ids"));
+        let mut next = || words.next().unwrap_or_else(|| Err(unknown("a map of ids")));
+        Ok((next()?, next()?, next()?))
+    };
+    let text = crate::read(pid, file)?;
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(line).collect::<io::Result<_>>().map_err(|e| unable(pid, file, e))
 }
 
 /// Whether this process sees all that there are.

@@ -44,6 +44,7 @@ mod states;
 mod stubs;
 mod tcp_segment;
 mod time_wait;
+mod udp_packet;
 mod unions;
 mod vdso;
 
@@ -54,7 +55,7 @@ pub use here::Here;
 pub use machine::{cpu, machine};
 pub use maps::{own_vdso, own_vdso_hash};
 pub use mounts::peer_groups;
-pub use new_spaces::{make_new, new_spaces};
+pub use new_spaces::{OwnUser, make_new, new_spaces};
 pub use open::OpenFiles;
 pub use options::{OutsideRule, RestoreOptions};
 pub use process::{audit::lost_login_uids, limits::allow_many_files};

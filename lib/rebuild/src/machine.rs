@@ -35,6 +35,12 @@ pub fn machine() -> Result<Machine> {
     })
 }
 
+/// All capabilities that this kernel knows: those of who makes a user namespace, in it.
+pub(crate) fn all_capabilities() -> Result<u64> {
+    let last: u32 = number("/proc/sys/kernel/cap_last_cap")?;
+    Ok((1 << (last + 1).min(63)) - 1)
+}
+
 /// The processor that we run on.
 pub fn cpu() -> Cpu {
     let words = floe_sys::features().into_iter();

@@ -116,6 +116,7 @@ impl<'a> OpenFiles<'a> {
         no.extend(missing.into_values());
         me.settle(&mut no);
         me.settle_terminals(&mut no);
+        me.settle_rings(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
         me.notes.append(&mut me.make.stands.mounts.notes);

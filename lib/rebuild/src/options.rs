@@ -1,7 +1,7 @@
 //! What a restore is asked for.
 
 use crate::here::Here;
-use floe_records::{CgroupMode, NsKind, OnChange, Outside, PathPattern};
+use floe_records::{CgroupMode, NsId, NsKind, OnChange, Outside, PathPattern};
 use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc};
 
 /// What takes the place of which outside files.
@@ -57,8 +57,8 @@ pub struct RestoreOptions {
     pub on_change: Vec<OnChange>,
     /// Kinds of namespaces of which the tree belongs into ours, whichever it was in.
     pub joined: Vec<NsKind>,
-    /// Kinds of namespaces that restore has made for the tree ([`crate::new_spaces`]), and is in.
-    pub made: Vec<NsKind>,
+    /// Namespaces of the tree that restore has made anew ([`crate::new_spaces`]), and is in, if it is no user namespace.
+    pub made: Vec<NsId>,
     /// Into which cgroups the tree comes back.
     pub cgroup: CgroupMode,
     /// Where restore itself is.

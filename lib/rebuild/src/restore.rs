@@ -41,7 +41,7 @@ pub struct Restore<'a> {
 impl<'a> Restore<'a> {
     /// Begins; nothing is made yet.
     pub fn new(tree: &'a Tree, files: &'a OpenFiles<'a>, plan: &'a Plan) -> Result<Self> {
-        let (stubs, cpu) = (Stubs::new(plan.hole)?, OneCpu::here()?);
+        let (stubs, cpu) = (Stubs::new(plan.hole, files.made_user())?, OneCpu::here()?);
         Ok(Self {
             tree,
             files,
@@ -193,6 +193,7 @@ impl<'a> Restore<'a> {
             Step::Pipes => self.files.close_pipes(),
             Step::Limit => self.files.cgroups().map_or(Ok(()), Cgroups::limit),
             Step::Guard => {
+                self.files.watch_removed()?;
                 self.guardian = Some(release::guardian(self.tree, self.files)?);
                 Ok(())
             }

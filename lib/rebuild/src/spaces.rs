@@ -37,7 +37,7 @@ impl<'a> Spaces<'a> {
             told.push(NsKind::Mnt);
         }
         let same_boot = options.here.is_same_boot(tree);
-        let is_made = |space: &&Namespace| !space.inherited && options.made.contains(&space.kind);
+        let is_made = |space: &&Namespace| options.made.contains(&space.id);
         let made = tree.all::<Namespace>().iter().filter(is_made).map(|space| space.id).collect();
         let (all, to_make) = (BTreeMap::new(), Vec::new());
         Self { all, made, here: &options.here, same_boot, told, described, to_make }
@@ -46,13 +46,13 @@ impl<'a> Spaces<'a> {
     /// The one of restore takes its place, where that is the same or the user has said so.
     pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
         self.all.insert(was.id, None);
-        let told = self.told.contains(&was.kind);
-        let is_there = || self.here.is_in(was, self.same_boot) == Some(true);
-        if !told && self.described.contains(&was.id) && !is_there() {
-            self.to_make.push(was.id);
+        if self.made.contains(&was.id) {
             return Ok(());
         }
-        if self.made.contains(&was.id) {
+        let told = self.told.contains(&was.kind);
+        let is_ours = self.here.is_in(was, self.same_boot) == Some(true);
+        if !told && self.described.contains(&was.id) && !is_ours {
+            self.to_make.push(was.id);
             return Ok(());
         }
         let differs = self.here.differs(was, self.same_boot);
@@ -77,9 +77,14 @@ impl<'a> Spaces<'a> {
         &self.to_make
     }
 
-    /// One of them was made.
-    pub fn put(&mut self, id: NsId, space: OwnedFd) {
+    /// One was made.
+    pub fn set_made(&mut self, id: NsId, space: OwnedFd) {
         self.all.insert(id, Some(space));
+    }
+
+    /// Whether restore has made it.
+    pub fn is_made(&self, id: NsId) -> bool {
+        self.made.contains(&id)
     }
 
     /// Puts something into a namespace that restore has made; one that was there has its own.

@@ -72,7 +72,7 @@ impl<'a> Stands<'a> {
         let mounts = Mounts::make(tree, spaces.to_make(), options, &mut failed);
         for (id, space) in mounts.spaces() {
             match space.try_clone() {
-                Ok(space) => spaces.put(id, space),
+                Ok(space) => spaces.set_made(id, space),
                 Err(e) => report(root, "namespace".into(), Error::new("keep a namespace", e)),
             }
         }
@@ -109,6 +109,11 @@ impl<'a> Stands<'a> {
     pub fn of(&self, pid: Pid) -> Result<&Directories> {
         let gone = || Error::because("find its directories", "they are not in the stream");
         self.all.get(&pid).map(AsRef::as_ref).ok_or_else(|| gone().pid(pid.0))
+    }
+
+    /// Whether restore has made a namespace of the tree.
+    pub fn is_made(&self, id: NsId) -> bool {
+        self.spaces.is_made(id)
     }
 
     /// What the name of a file leads to, a symbolic link itself where it is one.

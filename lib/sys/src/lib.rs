@@ -6,6 +6,7 @@ mod bpf;
 mod caller;
 mod clone;
 mod cpu;
+mod datagram;
 mod descriptors;
 mod error;
 mod eventfd;
@@ -16,6 +17,7 @@ mod guardian;
 mod inotify;
 mod io_uring;
 mod kcmp;
+mod kernel_log;
 mod last_write;
 mod limits;
 mod mem;
@@ -47,6 +49,7 @@ pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map
 pub use caller::{Call, Caller, call_as};
 pub use clone::{fork, pidfds_of_ended, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
+pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
@@ -63,9 +66,10 @@ pub use inotify::{
 };
 pub use io_uring::{
     RINGS, RingAnswers, RingPlaces, SQES, io_uring_answers, io_uring_buffer_groups, io_uring_count,
-    io_uring_memory, io_uring_setup,
+    io_uring_memory, io_uring_register_files, io_uring_setup,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
+pub use kernel_log::read_kernel_log;
 pub use last_write::LastWrite;
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
@@ -88,8 +92,8 @@ pub use mount::{
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
-    namespace_owner, namespace_parent, network_namespace, pidfd_exit_status, pidfd_getfd,
-    pidfd_open, pidfd_open_thread, pidfd_send_signal,
+    namespace_owner, namespace_owner_uid, namespace_parent, network_namespace, pidfd_exit_status,
+    pidfd_getfd, pidfd_open, pidfd_open_thread, pidfd_send_signal,
 };
 pub use placeholder::Placeholder;
 pub use poll::poll;

@@ -74,6 +74,15 @@ pub fn namespace_owner(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     namespace_ioctl(namespace, 0xb701, "find the owner of a namespace")
 }
 
+/// The user that has made a user namespace (NS_GET_OWNER_UID), as it is called in ours.
+pub fn namespace_owner_uid(namespace: BorrowedFd<'_>) -> Result<u32> {
+    let mut uid = 0u32;
+    // SAFETY: the kernel writes one number of four bytes.
+    check(unsafe { libc::ioctl(namespace.as_raw_fd(), 0xb704, &mut uid) }.into())
+        .map_err(|e| Error::new("find the user that has made a namespace", e))?;
+    Ok(uid)
+}
+
 /// The parent of a pid or user namespace (NS_GET_PARENT). EPERM where it lies outside of ours.
 pub fn namespace_parent(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     namespace_ioctl(namespace, 0xb702, "find the parent of a namespace")

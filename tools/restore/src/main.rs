@@ -18,8 +18,8 @@ use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
 use floe_rebuild::{Here, OpenFiles, OutsideRule, Restore, RestoreOptions};
 use floe_records::{
-    CgroupMode, Finding, Losses, Mm, NsKind, OnChange, Pid, Process, Refusals, State, Thread, Tree,
-    Vdso, by_cause,
+    CgroupMode, Finding, Losses, Mm, NsId, NsKind, OnChange, Pid, Process, Refusals, State, Thread,
+    Tree, Vdso, by_cause,
 };
 use floe_toolkit::Progress;
 use foreground::Foreground;
@@ -145,10 +145,11 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let groups = Arc::new(floe_rebuild::peer_groups(&tree)?);
     let made = floe_rebuild::new_spaces(&tree, &told, &here);
-    args.new_pidns |= made.contains(&NsKind::Pid);
+    args.new_pidns |= made.iter().any(|space| space.kind == NsKind::Pid);
     let args = &args;
-    floe_rebuild::make_new(&made)?;
-    let inside = match args.new_pidns.then(|| pidns::enter(&tree)).transpose()? {
+    let user = floe_rebuild::make_new(&tree, &made)?;
+    let made = made.into_iter().map(|space| space.id).collect();
+    let inside = match args.new_pidns.then(|| pidns::enter(&tree, user.as_ref())).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
             return outside.wait(args, &tree);
@@ -313,7 +314,7 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
 /// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
 fn build(
     args: &Args,
-    (here, made, groups, waits): (Here, Vec<NsKind>, Arc<BTreeMap<u32, OwnedFd>>, bool),
+    (here, made, groups, waits): (Here, Vec<NsId>, Arc<BTreeMap<u32, OwnedFd>>, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut lines): (Bulk<'_>, Option<File>),

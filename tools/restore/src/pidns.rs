@@ -12,6 +12,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use floe_proc::Status;
+use floe_rebuild::OwnUser;
 use floe_records::{Process, Thread, Tree};
 use nix::{
     fcntl::OFlag,
@@ -58,8 +59,16 @@ pub enum Inside {
 }
 
 /// Makes the namespace. The calling thread must be the only one.
-pub fn enter(tree: &Tree) -> Result<Side> {
-    if tree.root().is_some_and(|root| root.pid.0 == INIT) { beside(tree) } else { as_init() }
+pub fn enter(tree: &Tree, user: Option<&OwnUser>) -> Result<Side> {
+    match tree.root() {
+        Some(root) if root.pid.0 == INIT => beside(tree, user),
+        _ if user.is_some() => {
+            bail!(
+                "unable to make its user namespace: the root of the tree was not the init of a pid namespace"
+            )
+        }
+        _ => as_init(),
+    }
 }
 
 fn as_init() -> Result<Side> {
@@ -78,12 +87,15 @@ fn as_init() -> Result<Side> {
 
 /// The stub and we inside have the mounts of the process outside, and the table of descriptors with each other: so what we open
 /// is open in the stub.
-fn beside(tree: &Tree) -> Result<Side> {
+fn beside(tree: &Tree, user: Option<&OwnUser>) -> Result<Side> {
     private_mounts()?;
     let (wait, go) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     let fresh = CloneFlags::CLONE_FILES | CloneFlags::CLONE_NEWPID;
-    let stub = floe_sys::spawn_stub(&[], flags(fresh), Signal::SIGCHLD as i32)
-        .context("unable to make a pid namespace")?;
+    let stub = match user {
+        Some(user) => user.born(),
+        None => floe_sys::spawn_stub(&[], flags(fresh), Signal::SIGCHLD as i32),
+    };
+    let stub = stub.context("unable to make a pid namespace")?;
     let root = Pid::from_raw(stub);
     let begun = floe_sys::pidfd_open(stub).map_err(Into::into).and_then(|handle| {
         setns(handle, CloneFlags::CLONE_NEWPID).context("unable to enter the pid namespace")?;

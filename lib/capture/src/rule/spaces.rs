@@ -1,26 +1,36 @@
 //! Namespaces of a tree: those of its root may be its own, and all others must be those of the root.
 
 use crate::{
-    Result, origin,
+    Result,
+    files::Files,
+    namespace, origin,
     rule::mounts::MountSpaces,
     subject::{Inodes, NAMESPACES, Process},
+    tree::INIT,
 };
-use floe_proc::namespaces_of;
+use floe_proc::{namespaces_of, unable};
 use floe_records::{Finding, Findings, NsKind, Pid};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+};
 
 /// Those that freeze has entered, or was in: it must be where the root is.
 const ENTERED: [&str; 5] = ["pid", "pid_for_children", "net", "ipc", "uts"];
 /// Those that are not recreated yet.
-const OF_FREEZE: [&str; 2] = ["user", "cgroup"];
+const OF_FREEZE: [&str; 1] = ["cgroup"];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
-#[derive(Debug)]
 pub(crate) struct Spaces {
+    mounts: MountSpaces,
     root: Option<u32>,
+    /// Its user namespace.
+    of_root: Option<u64>,
     ours: Inodes,
-    /// Mount namespaces.
-    pub mounts: MountSpaces,
     origin: BTreeMap<NsKind, u64>,
 }
 
@@ -29,7 +39,58 @@ impl Spaces {
     pub fn here() -> Result<Self> {
         let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         let origin = origin::all()?;
-        Ok(Self { root: None, ours, mounts: MountSpaces::default(), origin })
+        Ok(Self { mounts: MountSpaces::default(), root: None, of_root: None, ours, origin })
+    }
+
+    /// Looks at what is in those that were met.
+    pub fn check(&mut self, out: &mut Findings) -> Result<()> {
+        self.mounts.check(out)
+    }
+
+    /// Looks at what descriptors lead to.
+    pub fn look(&self, files: &Files, out: &mut Findings) {
+        self.mounts.look(files, out);
+    }
+
+    /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so all ids
+    /// that the tree had can be chosen.
+    fn user(&self, process: &Process<'_>, root: u32, out: &mut Findings) -> Result<()> {
+        let own = process.namespace("user");
+        if own.is_none() || own == self.origin.get(&NsKind::User).copied() {
+            return Ok(());
+        }
+        let mut refuse = |problem: &str, hint: &str| {
+            let finding =
+                Finding::of(Pid(process.pid), "user namespace", "namespace.user", problem);
+            out.refuse(finding.hint(hint));
+        };
+        if process.pid != root {
+            if own != self.of_root {
+                refuse("it is not that of the root", "");
+            }
+        } else if relative(process.pid, "user", floe_sys::namespace_parent)?
+            != self.origin.get(&NsKind::User).copied()
+        {
+            refuse("it lies in one that is not that of freeze", "run freeze in the one around it");
+        } else if process.pid != INIT || owner(process.pid, "pid")? != own {
+            let problem = "the root of the tree is not the init of a pid namespace that it owns";
+            refuse(problem, "unshare(1): --user together with --pid --fork");
+        }
+        let maps = namespace::user::maps(Pid(process.pid))?;
+        for thread in &process.tasks {
+            let status = &thread.status;
+            let mut users = status.ids("Uid")?.into_iter();
+            let groups = status.ids("Gid")?.into_iter().chain(status.numbers("Groups")?);
+            let id = users.find(|id| maps.user(*id).is_none());
+            if let Some(id) = id.or_else(|| groups.into_iter().find(|id| maps.group(*id).is_none()))
+            {
+                refuse(
+                    &format!("user or group {id} of thread {} has no name in it", thread.tid),
+                    "",
+                );
+            }
+        }
+        Ok(())
     }
 
     /// What is in namespaces of the tree's own, and does not come back.
@@ -47,9 +108,13 @@ impl Spaces {
     }
 
     /// Looks at those of a process; the first one is the root.
-    pub fn add(&mut self, process: &Process<'_>, out: &mut Findings) {
-        self.mounts.add(process);
+    pub fn add(&mut self, process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let root = *self.root.get_or_insert(process.pid);
+        if process.pid == root {
+            self.of_root = process.namespace("user");
+        }
+        self.mounts.add(process);
+        self.user(process, root, out)?;
         let mount = process.namespace("mnt");
         for (name, ours) in NAMESPACES.into_iter().zip(self.ours) {
             let (entered, of_freeze) = (ENTERED.contains(&name), OF_FREEZE.contains(&name));
@@ -73,5 +138,23 @@ impl Spaces {
         if process.pid == root {
             self.contents(process, out);
         }
+        Ok(())
     }
+}
+
+/// The user namespace that owns a namespace of a process.
+fn owner(pid: u32, name: &str) -> Result<Option<u64>> {
+    relative(pid, name, floe_sys::namespace_owner)
+}
+
+/// Inode number of a namespace that ioctl_ns(2) leads to; `None` where it is not to be seen.
+fn relative(
+    pid: u32,
+    name: &str,
+    way: impl Fn(BorrowedFd<'_>) -> floe_sys::Result<OwnedFd>,
+) -> Result<Option<u64>> {
+    let file = format!("ns/{name}");
+    let open = File::open(floe_proc::path(pid, &file)).map_err(|e| unable(pid, &file, e))?;
+    let found = way(open.as_fd()).ok();
+    Ok(found.and_then(|fd| File::from(fd).metadata().ok()).map(|meta| meta.ino()))
 }

@@ -11,7 +11,11 @@ const SYS_ADMIN: u32 = 21;
 
 pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
     for creds in tree.all::<Creds>() {
-        capabilities(creds, machine, found);
+        match tree.id_maps(creds.pid) {
+            // Who makes a user namespace has them all in it.
+            Some(maps) => ids(maps, creds, found),
+            None => capabilities(creds, machine, found),
+        }
     }
     seccomp(tree, machine, found);
     of_the_system(tree, machine, found);
@@ -66,6 +70,14 @@ fn of_the_system(tree: &Tree, machine: &Machine, found: &mut Found) {
                 Finding::about(object, "plan.admin", problem).hint("run restore as root")
             });
         }
+    }
+}
+
+/// Who a thread is must have a name where it is.
+fn ids(maps: &IdMaps, creds: &Creds, found: &mut Found) {
+    if let Some(id) = maps.nameless(creds) {
+        let problem = format!("user or group {id} has no name in its user namespace");
+        found.add(|| Finding::of(creds.pid, "credentials", "plan.ids", problem));
     }
 }
 

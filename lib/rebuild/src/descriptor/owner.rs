@@ -19,7 +19,13 @@ impl ForDescriptor for Owner {
             let owner = [self.kind.to_ne_bytes(), self.id.to_ne_bytes()].concat();
             let owner = script.bytes(&owner);
             let own = context.stubs.inherited.uids;
-            let uids = self.uids.filter(|uids| *uids != [own[0], own[1]]);
+            // One that has no name where it is stays who it is.
+            let name = |uid: u32| match &context.stubs.maps {
+                Some(maps) => maps.user(uid).unwrap_or(own[0]),
+                None => uid,
+            };
+            let uids = self.uids.map(|uids| uids.map(name));
+            let uids = uids.filter(|uids| *uids != [own[0], own[1]]);
             // The kernel notes who names it. The saved one stays, so that there is a way back, capabilities included.
             let turn_into = |script: &mut Script<'_>, [real, effective]: [u32; 2]| {
                 let ids = [real, effective, own[2]].map(|id| Arg::Val(u64::from(id)));

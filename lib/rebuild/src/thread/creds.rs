@@ -41,12 +41,13 @@ pub fn beyond_rights(tree: &Tree) -> Result<Vec<Finding>> {
 
 impl ForThread for Creds {
     fn apply(&self, context: Context<'_>, _: Phase, b: &mut Script<'_>) -> Result<()> {
-        let c = self;
+        let c = &inside(context, self)?;
         let v = |n: u32| Arg::Val(u64::from(n));
         let prctl = |b: &mut Script<'_>, option: i32, value: u64| {
             b.call(libc::SYS_prctl, [option.into(), Arg::Val(value), 0.into(), 0.into(), 0.into()]);
         };
         let [inheritable, permitted, effective, bounding, ambient] = c.caps;
+        let maps = context.stubs.maps.as_ref();
         let all = context.stubs.inherited.capabilities;
         // Inheritable ones may lie outside of a bounding set that was narrowed later.
         capset(b, [all, all, inheritable]);
@@ -54,8 +55,12 @@ impl ForThread for Creds {
             b.try_call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP.into(), Arg::Val(cap)]);
         }
         prctl(b, libc::PR_SET_KEEPCAPS, 1);
-        let groups = b.bytes(&c.groups.iter().flat_map(|g| g.to_ne_bytes()).collect::<Vec<u8>>());
-        b.call(libc::SYS_setgroups, [Arg::Val(c.groups.len() as u64), groups.into()]);
+        // Where nobody may set them, all have those of the first.
+        if maps.is_none_or(|maps| !maps.denies_groups) {
+            let groups = c.groups.iter().flat_map(|g| g.to_ne_bytes());
+            let groups = b.bytes(&groups.collect::<Vec<u8>>());
+            b.call(libc::SYS_setgroups, [Arg::Val(c.groups.len() as u64), groups.into()]);
+        }
         b.call(libc::SYS_setresgid, [v(c.gids[0]), v(c.gids[1]), v(c.gids[2])]);
         // Without the capability, setfsgid(2) and setfsuid(2) do nothing, and say nothing.
         b.call(libc::SYS_setfsgid, [v(c.gids[3])]);
@@ -76,6 +81,20 @@ impl ForThread for Creds {
         }
         Ok(())
     }
+}
+
+/// What its users and groups are called where it is.
+fn inside(context: Context<'_>, creds: &Creds) -> Result<Creds> {
+    let mut inside = creds.clone();
+    let Some(maps) = &context.stubs.maps else { return Ok(inside) };
+    let none = || Error::because("name its users and groups", "its user namespace has no such ids");
+    for id in &mut inside.uids {
+        *id = maps.user(*id).ok_or_else(none)?;
+    }
+    for id in inside.gids.iter_mut().chain(&mut inside.groups) {
+        *id = maps.group(*id).ok_or_else(none)?;
+    }
+    Ok(inside)
 }
 
 /// capset(2): effective, permitted and inheritable ones.
