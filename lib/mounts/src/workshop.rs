@@ -39,8 +39,10 @@ pub struct System<'a> {
     pub fs_type: &'a [u8],
     /// What is named as the device.
     pub source: &'a [u8],
-    /// Its options as mountinfo shows them, escaped. `ro` is left out.
+    /// Its options as mountinfo shows them, escaped.
     pub options: &'a [u8],
+    /// It is written to first: `ro` is left out.
+    pub filled: bool,
 }
 
 /// Where a file system is to be had.
@@ -168,8 +170,8 @@ fn inner_copy(mount: &Mount) -> Result<OwnedFd> {
     copied(space.as_fd(), |view| uncovered(mount, view))
 }
 
-/// What every file system takes, or none: the security module shows this one by itself.
-const SHOWN: [&[u8]; 3] = [b"rw", b"ro", b"seclabel"];
+/// What is no option: the security module shows this one by itself.
+const SHOWN: [&[u8]; 2] = [b"rw", b"seclabel"];
 
 fn anew(system: &System<'_>) -> Result<OwnedFd> {
     let fs = fsopen(system.fs_type)?;
@@ -186,7 +188,11 @@ fn anew(system: &System<'_>) -> Result<OwnedFd> {
             fsconfig_set_string(fs.as_fd(), b"source", system.source)?;
         }
         let options = system.options.split(|byte| *byte == b',');
-        for option in options.filter(|option| !option.is_empty() && !SHOWN.contains(option)) {
+        let given = |option: &&[u8]| {
+            let shown = option.is_empty() || SHOWN.contains(option);
+            !shown && !(system.filled && *option == b"ro")
+        };
+        for option in options.filter(given) {
             match option.iter().position(|byte| *byte == b'=') {
                 Some(at) => {
                     let value = unescape(&option[at + 1..]);

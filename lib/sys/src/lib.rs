@@ -35,6 +35,7 @@ mod segment;
 mod signals;
 mod socket;
 mod socket_filter;
+mod statmount;
 mod statx;
 mod task;
 mod tcp_repair;
@@ -108,6 +109,7 @@ pub use socket::{
     socket_name, socket_option,
 };
 pub use socket_filter::{attach_filter, group_filter, socket_filter, socket_filter_len};
+pub use statmount::{MountStatus, all_mounts};
 pub use statx::{is_mount_root, stat_on_mount};
 pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,

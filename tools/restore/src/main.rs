@@ -158,14 +158,9 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
     clocks(&args, &tree)?;
-    let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let groups = Arc::new(floe_rebuild::peer_groups(&tree)?);
-    let made = floe_rebuild::new_spaces(&tree, &told, &here);
-    args.new_pidns |= made.iter().any(|space| space.kind == NsKind::Pid);
+    let (made, user) = Made::new(&mut args, &tree, &here)?;
     let args = &args;
-    let user = floe_rebuild::make_new(&tree, &made)?;
-    let all = made.into_iter().map(|space| space.id).collect();
-    let made = Made { all, user: user.as_ref().map(OwnUser::namespace).transpose()? };
     let enter = || pidns::enter(&tree, user.as_ref(), args.sibling);
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
@@ -189,6 +184,16 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     rebuilt.keep();
     events.done()?;
     drop(reader);
+    stay(args, &tree, inside, waiter)
+}
+
+/// Waits for the tree, or leaves it, now that it runs.
+fn stay(
+    args: &Args,
+    tree: &Tree,
+    inside: Option<Inside>,
+    waiter: Option<Waiter>,
+) -> anyhow::Result<()> {
     let root = tree.root().map_or(0, |process| process.pid.0);
     match (inside, waiter) {
         (Some(inside), waiter) => inside.done(root, args.detach, waiter),
@@ -196,7 +201,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
             wait::as_ours(waiter.wait(nix::unistd::Pid::from_raw(root as i32))?)
         }
         (None, None) if args.sibling => Ok(()),
-        (None, None) => leave(&tree),
+        (None, None) => leave(tree),
     }
 }
 
@@ -211,6 +216,19 @@ impl Args {
 struct Made {
     all: Vec<NsId>,
     user: Option<(NsId, Arc<OwnedFd>)>,
+}
+
+impl Made {
+    /// Makes them, but for a pid namespace, which is for [`pidns`] to make.
+    fn new(args: &mut Args, tree: &Tree, here: &Here) -> anyhow::Result<(Self, Option<OwnUser>)> {
+        let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
+        let wanted = floe_rebuild::new_spaces(tree, &told, here);
+        args.new_pidns |= wanted.iter().any(|space| space.kind == NsKind::Pid);
+        let user = floe_rebuild::make_new(tree, &wanted)?;
+        let all = wanted.into_iter().map(|space| space.id).collect();
+        let made = Self { all, user: user.as_ref().map(OwnUser::namespace).transpose()? };
+        Ok((made, user))
+    }
 }
 
 /// Whom restore tells what.

@@ -3,8 +3,12 @@
 use super::{OpenFiles, high};
 use crate::{
     connection,
+    descriptor::terminal::Modes,
     factory::reopen,
-    file::{inotify, inotify::watch_removed, io_uring},
+    file::{
+        inotify::{self, watch_removed},
+        io_uring,
+    },
     late_queues,
     object::{pty, queue},
 };
@@ -25,6 +29,16 @@ impl OpenFiles<'_> {
     pub(crate) fn made_user(&self) -> Option<&IdMaps> {
         let maps = self.tree.id_maps(self.tree.root()?.pid)?;
         self.make.stands.is_made(maps.id).then_some(maps)
+    }
+
+    /// Sets the terminals that the tree is given as its own were.
+    pub fn modes(&self) -> Result<Modes> {
+        let given = |id| {
+            let by_number = self.standard.iter().find(|((file, _), _)| *file == id);
+            let fd = by_number.map(|(_, fd)| fd).or_else(|| self.files.get(&id))?;
+            fd.try_clone().ok()
+        };
+        Modes::set(self.tree, &given)
     }
 
     /// What sockets have been given only until all are bound.
