@@ -379,16 +379,14 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
     Ok(member.map(|(of, pid)| format!("is that of a {of} which process {pid} is still in")))
 }
 
-/// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
-fn build(
+/// What is asked of the rebuild; `told`: events are, and standard streams are not to be given to the tree.
+fn options(
     args: &Args,
-    (here, made, groups, waits): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>, bool),
-    (tree, plan): (&Tree, &Plan),
-    reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
-) -> anyhow::Result<Option<Waiter>> {
-    let total = bulk.total(reader.get_mut().file());
-    let options = RestoreOptions {
+    tree: &Tree,
+    (here, made, groups): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>),
+    told: bool,
+) -> RestoreOptions {
+    RestoreOptions {
         inherit: args.inherit.clone(),
         root: args.root.clone(),
         external: args.external.iter().map(|it| (it.point.clone(), it.source.clone())).collect(),
@@ -403,8 +401,20 @@ fn build(
         user: made.user,
         groups,
         here,
-        standard: !talk.events.are_told(),
-    };
+        standard: !told,
+    }
+}
+
+/// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
+fn build(
+    args: &Args,
+    (here, made, groups, waits): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>, bool),
+    (tree, plan): (&Tree, &Plan),
+    reader: &mut floe_stream::Reader<floe_toolkit::Input>,
+    (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
+) -> anyhow::Result<Option<Waiter>> {
+    let total = bulk.total(reader.get_mut().file());
+    let options = options(args, tree, (here, made, groups), talk.events.are_told());
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
     let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
