@@ -61,6 +61,7 @@ pub use open::OpenFiles;
 pub use options::{Inherit, OutsideRule, RestoreOptions, Which};
 pub use process::{audit::lost_login_uids, limits::allow_many_files};
 pub use restore::Restore;
+pub use stand::common_top;
 pub use thread::creds::beyond_rights;
 pub use unions::{Rebuilt, unions};
 pub use vdso::thread_in_vdso;

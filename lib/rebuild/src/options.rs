@@ -93,6 +93,8 @@ pub struct RestoreOptions {
     pub external: Vec<(Vec<u8>, PathBuf)>,
     /// Members of the peer groups that mounts of the tree were in.
     pub groups: Arc<BTreeMap<u32, OwnedFd>>,
+    /// What `root` leads to, where the tree is in the mount namespace that restore was started in, and restore has left that.
+    pub top: Option<Arc<OwnedFd>>,
     /// What takes the place of other outside files; the last rule for a file counts.
     pub outside: Vec<OutsideRule>,
     /// What becomes of files that have changed, behind what the stream says.

@@ -161,7 +161,8 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let groups = Arc::new(floe_rebuild::peer_groups(&tree)?);
     let (made, user) = Made::new(&mut args, &tree, &here)?;
     let args = &args;
-    let enter = || pidns::enter(&tree, user.as_ref(), args.sibling);
+    let top = floe_rebuild::common_top(&tree, &args.root, &made.told)?;
+    let enter = || pidns::enter(&tree, user.as_ref(), args.sibling, top.is_some());
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
@@ -180,7 +181,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let waits = !beside && (inside.is_some() || !args.leaves());
     let talk = Talk { lines: lines.take(), events: &events };
     let waiter =
-        build(args, (here, made, groups, waits), (&tree, &plan), &mut reader, (bulk, talk))?;
+        build(args, (here, made, (groups, top), waits), (&tree, &plan), &mut reader, (bulk, talk))?;
     rebuilt.keep();
     events.done()?;
     drop(reader);
@@ -216,7 +217,12 @@ impl Args {
 struct Made {
     all: Vec<NsId>,
     user: Option<(NsId, Arc<OwnedFd>)>,
+    /// Kinds of which the user has said where the tree belongs.
+    told: Vec<NsKind>,
 }
+
+/// Members of peer groups, and what stands for the root, both of our mount namespace as we were started in it.
+type Mounts = (Arc<BTreeMap<u32, OwnedFd>>, Option<Arc<OwnedFd>>);
 
 impl Made {
     /// Makes them, but for a pid namespace, which is for [`pidns`] to make.
@@ -226,7 +232,8 @@ impl Made {
         args.new_pidns |= wanted.iter().any(|space| space.kind == NsKind::Pid);
         let user = floe_rebuild::make_new(tree, &wanted)?;
         let all = wanted.into_iter().map(|space| space.id).collect();
-        let made = Self { all, user: user.as_ref().map(OwnUser::namespace).transpose()? };
+        let user_space = user.as_ref().map(OwnUser::namespace).transpose()?;
+        let made = Self { all, user: user_space, told };
         Ok((made, user))
     }
 }
@@ -383,7 +390,7 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
 fn options(
     args: &Args,
     tree: &Tree,
-    (here, made, groups): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>),
+    (here, made, (groups, top)): (Here, Made, Mounts),
     told: bool,
 ) -> RestoreOptions {
     RestoreOptions {
@@ -400,6 +407,7 @@ fn options(
         made: made.all,
         user: made.user,
         groups,
+        top,
         here,
         standard: !told,
     }
@@ -408,7 +416,7 @@ fn options(
 /// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
 fn build(
     args: &Args,
-    (here, made, groups, waits): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>, bool),
+    (here, made, groups, waits): (Here, Made, Mounts, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
