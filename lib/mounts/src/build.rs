@@ -3,20 +3,22 @@
 use crate::{
     Workshop,
     attributes::Attributes,
-    space::inside,
-    workshop::{NEW, PATH, below, copied_space, name_of},
+    space::{copy, inside},
+    workshop::{NEW, PATH, below, copied_space},
 };
 use floe_sys::{Error, Result, attach_tree, clone_tree, set_mount_attributes};
 use nix::{
-    fcntl::{OFlag, open},
-    mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
-    sys::stat::Mode,
-    unistd::{fchdir, pivot_root},
+    fcntl::{OFlag, open, openat},
+    mount::{MntFlags, umount2},
+    sched::{CloneFlags, setns, unshare},
+    sys::{stat::Mode, wait::waitpid},
+    unistd::{Pid, fchdir, pipe2, pivot_root},
 };
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, OwnedFd},
+    fs::File,
+    io::{Read, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// A mount that is wanted.
@@ -48,42 +50,76 @@ pub struct Built {
 }
 
 impl Workshop {
-    /// Puts a namespace together. `wanted` has each mount behind the one that it is mounted on.
+    /// Puts a namespace together, which belongs to a user namespace where one is given. `wanted` has each mount behind the one that
+    /// it is mounted on. The calling thread must be the only one.
     ///
     /// # Errors
     /// What cannot be mounted, with the number of the mount, 0 for the whole.
-    pub fn build(&self, wanted: &[Wanted<'_>]) -> Result<Built, (u32, Error)> {
+    pub fn build(
+        &self,
+        wanted: &[Wanted<'_>],
+        owner: Option<BorrowedFd<'_>>,
+    ) -> Result<Built, (u32, Error)> {
         let mut at = 0;
-        inside(self.space.as_fd(), || self.put(wanted, &mut at)).map_err(|e| (at, e))
+        let owned = owner.map(|owner| self.owned_by(owner)).transpose().map_err(|e| (0, e))?;
+        inside(self.space.as_fd(), || self.put(wanted, owned, &mut at)).map_err(|e| (at, e))
     }
 
-    fn put(&self, wanted: &[Wanted<'_>], at: &mut u32) -> Result<Built> {
+    /// A copy of it that belongs to a user namespace: a child goes there and makes it. What is mounted in that later by us is not
+    /// locked for who is in it.
+    fn owned_by(&self, owner: BorrowedFd<'_>) -> Result<OwnedFd> {
+        let doing = "make a mount namespace in a user namespace";
+        let fail = |e| Error::new(doing, e);
+        let (ready, done) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
+        let (wait, go) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
+        settle();
+        let Some(pid) = floe_sys::fork(&[], 0)? else {
+            drop((ready, go));
+            let made = setns(&self.space, CloneFlags::CLONE_NEWNS)
+                .and_then(|()| setns(owner, CloneFlags::CLONE_NEWUSER))
+                .and_then(|()| unshare(CloneFlags::CLONE_NEWNS));
+            let _ = File::from(done).write_all(&[u8::from(made.is_ok())]);
+            // Until it has been opened.
+            let _ = File::from(wait).read(&mut [0]);
+            std::process::exit(0);
+        };
+        drop((wait, done));
+        let mut made = [0];
+        let heard = File::from(ready).read(&mut made);
+        let path = format!("/proc/{pid}/ns/mnt");
+        let space = File::open(&path).map_err(|e| Error::new(format!("open {path}"), e));
+        drop(go);
+        waitpid(Pid::from_raw(pid), None).map_err(fail)?;
+        match heard {
+            Ok(1) if made == [1] => Ok(space?.into()),
+            _ => Err(Error::because(doing, "it could not be entered")),
+        }
+    }
+
+    fn put(&self, wanted: &[Wanted<'_>], owned: Option<OwnedFd>, at: &mut u32) -> Result<Built> {
         let fail = |e| Error::new("set up a mount namespace", e);
-        unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?;
-        let none: Option<&str> = None;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(fail)?;
-        let space = copied_space()?;
+        let order = in_order(wanted);
+        let mut copies = self.copies(&order, at)?;
+        *at = 0;
+        let space = match owned {
+            Some(owned) => {
+                setns(&owned, CloneFlags::CLONE_NEWNS).map_err(fail)?;
+                owned
+            }
+            None => {
+                copy()?;
+                copied_space()?
+            }
+        };
         let scratch = open("/", PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
         let mut mounts: BTreeMap<u32, OwnedFd> = BTreeMap::new();
-        let mut bases = BTreeMap::new();
-        for it in in_order(wanted) {
+        for it in order {
             *at = it.id;
-            let base = match bases.entry(it.base) {
-                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    let path = format!("/{}", name_of(it.base));
-                    place.insert(open(path.as_str(), PATH, Mode::empty()).map_err(fail)?)
-                }
-            };
-            let part = below(base.as_fd(), it.part)?;
-            let made = clone_tree(part.as_fd())?;
-            set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
+            let gone = || Error::because("mount it", "what it is mounted on is not there");
+            let made = copies.remove(&it.id).ok_or_else(gone)?;
             let place = match it.parent {
-                None => nix::fcntl::openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
-                Some(parent) => {
-                    let gone = || Error::because("mount it", "what it is mounted on is not there");
-                    below(mounts.get(&parent).ok_or_else(gone)?.as_fd(), it.point)?
-                }
+                None => openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
+                Some(parent) => below(mounts.get(&parent).ok_or_else(gone)?.as_fd(), it.point)?,
             };
             attach_tree(made.as_fd(), place.as_fd())?;
             mounts.insert(it.id, made);
@@ -98,6 +134,31 @@ impl Workshop {
         fchdir(&top).and_then(|()| pivot_root(".", ".")).map_err(fail)?;
         umount2(".", MntFlags::MNT_DETACH).map_err(fail)?;
         Ok(Built { space, top, mounts })
+    }
+
+    /// Detached copies of what all of them show, with their options.
+    fn copies(&self, wanted: &[&Wanted<'_>], at: &mut u32) -> Result<BTreeMap<u32, OwnedFd>> {
+        let mut copies = BTreeMap::new();
+        for it in wanted {
+            *at = it.id;
+            let gone = || Error::because("mount it", "its file system is not there");
+            let part = below(self.base(it.base).ok_or_else(gone)?, it.part)?;
+            let made = clone_tree(part.as_fd())?;
+            set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
+            copies.insert(it.id, made);
+        }
+        Ok(copies)
+    }
+}
+
+/// Waits until threads that have ended are gone.
+fn settle() {
+    let count = || std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    for _ in 0..1000 {
+        if count() == 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

@@ -10,7 +10,7 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// Namespaces that were made, and the files that travel with them.
@@ -95,7 +95,14 @@ fn make(
     let mut built = BTreeMap::new();
     for it in trees {
         let Some(wanted) = wanted(it, &bases, refuse) else { continue };
-        match workshop.build(&wanted) {
+        let owner = match owner(tree, it.id, options) {
+            Ok(owner) => owner,
+            Err(error) => {
+                refuse("mnt namespace".into(), error);
+                continue;
+            }
+        };
+        match workshop.build(&wanted, owner) {
             Ok(made) => drop(built.insert(it.id, made)),
             Err((id, error)) => {
                 let at = it.mounts.iter().find(|mount| mount.id == id);
@@ -104,12 +111,30 @@ fn make(
             }
         }
     }
-    let notes = groups(trees, &built, &options.groups)?;
+    let mut notes = groups(trees, &built, &options.groups)?;
+    let of_users = |it: &&&MountTree| matches!(owner(tree, it.id, options), Ok(Some(_)));
+    if trees.iter().any(|it| of_users(&it)) {
+        let what = "the mount namespace of the user namespace: its mounts are not locked, and its file systems belong to the user namespace of restore";
+        notes.push(what.to_owned());
+    }
     files.keep(workshop);
     built.values_mut().for_each(|built| built.mounts.clear());
     let path = "/proc/self/ns/mnt";
     let own = std::fs::File::open(path).map_err(|e| Error::new(format!("open {path}"), e))?;
     Ok(Mounts { built, own: Some(own.into()), files, notes })
+}
+
+/// The user namespace that one of mounts is to belong to; `None` for our own.
+fn owner<'o>(tree: &Tree, id: NsId, options: &'o RestoreOptions) -> Result<Option<BorrowedFd<'o>>> {
+    let Some(owner) = tree.get::<Namespace>(id).and_then(|space| space.owner) else {
+        return Ok(None);
+    };
+    if let Some(user) = options.user.as_ref().filter(|user| user.id() == owner) {
+        return Ok(Some(user.space()));
+    }
+    let inherited = tree.get::<Namespace>(owner).is_none_or(|owner| owner.inherited);
+    let other = "the user namespace that it belongs to is not made again";
+    if inherited { Ok(None) } else { Err(Error::because("make it again", other)) }
 }
 
 /// The mounts of a namespace.

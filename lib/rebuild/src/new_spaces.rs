@@ -16,7 +16,7 @@ use nix::{
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// What can be made so. A pid namespace takes a process of its own.
@@ -158,6 +158,16 @@ impl Maker {
 }
 
 impl OwnUser {
+    /// The one whose place it takes.
+    pub fn id(&self) -> NsId {
+        self.maps.id
+    }
+
+    /// The namespace.
+    pub fn space(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
     /// Has a stub born in the namespace as init of a new pid namespace that this one owns, a child of ours, with our table of
     /// descriptors. Gives its pid.
     ///

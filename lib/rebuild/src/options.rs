@@ -1,6 +1,6 @@
 //! What a restore is asked for.
 
-use crate::here::Here;
+use crate::{here::Here, new_spaces::OwnUser};
 use floe_records::{CgroupMode, NsId, NsKind, OnChange, Outside, PathPattern};
 use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc};
 
@@ -49,6 +49,8 @@ pub struct RestoreOptions {
     pub root: PathBuf,
     /// What is bound in the place of mounts of the tree, by their mount points.
     pub external: Vec<(Vec<u8>, PathBuf)>,
+    /// What takes the place of a user namespace that the tree has of its own.
+    pub user: Option<Arc<OwnUser>>,
     /// Members of the peer groups that mounts of the tree were in.
     pub groups: Arc<BTreeMap<u32, OwnedFd>>,
     /// What takes the place of other outside files; the last rule for a file counts.

@@ -68,8 +68,12 @@ impl<'a> Stands<'a> {
             report(root, "namespace".into(), error);
         });
         let mut same = Comparison::new(tree, options, &options.here);
-        let mut failed = |object, error| report(root, object, error);
-        let mounts = Mounts::make(tree, spaces.to_make(), options, &mut failed);
+        let mut failed = false;
+        let mut refuse = |object, error| {
+            failed = true;
+            report(root, object, error);
+        };
+        let mounts = Mounts::make(tree, spaces.to_make(), options, &mut refuse);
         for (id, space) in mounts.spaces() {
             match space.try_clone() {
                 Ok(space) => spaces.set_made(id, space),
@@ -90,7 +94,8 @@ impl<'a> Stands<'a> {
             same.know(&found);
         }
         let (mut all, mut open) = (BTreeMap::new(), BTreeMap::new());
-        for fs in tree.all::<Fs>() {
+        // Without its mounts nothing is where it was.
+        for fs in tree.all::<Fs>().iter().filter(|_| !failed) {
             let found = match open.entry(key(tree, fs)) {
                 Entry::Occupied(found) => Ok(Arc::clone(found.get())),
                 Entry::Vacant(place) => directories(fs, tops.of(fs.pid), &same, &removed)

@@ -16,7 +16,7 @@ use bulk::{Bulk, Whole};
 use clap::Parser;
 use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
-use floe_rebuild::{Here, OpenFiles, OutsideRule, Restore, RestoreOptions};
+use floe_rebuild::{Here, OpenFiles, OutsideRule, OwnUser, Restore, RestoreOptions};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, NsId, NsKind, OnChange, Pid, Process, Refusals, State, Thread,
     Tree, Vdso, by_cause,
@@ -147,9 +147,9 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let made = floe_rebuild::new_spaces(&tree, &told, &here);
     args.new_pidns |= made.iter().any(|space| space.kind == NsKind::Pid);
     let args = &args;
-    let user = floe_rebuild::make_new(&tree, &made)?;
+    let user = floe_rebuild::make_new(&tree, &made)?.map(Arc::new);
     let made = made.into_iter().map(|space| space.id).collect();
-    let inside = match args.new_pidns.then(|| pidns::enter(&tree, user.as_ref())).transpose()? {
+    let inside = match args.new_pidns.then(|| pidns::enter(&tree, user.as_deref())).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
             return outside.wait(args, &tree);
@@ -165,7 +165,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     tell_losses(&tree, &lowered)?;
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.detach);
-    let around = (here, made, groups, waits);
+    let around = Around { here, made, user, groups, waits };
     let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
@@ -311,10 +311,20 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
     Ok(member.map(|(of, pid)| format!("is that of a {of} which process {pid} is still in")))
 }
 
+/// Where a restore is, and what it has made before it begins.
+struct Around {
+    here: Here,
+    made: Vec<NsId>,
+    user: Option<Arc<OwnUser>>,
+    groups: Arc<BTreeMap<u32, OwnedFd>>,
+    /// It waits for the tree.
+    waits: bool,
+}
+
 /// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
 fn build(
     args: &Args,
-    (here, made, groups, waits): (Here, Vec<NsId>, Arc<BTreeMap<u32, OwnedFd>>, bool),
+    Around { here, made, user, groups, waits }: Around,
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut lines): (Bulk<'_>, Option<File>),
@@ -332,6 +342,7 @@ fn build(
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
         made,
+        user,
         groups,
         here,
     };
