@@ -1,8 +1,8 @@
 //! What a restore is asked for.
 
-use crate::{here::Here, new_spaces::OwnUser};
+use crate::{here::Here, mounts::Outer, new_spaces::OwnUser};
 use floe_records::{CgroupMode, NsId, NsKind, OnChange, Outside, PathPattern};
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc};
+use std::{path::PathBuf, str::FromStr, sync::Arc};
 
 /// What takes the place of which outside files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,8 +51,8 @@ pub struct RestoreOptions {
     pub external: Vec<(Vec<u8>, PathBuf)>,
     /// What takes the place of a user namespace that the tree has of its own.
     pub user: Option<Arc<OwnUser>>,
-    /// Members of the peer groups that mounts of the tree were in.
-    pub groups: Arc<BTreeMap<u32, OwnedFd>>,
+    /// Our own mount namespace, as it was before we have left it.
+    pub outer: Arc<Outer>,
     /// What takes the place of other outside files; the last rule for a file counts.
     pub outside: Vec<OutsideRule>,
     /// What becomes of files that have changed, behind what the stream says.

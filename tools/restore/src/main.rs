@@ -16,7 +16,7 @@ use bulk::{Bulk, Whole};
 use clap::Parser;
 use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
-use floe_rebuild::{Here, OpenFiles, OutsideRule, OwnUser, Restore, RestoreOptions};
+use floe_rebuild::{Here, OpenFiles, Outer, OutsideRule, OwnUser, Restore, RestoreOptions};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, NsId, NsKind, OnChange, Pid, Process, Refusals, State, Thread,
     Tree, Vdso, by_cause,
@@ -29,7 +29,7 @@ use pidns::{Inside, Side};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     process::ExitCode,
     sync::Arc,
 };
@@ -143,7 +143,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     }
     clocks(&args, &tree)?;
     let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
-    let groups = Arc::new(floe_rebuild::peer_groups(&tree)?);
+    let outer = Arc::new(Outer::open(&tree)?);
     let made = floe_rebuild::new_spaces(&tree, &told, &here);
     args.new_pidns |= made.iter().any(|space| space.kind == NsKind::Pid);
     let args = &args;
@@ -165,7 +165,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     tell_losses(&tree, &lowered)?;
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.detach);
-    let around = Around { here, made, user, groups, waits };
+    let around = Around { here, made, user, outer, waits };
     let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, lines.take()))?;
     rebuilt.keep();
     drop(reader);
@@ -316,7 +316,7 @@ struct Around {
     here: Here,
     made: Vec<NsId>,
     user: Option<Arc<OwnUser>>,
-    groups: Arc<BTreeMap<u32, OwnedFd>>,
+    outer: Arc<Outer>,
     /// It waits for the tree.
     waits: bool,
 }
@@ -324,7 +324,7 @@ struct Around {
 /// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
 fn build(
     args: &Args,
-    Around { here, made, user, groups, waits }: Around,
+    Around { here, made, user, outer, waits }: Around,
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut lines): (Bulk<'_>, Option<File>),
@@ -343,7 +343,7 @@ fn build(
         joined: args.join.iter().map(|join| join.kind).collect(),
         made,
         user,
-        groups,
+        outer,
         here,
     };
     let words: Vec<String> =
