@@ -55,7 +55,7 @@ pub use file::external::OUTSIDE;
 pub use here::Here;
 pub use machine::{cpu, machine};
 pub use maps::{own_vdso, own_vdso_hash};
-pub use mounts::peer_groups;
+pub use mounts::Outer;
 pub use new_spaces::{OwnUser, make_new, new_spaces};
 pub use open::OpenFiles;
 pub use options::{Inherit, OutsideRule, RestoreOptions, Which};
