@@ -1,6 +1,7 @@
 //! Mount namespaces of the tree that are made again: from mounts that are here, and from file systems that are mounted anew.
 
 mod bases;
+mod consoles;
 pub(crate) mod files;
 
 use crate::{mounts::bases::Bases, options::RestoreOptions};
@@ -22,6 +23,8 @@ pub(crate) struct Mounts {
     pub files: Files,
     /// What could not be had, in words.
     pub notes: Vec<String>,
+    /// Masters of pseudo terminals whose slaves are mounted somewhere.
+    consoles: BTreeMap<ObjectId, OwnedFd>,
 }
 
 impl Mounts {
@@ -58,6 +61,11 @@ impl Mounts {
         self.built.get(&id).map(|built| &built.top)
     }
 
+    /// The master of a pseudo terminal that had to be made early.
+    pub fn console(&self, pty: ObjectId) -> Option<&OwnedFd> {
+        self.consoles.get(&pty)
+    }
+
     /// The namespaces.
     pub fn spaces(&self) -> impl Iterator<Item = (NsId, &OwnedFd)> {
         self.built.iter().map(|(id, built)| (*id, &built.space))
@@ -92,6 +100,7 @@ fn make(
             return Ok(Mounts::default());
         }
     }
+    let consoles = consoles::make(trees, &bases, &workshop)?;
     let mut built = BTreeMap::new();
     for it in trees {
         let Some(wanted) = wanted(it, &bases, refuse) else { continue };
@@ -109,7 +118,7 @@ fn make(
     built.values_mut().for_each(|built| built.mounts.clear());
     let path = "/proc/self/ns/mnt";
     let own = std::fs::File::open(path).map_err(|e| Error::new(format!("open {path}"), e))?;
-    Ok(Mounts { built, own: Some(own.into()), files, notes })
+    Ok(Mounts { built, own: Some(own.into()), files, notes, consoles })
 }
 
 /// The mounts of a namespace.

@@ -70,6 +70,10 @@ pub(crate) fn settle(pty: &Pty, made: &Made) -> Result<()> {
 
 /// A master with the index that it had, or with another one where that is taken and none of the tree knows its name.
 fn master(pty: &Pty, make: &mut Factory<'_>) -> Result<(OwnedFd, u64)> {
+    if let Some(early) = make.stands.mounts.console(pty.id) {
+        let master = early.try_clone().map_err(|e| Error::new("keep a pseudo terminal", e))?;
+        return Ok((master, pty.id.ino));
+    }
     let (pid, name, open_flags, file) = named_master(pty, make)?;
     let found = make.stands.found(pid, &name, SFlag::S_IFCHR)?;
     if found.stat.st_rdev != PTMX {
@@ -121,8 +125,7 @@ fn named_master(pty: &Pty, make: &Factory<'_>) -> Result<(Pid, FileRef, OFlag, F
     let of_slave = path.and_then(|path| path.strip_suffix(pty.id.ino.to_string().as_bytes()));
     let directory = of_slave.filter(|path| path.ends_with(b"/")).unwrap_or(PTS);
     let path = Bytes([directory, b"ptmx"].concat());
-    let name =
-        FileRef { path, outside: false, dev: 0, ino: 0, mnt_id: None, deleted: false };
+    let name = FileRef { path, outside: false, dev: 0, ino: 0, mnt_id: None, deleted: false };
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     Ok((slave.pid, name, flags, slave.file))
 }
