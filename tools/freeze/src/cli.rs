@@ -144,6 +144,7 @@ fn work() -> Result<u8> {
     let Some(way) = Way::to(args.pid)? else { return here(&args, None) };
     let (near, far) = starter::pair()?;
     floe_capture::origin::start_here()?;
+    floe_capture::origin::note_frozen(args.pid)?;
     match way.go()? {
         Side::Outside(child) => {
             drop(near);

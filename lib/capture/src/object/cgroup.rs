@@ -4,7 +4,7 @@ use crate::{
     Result,
     files::Files,
     frozen::{Frozen, Thawed},
-    parallel,
+    origin, parallel,
     resource::OfObject,
     subject,
 };
@@ -147,7 +147,11 @@ impl Memberships {
         if let Err(e) = directory.freezer() {
             return Ok(Some(format!("it is frozen, and cannot be thawed: {e}")));
         }
-        if !directory.is_version_2() && !floe_proc::is_in_initial_pid_namespace()? {
+        let seen = directory.processes()?.len();
+        if !directory.is_version_2()
+            && !floe_proc::is_in_initial_pid_namespace()?
+            && origin::in_frozen(&place.1) != Some(seen)
+        {
             // Version 1 shows only those of ours.
             let problem =
                 "it is frozen, and what else would be thawed is not seen from this pid namespace";
