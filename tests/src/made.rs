@@ -127,5 +127,8 @@ pub fn ring(file: FileId) -> IoUring {
         sqes: vec![0; 128].into(),
         cqes: vec![0; 64].into(),
         array: vec![0; 8].into(),
+        places: 0,
+        files: Vec::new(),
+        buffers: Vec::new(),
     }
 }

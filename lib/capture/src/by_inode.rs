@@ -88,7 +88,7 @@ pub(crate) struct Found {
 /// What the user can do about a file of which the kernel has forgotten the name.
 const LOOK: &str = "have anything look it up, `stat FILE`, so that the kernel knows its name again";
 
-/// The name of a file that `what` is on, or why it has none.
+/// The name of a file that `what` is on, which may be the last one, or why it has none.
 pub(crate) fn name(
     seen: &Descriptor<'_>,
     shown: &Shown,
@@ -105,12 +105,13 @@ pub(crate) fn name(
         return refuse(format!("{what} is on a file of a process in /proc"), "");
     }
     let (path, outside) = seen.root().below(found.path.clone());
-    if found.removed {
-        let path = String::from_utf8_lossy(&path).into_owned();
-        return refuse(format!("{what} is on a file that was removed, {path}"), "");
-    }
     let (dev, ino, mnt_id) = (found.stat.dev, found.stat.ino, Some(found.mnt_id));
-    Ok(FileRef { path: path.into(), outside, dev, ino, mnt_id, deleted: false })
+    Ok(FileRef { path: path.into(), outside, dev, ino, mnt_id, deleted: found.removed })
+}
+
+/// The problem with a file that was removed and is not made again by restore.
+pub(crate) fn removed(name: &FileRef, what: &str) -> String {
+    format!("{what} is on a file that was removed, {}", name.path)
 }
 
 /// An error of the search, which is one of a descriptor.

@@ -11,6 +11,7 @@ use crate::{
     file::{directory, message_queue, netlink, unix},
     in_flight, inet,
     known::{Known, Ranks},
+    object::datagram_queue,
     other_names, parallel,
     resource::{self, is},
     sock_diag::{InetSockets, UnixSockets},
@@ -362,7 +363,7 @@ impl Describing<'_> {
         }
         let carries = inet::is_inet(kind) && kind.kind != libc::SOCK_STREAM;
         if carries || kind.family == libc::AF_PACKET {
-            let lost = inet::lost_of_messages(seen.duplicate()?)?.into_iter();
+            let lost = inet::lost_of_messages(seen.duplicate()?, kind)?.into_iter();
             all.extend(lost.map(|problem| ("socket.unread", problem)));
         }
         if kind.family == libc::AF_NETLINK {
@@ -415,7 +416,13 @@ impl Describing<'_> {
             }
             _ if !self.context.held => {}
             AnyRecord::Pipe(_) if !open.reads() => {}
-            AnyRecord::Pipe(_) | AnyRecord::Fifo(_) | AnyRecord::UnixSocket(_) => {
+            AnyRecord::UdpSocket(_) | AnyRecord::DatagramSocket(_)
+                if !seen.socket().is_some_and(datagram_queue::is_carried) => {}
+            AnyRecord::Pipe(_)
+            | AnyRecord::Fifo(_)
+            | AnyRecord::UnixSocket(_)
+            | AnyRecord::UdpSocket(_)
+            | AnyRecord::DatagramSocket(_) => {
                 self.files.duplicates.insert(open.id, seen.into_duplicate()?);
             }
             AnyRecord::NamelessFile(_) => {

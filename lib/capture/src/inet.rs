@@ -4,7 +4,7 @@
 use crate::{
     descriptor_of::{Descriptor, Problem},
     inet_options::{DATAGRAM, INET, TCP, TCP_FASTOPEN_CONNECT, UDP},
-    object::tcp_connection,
+    object::{datagram_queue, tcp_connection},
     raw_peers,
     socket::options,
     socket_kind,
@@ -202,12 +202,20 @@ pub(crate) fn datagram(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     Ok(socket)
 }
 
-/// What nobody has read yet of a socket that carries messages, in words. Its error cannot be asked for without taking it.
-pub(crate) fn lost_of_messages(fd: BorrowedFd<'_>) -> crate::Result<Vec<String>> {
+/// What nobody has read yet of a socket that carries messages and cannot be carried, in words. Its error cannot be asked for without
+/// taking it.
+pub(crate) fn lost_of_messages(
+    fd: BorrowedFd<'_>,
+    kind: socket_kind::Kind,
+) -> crate::Result<Vec<String>> {
     let there = floe_sys::poll(fd, libc::POLLIN | libc::POLLRDHUP, Some(Duration::ZERO));
     let there = there.map_err(|e| Error::new("look at a socket", e))?;
     let mut lost = Vec::new();
-    if there & (libc::POLLIN | libc::POLLRDHUP) == libc::POLLIN {
+    let loses = match datagram_queue::is_carried(kind) {
+        true => datagram_queue::loses(fd)?,
+        false => there & (libc::POLLIN | libc::POLLRDHUP) == libc::POLLIN,
+    };
+    if loses {
         lost.push("messages in it that nobody has read are not carried".to_owned());
     }
     if there & libc::POLLERR != 0 {

@@ -35,6 +35,7 @@ mod path;
 mod question;
 mod raw_peers;
 mod resource;
+mod ring_registered;
 mod ring_shape;
 mod rule;
 mod seize;

@@ -14,9 +14,7 @@ use crate::{
     other_names, resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, denied, label,
-        mounts::MountSpaces,
-        numa, outside,
+        core_scheduling, denied, label, numa, outside,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -40,9 +38,9 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
-/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of netlink or an event of fanotify is read, a
-/// process that has ended is waited for.
-const PASSING: [&str; 12] = [
+/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of
+/// netlink, an event of fanotify or a message of the kernel is read, a process that has ended is waited for.
+const PASSING: [&str; 13] = [
     "process.shares",
     "thread.waits",
     "file.tcp",
@@ -53,6 +51,7 @@ const PASSING: [&str; 12] = [
     "descriptor.lease",
     crate::rule::pty::RULE,
     crate::file::fanotify::EVENTS,
+    crate::file::kernel_log::MESSAGES,
     "process.leader",
     "thread.zombie",
 ];
@@ -120,17 +119,13 @@ const TOO_LONG: &str = "a path of it is longer than the kernel shows (4096 bytes
 fn once(root: u32, options: &Options) -> Result<Look> {
     let (all, mut found) = (family(root)?, Findings::default());
     let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
-    let mut stats = BTreeMap::new();
-    for &pid in &pids {
-        stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
-    }
+    let stats = stats(&pids)?;
     let mut children = children(root, &stats);
     let sharing = sharing(&all, &stats, &mut found)?;
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
         (Clocks::default(), Rings::default(), Spaces::here()?);
-    let mut mounts = MountSpaces::default();
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -146,7 +141,6 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             }
             clocks.add(&process);
             spaces.add(&process, &mut found)?;
-            mounts.add(&process);
             rings.add(&process);
             one(&process, &mut found)?;
             Ok(Vmas { pid: Pid(pid), vmas: process.layout.vmas })
@@ -166,7 +160,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     }
     attached.check(&tree(root)?, false, &mut found)?;
     clocks.check(&living, options, &mut found)?;
-    mounts.check(&mut found)?;
+    spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let mut still: Vec<Pid> = Vec::with_capacity(living.len());
@@ -179,7 +173,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
-        mounts.look(&files, &mut found);
+        spaces.look(&files, &mut found);
         rings.check(&files, &mut found);
         records.extend(files.records());
         files.look(&mut found)
@@ -199,6 +193,15 @@ fn kept(records: Vec<AnyRecord>) -> Tree {
         let _ = kept.insert(record);
     }
     kept
+}
+
+/// What /proc says of processes that are there.
+fn stats(pids: &[u32]) -> Result<BTreeMap<u32, Stat>> {
+    let mut stats = BTreeMap::new();
+    for &pid in pids {
+        stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
+    }
+    Ok(stats)
 }
 
 /// All but the root, by their parents.
@@ -244,12 +247,11 @@ pub(crate) fn held(
     }
     let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
     let mut spaces = Spaces::here()?;
-    let (mut rings, mut mounts) = (Rings::default(), MountSpaces::default());
+    let mut rings = Rings::default();
     for process in processes {
         one(process, &mut found)?;
         clocks.add(process);
         spaces.add(process, &mut found)?;
-        mounts.add(process);
         rings.add(process);
         if !of_memory.contains(&Pid(process.pid)) {
             attached.add(process);
@@ -257,13 +259,13 @@ pub(crate) fn held(
     }
     attached.check(&pids, true, &mut found)?;
     clocks.check(&living, options, &mut found)?;
-    mounts.check(&mut found)?;
+    spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
     rings.check(&files, &mut found);
     denied::check(&files, options, &mut found);
-    mounts.look(&files, &mut found);
+    spaces.look(&files, &mut found);
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok((found, sharing, files, cgroups))

@@ -4,19 +4,19 @@ use crate::{
     Workshop,
     attributes::Attributes,
     space::inside,
-    workshop::{NEW, PATH, below, copied_space, name_of},
+    workshop::{NEW, OLD_PROC, PATH, below, copied_space, name_of},
 };
 use floe_sys::{Error, Result, attach_tree, clone_tree, set_mount_attributes};
 use nix::{
     fcntl::{OFlag, open},
     mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, setns, unshare},
     sys::stat::Mode,
     unistd::{fchdir, pivot_root},
 };
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// A mount that is wanted.
@@ -48,36 +48,49 @@ pub struct Built {
 }
 
 impl Workshop {
-    /// Puts a namespace together. `wanted` has each mount behind the one that it is mounted on.
+    /// Puts a namespace together. `wanted` has each mount behind the one that it is mounted on. It belongs to the user namespace
+    /// `owner`, or to that of the caller.
     ///
     /// # Errors
     /// What cannot be mounted, with the number of the mount, 0 for the whole.
-    pub fn build(&self, wanted: &[Wanted<'_>]) -> Result<Built, (u32, Error)> {
+    pub fn build(
+        &self,
+        wanted: &[Wanted<'_>],
+        owner: Option<BorrowedFd<'_>>,
+    ) -> Result<Built, (u32, Error)> {
         let mut at = 0;
-        inside(self.space.as_fd(), || self.put(wanted, &mut at)).map_err(|e| (at, e))
+        inside(self.space.as_fd(), || self.put(wanted, owner, &mut at)).map_err(|e| (at, e))
     }
 
-    fn put(&self, wanted: &[Wanted<'_>], at: &mut u32) -> Result<Built> {
+    fn put(
+        &self,
+        wanted: &[Wanted<'_>],
+        owner: Option<BorrowedFd<'_>>,
+        at: &mut u32,
+    ) -> Result<Built> {
         let fail = |e| Error::new("set up a mount namespace", e);
-        unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?;
+        let wanted = in_order(wanted);
+        // Those of the namespace of a user namespace would be locked.
+        let detached = wanted.iter().map(|it| {
+            *at = it.id;
+            detached(it)
+        });
+        let detached: Vec<OwnedFd> = detached.collect::<Result<_>>()?;
+        *at = 0;
+        match owner {
+            None => unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?,
+            Some(owner) => {
+                let space = floe_sys::owned_mount_namespace(owner, OLD_PROC)?;
+                setns(space, CloneFlags::CLONE_NEWNS).map_err(fail)?;
+            }
+        }
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(fail)?;
         let space = copied_space()?;
         let scratch = open("/", PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
         let mut mounts: BTreeMap<u32, OwnedFd> = BTreeMap::new();
-        let mut bases = BTreeMap::new();
-        for it in in_order(wanted) {
+        for (it, made) in wanted.iter().zip(detached) {
             *at = it.id;
-            let base = match bases.entry(it.base) {
-                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    let path = format!("/{}", name_of(it.base));
-                    place.insert(open(path.as_str(), PATH, Mode::empty()).map_err(fail)?)
-                }
-            };
-            let part = below(base.as_fd(), it.part)?;
-            let made = clone_tree(part.as_fd())?;
-            set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
             let place = match it.parent {
                 None => nix::fcntl::openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
                 Some(parent) => {
@@ -99,6 +112,17 @@ impl Workshop {
         umount2(".", MntFlags::MNT_DETACH).map_err(fail)?;
         Ok(Built { space, top, mounts })
     }
+}
+
+/// The mount, attached nowhere.
+fn detached(it: &Wanted<'_>) -> Result<OwnedFd> {
+    let path = format!("/{}", name_of(it.base));
+    let fail = |e| Error::new(format!("open {path}"), e);
+    let base = open(path.as_str(), PATH, Mode::empty()).map_err(fail)?;
+    let part = below(base.as_fd(), it.part)?;
+    let made = clone_tree(part.as_fd())?;
+    set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
+    Ok(made)
 }
 
 /// Each behind its parent, and of those on the same parent, what lies deeper before what would cover it.

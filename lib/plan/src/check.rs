@@ -53,6 +53,7 @@ pub(crate) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     rights::check(tree, machine, found);
     if extent == Extent::Whole {
         memory::rings(tree, found);
+        memory::registered(tree, found);
         files::check(tree, machine, found);
         sockets::check(tree, found);
         sockets::connections(tree, machine, found);
@@ -113,6 +114,10 @@ fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
         Link::File(id) => tree.get::<OpenFile>(id).is_some(),
         Link::Object(id) => extent == Extent::Frozen || tree.get::<Object>(id).is_some(),
         Link::Removed(id) => extent == Extent::Frozen || tree.get::<RemovedNode>(id).is_some(),
+        Link::Nameless(id) => {
+            let is_made = tree.get::<Object>(id).is_some() || tree.get::<RemovedNode>(id).is_some();
+            extent == Extent::Frozen || is_made
+        }
         Link::Queue(id) => extent == Extent::Frozen || tree.get::<Queue>(id).is_some(),
         Link::Descriptor(pid, fd, file) => {
             lives(tree, pid) && tree.fd(pid, fd).is_some_and(|fd| fd.file == file)
@@ -128,7 +133,9 @@ fn missing(tree: &Tree, extent: Extent, link: Link) -> Option<String> {
         Link::Process(pid) | Link::Member(pid) => format!("process {pid}"),
         Link::Thread(pid, tid) => format!("thread {tid} of {pid}"),
         Link::File(id) => format!("open file {id}"),
-        Link::Object(id) => format!("the file {}:{} without a name", id.dev, id.ino),
+        Link::Object(id) | Link::Nameless(id) => {
+            format!("the file {}:{} without a name", id.dev, id.ino)
+        }
         Link::Removed(id) => format!("the removed file {}:{}", id.dev, id.ino),
         Link::Queue(id) => format!("the message queue {}:{}", id.dev, id.ino),
         Link::Descriptor(pid, fd, file) => format!("fd {fd} of {pid}, for open file {file}"),

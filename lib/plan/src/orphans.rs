@@ -11,10 +11,7 @@ const SLAVES: std::ops::RangeInclusive<u32> = 136..=143;
 ///
 /// # Errors
 /// Where the stream has two records of one thing.
-pub fn adopt_terminals(
-    tree: Tree,
-    given: &dyn Fn(&External) -> bool,
-) -> Result<Tree, Duplicate> {
+pub fn adopt_terminals(tree: Tree, given: &dyn Fn(&External) -> bool) -> Result<Tree, Duplicate> {
     let is_given = |id: FileId| tree.get::<External>(id).is_none_or(given);
     let outside: Vec<OutsideTerminal> =
         tree.all::<OutsideTerminal>().iter().filter(|it| !is_given(it.file)).cloned().collect();

@@ -5,7 +5,7 @@ use crate::{
     file::unix,
     inet::Ports,
     late_queues::Late,
-    object::{carried_file::CarriedFiles, pty::Made, queue},
+    object::{carried_file::CarriedFiles, datagram_queue, pty::Made, queue},
     options::{Inherit, OutsideRule, RestoreOptions},
     segment,
     socket::FreshOptions,
@@ -61,6 +61,10 @@ pub(crate) struct Factory<'a> {
     pub queue_names: Vec<queue::Made>,
     /// UNIX sockets, by inode.
     pub unix: BTreeMap<u64, OwnedFd>,
+    /// Sockets that carry messages, by inode.
+    pub datagram_sockets: BTreeMap<u64, FileId>,
+    /// Those of them that have been made with what is queued in them.
+    pub filled: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<socket_file::Node>,
     /// Into which cgroups the tree comes back.
     pub cgroup_mode: &'a CgroupMode,
@@ -106,6 +110,8 @@ impl<'a> Factory<'a> {
             message_queues: BTreeMap::new(),
             queue_names: Vec::new(),
             unix: BTreeMap::new(),
+            datagram_sockets: datagram_queue::sockets(tree),
+            filled: BTreeMap::new(),
             nodes: Vec::new(),
             cgroup_mode: &options.cgroup,
             cgroups: None,

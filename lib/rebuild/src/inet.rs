@@ -54,13 +54,14 @@ fn with_port(tcp: &InetSocket, call: impl Fn() -> Result<()>) -> Result<()> {
 }
 
 /// A socket of this type and protocol that carries messages, and what could not be set of it; `shares` says that others of the
-/// tree have its port.
+/// tree have its port, `made` is one that has been made, with what is queued in it.
 pub(crate) fn datagram(
     udp: &InetSocket,
     (kind, protocol): (i32, i32),
     shares: bool,
+    made: Option<OwnedFd>,
 ) -> Result<(OwnedFd, Vec<String>)> {
-    let fd = socket(udp.family as i32, kind, protocol)?;
+    let fd = made.map_or_else(|| socket(udp.family as i32, kind, protocol), Ok)?;
     let notes = set_inet_options(&fd, &udp.options)?;
     if !udp.name.0.is_empty() {
         if shares {

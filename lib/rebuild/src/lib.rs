@@ -45,6 +45,7 @@ mod states;
 mod stubs;
 mod tcp_segment;
 mod time_wait;
+mod udp_packet;
 mod unions;
 mod vdso;
 

@@ -11,7 +11,7 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// Namespaces that were made, and the files that travel with them.
@@ -104,7 +104,8 @@ fn make(
     let mut built = BTreeMap::new();
     for it in trees {
         let Some(wanted) = wanted(it, &bases, refuse) else { continue };
-        match workshop.build(&wanted) {
+        let owner = owner(tree, it.id, options);
+        match workshop.build(&wanted, owner) {
             Ok(made) => drop(built.insert(it.id, made)),
             Err((id, error)) => {
                 let at = it.mounts.iter().find(|mount| mount.id == id);
@@ -119,6 +120,13 @@ fn make(
     let path = "/proc/self/ns/mnt";
     let own = std::fs::File::open(path).map_err(|e| Error::new(format!("open {path}"), e))?;
     Ok(Mounts { built, own: Some(own.into()), files, notes, consoles })
+}
+
+/// The user namespace that owns one, where that was made as well.
+fn owner<'o>(tree: &Tree, id: NsId, options: &'o RestoreOptions) -> Option<BorrowedFd<'o>> {
+    let (user, file) = options.user.as_ref()?;
+    let owner = tree.get::<Namespace>(id)?.owner;
+    (owner == Some(*user)).then(|| file.as_fd())
 }
 
 /// The mounts of a namespace.

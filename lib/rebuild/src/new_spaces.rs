@@ -19,6 +19,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     os::fd::{AsFd, OwnedFd},
+    sync::Arc,
 };
 
 /// What can be made so. A pid namespace takes a process of its own.
@@ -160,6 +161,15 @@ impl Maker {
 }
 
 impl OwnUser {
+    /// The namespace, as it was called in the tree and as it is here.
+    ///
+    /// # Errors
+    /// Where there are too many descriptors.
+    pub fn namespace(&self) -> Result<(NsId, Arc<OwnedFd>)> {
+        let file = self.file.try_clone().map_err(|e| Error::new("keep a namespace", e))?;
+        Ok((self.maps.id, Arc::new(file.into())))
+    }
+
     /// Has a stub born in the namespace as init of a new pid namespace that this one owns, a child of ours, with our table of
     /// descriptors. Gives its pid. `sibling`: it is a child of our parent, and so is, for a moment, the one that has made it.
     ///

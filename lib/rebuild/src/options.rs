@@ -101,6 +101,8 @@ pub struct RestoreOptions {
     pub joined: Vec<NsKind>,
     /// Namespaces of the tree that restore has made anew ([`crate::new_spaces`]), and is in, if it is no user namespace.
     pub made: Vec<NsId>,
+    /// The user namespace among them.
+    pub user: Option<(NsId, Arc<OwnedFd>)>,
     /// Into which cgroups the tree comes back.
     pub cgroup: CgroupMode,
     /// Where restore itself is.

@@ -201,6 +201,7 @@ impl<'a> Restore<'a> {
             Step::Pipes => self.files.close_pipes(),
             Step::Limit => self.files.cgroups().map_or(Ok(()), Cgroups::limit),
             Step::Guard => {
+                self.files.watch_removed()?;
                 self.guardian = Some(release::guardian(self.tree, self.files)?);
                 Ok(())
             }

@@ -46,13 +46,13 @@ impl<'a> Spaces<'a> {
     /// The one of restore takes its place, where that is the same or the user has said so.
     pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
         self.all.insert(was.id, None);
-        let told = self.told.contains(&was.kind);
-        let is_there = || self.here.is_in(was, self.same_boot) == Some(true);
-        if !told && self.described.contains(&was.id) && !is_there() {
-            self.to_make.push(was.id);
+        if self.made.contains(&was.id) {
             return Ok(());
         }
-        if self.made.contains(&was.id) {
+        let told = self.told.contains(&was.kind);
+        let is_ours = self.here.is_in(was, self.same_boot) == Some(true);
+        if !told && self.described.contains(&was.id) && !is_ours {
+            self.to_make.push(was.id);
             return Ok(());
         }
         let differs = self.here.differs(was, self.same_boot);
@@ -72,19 +72,19 @@ impl<'a> Spaces<'a> {
         Err(Error::because(doing, format!("{differs} ({hint})")))
     }
 
-    /// Whether restore has made it.
-    pub fn is_made(&self, id: NsId) -> bool {
-        self.made.contains(&id)
-    }
-
     /// Mount namespaces that are to be made.
     pub fn to_make(&self) -> &[NsId] {
         &self.to_make
     }
 
-    /// One of them was made.
-    pub fn put(&mut self, id: NsId, space: OwnedFd) {
+    /// One was made.
+    pub fn set_made(&mut self, id: NsId, space: OwnedFd) {
         self.all.insert(id, Some(space));
+    }
+
+    /// Whether restore has made it.
+    pub fn is_made(&self, id: NsId) -> bool {
+        self.made.contains(&id)
     }
 
     /// Puts something into a namespace that restore has made; one that was there has its own.

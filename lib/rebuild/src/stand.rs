@@ -72,7 +72,7 @@ impl<'a> Stands<'a> {
         let mounts = Mounts::make(tree, spaces.to_make(), options, &mut failed);
         for (id, space) in mounts.spaces() {
             match space.try_clone() {
-                Ok(space) => spaces.put(id, space),
+                Ok(space) => spaces.set_made(id, space),
                 Err(e) => report(root, "namespace".into(), Error::new("keep a namespace", e)),
             }
         }

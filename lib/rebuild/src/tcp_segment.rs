@@ -90,7 +90,7 @@ impl Segment {
 }
 
 /// The checksum of the internet (RFC 1071) of an even number of bytes.
-fn checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes.as_chunks().0.iter().map(|word| u32::from(u16::from_be_bytes(*word)));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {

@@ -87,6 +87,7 @@ macro_rules! resources {
                 directory: Directory 61 1 [];
                 device: Device 62 1 [];
                 block_device: BlockDevice 81 1 [];
+                kernel_log: KernelLog 82 1 [];
                 fifo: Fifo 63 1 [];
                 nameless_file: NamelessFile 64 1 [];
                 pipe: Pipe 65 1 [];
@@ -111,7 +112,7 @@ macro_rules! resources {
                 special_path: SpecialPath 76 1 [];
                 proc_file: ProcFile 77 1 [Late Last];
                 namespace_file: NamespaceFile 78 1 [Late];
-                io_uring: IoUring 80 1 [];
+                io_uring: IoUring 80 2 [Descriptors];
             }
             descriptor {
                 owner: Owner 53 2 [Descriptors];
@@ -131,6 +132,7 @@ macro_rules! resources {
                 nameless: Object 42 4 [];
                 pipe_data: PipeData 51 1 [];
                 socket_queue: SocketQueue 52 3 [];
+                datagram_queue: DatagramQueue 35 1 [];
                 tcp_connection: TcpConnection 58 1 [];
             }
             bulk {

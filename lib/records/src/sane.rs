@@ -28,6 +28,8 @@ pub enum Link {
     Object(ObjectId),
     /// What was removed and is no regular file.
     Removed(ObjectId),
+    /// One of the two.
+    Nameless(ObjectId),
     /// A message queue.
     Queue(ObjectId),
     /// A descriptor of a process that lives, which must lead to this description.

@@ -15,8 +15,10 @@ pub const SQES: u64 = 0x1000_0000;
 const SIZED: u32 = 1 << 3;
 /// Size of `struct io_uring_params`.
 const PARAMS: usize = 120;
+const REGISTER_FILES: i32 = 2;
 const REGISTER_EVENTFD: i32 = 4;
 const REGISTER_RESTRICTIONS: i32 = 11;
+const REGISTER_PBUF_RING: i32 = 22;
 const REGISTER_PBUF_STATUS: i32 = 26;
 /// IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG.
 const WAIT: i32 = 1 | 1 << 3;
@@ -102,8 +104,9 @@ pub fn io_uring_answers(ring: BorrowedFd<'_>) -> RingAnswers {
         // SAFETY: the kernel reads nothing of ours: nothing is at these addresses.
         errno(unsafe { libc::syscall(libc::SYS_io_uring_register, fd, what, arg, count) })
     };
-    // `struct io_uring_getevents_arg`: no signal mask, and a time-out from nowhere.
-    let wait = [0, 0, NOWHERE];
+    // `struct io_uring_getevents_arg`: no signal mask, and a time-out from nowhere. Older kernels do not look for that where nothing is to
+    // be waited for; to them a word is wrong that is the least time of a wait to newer ones.
+    let wait = [0, 1 << 32, NOWHERE];
     let (at, len) = (wait.as_ptr(), size_of_val(&wait));
     // SAFETY: the kernel reads a live local of the size of its structure.
     let wait = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, 0, 0, WAIT, at, len) };
@@ -116,18 +119,26 @@ pub fn io_uring_answers(ring: BorrowedFd<'_>) -> RingAnswers {
 
 /// Groups of provided buffers that an instance has.
 pub fn io_uring_buffer_groups(ring: BorrowedFd<'_>) -> u32 {
-    let has = |group: &u32| {
-        // `struct io_uring_buf_status`.
-        let mut status = [0u32; 10];
-        status[0] = *group;
-        let (fd, at) = (ring.as_raw_fd(), status.as_mut_ptr());
-        // SAFETY: the kernel reads and writes a live local of the size of its structure.
-        let done =
-            unsafe { libc::syscall(libc::SYS_io_uring_register, fd, REGISTER_PBUF_STATUS, at, 1) };
-        // EINVAL says that there is one of the older sort.
-        check(done).map_or_else(|e| e.raw_os_error() != Some(libc::ENOENT), |_| true)
+    let ask = |what: i32, at: u64| {
+        let fd = ring.as_raw_fd();
+        // SAFETY: what is asked with is a live local of the size of the kernel's structure, which may be written to, or nowhere.
+        let done = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, what, at, 1) };
+        check(done).map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |_| 0)
     };
-    (0..=u32::from(u16::MAX)).filter(has).count() as u32
+    let tells = ask(REGISTER_PBUF_STATUS, NOWHERE) == libc::EFAULT;
+    let has = |group: &u16| {
+        if tells {
+            // `struct io_uring_buf_status`.
+            let mut status = [0u32; 10];
+            status[0] = u32::from(*group);
+            // EINVAL says that there is one of the older sort.
+            return ask(REGISTER_PBUF_STATUS, status.as_mut_ptr() as u64) != libc::ENOENT;
+        }
+        // Kernels before 6.8: `struct io_uring_buf_reg` for a ring of one entry where no page is. What there is already is in the way.
+        let wanted = [PAGE as u64, 1 | u64::from(*group) << 32, 0, 0, 0];
+        ask(REGISTER_PBUF_RING, wanted.as_ptr() as u64) != libc::EFAULT
+    };
+    (0..=u16::MAX).filter(has).count() as u32
 }
 
 /// The memory of an instance behind one of its offsets, as far as there is any, at most this many bytes.
@@ -192,6 +203,17 @@ pub fn io_uring_count(
         return Err(fail(io::ErrorKind::InvalidData.into()));
     }
     Ok(())
+}
+
+/// Registers files with an instance that has none: a descriptor of this process for each place, -1 for one that is empty.
+///
+/// # Errors
+/// Those of io_uring_register(2).
+pub fn io_uring_register_files(ring: BorrowedFd<'_>, files: &[i32]) -> Result<()> {
+    let (fd, at, count) = (ring.as_raw_fd(), files.as_ptr(), files.len());
+    // SAFETY: the kernel reads a live array of that length.
+    let done = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, REGISTER_FILES, at, count) };
+    check(done).map(drop).map_err(|e| Error::new("register files with an io_uring instance", e))
 }
 
 /// Memory of an instance, mapped here.

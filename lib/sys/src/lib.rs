@@ -6,6 +6,7 @@ mod bpf;
 mod caller;
 mod clone;
 mod cpu;
+mod datagram;
 mod descriptors;
 mod error;
 mod eventfd;
@@ -16,12 +17,14 @@ mod guardian;
 mod inotify;
 mod io_uring;
 mod kcmp;
+mod kernel_log;
 mod last_write;
 mod limits;
 mod mem;
 mod message;
 mod message_queue;
 mod mount;
+mod owned_space;
 mod pagemap;
 mod peek_offset;
 mod pidfd;
@@ -32,6 +35,7 @@ mod segment;
 mod signals;
 mod socket;
 mod socket_filter;
+mod statmount;
 mod statx;
 mod task;
 mod tcp_repair;
@@ -46,6 +50,7 @@ pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map
 pub use caller::{Call, Caller, call_as};
 pub use clone::{fork, fork_sibling, pidfds_of_ended, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
+pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
@@ -62,9 +67,10 @@ pub use inotify::{
 };
 pub use io_uring::{
     RINGS, RingAnswers, RingPlaces, SQES, io_uring_answers, io_uring_buffer_groups, io_uring_count,
-    io_uring_memory, io_uring_setup,
+    io_uring_memory, io_uring_register_files, io_uring_setup,
 };
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
+pub use kernel_log::read_kernel_log;
 pub use last_write::LastWrite;
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
@@ -84,6 +90,7 @@ pub use mount::{
     fsconfig_set_string, fsmount, fsopen, join_group, make_read_only, mount_message,
     set_mount_attributes,
 };
+pub use owned_space::owned_mount_namespace;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
@@ -102,6 +109,7 @@ pub use socket::{
     socket_name, socket_option,
 };
 pub use socket_filter::{attach_filter, group_filter, socket_filter, socket_filter_len};
+pub use statmount::{MountStatus, all_mounts};
 pub use statx::{is_mount_root, stat_on_mount};
 pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,

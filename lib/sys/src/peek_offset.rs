@@ -1,4 +1,5 @@
-//! Reading messages of a socket by a peek offset (SO_PEEK_OFF of socket(7)), which is put back also if we are killed.
+//! Reading messages of a socket by a peek offset (SO_PEEK_OFF of socket(7)) and with all that they can tell, by options that are put
+//! back also if we are killed.
 
 use crate::{
     Error, Result, set_socket_option, socket_option,
@@ -15,30 +16,48 @@ pub fn peek_offset(fd: BorrowedFd<'_>) -> Result<i32> {
     Ok(i32::from_ne_bytes(value))
 }
 
-/// Sockets whose peek offsets may be moved until this is dropped.
+/// Sockets whose peek offsets may be moved until this is dropped, and which may tell more of their messages.
 ///
-/// A child, which has the sockets too, puts the offsets back then, or when we die.
+/// A child, which has the sockets too, puts all of that back then, or when we die.
 #[derive(Debug)]
 pub struct PeekOffsets {
     _watcher: Watcher,
 }
 
+/// A setting to be put back: socket, level, name, value.
+type Old = (RawFd, i32, i32, i32);
+
 impl PeekOffsets {
     /// Remembers the offsets of these sockets and sets them to the first byte.
     pub fn rewind(fds: &[BorrowedFd<'_>]) -> Result<Self> {
-        let offset = |fd: &BorrowedFd<'_>| Ok((fd.as_raw_fd(), peek_offset(*fd)?));
-        let old: Vec<(RawFd, i32)> = fds.iter().map(offset).collect::<Result<_>>()?;
+        Self::rewind_telling(fds, &[])
+    }
+
+    /// The same, and switches on options (level and name) by which a socket tells more of its messages, where it has them.
+    pub fn rewind_telling(fds: &[BorrowedFd<'_>], options: &[(i32, i32)]) -> Result<Self> {
+        let mut old: Vec<Old> = Vec::new();
+        for fd in fds {
+            old.push((fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, peek_offset(*fd)?));
+            let value = |(level, name): (i32, i32)| {
+                let value: [u8; 4] = socket_option(*fd, level, name, 4).ok()?.try_into().ok()?;
+                Some((fd.as_raw_fd(), level, name, i32::from_ne_bytes(value)))
+            };
+            old.extend(options.iter().copied().filter_map(value).filter(|old| old.3 == 0));
+        }
         let put_back = || {
-            for (fd, offset) in &old {
-                let at = std::ptr::from_ref(offset).cast();
-                // SAFETY: the kernel reads an offset of ours, of four bytes.
-                unsafe { libc::setsockopt(*fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, at, 4) };
+            for (fd, level, name, value) in &old {
+                let at = std::ptr::from_ref(value).cast();
+                // SAFETY: the kernel reads a value of ours, of four bytes.
+                unsafe { libc::setsockopt(*fd, *level, *name, at, 4) };
             }
         };
         let watcher = Watcher::start(|_| leave_group(), put_back)
             .map_err(|e| Error::new("start a process that puts peek offsets back", e))?;
         for fd in fds {
-            set_socket_option(*fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, &0i32.to_ne_bytes())?;
+            for (_, level, name, _) in old.iter().filter(|old| old.0 == fd.as_raw_fd()) {
+                let value = i32::from(*name != libc::SO_PEEK_OFF || *level != libc::SOL_SOCKET);
+                set_socket_option(*fd, *level, *name, &value.to_ne_bytes())?;
+            }
         }
         Ok(Self { _watcher: watcher })
     }

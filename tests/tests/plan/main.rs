@@ -9,6 +9,7 @@ mod model;
 mod property;
 mod queues;
 mod refused;
+mod rings;
 mod scale;
 mod sockets;
 mod strangers;

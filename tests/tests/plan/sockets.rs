@@ -47,6 +47,32 @@ fn each_datagram_has_a_sender_or_none_has() {
 }
 
 #[test]
+fn datagrams_come_over_one_protocol() {
+    let name = |family: u16, len: usize, mapped: bool| {
+        let mut name = vec![0; len];
+        name[..2].copy_from_slice(&family.to_ne_bytes());
+        if mapped {
+            name[18..20].fill(0xff);
+        }
+        Bytes(name)
+    };
+    let (four, six, mapped) = (name(2, 16, false), name(10, 28, false), name(10, 28, true));
+    let is_sane = |from: &Bytes, to: &Bytes, len| {
+        let message = Datagram { len, from: from.clone(), to: to.clone(), ttl: 64, tos: 0 };
+        let (messages, bytes) = (vec![message], Vec::new());
+        DatagramQueue { ino: 5, messages, incomplete: false, bytes }.check().is_ok()
+    };
+    for (from, to) in [(&four, &four), (&mapped, &four), (&six, &six)] {
+        assert!(is_sane(from, to, 0) && is_sane(from, to, DatagramQueue::LONGEST));
+        assert!(!is_sane(from, to, DatagramQueue::LONGEST + 1));
+    }
+    for (from, to) in [(&four, &six), (&six, &four), (&mapped, &six), (&name(1, 16, false), &four)]
+    {
+        assert!(!is_sane(from, to, 0));
+    }
+}
+
+#[test]
 fn sockets_have_their_peers() {
     let socket = |ino, peer, sock_type| {
         move |file| UnixSocket { sock_type, ..made::unix(file, Pid(100), ino, peer) }

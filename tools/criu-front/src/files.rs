@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn files_have_their_heads_and_all_that_is_required() {
-        let bytes = framed([HEAD, HEAD_OF_INVENTORY], &Inventory { version: FORM, mounts: Vec::new() });
+        let bytes =
+            framed([HEAD, HEAD_OF_INVENTORY], &Inventory { version: FORM, mounts: Vec::new() });
         assert_eq!(bytes, b"\x19\x43\x56\x54\x16\x31\x31\x58\x02\0\0\0\x08\x02");
         let bytes = framed(
             [SERVICE, HEAD_OF_STATS],

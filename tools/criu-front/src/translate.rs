@@ -41,7 +41,7 @@ pub fn restore(wanted: &Wanted, places: &[(String, String)]) -> Result<Vec<Strin
     // Engines stop a container before a dump, and expect that one to run that they start.
     words.push("--thaw".to_owned());
     let mut add = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
-    // What of the outside nothing was given for.
+    // Outside files that nothing was given for.
     add("--outside", "refuse");
     add("--outside", "broken:pipe:*");
     if wanted.ext_unix_sk {

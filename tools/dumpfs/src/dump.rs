@@ -8,8 +8,8 @@ use floe_capture::{
     memory::{Gather, contents},
 };
 use floe_records::{
-    Begin, CarriedFile, FdEntries, Findings, Mm, ObjectData, ObjectId, Options, PathPattern, Pid,
-    Process, State, Vma, VmaKind, Vmas,
+    AnyRecord, Begin, CarriedFile, FdEntries, Findings, Mm, ObjectData, ObjectId, Options,
+    PathPattern, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
@@ -119,6 +119,12 @@ impl Stage for DumpFs {
             out.any(&record)?;
         }
         for mut record in objects {
+            if let AnyRecord::DatagramQueue(queue) = &record
+                && queue.has_empty()
+            {
+                let what = "empty datagrams that are queued in it show to one checkpoint only";
+                floe_toolkit::warn("dumpfs", &format!("socket {}: {what}", queue.ino));
+            }
             out.any(&record)?;
             if let Some(content) = record.content().filter(|content| !content.is_empty()) {
                 out.bulk(content)?;

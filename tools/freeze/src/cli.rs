@@ -143,8 +143,7 @@ fn work() -> Result<u8> {
     }
     let Some(way) = Way::to(args.pid)? else { return here(&args, None) };
     let (near, far) = starter::pair()?;
-    floe_capture::origin::start_here()?;
-    floe_capture::origin::note_frozen(args.pid)?;
+    floe_capture::origin::start_here(args.pid).map_err(plain)?;
     match way.go()? {
         Side::Outside(child) => {
             drop(near);

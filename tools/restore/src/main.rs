@@ -20,7 +20,7 @@ use clap::Parser;
 use events::Events;
 use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
-use floe_rebuild::{Here, Inherit, OpenFiles, OutsideRule, Restore, RestoreOptions};
+use floe_rebuild::{Here, Inherit, OpenFiles, OutsideRule, OwnUser, Restore, RestoreOptions};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, NsId, NsKind, OnChange, Pid, Process, Refusals, State, Thread,
     Tree, Vdso, by_cause,
@@ -158,13 +158,9 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
     clocks(&args, &tree)?;
-    let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let groups = Arc::new(floe_rebuild::peer_groups(&tree)?);
-    let made = floe_rebuild::new_spaces(&tree, &told, &here);
-    args.new_pidns |= made.iter().any(|space| space.kind == NsKind::Pid);
+    let (made, user) = Made::new(&mut args, &tree, &here)?;
     let args = &args;
-    let user = floe_rebuild::make_new(&tree, &made)?;
-    let made = made.into_iter().map(|space| space.id).collect();
     let enter = || pidns::enter(&tree, user.as_ref(), args.sibling);
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
@@ -188,6 +184,16 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     rebuilt.keep();
     events.done()?;
     drop(reader);
+    stay(args, &tree, inside, waiter)
+}
+
+/// Waits for the tree, or leaves it, now that it runs.
+fn stay(
+    args: &Args,
+    tree: &Tree,
+    inside: Option<Inside>,
+    waiter: Option<Waiter>,
+) -> anyhow::Result<()> {
     let root = tree.root().map_or(0, |process| process.pid.0);
     match (inside, waiter) {
         (Some(inside), waiter) => inside.done(root, args.detach, waiter),
@@ -195,7 +201,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
             wait::as_ours(waiter.wait(nix::unistd::Pid::from_raw(root as i32))?)
         }
         (None, None) if args.sibling => Ok(()),
-        (None, None) => leave(&tree),
+        (None, None) => leave(tree),
     }
 }
 
@@ -203,6 +209,25 @@ impl Args {
     /// Whether restore is gone when the tree runs.
     fn leaves(&self) -> bool {
         self.detach || self.sibling
+    }
+}
+
+/// Namespaces that restore has made for the tree, and the user namespace among them.
+struct Made {
+    all: Vec<NsId>,
+    user: Option<(NsId, Arc<OwnedFd>)>,
+}
+
+impl Made {
+    /// Makes them, but for a pid namespace, which is for [`pidns`] to make.
+    fn new(args: &mut Args, tree: &Tree, here: &Here) -> anyhow::Result<(Self, Option<OwnUser>)> {
+        let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
+        let wanted = floe_rebuild::new_spaces(tree, &told, here);
+        args.new_pidns |= wanted.iter().any(|space| space.kind == NsKind::Pid);
+        let user = floe_rebuild::make_new(tree, &wanted)?;
+        let all = wanted.into_iter().map(|space| space.id).collect();
+        let made = Self { all, user: user.as_ref().map(OwnUser::namespace).transpose()? };
+        Ok((made, user))
     }
 }
 
@@ -354,16 +379,14 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
     Ok(member.map(|(of, pid)| format!("is that of a {of} which process {pid} is still in")))
 }
 
-/// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
-fn build(
+/// What is asked of the rebuild; `told`: events are, and standard streams are not to be given to the tree.
+fn options(
     args: &Args,
-    (here, made, groups, waits): (Here, Vec<NsId>, Arc<BTreeMap<u32, OwnedFd>>, bool),
-    (tree, plan): (&Tree, &Plan),
-    reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
-) -> anyhow::Result<Option<Waiter>> {
-    let total = bulk.total(reader.get_mut().file());
-    let options = RestoreOptions {
+    tree: &Tree,
+    (here, made, groups): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>),
+    told: bool,
+) -> RestoreOptions {
+    RestoreOptions {
         inherit: args.inherit.clone(),
         root: args.root.clone(),
         external: args.external.iter().map(|it| (it.point.clone(), it.source.clone())).collect(),
@@ -374,11 +397,24 @@ fn build(
         on_change: args.on_change.clone(),
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
-        made,
+        made: made.all,
+        user: made.user,
         groups,
         here,
-        standard: !talk.events.are_told(),
-    };
+        standard: !told,
+    }
+}
+
+/// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
+fn build(
+    args: &Args,
+    (here, made, groups, waits): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>, bool),
+    (tree, plan): (&Tree, &Plan),
+    reader: &mut floe_stream::Reader<floe_toolkit::Input>,
+    (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
+) -> anyhow::Result<Option<Waiter>> {
+    let total = bulk.total(reader.get_mut().file());
+    let options = options(args, tree, (here, made, groups), talk.events.are_told());
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
     let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());

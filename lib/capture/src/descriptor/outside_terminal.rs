@@ -7,9 +7,7 @@ use crate::{
     files::Files,
     resource::{OfDescriptor, OfFile, is},
 };
-use floe_records::{
-    AnyRecord, Bytes, External, FileId, Findings, OutsideTerminal, Pid, PtySlave,
-};
+use floe_records::{AnyRecord, Bytes, External, FileId, Findings, OutsideTerminal, Pid, PtySlave};
 use floe_sys::{terminal_modes, window_size};
 use nix::sys::stat::{fstat, major};
 use std::os::fd::AsFd;

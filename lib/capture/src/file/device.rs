@@ -3,6 +3,7 @@
 use crate::descriptor::terminal::is_terminal;
 use crate::{
     descriptor_of::{Descriptor, Problem},
+    file::kernel_log,
     resource::OfFile,
 };
 use floe_records::{Bytes, Device, FileId, FileRef, Pid};
@@ -25,12 +26,13 @@ const PLAIN: [(u64, u64); 12] = [
 ];
 /// cpu/N/msr, cpu/N/cpuid, each with the number N as its minor.
 const OF_CPUS: [u64; 2] = [202, 203];
-/// kmsg: one that reads it has a place in the log; one that only writes has none.
+/// kmsg: one that reads it has a place in the log (`kernel_log.rs`); one that only writes has none.
 const KMSG: (u64, u64) = (1, 11);
 
 impl OfFile for Device {
     fn claims(seen: &Descriptor<'_>) -> bool {
         seen.stat.is_char_device()
+            && !kernel_log::is_read(seen)
             && !is_terminal(seen.stat.rdev)
             && seen.name().is_some()
             && !seen.is_path()
@@ -38,12 +40,7 @@ impl OfFile for Device {
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let device = (major(seen.stat.rdev), minor(seen.stat.rdev));
-        let writes = seen.flags & libc::O_ACCMODE as u32 == libc::O_WRONLY as u32;
         let plain = PLAIN.contains(&device) || OF_CPUS.contains(&device.0);
-        if device == KMSG && !writes {
-            let problem = "how far it has read the log of the kernel is not shown";
-            return Err(Problem::new("file.device", problem));
-        }
         if !plain && device != KMSG {
             return Err(Problem::new("file.device", "the state of this device cannot be captured"));
         }

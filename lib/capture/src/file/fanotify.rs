@@ -155,7 +155,11 @@ fn named(seen: &Descriptor<'_>, shown: Vec<Shown>) -> Result<Vec<FanotifyMark>, 
         let (on, name) = match &mark.on {
             On::Inode(file) => {
                 let found = found.get(&file.key());
-                (Marked::Inode, by_inode::name(seen, file, found, (RULE, "a mark"))?)
+                let name = by_inode::name(seen, file, found, (RULE, "a mark"))?;
+                if name.deleted {
+                    return Err(Problem::new(RULE, by_inode::removed(&name, "a mark")));
+                }
+                (Marked::Inode, name)
             }
             On::Mount(id) => (Marked::Mount, top(seen, &mounts, |mount| mount.id == *id)?),
             On::FileSystem(dev) => {

@@ -8,10 +8,14 @@ use crate::{
     by_inode::{self, Shown as File},
     descriptor_of::{Descriptor, Problem},
     files::Files,
+    object::removed_node,
     resource::OfFile,
 };
-use floe_records::{AnyRecord, FileId, Finding, Findings, Inotify, InotifyWatch, MAX_RECORD, Pid};
+use floe_records::{
+    AnyRecord, FileId, FileRef, Finding, Findings, Inotify, InotifyWatch, MAX_RECORD, ObjectId, Pid,
+};
 use floe_sys::{Error, pipe_queued};
+use std::collections::BTreeSet;
 
 /// A watch as fdinfo shows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ struct Shown {
 /// Bytes of the record of a watch beside its path, at most.
 const WATCH: usize = 110;
 const RULE: &str = "file.inotify";
+/// Events of a file that is read: what has no name is carried with its contents.
+const READING: u32 = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE_NOWRITE;
 
 impl OfFile for Inotify {
     fn claims(seen: &Descriptor<'_>) -> bool {
@@ -50,8 +56,19 @@ impl OfFile for Inotify {
     }
 
     fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
+        let nameless: BTreeSet<ObjectId> =
+            files.all.iter().filter_map(|(_, what)| nameless(what)).collect();
         for (open, what) in files.of::<Inotify>() {
             let AnyRecord::Inotify(inotify) = what else { continue };
+            for watch in inotify.watches.iter().filter(|watch| watch.name.deleted) {
+                let why = match nameless.contains(&watch.name.object()) {
+                    true if watch.mask & READING == 0 => continue,
+                    true => " (it would be told that we read it)",
+                    false => "",
+                };
+                let problem = by_inode::removed(&watch.name, &format!("watch {}", watch.wd));
+                out.refuse(Finding::of(inotify.pid, "inotify", RULE, format!("{problem}{why}")));
+            }
             let watches = inotify.watches.iter();
             let bytes: usize = watches.map(|watch| WATCH + watch.name.path.0.len()).sum();
             if bytes > MAX_RECORD {
@@ -66,6 +83,14 @@ impl OfFile for Inotify {
             }
         }
         Ok(())
+    }
+}
+
+/// A file without a name that restore makes for a description.
+fn nameless(what: &AnyRecord) -> Option<ObjectId> {
+    match what {
+        AnyRecord::NamelessFile(it) => Some(it.object),
+        _ => removed_node::name_of(what).filter(|name| name.deleted).map(FileRef::object),
     }
 }
 

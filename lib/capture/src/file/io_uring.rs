@@ -10,6 +10,7 @@ use crate::{
     descriptor_of::{Descriptor, Problem},
     files::Files,
     resource::OfFile,
+    ring_registered,
     ring_shape::Ring,
 };
 use floe_proc::Fdinfo;
@@ -50,6 +51,8 @@ impl OfFile for IoUring {
             Err(e) if e.errno() == Some(libc::EINVAL) => Err(Problem::new(RULE, own_memory)),
             memory => memory.map_err(Problem::Sys),
         };
+        let registered = ring_registered::registered(&before)?.ok_or_else(hidden)?;
+        ring_registered::check_buffers(seen.pid, &registered.buffers)?;
         let (rings, sqes) = (memory(RINGS)?, memory(SQES)?);
         let Counters { sq, cq, taken, sq_tail, cq_head, .. } = counters;
         let ring = Ring::new(sq, cq, taken, &rings, &sqes)?;
@@ -87,18 +90,29 @@ impl OfFile for IoUring {
             sqes: part(&sqes, 0, sizes.sqes),
             cqes: part(&rings, ring.places.cqes, sizes.cqes),
             array: part(&rings, ring.array_at(flags), sizes.array),
+            places: registered.places,
+            // Which descriptions they are is known when all tables are.
+            files: Vec::new(),
+            buffers: registered.buffers,
         })
     }
 
     fn relate(files: &mut Files, out: &mut Findings) -> Result<()> {
-        for (open, what) in files.of::<IoUring>() {
-            let AnyRecord::IoUring(_) = what else { continue };
+        let refused = ring_registered::relate(files, out)?;
+        for (open, what) in files.of::<IoUring>().filter(|(open, _)| !refused.contains(&open.id)) {
+            let AnyRecord::IoUring(ring) = what else { continue };
+            let buffers = ring
+                .has_buffers()
+                .then_some("registered buffers are taken to be what is at their addresses by now");
+            let tags = ring.has_registered().then_some(
+                "tags of what is registered with it, and at which place the kernel would register the next file, do not show",
+            );
             let lost = [
                 "requests in flight are not carried where as many completions have come that belong to no request",
                 "IORING_SETUP_COOP_TASKRUN, IORING_SETUP_TASKRUN_FLAG, limits of its workers, its clock, credentials, and descriptors of it that \
                  threads have registered do not show: it comes back without, and with IORING_SETUP_SUBMIT_ALL",
             ];
-            for problem in lost {
+            for problem in lost.into_iter().chain(buffers).chain(tags) {
                 out.lose(Finding::of(open.pid, "io_uring", RULE, problem));
             }
         }
@@ -142,17 +156,6 @@ fn lasting(fd: BorrowedFd<'_>, info: &Fdinfo, taking: bool) -> Result<(), Proble
     if answers.eventfd == libc::EBUSY {
         let problem = "an eventfd is registered with it, and the kernel does not tell which";
         return refuse(problem.into());
-    }
-    let count = |key| info.decimal::<u32>(key).map_err(|_| hidden());
-    let (files, buffers) = (count("UserFiles")?, count("UserBufs")?);
-    if files > 0 {
-        let problem = format!(
-            "{files} files are registered with it, and the kernel tells no more than their names"
-        );
-        return refuse(problem);
-    }
-    if buffers > 0 {
-        return refuse(format!("{buffers} buffers are registered with it"));
     }
     if info.line("Personalities").is_some() {
         return refuse("credentials are registered with it (IORING_REGISTER_PERSONALITY)".into());

@@ -37,6 +37,26 @@ type Member = (Pid, Tid);
 /// What /proc/TID/cgroup says, and the threads of which it says so.
 type Groups = BTreeMap<Vec<u8>, Vec<Member>>;
 
+/// The frozen cgroups that a process is in, each with the number of processes in it.
+pub(crate) fn frozen_above(pid: u32) -> Result<Vec<(Place, usize)>> {
+    let (mounts, mut frozen) = (Mounts::read()?, Vec::new());
+    for line in lines(&floe_proc::read(pid, "cgroup")?) {
+        for end in above(line.path).chain([line.path.len()]) {
+            let place: Place = (line.hierarchy.into(), line.path[..end].into());
+            if !freezes(&place) || place.1.0 == b"/" {
+                continue;
+            }
+            let directory = Directory::open(&mounts.directories(&place.0.0, &place.1.0))?;
+            if let Some(directory) = directory
+                && directory.is_told_to_freeze()?
+            {
+                frozen.push((place, directory.processes()?.len()));
+            }
+        }
+    }
+    Ok(frozen)
+}
+
 /// Who of a tree is in which cgroups.
 #[derive(Debug)]
 pub(crate) struct Memberships {
@@ -147,18 +167,16 @@ impl Memberships {
         if let Err(e) = directory.freezer() {
             return Ok(Some(format!("it is frozen, and cannot be thawed: {e}")));
         }
-        let seen = directory.processes()?.len();
-        if !directory.is_version_2()
-            && !floe_proc::is_in_initial_pid_namespace()?
-            && origin::in_frozen(&place.1) != Some(seen)
-        {
+        let processes = directory.processes()?;
+        let all = origin::processes_in(place) == Some(processes.len());
+        if !directory.is_version_2() && !all && !floe_proc::is_in_initial_pid_namespace()? {
             // Version 1 shows only those of ours.
             let problem =
                 "it is frozen, and what else would be thawed is not seen from this pid namespace";
             return Ok(Some(problem.into()));
         }
         let own = own(&self.groups);
-        let stranger = directory.processes()?.into_iter().find(|pid| !own.contains(pid));
+        let stranger = processes.into_iter().find(|pid| !own.contains(pid));
         Ok(stranger.map(|pid| match pid {
             0 => {
                 "it is frozen, and a process of another pid namespace would be thawed with the tree"

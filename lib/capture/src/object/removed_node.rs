@@ -62,12 +62,14 @@ impl OfObject for RemovedNode {
     }
 }
 
-fn name_of(what: &AnyRecord) -> Option<&FileRef> {
+/// The name of what is open and no regular file.
+pub(crate) fn name_of(what: &AnyRecord) -> Option<&FileRef> {
     match what {
         AnyRecord::Directory(it) => Some(&it.name),
         AnyRecord::Fifo(it) => Some(&it.name),
         AnyRecord::Device(it) => Some(&it.name),
         AnyRecord::BlockDevice(it) => Some(&it.name),
+        AnyRecord::KernelLog(it) => Some(&it.name),
         AnyRecord::SpecialPath(it) => Some(&it.name),
         _ => None,
     }

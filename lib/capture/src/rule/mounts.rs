@@ -16,7 +16,7 @@ const RULE: &str = "namespace.mnt";
 const READ: u32 = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE_NOWRITE;
 
 /// Those that processes were found in.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub(crate) struct MountSpaces {
     members: BTreeMap<NsId, Pid>,
     /// Devices of file systems whose files travel.
@@ -31,9 +31,9 @@ impl MountSpaces {
         }
     }
 
-    /// Finds what of them could not be mounted again.
+    /// Finds mounts in them that could not be mounted again.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
-        let ours = origin::namespace(NsKind::Mnt)?;
+        let ours = origin::all()?.get(&NsKind::Mnt).copied();
         let others = self.members.iter().filter(|(id, _)| Some(id.0) != ours);
         let mut own = None;
         for (id, pid) in others {
@@ -62,7 +62,7 @@ impl MountSpaces {
         Ok(())
     }
 
-    /// Finds what of the tree would notice that files are read which travel.
+    /// Finds who would notice that files are read which travel.
     pub fn look(&self, files: &Files, out: &mut Findings) {
         for (_, what) in files.of::<Inotify>() {
             let AnyRecord::Inotify(it) = what else { continue };

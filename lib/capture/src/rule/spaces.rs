@@ -1,7 +1,10 @@
 //! Namespaces of a tree: those of its root may be its own, and all others must be those of the root.
 
 use crate::{
-    Result, namespace, origin,
+    Result,
+    files::Files,
+    namespace, origin,
+    rule::mounts::MountSpaces,
     subject::{Inodes, NAMESPACES, Process},
     tree::INIT,
 };
@@ -22,8 +25,9 @@ const ENTERED: [&str; 5] = ["pid", "pid_for_children", "net", "ipc", "uts"];
 const OF_FREEZE: [&str; 1] = ["cgroup"];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
-#[derive(Debug)]
 pub(crate) struct Spaces {
+    /// Mount namespaces.
+    pub mounts: MountSpaces,
     root: Option<u32>,
     /// Its user namespace.
     of_root: Option<u64>,
@@ -36,11 +40,21 @@ impl Spaces {
     pub fn here() -> Result<Self> {
         let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         let origin = origin::all()?;
-        Ok(Self { root: None, of_root: None, ours, origin })
+        Ok(Self { mounts: MountSpaces::default(), root: None, of_root: None, ours, origin })
     }
 
-    /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so whatever ids
-    /// the tree had can be chosen.
+    /// Looks at what is in those that were met.
+    pub fn check(&mut self, out: &mut Findings) -> Result<()> {
+        self.mounts.check(out)
+    }
+
+    /// Looks at what descriptors lead to.
+    pub fn look(&self, files: &Files, out: &mut Findings) {
+        self.mounts.look(files, out);
+    }
+
+    /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so all ids
+    /// that the tree had can be chosen.
     fn user(&self, process: &Process<'_>, root: u32, out: &mut Findings) -> Result<()> {
         let own = process.namespace("user");
         if own.is_none() || own == self.origin.get(&NsKind::User).copied() {
@@ -100,6 +114,7 @@ impl Spaces {
         if process.pid == root {
             self.of_root = process.namespace("user");
         }
+        self.mounts.add(process);
         self.user(process, root, out)?;
         let mount = process.namespace("mnt");
         for (name, ours) in NAMESPACES.into_iter().zip(self.ours) {

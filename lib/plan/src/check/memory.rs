@@ -54,6 +54,60 @@ pub(super) fn rings(tree: &Tree, found: &mut Found) {
     }
 }
 
+/// Whether what is registered with io_uring instances can be: sockets, and memory of the process that has it open.
+pub(super) fn registered(tree: &Tree, found: &mut Found) {
+    for ring in tree.all::<IoUring>() {
+        let object = || tree.describe(ring.file);
+        let is_socket = |id: FileId| {
+            let kind = tree.get::<OpenFile>(id).and_then(|open| Kind::of(open.kind));
+            kind.is_some_and(|kind| SOCKETS.contains(&kind))
+        };
+        if !ring.files.iter().all(|(_, id)| is_socket(*id)) {
+            let problem = "a file that is registered with it is no socket";
+            found.add(|| Finding::about(object(), "plan.io_uring", problem));
+        }
+        let Some((pid, _)) = tree.holder(ring.file).filter(|_| ring.has_buffers()) else {
+            continue;
+        };
+        let runs = writable(tree, tree.owner(pid, Share::Memory));
+        let is_memory = |at: u64, len: u64| {
+            let next = runs.partition_point(|(_, end)| *end <= at);
+            runs.get(next).is_some_and(|(start, end)| *start <= at && at + len <= *end)
+        };
+        let mut buffers = ring.buffers.iter().filter(|(_, len)| *len > 0);
+        if !buffers.all(|(at, len)| is_memory(at.0, u64::from(*len))) {
+            let problem = "a buffer that is registered with it is no memory that can be written to";
+            found.add(|| Finding::about(object(), "plan.io_uring", problem));
+        }
+    }
+}
+
+/// What can be registered with an io_uring instance.
+const SOCKETS: [Kind; 7] = [
+    Kind::UnixSocket,
+    Kind::TcpSocket,
+    Kind::UdpSocket,
+    Kind::DatagramSocket,
+    Kind::NetlinkSocket,
+    Kind::PacketSocket,
+    Kind::MptcpSocket,
+];
+
+/// PROT_WRITE of mmap(2).
+const WRITE: u8 = 2;
+
+/// Memory of a process that can be written to, as long as it goes on.
+fn writable(tree: &Tree, pid: Pid) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for vma in tree.vmas(pid).filter(|vma| vma.prot & WRITE != 0) {
+        match runs.last_mut() {
+            Some((_, end)) if *end == vma.start.0 => *end = vma.end.0,
+            _ => runs.push((vma.start.0, vma.end.0)),
+        }
+    }
+    runs
+}
+
 /// The io_uring instance that mappings call so.
 pub fn ring(tree: &Tree, id: ObjectId) -> Option<FileId> {
     tree.all::<IoUring>().iter().find(|ring| ring.ring == id).map(|ring| ring.file)

@@ -13,7 +13,8 @@ impl ForFile for DatagramSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let (socket, shares) = (&self.socket, make.udp_ports.shares(&self.socket.name));
         let kind = (self.sock_type as i32, self.protocol as i32);
-        let (fd, notes) = make.within(self.file, || inet::datagram(socket, kind, shares))?;
+        let made = make.filled.remove(&socket.ino);
+        let (fd, notes) = make.within(self.file, || inet::datagram(socket, kind, shares, made))?;
         make.note(self.file, notes);
         with_status(fd, open)
     }

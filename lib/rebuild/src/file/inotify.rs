@@ -4,13 +4,14 @@ use crate::{
     factory::{Factory, with_status},
     resource::ForFile,
 };
-use floe_records::{Inotify, InotifyWatch, OpenFile};
+use floe_records::{Inotify, InotifyWatch, ObjectId, OpenFile};
 use floe_sys::{
     Error, Result, inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, memfd_create,
     pipe_queued,
 };
 use nix::{fcntl::OFlag, unistd::read};
 use std::{
+    collections::BTreeMap,
     ffi::CString,
     fs::File,
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -22,7 +23,7 @@ const REPORT: usize = 16;
 impl ForFile for Inotify {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let all = inotify()?;
-        for watch in &self.watches {
+        for watch in self.watches.iter().filter(|watch| !watch.name.deleted) {
             let file = watched(self, watch, make)?;
             add(&all, watch, &file)?;
         }
@@ -33,6 +34,24 @@ impl ForFile for Inotify {
         let none = nix::fcntl::FcntlArg::F_SETFL(OFlag::empty());
         nix::fcntl::fcntl(&all, none).map_err(|e| Error::new("set the flags of inotify", e))?;
         with_status(all, open)
+    }
+}
+
+/// Adds watches of files without a name, each open as a path. What number comes next is what comes behind all of them.
+pub(crate) fn watch_removed(
+    inotify: &Inotify,
+    all: &OwnedFd,
+    files: &BTreeMap<ObjectId, OwnedFd>,
+) -> Result<()> {
+    let gone = || Error::because("watch a removed file", "it was not made");
+    for watch in inotify.watches.iter().filter(|watch| watch.name.deleted) {
+        add(all, watch, files.get(&watch.name.object()).ok_or_else(gone)?)?;
+    }
+    let last = inotify.watches.last().map_or(0, |watch| watch.wd as i32);
+    match last.checked_add(1) {
+        Some(next) => inotify_set_next(all.as_fd(), next)
+            .map_err(|e| Error::new("set the number of the next watch", e)),
+        None => Ok(()),
     }
 }
 

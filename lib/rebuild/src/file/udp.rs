@@ -14,7 +14,8 @@ const UDP: (i32, i32) = (libc::SOCK_DGRAM, libc::IPPROTO_UDP);
 impl ForFile for UdpSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let (socket, shares) = (&self.socket, make.udp_ports.shares(&self.socket.name));
-        let (fd, notes) = make.within(self.file, || inet::datagram(socket, UDP, shares))?;
+        let made = make.filled.remove(&socket.ino);
+        let (fd, notes) = make.within(self.file, || inet::datagram(socket, UDP, shares, made))?;
         make.note(self.file, notes);
         with_status(fd, open)
     }

@@ -49,7 +49,7 @@ enum Key {
 pub(super) struct Bases<'a> {
     keys: Vec<Key>,
     systems: BTreeMap<u64, &'a MountedSystem>,
-    /// For a mount: which one, and what of it.
+    /// For a mount: which one, and the part that it shows.
     of: BTreeMap<(NsId, u32), (usize, Vec<u8>)>,
     own: Vec<Mount>,
 }
@@ -125,7 +125,7 @@ impl<'a> Bases<'a> {
         ))
     }
 
-    /// A mount of ours that shows the file system of a mount, and what of it is to be shown.
+    /// A mount of ours that shows the file system of a mount, and the part that is to be shown.
     fn here<'m>(
         &self,
         system: &MountedSystem,
@@ -182,6 +182,7 @@ impl<'a> Bases<'a> {
                     fs_type: text(|system| &system.fs_type),
                     source: text(|system| &system.source),
                     options: text(|system| &system.options),
+                    filled: system.is_some_and(|system| system.carried),
                 })
             }
         }

@@ -3,18 +3,23 @@
 use super::{OpenFiles, high};
 use crate::{
     connection,
-    file::inotify,
+    descriptor::terminal::Modes,
+    factory::reopen,
+    file::{
+        inotify::{self, watch_removed},
+        io_uring,
+    },
     late_queues,
     object::{pty, queue},
 };
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
-    fcntl::{FcntlArg, fcntl},
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::stat::SFlag,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::PoisonError,
 };
@@ -34,6 +39,16 @@ impl OpenFiles<'_> {
         ptys.map(|(_, made)| made.master.as_fd())
     }
 
+    /// Sets the terminals that the tree is given as its own were.
+    pub fn modes(&self) -> Result<Modes> {
+        let given = |id| {
+            let by_number = self.standard.iter().find(|((file, _), _)| *file == id);
+            let fd = by_number.map(|(_, fd)| fd).or_else(|| self.files.get(&id))?;
+            fd.try_clone().ok()
+        };
+        Modes::set(self.tree, &given)
+    }
+
     /// What sockets have been given only until all are bound.
     pub(super) fn settle(&self, no: &mut Vec<Finding>) {
         let tcp = self.tree.all::<TcpSocket>().iter().map(|tcp| (tcp.file, &tcp.socket));
@@ -48,6 +63,24 @@ impl OpenFiles<'_> {
                 && let Err(e) = crate::inet::settle(socket, fd)
             {
                 no.push(Finding::about(self.tree.describe(id), "rebuild.open", e.to_string()));
+            }
+        }
+    }
+
+    /// Files that are registered with io_uring instances.
+    pub(super) fn settle_rings(&self, no: &mut Vec<Finding>) {
+        for ring in self.tree.all::<IoUring>() {
+            // What could not be opened has been said.
+            let all = ring.files.iter().map(|(_, id)| id).chain([&ring.file]);
+            if !all.into_iter().all(|id| self.files.contains_key(id)) {
+                continue;
+            }
+            if let Err(e) = io_uring::register(ring, |id| self.files.get(&id)) {
+                no.push(Finding::about(
+                    self.tree.describe(ring.file),
+                    "rebuild.open",
+                    e.to_string(),
+                ));
             }
         }
     }
@@ -126,6 +159,36 @@ impl OpenFiles<'_> {
         let made = made.flat_map(|made| [&made.master].into_iter().chain(&made.slave));
         let mut terminals = ends.chain(made);
         terminals.try_for_each(|fd| floe_sys::replace_descriptor(fd.as_fd(), null.as_fd()))
+    }
+
+    /// Has inotify watch files without a name. What restore itself has open of them is closed first, which would be an event;
+    /// every process has its own by now.
+    pub(crate) fn watch_removed(&self) -> Result<()> {
+        let all = self.tree.all::<Inotify>().iter();
+        let all = all.filter(|it| it.watches.iter().any(|watch| watch.name.deleted));
+        let all: Vec<&Inotify> = all.collect();
+        let mut files = BTreeMap::new();
+        for watch in all.iter().flat_map(|it| &it.watches).filter(|watch| watch.name.deleted) {
+            let id = watch.name.object();
+            let path = match self.make.objects.get(&id) {
+                Some(object) => reopen(object, OFlag::O_PATH)?,
+                None => {
+                    let path = &self.make.stands.removed(&watch.name)?.path;
+                    path.try_clone().map_err(|e| Error::new("watch a removed file", e))?
+                }
+            };
+            files.insert(id, path);
+        }
+        let null = super::place_of_late()?;
+        for id in files.keys() {
+            let own = [&self.make.objects, &self.readable, &self.programs];
+            let mut own = own.into_iter().filter_map(|some| some.get(id));
+            own.try_for_each(|fd| floe_sys::replace_descriptor(fd.as_fd(), null.as_fd()))?;
+        }
+        let none = || Error::because("watch a removed file", "what watches it is not open");
+        all.into_iter().try_for_each(|it| {
+            watch_removed(it, self.files.get(&it.file).ok_or_else(none)?, &files)
+        })
     }
 
     /// Fills queues of UNIX sockets with what carries something.

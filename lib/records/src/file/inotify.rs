@@ -13,7 +13,7 @@ pub struct InotifyWatch {
     pub wd: u32,
     /// Events (IN_*), IN_EXCL_UNLINK and IN_ONESHOT.
     pub mask: u32,
-    /// The file.
+    /// The file; one without a name is made by restore, and watched behind everything else that it does.
     pub name: FileRef,
 }
 
@@ -38,13 +38,15 @@ impl Resource for Inotify {
     }
 
     fn references(&mut self, visit: &mut dyn FnMut(Reference<'_>)) {
-        for watch in &mut self.watches {
+        for watch in self.watches.iter_mut().filter(|watch| !watch.name.deleted) {
             visit(Reference::File(self.pid, "watched file", &mut watch.name));
         }
     }
 
     fn links(&self, visit: &mut dyn FnMut(Link)) {
         visit(Link::Process(self.pid));
+        let removed = self.watches.iter().filter(|watch| watch.name.deleted);
+        removed.for_each(|watch| visit(Link::Nameless(watch.name.object())));
     }
 
     fn check(&self) -> Result<(), String> {
@@ -54,7 +56,6 @@ impl Resource for Inotify {
             ensure((1..=i32::MAX as u32).contains(&watch.wd), "a watch has no possible number")?;
             // It may wait for nothing but the end of its file, which is told to all.
             ensure(watch.mask & !MASK == 0, "a watch waits for events that there are not")?;
-            ensure(!watch.name.deleted, "it watches a removed file")?;
             watch.name.check()?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Instances of io_uring (io_uring_setup(2)) in which no request is in flight.
 
-use crate::{Bytes, FileId, ObjectId, Resource, ensure};
+use crate::{Addr, Bytes, FileId, Link, ObjectId, Resource, USER_END, ensure, sane};
 use serde::{Deserialize, Serialize};
 
 /// IORING_SETUP_SQE128.
@@ -13,6 +13,12 @@ pub const NO_SQARRAY: u32 = 1 << 16;
 const MOST: u32 = 32768;
 /// Most requests that are counted up again, one by one: where there is room for many, that takes half a minute.
 pub const MOST_TAKEN: u32 = 1 << 30;
+
+/// Most buffers that can be registered, and most bytes of one.
+const BUFFERS: usize = 1 << 14;
+const BUFFER: u64 = 1 << 30;
+/// Most files that can be registered: as many as a process can have open.
+const FILES: u32 = 1 << 20;
 
 /// An instance. As many requests have ended as it has taken.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,6 +48,24 @@ pub struct IoUring {
     pub cqes: Bytes,
     /// Indices of requests, four bytes each; empty with NO_SQARRAY.
     pub array: Bytes,
+    /// Places for registered files.
+    pub places: u32,
+    /// Which of them have a file, ascending: a socket.
+    pub files: Vec<(u32, FileId)>,
+    /// Registered buffers, in the memory of the one process that has it open, and their bytes; none at (0, 0).
+    pub buffers: Vec<(Addr, u32)>,
+}
+
+impl IoUring {
+    /// Whether it has buffers, or places for files.
+    pub fn has_registered(&self) -> bool {
+        self.places > 0 || self.has_buffers()
+    }
+
+    /// Whether any buffer is registered with it.
+    pub fn has_buffers(&self) -> bool {
+        self.buffers.iter().any(|(_, len)| *len > 0)
+    }
 }
 
 /// How large the parts of an instance are, in bytes.
@@ -75,6 +99,10 @@ impl Resource for IoUring {
         self.file
     }
 
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        self.files.iter().for_each(|(_, file)| visit(Link::File(*file)));
+    }
+
     fn check(&self) -> Result<(), String> {
         let (sq, cq) = (self.sq_entries, self.cq_entries);
         let rooms = sq.is_power_of_two() && cq.is_power_of_two() && sq <= MOST && cq <= 2 * MOST;
@@ -89,7 +117,17 @@ impl Resource for IoUring {
         ensure(all, "its content has another size than it has")?;
         ensure(self.taken <= MOST_TAKEN, "it has taken too many requests")?;
         let waiting = self.taken.wrapping_sub(self.cq_head);
-        ensure(waiting <= cq.min(self.taken), "more completions wait than there are")
+        ensure(waiting <= cq.min(self.taken), "more completions wait than there are")?;
+        let counts = self.places <= FILES && self.buffers.len() <= BUFFERS;
+        ensure(counts, "it has more registered than it can have")?;
+        let places = || self.files.iter().map(|(place, _)| *place);
+        let are_there = sane::ascending(places()) && places().all(|place| place < self.places);
+        ensure(are_there, "a registered file is at no place")?;
+        self.buffers.iter().try_for_each(|(at, len)| {
+            let inside = at.0 < USER_END && at.0 + u64::from(*len) <= USER_END;
+            let is_one = (at.0, *len) == (0, 0) || (*len > 0 && u64::from(*len) <= BUFFER);
+            ensure(inside && is_one, "a registered buffer is where none can be")
+        })
     }
 }
 
@@ -112,9 +150,15 @@ mod tests {
             sqes: vec![0; 128].into(),
             cqes: vec![0; 64].into(),
             array: vec![0; 8].into(),
+            places: 3,
+            files: vec![(2, FileId(4))],
+            buffers: vec![(Addr(0x1000), 5), (Addr(0), 0)],
         };
         assert_eq!(whole.check(), Ok(()));
-        let changes: [&dyn Fn(&mut IoUring); 9] = [
+        let changes: [&dyn Fn(&mut IoUring); 12] = [
+            &|it| it.places = 2,
+            &|it| it.buffers[0].0 = Addr(USER_END - 4),
+            &|it| it.buffers[0].1 = 0,
             &|it| it.sq_entries = 3,
             &|it| it.sq_entries = 0,
             &|it| (it.cq_entries, it.cqes) = (1, vec![0; 16].into()),
