@@ -24,6 +24,7 @@ bind("/etc/hosts", "hosts", "rw")
 config["linux"]["resources"] = {"pids": {"limit": 77}, "memory": {"limit": 256 << 20}}
 config["hooks"] = {"prestart": [{"path": here + "/hook", "args": ["hook", "prestart"]}]}
 config["root"]["readonly"] = False
+config["annotations"] = {"org.criu.config": here + "/criu.conf"}
 SCRIPT
 start_box
 runs || fail "it does not answer: $(cat out)"
@@ -65,6 +66,11 @@ delete_box
 # The volume of then, in another place.
 head -n "$before" volume/data > other/data
 sed -i "s|$PWD/volume\"|$PWD/other\"|" bundle/config.json
+if box restore -d --bundle "$PWD/bundle" --image-path "$PWD/images" --work-path "$PWD/work" "$id" < /dev/null > said 2>&1; then
+    fail 'a file has changed, and nobody has said so'
+fi
+grep -q 'Error (floe): .*/volume/data: its content was changed since' work/restore.log || fail "$(cat said work/restore.log)"
+echo "on-change accept:/volume/**" > criu.conf
 restore_box
 [[ $(status_of_box) == running ]] || fail "$(status_of_box)"
 runs || fail "it stands still: $(cat work/restore.log)"
