@@ -12,7 +12,7 @@ mkfifo to_in; exec 3<> to_in
 bundle() {
     mkdir -p bundle/rootfs/{bin,proc,sys,dev,tmp,etc}
     cp "$(type -p busybox)" bundle/rootfs/bin/
-    for applet in sh cat ps hostname sleep ls readlink stty; do ln -sf busybox "bundle/rootfs/bin/$applet"; done
+    for applet in sh cat cut ps hostname sleep ls readlink stty; do ln -sf busybox "bundle/rootfs/bin/$applet"; done
     (cd bundle && runc spec)
     cat > change.py
     python3 - "$id" "$@" << 'SCRIPT'

@@ -173,7 +173,6 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
-        denied::check(&files, options, &mut found);
         spaces.look(&files, &mut found);
         rings.check(&files, &mut found);
         records.extend(files.records());

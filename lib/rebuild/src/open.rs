@@ -21,7 +21,7 @@ use floe_sys::{Error, Result};
 use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{PoisonError, RwLock},
 };
 
@@ -146,14 +146,6 @@ impl<'a> OpenFiles<'a> {
         let all = files.chain(maps).chain(self.make.objects.values());
         let terminals = self.make.ptys.values().filter_map(|made| made.slave.as_ref());
         all.chain(terminals).map(|fd| fd.as_raw_fd() as u32).max().unwrap_or(0)
-    }
-
-    /// Masters of pseudo terminals that belong to nobody in the tree.
-    pub fn orphans(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let outside = self.tree.all::<OutsideTerminal>().iter().map(|it| it.pty);
-        let outside: BTreeSet<ObjectId> = outside.collect();
-        let ptys = self.make.ptys.iter().filter(move |(id, _)| outside.contains(id));
-        ptys.map(|(_, made)| made.master.as_fd())
     }
 
     fn step(&mut self, step: &Step, no: &mut Vec<Finding>) {

@@ -88,7 +88,9 @@ pub fn all_mounts(space: BorrowedFd<'_>) -> Result<Option<Vec<MountStatus>>> {
         asked => asked.map_err(fail)?,
     };
     let ids = match list(id) {
-        Err(e) if missing(&e) => return Ok(None),
+        // From outside the kernel looks for the root among the mounts that are younger than what it is mounted on, and does not find
+        // one that was made before.
+        Err(e) if missing(&e) || e.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
         ids => ids.map_err(fail)?,
     };
     let mut all = Vec::with_capacity(ids.len());

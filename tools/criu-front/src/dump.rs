@@ -1,7 +1,7 @@
 //! A dump: freeze with the stages behind it, and what the engine hears of that.
 
 use crate::{
-    files::{self, DumpStats, IMAGE, INVENTORY, PARENT},
+    files::{self, DumpStats, IMAGE, INVENTORY, Outside, PARENT},
     job::{Job, Said, input},
     stages::{COMMAND, KILL, STOPPED, WRITTEN, YES},
     tools, translate,
@@ -150,7 +150,8 @@ impl Freeze {
         if let Some(parent) = &job.wanted.parent {
             job.images.link(PARENT, parent)?;
         }
-        files::inventory(&job.images, &job.wanted.mounts)?;
+        let (mounts, external) = (job.wanted.mounts.clone(), job.wanted.external.clone());
+        files::inventory(&job.images, &Outside { mounts, external })?;
         job.log.say("the image is written");
         job.engine.tell("post-dump", None, None)?;
         self.agreed = true;

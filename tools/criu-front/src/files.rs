@@ -32,6 +32,18 @@ struct Inventory {
     /// Mounts from outside, their places and the names that a restore calls them by. Of floe alone.
     #[prost(message, repeated, tag = "1000")]
     mounts: Vec<Pair>,
+    /// Other things from outside, as the engine has named them. Of floe alone.
+    #[prost(string, repeated, tag = "1001")]
+    external: Vec<String>,
+}
+
+/// What an engine has said at a dump of what comes from outside.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outside {
+    /// Mounts: their places and the names that a restore calls them by.
+    pub mounts: Vec<(String, String)>,
+    /// Other things: `net[INODE]:NAME`.
+    pub external: Vec<String>,
 }
 
 /// What a dump took.
@@ -84,20 +96,22 @@ struct Stats {
     restore: Option<RestoreStats>,
 }
 
-/// Writes the inventory, with the places and names of mounts from outside.
-pub fn inventory(images: &Directory, mounts: &[(String, String)]) -> Result<()> {
+/// Writes the inventory.
+pub fn inventory(images: &Directory, outside: &Outside) -> Result<()> {
     let pair = |(key, value): &(String, String)| Pair { key: key.clone(), value: value.clone() };
-    let entry = Inventory { version: FORM, mounts: mounts.iter().map(pair).collect() };
+    let mounts = outside.mounts.iter().map(pair).collect();
+    let entry = Inventory { version: FORM, mounts, external: outside.external.clone() };
     images.write(INVENTORY, &framed([HEAD, HEAD_OF_INVENTORY], &entry))
 }
 
-/// What the dump has said of mounts from outside: their places and names.
-pub fn mounts(images: &Directory) -> Result<Vec<(String, String)>> {
+/// What was said at the dump.
+pub fn outside(images: &Directory) -> Result<Outside> {
     let mut bytes = Vec::new();
     images.read(INVENTORY)?.read_to_end(&mut bytes).context("unable to read the inventory")?;
     let body = bytes.get(HEAD_BYTES..).context("the inventory is cut off")?;
     let entry = Inventory::decode(body).context("unable to read the inventory")?;
-    Ok(entry.mounts.into_iter().map(|pair| (pair.key, pair.value)).collect())
+    let mounts = entry.mounts.into_iter().map(|pair| (pair.key, pair.value)).collect();
+    Ok(Outside { mounts, external: entry.external })
 }
 
 /// Writes what a dump took.
@@ -127,7 +141,7 @@ mod tests {
     #[test]
     fn files_have_their_heads_and_all_that_is_required() {
         let bytes =
-            framed([HEAD, HEAD_OF_INVENTORY], &Inventory { version: FORM, mounts: Vec::new() });
+            framed([HEAD, HEAD_OF_INVENTORY], &Inventory { version: FORM, ..Inventory::default() });
         assert_eq!(bytes, b"\x19\x43\x56\x54\x16\x31\x31\x58\x02\0\0\0\x08\x02");
         let bytes = framed(
             [SERVICE, HEAD_OF_STATS],

@@ -132,7 +132,8 @@ impl Said {
         let line = |line: &str| {
             let tool = line.split_once(": ").filter(|(tool, _)| crate::tools::NAMES.contains(tool));
             let bare = tool.map_or(line, |(_, rest)| rest);
-            (bare.to_owned(), bare.starts_with("lost: "))
+            let note = bare.strip_prefix("note: ");
+            (note.unwrap_or(bare).to_owned(), note.is_some() || bare.starts_with("lost: "))
         };
         text.lines().map(line).collect()
     }

@@ -62,6 +62,8 @@ pub struct Wanted {
     pub timeout: Option<u32>,
     /// The root of the restored tree becomes a child of our parent.
     pub sibling: bool,
+    /// What to do with files that have changed (`restore --on-change`).
+    pub on_change: Vec<String>,
     /// Programs to run at each step.
     pub scripts: Vec<String>,
     /// Directories by name, where no engine has opened them.
@@ -167,7 +169,7 @@ impl Wanted {
         self.parent = given(opts.parent_img).or(self.parent.take());
         self.images_dir = given(opts.images_dir).or(self.images_dir.take());
         self.mounts.extend(opts.ext_mnt.into_iter().map(|pair| (pair.key, pair.value)));
-        self.external.extend(opts.external);
+        opts.external.into_iter().for_each(|it| self.outside(it));
         self.inherit.extend(opts.inherit_fd.into_iter().map(|it| (it.key, it.fd)));
         self.join.extend(opts.join_ns.into_iter().map(|it| (it.ns, it.file)));
         self.empty |= opts.empty_ns.unwrap_or(0);
@@ -182,7 +184,23 @@ impl Wanted {
         Ok(())
     }
 
-    /// An option of a configuration file or a command line. Gives whether it is known.
+    /// Something from outside: `mnt[KEY]:VALUE` is a mount.
+    fn outside(&mut self, it: String) {
+        let mount = it.strip_prefix("mnt[").and_then(|rest| rest.split_once("]:"));
+        if let Some((key, value)) = mount {
+            self.mounts.push((key.to_owned(), value.to_owned()));
+            return;
+        }
+        if !["net[", "pid[", "ipc[", "uts[", "user[", "cgroup["]
+            .iter()
+            .any(|kind| it.starts_with(kind))
+        {
+            self.ignored.push(format!("external {it}"));
+        }
+        self.external.push(it);
+    }
+
+    /// An option of a configuration file or a command line.
     pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<()> {
         let needed = || value.map(str::to_owned).context("it needs a value");
         match name {
@@ -200,9 +218,10 @@ impl Wanted {
             "pidfile" => self.pidfile = Some(needed()?),
             "timeout" => self.timeout = Some(needed()?.parse().context("it is no number")?),
             "action-script" => self.scripts.push(needed()?),
+            "on-change" => self.on_change.push(needed()?),
             "restore-detached" => self.detached = true,
             "restore-sibling" => self.sibling = true,
-            "external" => self.external.push(needed()?),
+            "external" => self.outside(needed()?),
             "join-ns" => {
                 let value = needed()?;
                 let (ns, file) = value.split_once(':').context("it is not KIND:PATH")?;

@@ -79,16 +79,19 @@ fn command(job: &Job, events: &OwnedFd, errors: OwnedFd) -> Result<(Command, Vec
     let mut command = tools::tool("restore")?;
     let image = job.images.read(IMAGE).context("there is no image of floe")?;
     command.stdin(image).stdout(Stdio::null()).stderr(errors);
-    command.args(translate::restore(&job.wanted, &files::mounts(&job.images)?)?);
+    let outside = files::outside(&job.images)?;
+    command.args(translate::restore(&job.wanted, &outside)?);
     command.args(["--events", &hand_on(events.as_fd(), &mut kept)?]);
     if job.wanted.sibling {
         command.arg("--sibling");
     } else if job.wanted.detached {
         command.arg("--detach");
     }
-    for (name, fd) in translate::inherited(&job.wanted)? {
-        let own = floe_sys::duplicate_inherited(fd)?;
-        command.args(["--inherit", &format!("{name}={}", hand_on(own.as_fd(), &mut kept)?)]);
+    for (key, fd) in &job.wanted.inherit {
+        let own =
+            floe_sys::duplicate_inherited(*fd).with_context(|| format!("inherit_fd {key}"))?;
+        let number = hand_on(own.as_fd(), &mut kept)?;
+        command.args(translate::inherited(key, &number, &outside)?);
     }
     if job.wanted.shell_job {
         for fd in 0..3 {

@@ -1,6 +1,9 @@
 //! What is asked for in the words of the tools.
 
-use crate::request::{Cgroups, Wanted};
+use crate::{
+    files::Outside,
+    request::{Cgroups, Wanted},
+};
 use anyhow::{Context, Result, bail};
 
 /// Kinds of namespaces that restore can join, as engines and as floe call them.
@@ -24,16 +27,15 @@ pub fn freeze(wanted: &Wanted) -> Vec<String> {
     words
 }
 
-/// Arguments of restore that are no descriptors. `places` are those of mounts from outside, with the names by which what is asked
-/// for calls them.
-pub fn restore(wanted: &Wanted, places: &[(String, String)]) -> Result<Vec<String>> {
+/// Arguments of restore that are no descriptors. `outside` is what was said at the dump.
+pub fn restore(wanted: &Wanted, outside: &Outside) -> Result<Vec<String>> {
     let mut words = Vec::new();
     let mut add = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
     add("--cgroup", &cgroup(wanted, &own_cgroups()?)?);
     if let Some(root) = &wanted.root {
         add("--root", root);
     }
-    for (place, name) in places {
+    for (place, name) in &outside.mounts {
         if let Some((_, source)) = wanted.mounts.iter().find(|(own, _)| own == name) {
             add("--external", &format!("{place}={source}"));
         }
@@ -47,6 +49,7 @@ pub fn restore(wanted: &Wanted, places: &[(String, String)]) -> Result<Vec<Strin
     if wanted.ext_unix_sk {
         add("--outside", "broken:socket:*");
     }
+    wanted.on_change.iter().for_each(|rule| add("--on-change", rule));
     for (kind, path) in &wanted.join {
         if !KINDS.contains(&kind.as_str()) {
             bail!("join_ns: a namespace of the kind {kind} cannot be joined");
@@ -95,15 +98,19 @@ fn own_cgroups() -> Result<Vec<(String, String)>> {
     Ok(text.lines().filter_map(line).collect())
 }
 
-/// What is to take the place of something outside: the name of that, and our descriptor.
-pub fn inherited(wanted: &Wanted) -> Result<Vec<(String, i32)>> {
-    let mut all = Vec::new();
-    for (key, fd) in &wanted.inherit {
-        let fd = *fd;
-        u32::try_from(fd).with_context(|| format!("inherit_fd {key}: {fd} is no descriptor"))?;
-        all.push((key.clone(), fd));
+/// What takes the place of something outside: our descriptor `fd`, of a namespace, or of a file that is called `key`.
+pub fn inherited(key: &str, fd: &str, outside: &Outside) -> Result<[String; 2]> {
+    let named = |it: &&String| it.rsplit_once("]:").is_some_and(|(_, name)| name == key);
+    let Some(what) = outside.external.iter().find(named) else {
+        return Ok(["--inherit".to_owned(), format!("{key}={fd}")]);
+    };
+    let kind = what.split('[').next().unwrap_or_default();
+    if !KINDS.contains(&kind) {
+        bail!(
+            "inherit_fd {key}: what comes from outside is of the kind {kind}, and cannot be joined"
+        );
     }
-    Ok(all)
+    Ok(["--join".to_owned(), format!("{kind}=/proc/self/fd/{fd}")])
 }
 
 #[cfg(test)]
@@ -130,8 +137,15 @@ mod tests {
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         let places =
             [pair("/etc/hosts", "/etc/hosts"), pair("/proc/kcore", "/dev/null"), pair("/x", "/x")];
+        let external = vec!["net[5]:extRootNetNS".to_owned(), "pid[6]:extRootPidNS".to_owned()];
+        let outside = Outside { mounts: places.to_vec(), external };
+        let joined = inherited("extRootNetNS", "65", &outside).unwrap();
+        assert_eq!(joined, ["--join", "net=/proc/self/fd/65"]);
+        assert!(inherited("extRootPidNS", "65", &outside).is_err());
+        let given = inherited("pipe:[7]", "66", &outside).unwrap();
+        assert_eq!(given, ["--inherit", "pipe:[7]=66"]);
         let mounts = vec![pair("/etc/hosts", "/srv/hosts"), pair("/dev/null", "/dev/null")];
-        let words = restore(&Wanted { mounts, ..Wanted::default() }, &places).unwrap().join(" ");
+        let words = restore(&Wanted { mounts, ..Wanted::default() }, &outside).unwrap().join(" ");
         assert!(
             words.contains("--external /etc/hosts=/srv/hosts --external /proc/kcore=/dev/null")
         );

@@ -36,7 +36,8 @@ const SHORT: [(char, &str, bool); 9] = [
 ];
 
 /// Long options whose value may be the next word.
-const VALUED: [&str; 30] = [
+const VALUED: [&str; 31] = [
+    "on-change",
     "images-dir",
     "work-dir",
     "log-file",

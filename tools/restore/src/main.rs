@@ -433,8 +433,10 @@ fn build(
     }
     let mut open = OpenFiles::new(tree, &options, &plan.steps)
         .map_err(|refusals| outside::with_command(refusals, &words, image))?;
+    // Who is told of steps must not take them for the reason of a failure.
+    let mark = if talk.events.are_told() { "note: " } else { "" };
     for note in open.notes() {
-        floe_toolkit::warn("restore", note);
+        floe_toolkit::warn("restore", &format!("{mark}{note}"));
     }
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| !args.new_pidns);

@@ -70,6 +70,10 @@ pub(crate) fn settle(pty: &Pty, made: &Made) -> Result<()> {
 
 /// A master with the index that it had, or with another one where that is taken and none of the tree knows its name.
 fn master(pty: &Pty, make: &mut Factory<'_>) -> Result<(OwnedFd, u64)> {
+    if let Some(early) = make.stands.mounts.console(pty.id) {
+        let master = early.try_clone().map_err(|e| Error::new("keep a pseudo terminal", e))?;
+        return Ok((master, pty.id.ino));
+    }
     let (pid, name, open_flags, file) = named_master(pty, make)?;
     let found = make.stands.found(pid, &name, SFlag::S_IFCHR)?;
     if found.stat.st_rdev != PTMX {

@@ -20,7 +20,7 @@ use nix::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::PoisonError,
 };
 
@@ -29,6 +29,14 @@ impl OpenFiles<'_> {
     pub(crate) fn made_user(&self) -> Option<&IdMaps> {
         let maps = self.tree.id_maps(self.tree.root()?.pid)?;
         self.make.stands.is_made(maps.id).then_some(maps)
+    }
+
+    /// Masters of pseudo terminals that belong to nobody in the tree.
+    pub fn orphans(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let outside = self.tree.all::<OutsideTerminal>().iter().map(|it| it.pty);
+        let outside: BTreeSet<ObjectId> = outside.collect();
+        let ptys = self.make.ptys.iter().filter(move |(id, _)| outside.contains(id));
+        ptys.map(|(_, made)| made.master.as_fd())
     }
 
     /// Sets the terminals that the tree is given as its own were.
