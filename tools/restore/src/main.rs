@@ -412,6 +412,11 @@ fn options(args: &Args, tree: &Tree, around: Around, told: bool) -> RestoreOptio
     }
 }
 
+/// The command line, as it can be shown.
+fn words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.display().to_string()).collect()
+}
+
 /// From the first process to the release of them all, ready to wait for them where it is to. Where it fails nothing is left.
 fn build(
     args: &Args,
@@ -423,8 +428,7 @@ fn build(
     let total = bulk.total(reader.get_mut().file());
     let waits = around.waits;
     let options = options(args, tree, around, talk.events.are_told());
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
+    let words = words();
     let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
     let image = image.as_deref().and_then(|image| image.to_str());
     let is_there = args.new_pidns && root_is_init(tree);
