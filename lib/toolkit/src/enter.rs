@@ -84,8 +84,10 @@ impl Way {
         let own = |kind: NsKind| namespace(std::process::id(), kind.name());
         let (mut kinds, mut open) = (Vec::new(), Vec::new());
         for (kind, flag) in KINDS {
-            let Ok(Some(theirs)) = namespace(root, kind.name()) else { return Ok(None) };
-            if own(kind)? == Some(theirs) {
+            let (Ok(own), Ok(Some(theirs))) = (own(kind), namespace(root, kind.name())) else {
+                return Ok(None);
+            };
+            if own == Some(theirs) {
                 continue;
             }
             let path = floe_proc::path(root, &format!("ns/{}", kind.name()));

@@ -141,7 +141,7 @@ fn work() -> Result<u8> {
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
-    args.timens |= has_own_clocks(args.pid)?;
+    args.timens |= has_own_clocks(args.pid);
     let Some(way) = Way::to(args.pid)? else { return here(&args, None) };
     let (near, far) = starter::pair()?;
     floe_capture::origin::start_here(args.pid).map_err(plain)?;
@@ -160,11 +160,11 @@ fn work() -> Result<u8> {
 }
 
 /// Whether a process is in a time namespace of its own, whose clocks go on with it.
-fn has_own_clocks(pid: u32) -> Result<bool> {
-    let own = floe_proc::namespace(std::process::id(), "time")?;
-    // Why that of another cannot be read will be said.
-    let theirs = floe_proc::namespace(pid, "time").unwrap_or(None);
-    Ok(theirs.is_some() && theirs != own)
+fn has_own_clocks(pid: u32) -> bool {
+    // Why one cannot be read will be said.
+    let read = |pid| floe_proc::namespace(pid, "time").unwrap_or(None);
+    let (own, theirs) = (read(std::process::id()), read(pid));
+    own.is_some() && theirs.is_some() && theirs != own
 }
 
 /// Does it where the tree stands.

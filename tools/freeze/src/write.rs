@@ -47,8 +47,10 @@ pub fn collect(
     options: &Options,
     tree: &Held,
 ) -> Result<Captured> {
-    let begin = begin(root, tree)?;
+    let mut begin = begin(root, tree)?;
     let records = tree.capture(options).map_err(plain)?;
+    // Behind the capture: what is left of a timer was read by then, and no clock may go on from before that.
+    (begin.monotonic_ns, begin.boottime_ns) = clocks_of(root)?;
     let secrets = secrets(tree, &records).map_err(plain)?;
     let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
     Ok(Captured { begin, entered, options: options.clone(), records, secrets, end })
@@ -60,16 +62,7 @@ fn begin(root: u32, tree: &Held) -> Result<Begin> {
             std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
         Ok(text.trim_end().into())
     };
-    let now = |clock: ClockId| -> Result<u64> {
-        let time = clock_gettime(clock).context("unable to read a clock")?;
-        Ok(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
-    };
     let holder = std::process::id();
-    // The tree may have a time namespace of its own.
-    let (ours, theirs) = (ClockOffsets::of(holder)?, ClockOffsets::of(root)?);
-    let of_tree = |now: u64, offset: fn(&ClockOffsets) -> i128| {
-        (i128::from(now) - offset(&ours) + offset(&theirs)).clamp(0, i64::MAX.into()) as u64
-    };
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(4096);
     Ok(Begin {
         format: FORMAT,
@@ -82,10 +75,27 @@ fn begin(root: u32, tree: &Held) -> Result<Begin> {
         holder: Pid(holder),
         holder_start: Stat::of(holder)?.start_time,
         realtime_ns: now(ClockId::CLOCK_REALTIME)?,
-        monotonic_ns: of_tree(now(ClockId::CLOCK_MONOTONIC)?, |offsets| offsets.monotonic_ns),
-        boottime_ns: of_tree(now(ClockId::CLOCK_BOOTTIME)?, |offsets| offsets.boottime_ns),
+        monotonic_ns: 0,
+        boottime_ns: 0,
         xfeatures: tree.xfeatures().map_err(plain)?,
     })
+}
+
+/// Nanoseconds of a clock.
+fn now(clock: ClockId) -> Result<u64> {
+    let time = clock_gettime(clock).context("unable to read a clock")?;
+    Ok(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+}
+
+/// CLOCK_MONOTONIC and CLOCK_BOOTTIME of a tree, which may have a time namespace of its own.
+fn clocks_of(root: u32) -> Result<(u64, u64)> {
+    let (ours, theirs) = (ClockOffsets::of(std::process::id())?, ClockOffsets::of(root)?);
+    let of_tree = |clock, offset: fn(&ClockOffsets) -> i128| {
+        let there = i128::from(now(clock)?) - offset(&ours) + offset(&theirs);
+        anyhow::Ok(there.clamp(0, i64::MAX.into()) as u64)
+    };
+    let monotonic = of_tree(ClockId::CLOCK_MONOTONIC, |offsets| offsets.monotonic_ns)?;
+    Ok((monotonic, of_tree(ClockId::CLOCK_BOOTTIME, |offsets| offsets.boottime_ns)?))
 }
 
 /// Writes it all, End included; by the thread that holds the tree.
