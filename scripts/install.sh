@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the tools, the scripts checkpoint.sh and restore.sh, manual pages, and completions for bash, zsh and fish.
+# Installs the tools, the scripts checkpoint.sh, restore.sh and migrate.sh, manual pages, and completions for bash, zsh and fish.
 #
 #   install.sh [PREFIX]      below PREFIX, /usr/local by default; with DESTDIR set, below $DESTDIR/PREFIX
 #   install.sh --remove [PREFIX]
@@ -9,7 +9,7 @@ remove=''
 if [[ ${1-} == --remove ]]; then remove=1; shift; fi
 case ${1-} in -*) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
 to=${DESTDIR-}${1:-/usr/local}
-tools=(freeze dumpfs aufsfix dumpmem imgpack restore)
+tools=(freeze dumpmnt dumpfs aufsfix dumpmem imgpack restore)
 
 # One list for both ways: put SOURCE PLACE MODE.
 if [[ $remove ]]; then
@@ -32,7 +32,7 @@ for tool in "${tools[@]}"; do
     put "${made-}/$tool.zsh" "share/zsh/site-functions/_$tool" 644
     put "${made-}/$tool.fish" "share/fish/vendor_completions.d/$tool.fish" 644
 done
-for script in checkpoint.sh restore.sh; do put "$root/scripts/$script" "bin/$script" 755; done
+for script in checkpoint.sh restore.sh migrate.sh; do put "$root/scripts/$script" "bin/$script" 755; done
 for page in README.md FORMAT.md LICENSE-MIT LICENSE-APACHE; do put "$root/$page" "share/doc/floe/$page" 644; done
 for page in "$root"/doc/*.md; do put "$page" "share/doc/floe/doc/${page##*/}" 644; done
 if [[ $remove ]]; then
@@ -40,5 +40,5 @@ if [[ $remove ]]; then
     rmdir "$to/share/doc/floe/doc" "$to/share/doc/floe" 2> /dev/null || true
     echo "removed from $to"
 else
-    echo "installed below $to: ${tools[*]} checkpoint.sh restore.sh"
+    echo "installed below $to: ${tools[*]} checkpoint.sh restore.sh migrate.sh"
 fi

@@ -9,6 +9,7 @@ mod outside;
 mod pidfile;
 mod pidns;
 mod read;
+mod receipt;
 mod wait;
 
 use anyhow::Context;
@@ -26,6 +27,7 @@ use foreground::Foreground;
 use join::Join;
 use nix::unistd::{getpgid, getsid};
 use pidns::{Inside, Side};
+use receipt::Receipt;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -88,6 +90,10 @@ struct Args {
     /// Address NEW takes the place of OLD at either end of all TCP and UDP sockets. May be repeated.
     #[arg(long, value_name = "OLD=NEW")]
     map_address: Vec<NewAddress>,
+    /// For who sends the tree: when it is complete, write the line "built" to this descriptor, let it run when the line "go" has
+    /// come behind the stream on standard input, and write "runs".
+    #[arg(long, value_name = "FD", requires = "detach", conflicts_with = "plan")]
+    receipt: Option<i32>,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -109,6 +115,7 @@ fn main() -> ExitCode {
 
 fn run(mut args: Args) -> anyhow::Result<()> {
     let mut lines = floe_toolkit::progress_lines(args.progress_fd)?;
+    let receipt = Receipt::new(args.receipt)?;
     if args.detach && !args.plan && leads_a_group() {
         return follow();
     }
@@ -121,7 +128,11 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     }
     let here = Here::read()?;
     floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
-    let input = floe_toolkit::input("restore < FILE")?;
+    let input = match &receipt {
+        // Who is to answer must not wait for us to end.
+        Some(_) => floe_toolkit::foreign_input()?,
+        None => floe_toolkit::input("restore < FILE")?,
+    };
     let from_start = bulk::at_its_start(input.file());
     let mut reader = floe_stream::Reader::new(input);
     let (tree, first) = match read::metadata(&mut reader) {
@@ -150,7 +161,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let inside = match args.new_pidns.then(|| pidns::enter(&tree, user.as_ref())).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
-            return outside.wait(args, &tree);
+            return outside.wait(args, &tree, receipt.as_ref());
         }
         Some(Side::Inside(inside)) => Some(inside),
         None => None,
@@ -163,8 +174,13 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     tell_losses(&tree, &lowered)?;
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.detach);
-    let waiter =
-        build(args, (here, made, waits), (&tree, &plan), &mut reader, (bulk, lines.take()))?;
+    let waiter = build(
+        args,
+        (here, made, waits),
+        (&tree, &plan),
+        &mut reader,
+        (bulk, lines.take(), receipt.as_ref()),
+    )?;
     rebuilt.keep();
     drop(reader);
     let root = tree.root().map_or(0, |process| process.pid.0);
@@ -173,7 +189,11 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         (None, Some(waiter)) => {
             wait::as_ours(waiter.wait(nix::unistd::Pid::from_raw(root as i32))?)
         }
-        (None, None) => leave(&tree),
+        (None, None) => {
+            leave(&tree)?;
+            receipt.iter().for_each(Receipt::runs);
+            Ok(())
+        }
     }
 }
 
@@ -315,7 +335,7 @@ fn build(
     (here, made, waits): (Here, Vec<NsId>, bool),
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    (mut bulk, mut lines): (Bulk<'_>, Option<File>),
+    (mut bulk, mut lines, receipt): (Bulk<'_>, Option<File>, Option<&Receipt>),
 ) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
     let options = RestoreOptions {
@@ -348,7 +368,9 @@ fn build(
     let mut work = Restore::new(tree, &open, plan)?;
     let steps = &plan.steps;
     let fill = steps.iter().position(|step| *step == Step::Fill).unwrap_or(steps.len());
-    let lend = steps.iter().position(|step| matches!(step, Step::Lend(_))).unwrap_or(steps.len());
+    // Up to there whatever ends us ends the tree.
+    let guard = steps.iter().position(|step| *step == Step::Guard).unwrap_or(fill);
+    let lend = steps.iter().position(|step| matches!(step, Step::Lend(_))).unwrap_or(guard);
     let mut progress = Progress::new("restore", total, lines.take())?;
     let mut done = 0;
     for (at, step) in steps[..fill].iter().enumerate() {
@@ -370,7 +392,9 @@ fn build(
         _ => None,
     };
     let waiter = waits.then(|| Waiter::new(front)).transpose()?;
-    work.run(&steps[lend..])?;
+    work.run(&steps[lend..guard])?;
+    receipt.map_or(Ok(()), Receipt::built)?;
+    work.run(&steps[guard..])?;
     drop(work);
     waiter.iter().for_each(Waiter::greet);
     open.keep();
