@@ -4,7 +4,7 @@ scripts=$(dirname "$(command -v checkpoint.sh)")
 mkdir -p installed/bin tree/scripts tree/target
 cp "$scripts"/{checkpoint,restore}.sh installed/bin
 cp "$scripts"/{checkpoint,restore}.sh tree/scripts
-for tool in freeze dumpfs aufsfix dumpmem imgpack restore; do ln -s "$FLOE_TOOLS/$tool" installed/bin; done
+for tool in freeze dumpmnt dumpfs aufsfix dumpmem imgpack restore; do ln -s "$FLOE_TOOLS/$tool" installed/bin; done
 ln -s "$FLOE_TOOLS" tree/target/release
 mkdir links && ln -s ../installed/bin/checkpoint.sh ../installed/bin/restore.sh links
 
@@ -42,7 +42,7 @@ end_group "$pid"
 
 # What install.sh puts somewhere works from there, and is removed again.
 DESTDIR=$PWD/dest "$scripts/install.sh" /usr > out
-for tool in freeze dumpfs aufsfix dumpmem imgpack restore; do
+for tool in freeze dumpmnt dumpfs aufsfix dumpmem imgpack restore; do
     cmp "dest/usr/bin/$tool" "$FLOE_TOOLS/$tool"
     "dest/usr/bin/$tool" --version | has_line "^$tool [0-9]" || fail "$tool has no version"
     grep -q "^\.TH ${tool^^} 1" "dest/usr/share/man/man1/$tool.1" || fail "$tool has no manual page"
@@ -65,7 +65,7 @@ else
 fi
 
 # A tool whose standard input is a terminal says how it is called.
-for tool in dumpfs aufsfix dumpmem restore imgpack; do
+for tool in dumpmnt dumpfs aufsfix dumpmem restore imgpack; do
     script -qec "$tool > /dev/null 2> said; echo \$? > code" /dev/null < /dev/null > /dev/null
     [[ $(cat code) == 2 ]] && grep -q "terminal: try " said || fail "$tool: $(cat code said)"
 done
