@@ -34,6 +34,8 @@ need ip iproute2
 need nft nftables
 need mariadbd mariadb-server
 need mariadb mariadb-client
+need runc runc
+need busybox busybox-static
 # Debian keeps its servers out of PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql postgresql-contrib)
 if ((${#missing[@]})); then

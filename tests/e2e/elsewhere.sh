@@ -27,24 +27,37 @@ keeper=$!
 until_true 10 nsenter -t "$keeper" -m mountpoint -q "$PWD/place"
 start log nsenter -t "$keeper" -m bash -c "cd $PWD; exec python3 program.py"
 until_true 10 grep -sq '^3$' private/data
-freeze --check "$pid" > out
-grep -q "lost: pid $pid: mnt namespace: it is not the one of freeze" out || fail "$(cat out)"
-checkpoint_kill "$pid" image
+expect_exit 0 freeze --check "$pid"
+# Without dumpmnt nobody knows what was mounted there.
+undescribed() {
+    freeze --then kill "$pid" -- bash -o pipefail -c 'dumpfs | aufsfix | dumpmem | imgpack -o image' || fail "checkpoint: exit $?"
+    until_true 5 test ! -e "/proc/$pid"
+}
+undescribed
 refuses "mnt namespace: restore is in another one, with something else at $PWD/place"
 refuses "data: another file has that name by now" --join mnt=here
 # Inside of it, into it by name, and in one that is like it.
 nsenter -t "$keeper" -m restore --detach < image
 until_true 10 grows private/data
-checkpoint_kill "$pid" image
+undescribed
 restore --detach --join "mnt=/proc/$keeper/ns/mnt" < image
 until_true 10 grows private/data
 [[ $(readlink "/proc/$pid/ns/mnt") == "$(readlink "/proc/$keeper/ns/mnt")" ]] || fail "it is elsewhere"
-checkpoint_kill "$pid" image
+undescribed
 kill "$keeper"; wait "$keeper" 2> /dev/null || true
 refuses "mnt namespace: restore is in another one"
 unshare --mount --propagation private bash -c 'mount --bind private place; exec restore --detach' < image
 until_true 10 grows private/data
+# With it, it is made again; but where restore is told or started where the tree belongs.
 checkpoint_kill "$pid" image
+restore --detach < image
+until_true 10 grows private/data
+[[ $(readlink "/proc/$pid/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]] || fail "it is in our namespace"
+[[ $(cat place/data) == host ]] || fail "the file of the host was written to"
+checkpoint_kill "$pid" image
+refuses "data: another file has that name by now" --join mnt=here
+undescribed_again() { restore --detach < image; undescribed; }
+undescribed_again
 # Below a directory that the user names. Each process then has that as its root.
 expect_exit 3 restore --detach --root / < image
 refuses "unable to open $PWD: " --root "$PWD/private"

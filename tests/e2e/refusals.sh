@@ -68,7 +68,7 @@ kill -9 "$pid"
 
 # The stream never goes to a terminal, and a damaged one is told apart.
 head -c 100 /dev/urandom > rubbish
-for tool in dumpfs aufsfix dumpmem imgpack restore; do
+for tool in dumpmnt dumpfs aufsfix dumpmem imgpack restore; do
     expect_exit 4 "$tool" < rubbish
     expect_exit 4 "$tool" < /dev/null
 done

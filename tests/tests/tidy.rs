@@ -9,12 +9,13 @@ use std::{
 /// Crates in which `unsafe` may stand.
 const UNSAFE: [&str; 3] = ["sys", "tracee", "parasite"];
 /// Who may know whom, for those that must not know much.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("records", &[]),
     ("worker_pool", &[]),
     ("elf", &[]),
     ("sys", &[]),
-    ("unions", &[]),
+    ("unions", &["mounts"]),
+    ("mounts", &["sys"]),
     ("stream", &["records"]),
     ("plan", &["records"]),
     ("proc", &["sys"]),

@@ -14,7 +14,7 @@ use crate::{
     other_names, resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, label, numa, outside,
+        core_scheduling, denied, label, numa, outside,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -119,10 +119,7 @@ const TOO_LONG: &str = "a path of it is longer than the kernel shows (4096 bytes
 fn once(root: u32, options: &Options) -> Result<Look> {
     let (all, mut found) = (family(root)?, Findings::default());
     let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
-    let mut stats = BTreeMap::new();
-    for &pid in &pids {
-        stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
-    }
+    let stats = stats(&pids)?;
     let mut children = children(root, &stats);
     let sharing = sharing(&all, &stats, &mut found)?;
     let of_memory = sharing.sharers(Share::Memory);
@@ -162,7 +159,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         }
     }
     attached.check(&tree(root)?, false, &mut found)?;
-    clocks.check(&living, options, &mut found)?;
+    clocks.check(&mut found);
     spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
@@ -176,6 +173,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
         outside::look(&files, options, &mut found);
+        spaces.look(&files, &mut found);
         rings.check(&files, &mut found);
         records.extend(files.records());
         files.look(&mut found)
@@ -195,6 +193,15 @@ fn kept(records: Vec<AnyRecord>) -> Tree {
         let _ = kept.insert(record);
     }
     kept
+}
+
+/// What /proc says of processes that are there.
+fn stats(pids: &[u32]) -> Result<BTreeMap<u32, Stat>> {
+    let mut stats = BTreeMap::new();
+    for &pid in pids {
+        stats.extend(subject::stat(pid)?.map(|stat| (pid, stat)));
+    }
+    Ok(stats)
 }
 
 /// All but the root, by their parents.
@@ -251,12 +258,14 @@ pub(crate) fn held(
         }
     }
     attached.check(&pids, true, &mut found)?;
-    clocks.check(&living, options, &mut found)?;
+    clocks.check(&mut found);
     spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
     rings.check(&files, &mut found);
+    denied::check(&files, options, &mut found);
+    spaces.look(&files, &mut found);
     files.collect(&mut found)?;
     settle(&mut found, options);
     Ok((found, sharing, files, cgroups))

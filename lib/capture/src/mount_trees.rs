@@ -90,7 +90,7 @@ impl Own {
     }
 }
 
-/// Describes a mount namespace; says what of it cannot be mounted again.
+/// Describes a mount namespace; says which mounts cannot be mounted again.
 pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> MountTree {
     let mut systems: BTreeMap<u64, MountedSystem> = BTreeMap::new();
     let mut list = Vec::with_capacity(space.mounts.len());

@@ -47,6 +47,32 @@ pub fn attributes(flags: &[u8]) -> Option<Attributes> {
     Some(Attributes { set: set | atime, clear: ALL })
 }
 
+/// The same as mountinfo shows them; `None` for what cannot be shown so.
+pub(crate) fn shown(set: u64) -> Option<Vec<u8>> {
+    let mut text = if set & RDONLY != 0 { b"ro".to_vec() } else { b"rw".to_vec() };
+    let names: [(u64, &[u8]); 5] = [
+        (NOSUID, b",nosuid"),
+        (NODEV, b",nodev"),
+        (NOEXEC, b",noexec"),
+        (NODIRATIME, b",nodiratime"),
+        (NOSYMFOLLOW, b",nosymfollow"),
+    ];
+    let mut add = |name: &[u8]| text.extend(name);
+    names[..3].iter().filter(|(bit, _)| set & bit != 0).for_each(|(_, name)| add(name));
+    match set & ATIME {
+        0 => add(b",relatime"),
+        NOATIME => add(b",noatime"),
+        STRICTATIME => {}
+        _ => return None,
+    }
+    names[3..].iter().filter(|(bit, _)| set & bit != 0).for_each(|(_, name)| add(name));
+    // An idmapped mount among them.
+    if set & !ALL != 0 {
+        add(b",unknown");
+    }
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,20 +3,20 @@
 use crate::{
     Workshop,
     attributes::Attributes,
-    space::inside,
-    workshop::{NEW, PATH, below, copied_space, name_of},
+    space::{copy, inside},
+    workshop::{NEW, OLD_PROC, PATH, below, copied_space},
 };
 use floe_sys::{Error, Result, attach_tree, clone_tree, set_mount_attributes};
 use nix::{
-    fcntl::{OFlag, open},
-    mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
+    fcntl::{OFlag, open, openat},
+    mount::{MntFlags, umount2},
+    sched::{CloneFlags, setns},
     sys::stat::Mode,
     unistd::{fchdir, pivot_root},
 };
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// A mount that is wanted.
@@ -48,42 +48,51 @@ pub struct Built {
 }
 
 impl Workshop {
-    /// Puts a namespace together. `wanted` has each mount behind the one that it is mounted on.
+    /// Puts a namespace together, which belongs to a user namespace where one is given. `wanted` has each mount behind the one that
+    /// it is mounted on.
     ///
     /// # Errors
     /// What cannot be mounted, with the number of the mount, 0 for the whole.
-    pub fn build(&self, wanted: &[Wanted<'_>]) -> Result<Built, (u32, Error)> {
+    pub fn build(
+        &self,
+        wanted: &[Wanted<'_>],
+        owner: Option<BorrowedFd<'_>>,
+    ) -> Result<Built, (u32, Error)> {
         let mut at = 0;
-        inside(self.space.as_fd(), || self.put(wanted, &mut at)).map_err(|e| (at, e))
+        inside(self.space.as_fd(), || self.put(wanted, owner, &mut at)).map_err(|e| (at, e))
     }
 
-    fn put(&self, wanted: &[Wanted<'_>], at: &mut u32) -> Result<Built> {
+    fn put(
+        &self,
+        wanted: &[Wanted<'_>],
+        owner: Option<BorrowedFd<'_>>,
+        at: &mut u32,
+    ) -> Result<Built> {
         let fail = |e| Error::new("set up a mount namespace", e);
-        unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?;
-        let none: Option<&str> = None;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(fail)?;
-        let space = copied_space()?;
+        let order = in_order(wanted);
+        // Those of the namespace of a user namespace would be locked.
+        let mut copies = self.copies(&order, at)?;
+        *at = 0;
+        let space = match owner {
+            Some(owner) => {
+                let owned = floe_sys::owned_mount_namespace(owner, OLD_PROC)?;
+                setns(&owned, CloneFlags::CLONE_NEWNS).map_err(fail)?;
+                owned
+            }
+            None => {
+                copy()?;
+                copied_space()?
+            }
+        };
         let scratch = open("/", PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
         let mut mounts: BTreeMap<u32, OwnedFd> = BTreeMap::new();
-        let mut bases = BTreeMap::new();
-        for it in in_order(wanted) {
+        for it in order {
             *at = it.id;
-            let base = match bases.entry(it.base) {
-                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    let path = format!("/{}", name_of(it.base));
-                    place.insert(open(path.as_str(), PATH, Mode::empty()).map_err(fail)?)
-                }
-            };
-            let part = below(base.as_fd(), it.part)?;
-            let made = clone_tree(part.as_fd())?;
-            set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
+            let gone = || Error::because("mount it", "what it is mounted on is not there");
+            let made = copies.remove(&it.id).ok_or_else(gone)?;
             let place = match it.parent {
-                None => nix::fcntl::openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
-                Some(parent) => {
-                    let gone = || Error::because("mount it", "what it is mounted on is not there");
-                    below(mounts.get(&parent).ok_or_else(gone)?.as_fd(), it.point)?
-                }
+                None => openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
+                Some(parent) => below(mounts.get(&parent).ok_or_else(gone)?.as_fd(), it.point)?,
             };
             attach_tree(made.as_fd(), place.as_fd())?;
             mounts.insert(it.id, made);
@@ -98,6 +107,20 @@ impl Workshop {
         fchdir(&top).and_then(|()| pivot_root(".", ".")).map_err(fail)?;
         umount2(".", MntFlags::MNT_DETACH).map_err(fail)?;
         Ok(Built { space, top, mounts })
+    }
+
+    /// Detached copies of what all of them show, with their options.
+    fn copies(&self, wanted: &[&Wanted<'_>], at: &mut u32) -> Result<BTreeMap<u32, OwnedFd>> {
+        let mut copies = BTreeMap::new();
+        for it in wanted {
+            *at = it.id;
+            let gone = || Error::because("mount it", "its file system is not there");
+            let part = below(self.base(it.base).ok_or_else(gone)?, it.part)?;
+            let made = clone_tree(part.as_fd())?;
+            set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
+            copies.insert(it.id, made);
+        }
+        Ok(copies)
     }
 }
 

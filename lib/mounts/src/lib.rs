@@ -1,6 +1,6 @@
 //! Mount namespaces: what is mounted in them, and how they are made.
 //!
-//! [`mounts`] reads the text of mountinfo, [`all_of`] all mounts of a namespace, whoever sees them. A [`Workshop`] is a namespace in
+//! [`mounts`] reads the text of mountinfo, [`all_of`] all mounts of a namespace, wherever they are seen. A [`Workshop`] is a namespace in
 //! which others are built ([`Workshop::build`]): file systems are mounted there at plain places, each once, and the
 //! mounts of the new namespace are copies of them, which are put together, and get the place of the root. [`connect`]
 //! then puts them into their peer groups.

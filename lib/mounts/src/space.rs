@@ -1,7 +1,7 @@
 //! Standing in a mount namespace.
 
-use crate::{Mount, mounts};
-use floe_sys::{Error, Result, clone_tree, stat_on_mount};
+use crate::{Mount, attributes::shown, mounts};
+use floe_sys::{Error, MountStatus, Result, all_mounts, clone_tree, stat_on_mount};
 use nix::{
     fcntl::{OFlag, open, openat},
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -145,10 +145,61 @@ pub(crate) fn copy() -> Result<()> {
 /// # Errors
 /// Those of setns(2), and of reading /proc.
 pub fn all_of(space: BorrowedFd<'_>) -> Result<Vec<Mount>> {
+    // Of namespaces the kernel shows only there which ones are mounted.
+    let told = told(space).ok().flatten();
+    match told.filter(|all| all.iter().all(|it| it.fs_type != b"nsfs")) {
+        Some(all) => Ok(all),
+        None => seen_from(space),
+    }
+}
+
+/// By statmount(2), where this kernel has it. From elsewhere the kernel takes the first mount on the root of a namespace for its
+/// root, which is another one behind pivot_root(2).
+fn told(space: BorrowedFd<'_>) -> Result<Option<Vec<Mount>>> {
+    apart(|| {
+        enter(space)?;
+        let Some(all) = all_mounts(space)? else { return Ok(None) };
+        Ok(all.into_iter().map(mount_of).collect())
+    })
+}
+
+/// By mountinfo, from the root of the namespace.
+fn seen_from(space: BorrowedFd<'_>) -> Result<Vec<Mount>> {
     apart(|| {
         let view = View::own()?;
         enter(space)?;
         view.mounts()
+    })
+}
+
+/// Options of a super block that mountinfo shows by flags of it (SB_*).
+const FLAGS: [(u32, &[u8]); 4] =
+    [(16, b",sync"), (128, b",dirsync"), (64, b",mand"), (1 << 25, b",lazytime")];
+
+/// What statmount(2) tells, as mountinfo shows it.
+fn mount_of(it: MountStatus) -> Option<Mount> {
+    let group = |number: u64| u32::try_from(number).ok().filter(|number| *number != 0);
+    let mut options = if it.sb_flags & 1 != 0 { b"ro".to_vec() } else { b"rw".to_vec() };
+    for (_, name) in FLAGS.iter().filter(|(bit, _)| it.sb_flags & bit != 0) {
+        options.extend(*name);
+    }
+    if !it.mnt_opts.is_empty() {
+        options.push(b',');
+        options.extend(&it.mnt_opts);
+    }
+    Some(Mount {
+        id: it.mnt_id_old,
+        parent: it.mnt_parent_id_old,
+        dev: it.dev,
+        root: it.mnt_root,
+        point: it.mnt_point,
+        flags: shown(it.mnt_attr)?,
+        peers: group(it.mnt_peer_group),
+        master: group(it.mnt_master),
+        unbindable: it.mnt_propagation & MsFlags::MS_UNBINDABLE.bits() != 0,
+        fs_type: it.fs_type,
+        source: it.sb_source,
+        options,
     })
 }
 
@@ -158,4 +209,32 @@ pub fn place(mount: &Mount) -> Option<OwnedFd> {
     let place = open(OsStr::from_bytes(&mount.point), flags, Mode::empty()).ok()?;
     let (_, found) = stat_on_mount(place.as_fd(), b"").ok().flatten()?;
     (found == u64::from(mount.id)).then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_tell_the_same() {
+        let own = File::open("/proc/self/ns/mnt").unwrap();
+        let by_id = |mut all: Vec<Mount>| {
+            all.sort_by_key(|it| it.id);
+            all
+        };
+        // A container may not let anybody enter its own namespace again.
+        let Ok(seen) = seen_from(own.as_fd()).map(by_id) else { return };
+        let Ok(Some(told)) = told(own.as_fd()).map(|all| all.map(by_id)) else { return };
+        let plain = |it: &Mount| Mount { root: Vec::new(), ..it.clone() };
+        let of_kernel = |it: &Mount| it.fs_type.starts_with(b"cgroup") || it.fs_type == b"nsfs";
+        for (seen, told) in seen.iter().zip(&told) {
+            // Some file systems have names of their own for what is mounted.
+            if of_kernel(seen) {
+                assert_eq!(plain(seen), plain(told));
+            } else {
+                assert_eq!(seen, told);
+            }
+        }
+        assert_eq!(seen.len(), told.len());
+    }
 }

@@ -27,6 +27,8 @@ use std::{
 pub(crate) const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 /// Where the mounts of the namespace are that it was made in.
 const OLD: &str = "old";
+/// Our own /proc there.
+pub(crate) const OLD_PROC: &str = "/old/proc";
 /// Where a root is put together.
 pub(crate) const NEW: &str = "new";
 
@@ -37,8 +39,10 @@ pub struct System<'a> {
     pub fs_type: &'a [u8],
     /// What is named as the device.
     pub source: &'a [u8],
-    /// Its options as mountinfo shows them, escaped. `ro` is left out.
+    /// Its options as mountinfo shows them, escaped.
     pub options: &'a [u8],
+    /// It is written to first: `ro` is left out.
+    pub filled: bool,
 }
 
 /// Where a file system is to be had.
@@ -46,7 +50,7 @@ pub enum Base<'a> {
     /// It is mounted anew.
     Anew(System<'a>),
     /// It is mounted anew by somebody, who stands where our own mounts are: a detached mount of it.
-    By(&'a (dyn Fn() -> Result<OwnedFd> + Sync)),
+    By(Box<dyn Fn() -> Result<OwnedFd> + Sync + 'a>),
     /// One of our own mounts, from its top on.
     Mount(&'a Mount),
     /// What one of our paths leads to.
@@ -119,7 +123,7 @@ pub(crate) fn own_space(proc: &str) -> Result<OwnedFd> {
 
 /// The same, of a thread that stands in a copy of a workshop.
 pub(crate) fn copied_space() -> Result<OwnedFd> {
-    own_space("/old/proc")
+    own_space(OLD_PROC)
 }
 
 /// A directory of ours in the workshop.
@@ -129,7 +133,7 @@ fn scratch() -> Result<OwnedFd> {
     fsmount(fs.as_fd(), 0)
 }
 
-pub(crate) fn name_of(at: usize) -> String {
+fn name_of(at: usize) -> String {
     format!("fs{at}")
 }
 
@@ -166,8 +170,8 @@ fn inner_copy(mount: &Mount) -> Result<OwnedFd> {
     copied(space.as_fd(), |view| uncovered(mount, view))
 }
 
-/// What every file system takes, or none: the security module shows this one by itself.
-const SHOWN: [&[u8]; 3] = [b"rw", b"ro", b"seclabel"];
+/// What is no option: the security module shows this one by itself.
+const SHOWN: [&[u8]; 2] = [b"rw", b"seclabel"];
 
 fn anew(system: &System<'_>) -> Result<OwnedFd> {
     let fs = fsopen(system.fs_type)?;
@@ -184,7 +188,11 @@ fn anew(system: &System<'_>) -> Result<OwnedFd> {
             fsconfig_set_string(fs.as_fd(), b"source", system.source)?;
         }
         let options = system.options.split(|byte| *byte == b',');
-        for option in options.filter(|option| !option.is_empty() && !SHOWN.contains(option)) {
+        let given = |option: &&[u8]| {
+            let shown = option.is_empty() || SHOWN.contains(option);
+            !shown && !(system.filled && *option == b"ro")
+        };
+        for option in options.filter(given) {
             match option.iter().position(|byte| *byte == b'=') {
                 Some(at) => {
                     let value = unescape(&option[at + 1..]);

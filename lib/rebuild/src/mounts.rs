@@ -1,27 +1,36 @@
 //! Mount namespaces of the tree that are made again: from mounts that are here, and from file systems that are mounted anew.
 
 mod bases;
+mod consoles;
 pub(crate) mod files;
 
 use crate::{mounts::bases::Bases, options::RestoreOptions};
 use files::Files;
-use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect};
+use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect, mounts, place};
 use floe_records::*;
 use floe_sys::{Error, Result};
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
 use std::{
-    collections::BTreeMap,
-    os::fd::{AsFd, OwnedFd},
+    collections::{BTreeMap, BTreeSet},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// Namespaces that were made, and the files that travel with them.
 #[derive(Default)]
 pub(crate) struct Mounts {
     built: BTreeMap<NsId, Built>,
+    /// What the mounts of each were numbered.
+    ids: BTreeMap<NsId, BTreeSet<u32>>,
     /// Our own, where others were made.
     pub own: Option<OwnedFd>,
     pub files: Files,
     /// What could not be had, in words.
     pub notes: Vec<String>,
+    /// Masters of pseudo terminals whose slaves are mounted somewhere.
+    consoles: BTreeMap<ObjectId, OwnedFd>,
 }
 
 impl Mounts {
@@ -58,6 +67,16 @@ impl Mounts {
         self.built.get(&id).map(|built| &built.top)
     }
 
+    /// What the mounts of a namespace that was made were numbered.
+    pub fn ids(&self, id: NsId) -> Option<&BTreeSet<u32>> {
+        self.ids.get(&id)
+    }
+
+    /// The master of a pseudo terminal that had to be made early.
+    pub fn console(&self, pty: ObjectId) -> Option<&OwnedFd> {
+        self.consoles.get(&pty)
+    }
+
     /// The namespaces.
     pub fn spaces(&self) -> impl Iterator<Item = (NsId, &OwnedFd)> {
         self.built.iter().map(|(id, built)| (*id, &built.space))
@@ -92,10 +111,18 @@ fn make(
             return Ok(Mounts::default());
         }
     }
+    let consoles = consoles::make(trees, &bases, &workshop)?;
     let mut built = BTreeMap::new();
     for it in trees {
         let Some(wanted) = wanted(it, &bases, refuse) else { continue };
-        match workshop.build(&wanted) {
+        let owner = match owner(tree, it.id, options) {
+            Ok(owner) => owner,
+            Err(error) => {
+                refuse("mnt namespace".into(), error);
+                continue;
+            }
+        };
+        match workshop.build(&wanted, owner) {
             Ok(made) => drop(built.insert(it.id, made)),
             Err((id, error)) => {
                 let at = it.mounts.iter().find(|mount| mount.id == id);
@@ -104,12 +131,32 @@ fn make(
             }
         }
     }
-    let notes = groups(trees, &built, &bases)?;
+    let mut notes = groups(trees, &built, &options.outer.groups)?;
+    let of_users = |it: &&&MountTree| matches!(owner(tree, it.id, options), Ok(Some(_)));
+    if trees.iter().any(|it| of_users(&it)) {
+        let what = "the mount namespace of the user namespace: its mounts are not locked, and its file systems belong to the user namespace of restore";
+        notes.push(what.to_owned());
+    }
     files.keep(workshop);
     built.values_mut().for_each(|built| built.mounts.clear());
     let path = "/proc/self/ns/mnt";
     let own = std::fs::File::open(path).map_err(|e| Error::new(format!("open {path}"), e))?;
-    Ok(Mounts { built, own: Some(own.into()), files, notes })
+    let ids = |it: &&MountTree| (it.id, it.mounts.iter().map(|mount| mount.id).collect());
+    let ids = trees.iter().map(ids).collect();
+    Ok(Mounts { built, ids, own: Some(own.into()), files, notes, consoles })
+}
+
+/// The user namespace that one of mounts is to belong to; `None` for our own.
+fn owner<'o>(tree: &Tree, id: NsId, options: &'o RestoreOptions) -> Result<Option<BorrowedFd<'o>>> {
+    let Some(owner) = tree.get::<Namespace>(id).and_then(|space| space.owner) else {
+        return Ok(None);
+    };
+    if let Some(user) = options.user.as_ref().filter(|user| user.id() == owner) {
+        return Ok(Some(user.space()));
+    }
+    let inherited = tree.get::<Namespace>(owner).is_none_or(|owner| owner.inherited);
+    let other = "the user namespace that it belongs to is not made again";
+    if inherited { Ok(None) } else { Err(Error::because("make it again", other)) }
 }
 
 /// The mounts of a namespace.
@@ -136,18 +183,52 @@ fn wanted<'a>(
     Some(all)
 }
 
+/// What is opened of our own mount namespace before it is left for one of our own.
+#[derive(Debug)]
+pub struct Outer {
+    /// Its root: files that the tree has opened there lie on its mounts.
+    pub(crate) root: OwnedFd,
+    /// Members of the peer groups that mounts of the tree were in.
+    groups: Outside,
+}
+
+impl Outer {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Those of opening the root and of reading /proc.
+    pub fn open(tree: &Tree) -> Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = open("/", flags, Mode::empty()).map_err(|e| Error::new("open /", e))?;
+        Ok(Self { root, groups: peer_groups(tree)? })
+    }
+}
+
+fn peer_groups(tree: &Tree) -> Result<Outside> {
+    let wanted = tree.all::<MountTree>().iter().flat_map(|tree| &tree.outside);
+    let wanted: Vec<&OutsideGroup> = wanted.collect();
+    let mut found = Outside::new();
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    let path = "/proc/self/mountinfo";
+    let text = std::fs::read(path).map_err(|e| Error::new(format!("read {path}"), e))?;
+    let own = mounts(&text);
+    for group in wanted {
+        let member = own.iter().rfind(|own| own.point == group.point.0 && own.peers.is_some());
+        if let Some(place) = member.and_then(place) {
+            found.insert(group.group, place);
+        }
+    }
+    Ok(found)
+}
+
 /// Puts mounts into their peer groups.
 fn groups(
     trees: &[&MountTree],
     built: &BTreeMap<NsId, Built>,
-    bases: &Bases<'_>,
+    outside: &Outside,
 ) -> Result<Vec<String>> {
-    let mut outside = Outside::new();
-    for group in trees.iter().flat_map(|tree| &tree.outside) {
-        if let Some(mount) = bases.group_at(&group.point)? {
-            outside.insert(group.group, mount);
-        }
-    }
     let mut names = Vec::new();
     for tree in trees {
         for mount in &tree.mounts {
@@ -169,5 +250,5 @@ fn groups(
             unbindable: mount.unbindable,
         });
     }
-    connect(&members, &outside)
+    connect(&members, outside)
 }

@@ -61,8 +61,12 @@ impl<'a> Spaces<'a> {
         };
         let name = was.kind.name();
         let root = if was.kind == NsKind::Mnt { "--root DIR, " } else { "" };
+        let first = match was.kind {
+            NsKind::Mnt => "take the checkpoint with dumpmnt, which has it made again, or ",
+            _ => "",
+        };
         let hint = format!(
-            "say where the tree belongs: {root}--join {name}=PATH of a namespace, or --join {name}=here"
+            "{first}say where the tree belongs: {root}--join {name}=PATH of a namespace, or --join {name}=here"
         );
         let doing = format!("put the tree into its {name} namespace");
         Err(Error::because(doing, format!("{differs} ({hint})")))

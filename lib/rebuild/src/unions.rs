@@ -4,14 +4,17 @@ mod compare;
 mod mount;
 
 use floe_plan::Step;
-use floe_records::{Bytes, Finding, Refusals, Tree, Union};
+use floe_records::{Bytes, Finding, MountedSystem, Refusals, Tree, Union};
 use floe_unions::{Mount, Sources, Stack, Unions, mounts};
 use nix::mount::{MntFlags, umount2};
 use std::{
     collections::HashSet,
     ffi::OsStr,
     fs,
-    os::{fd::AsFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -71,6 +74,33 @@ pub fn unions(tree: &Tree, steps: &[Step], top: &Path, rebuild: bool) -> Result<
         }
     }
     if no.is_empty() { Ok(rebuilt) } else { Err(Refusals(no)) }
+}
+
+/// An overlay that is mounted anew, and attached nowhere yet. Its layers are looked up where the calling thread stands.
+pub(crate) fn detached(system: &MountedSystem) -> floe_sys::Result<OwnedFd> {
+    let mount = Mount {
+        fs_type: system.fs_type.0.clone(),
+        source: system.source.0.clone(),
+        options: system.options.0.clone(),
+        ..Mount::default()
+    };
+    let sources = Sources { sysfs: Path::new(""), ask: &|_| None, given: None };
+    let read = Unions::read(std::slice::from_ref(&mount), &sources);
+    let doing = || format!("mount {} ({}) again", system.source, system.fs_type);
+    let fail = |problem: String| floe_sys::Error::because(doing(), problem);
+    let stack = read.map_err(|e| fail(e.to_string()))?.stacks.pop();
+    let branches = stack.and_then(|stack| stack.branches).unwrap_or_default();
+    let branches = branches.into_iter().map(|it| (Bytes(it.path), Bytes(it.permission)));
+    let union = Union {
+        point: "/".into(),
+        fs_type: system.fs_type.clone(),
+        source: system.source.clone(),
+        flags: "rw".into(),
+        root: "/".into(),
+        branches: branches.collect(),
+        options: system.options.clone(),
+    };
+    mount::detached(&union).map_err(fail)
 }
 
 fn at(top: &Path, path: &Bytes) -> PathBuf {

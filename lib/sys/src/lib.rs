@@ -24,6 +24,7 @@ mod mem;
 mod message;
 mod message_queue;
 mod mount;
+mod owned_space;
 mod pagemap;
 mod peek_offset;
 mod pidfd;
@@ -34,6 +35,7 @@ mod segment;
 mod signals;
 mod socket;
 mod socket_filter;
+mod statmount;
 mod statx;
 mod task;
 mod tcp_repair;
@@ -46,7 +48,7 @@ pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, tim
 pub use beside::{Place, Places};
 pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};
-pub use clone::{fork, pidfds_of_ended, spawn_stub};
+pub use clone::{fork, fork_sibling, pidfds_of_ended, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
@@ -88,6 +90,7 @@ pub use mount::{
     fsconfig_set_string, fsmount, fsopen, join_group, make_read_only, mount_message,
     set_mount_attributes,
 };
+pub use owned_space::owned_mount_namespace;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
@@ -106,6 +109,7 @@ pub use socket::{
     socket_name, socket_option,
 };
 pub use socket_filter::{attach_filter, group_filter, socket_filter, socket_filter_len};
+pub use statmount::{MountStatus, all_mounts};
 pub use statx::{is_mount_root, stat_on_mount};
 pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,

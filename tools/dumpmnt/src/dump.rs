@@ -14,14 +14,27 @@ use std::collections::{BTreeMap, BTreeSet};
 const BUFFER: usize = 256 << 10;
 
 /// What has been seen of the tree so far.
-#[derive(Default)]
 pub struct DumpMnt {
+    /// Our own mounts, before the tool goes where the tree stands.
+    own: Own,
     /// A process of each mount namespace.
     members: BTreeMap<NsId, Pid>,
     /// Those that are not the one of freeze.
     others: BTreeSet<NsId>,
     /// File systems whose files travel, by their devices.
     files: BTreeMap<u64, FilesOf>,
+}
+
+impl DumpMnt {
+    /// Nothing is known yet.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            own: Own::read()?,
+            members: BTreeMap::new(),
+            others: BTreeSet::new(),
+            files: BTreeMap::new(),
+        })
+    }
 }
 
 impl Stage for DumpMnt {
@@ -39,14 +52,14 @@ impl Stage for DumpMnt {
     }
 
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
-        let (own, mut found) = (Own::read()?, Findings::default());
+        let mut found = Findings::default();
         let (mut spaces, mut trees) = (Vec::new(), Vec::new());
         for (id, pid) in &self.members {
             if !self.others.contains(id) {
                 continue;
             }
             let space = Space::of(*pid)?;
-            trees.push(describe(*id, &space, &own, &mut found));
+            trees.push(describe(*id, &space, &self.own, &mut found));
             spaces.push(space);
         }
         found.refusals()?;

@@ -14,5 +14,5 @@ struct Cli {}
 
 fn main() -> ExitCode {
     let Cli {} = floe_toolkit::arguments();
-    floe_toolkit::main("dumpmnt", || floe_toolkit::filter("dumpmnt", &mut dump::DumpMnt::default()))
+    floe_toolkit::main("dumpmnt", || floe_toolkit::filter("dumpmnt", &mut dump::DumpMnt::new()?))
 }

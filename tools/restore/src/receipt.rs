@@ -2,6 +2,7 @@
 //! way to it ends the tree with us.
 
 use anyhow::{Context, Result, bail, ensure};
+use floe_toolkit::Input;
 use nix::sys::stat::{SFlag, fstat};
 use std::{
     fs::File,
@@ -51,6 +52,14 @@ impl Receipt {
 
     fn say(&self, word: &str) -> Result<()> {
         (&self.0).write_all(format!("{word}\n").as_bytes()).context("unable to tell the sender")
+    }
+}
+
+/// Where the stream comes from. Who is to answer behind it must not wait for us to end.
+pub fn input(receipt: Option<&Receipt>) -> Result<Input> {
+    match receipt {
+        Some(_) => Ok(floe_toolkit::foreign_input()?),
+        None => floe_toolkit::input("restore < FILE"),
     }
 }
 

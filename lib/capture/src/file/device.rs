@@ -6,7 +6,7 @@ use crate::{
     file::kernel_log,
     resource::OfFile,
 };
-use floe_records::{Device, FileId, Pid};
+use floe_records::{Bytes, Device, FileId, FileRef, Pid};
 use nix::sys::stat::{major, minor};
 
 /// mem, null, port, zero, full, random, urandom; hwrng, kvm, btrfs-control, autofs, loop-control.
@@ -44,6 +44,21 @@ impl OfFile for Device {
         if !plain && device != KMSG {
             return Err(Problem::new("file.device", "the state of this device cannot be captured"));
         }
-        Ok(Device { file, pid: Pid(seen.pid), name: seen.file_or_removed()?, rdev: seen.stat.rdev })
+        let name = match same_device(seen) {
+            Some(name) => name,
+            None => seen.file_or_removed()?,
+        };
+        Ok(Device { file, pid: Pid(seen.pid), name, rdev: seen.stat.rdev })
     }
+}
+
+/// Of one that was opened in another mount namespace, as the null device of a container often is: the node of the same device
+/// that its path leads to in this one.
+fn same_device(seen: &Descriptor<'_>) -> Option<FileRef> {
+    let name = seen.name().filter(|name| !name.leads && !name.deleted)?;
+    let (found, _) = seen.root().find(&name.path)?;
+    let same = found.is_char_device() && found.rdev == seen.stat.rdev;
+    let (path, outside) = (Bytes(name.path.clone()), name.outside);
+    let (dev, ino) = (found.dev, found.ino);
+    same.then_some(FileRef { path, outside, dev, ino, mnt_id: None, deleted: false })
 }

@@ -93,13 +93,14 @@ fn link(file: &OwnedFd) -> PathBuf {
 
 /// A detached copy of a mount.
 fn open_copy(space: &Space, mount: &Mount) -> Result<OwnedFd> {
-    let plain = inside(space.file.as_fd(), || {
-        place(mount).map(|place| clone_tree(place.as_fd())).transpose()
+    let plain = inside(space.file.as_fd(), || match mount.unbindable {
+        true => Ok(None),
+        false => place(mount).map(|place| clone_tree(place.as_fd())).transpose(),
     });
     if let Some(copy) = plain? {
         return Ok(copy);
     }
-    // Something covers it. In a namespace of ours that is like this one, that is taken away.
+    // Something covers it, or it cannot be bound. In a namespace of ours that is like this one, that is taken away.
     Ok(copied(space.file.as_fd(), |view| uncovered(mount, view))?)
 }
 

@@ -2,29 +2,39 @@
 
 use crate::{
     Result,
+    files::Files,
     mount_trees::{Own, Space, describe},
     origin,
     subject::Process,
 };
-use floe_records::{Finding, Findings, NsId, NsKind, Pid};
-use std::collections::BTreeMap;
+use floe_records::{AnyRecord, Finding, Findings, Inotify, InotifyWatch, NsId, NsKind, Pid};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The rule of all findings.
+const RULE: &str = "namespace.mnt";
+/// What reading a file or directory tells those who watch it.
+const READ: u32 = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE_NOWRITE;
 
 /// Those that processes were found in.
-#[derive(Default)]
-pub(crate) struct MountSpaces(BTreeMap<NsId, Pid>);
+#[derive(Default, Debug)]
+pub(crate) struct MountSpaces {
+    members: BTreeMap<NsId, Pid>,
+    /// Devices of file systems whose files travel.
+    carried: BTreeSet<u64>,
+}
 
 impl MountSpaces {
     /// That of a process.
     pub fn add(&mut self, process: &Process<'_>) {
         if let Some(id) = process.namespace("mnt") {
-            self.0.entry(NsId(id)).or_insert(Pid(process.pid));
+            self.members.entry(NsId(id)).or_insert(Pid(process.pid));
         }
     }
 
-    /// Finds what of them could not be mounted again.
-    pub fn check(&self, out: &mut Findings) -> Result<()> {
+    /// Finds mounts in them that could not be mounted again.
+    pub fn check(&mut self, out: &mut Findings) -> Result<()> {
         let ours = origin::all()?.get(&NsKind::Mnt).copied();
-        let others = self.0.iter().filter(|(id, _)| Some(id.0) != ours);
+        let others = self.members.iter().filter(|(id, _)| Some(id.0) != ours);
         let mut own = None;
         for (id, pid) in others {
             let space = match Space::of(*pid) {
@@ -35,7 +45,7 @@ impl MountSpaces {
                 }
                 Err(error) => {
                     let problem = format!("it cannot be looked at: {error}");
-                    let finding = Finding::of(*pid, "mnt namespace", "namespace.mnt", problem);
+                    let finding = Finding::of(*pid, "mnt namespace", RULE, problem);
                     let hint = "run freeze with CAP_SYS_ADMIN and CAP_SYS_CHROOT, or inside of it (nsenter -m)";
                     out.refuse(finding.hint(hint));
                     continue;
@@ -45,8 +55,36 @@ impl MountSpaces {
                 Some(own) => own,
                 None => own.insert(Own::read()?),
             };
-            describe(*id, &space, own, out);
+            let tree = describe(*id, &space, own, out);
+            let carried = tree.systems.iter().filter(|system| system.carried);
+            self.carried.extend(carried.map(|system| system.dev));
         }
         Ok(())
+    }
+
+    /// Finds who would notice that files are read which travel.
+    pub fn look(&self, files: &Files, out: &mut Findings) {
+        for (_, what) in files.of::<Inotify>() {
+            let AnyRecord::Inotify(it) = what else { continue };
+            let hears = |watch: &&InotifyWatch| {
+                watch.mask & READ != 0 && self.carried.contains(&watch.name.dev)
+            };
+            for watch in it.watches.iter().filter(hears) {
+                let problem = "it hears of what is read for the checkpoint";
+                let object = format!("watch of {}", watch.name.path);
+                out.lose(Finding::of(it.pid, object, RULE, problem));
+            }
+        }
+        for it in &files.properties {
+            let AnyRecord::Lease(lease) = it else { continue };
+            let Some((open, AnyRecord::Regular(regular))) = files.all.get(lease.file.0 as usize)
+            else {
+                continue;
+            };
+            if self.carried.contains(&regular.name.dev) {
+                let problem = "it has a lease, which is broken when the file is read";
+                out.refuse(Finding::of(open.pid, format!("{}", regular.name.path), RULE, problem));
+            }
+        }
     }
 }

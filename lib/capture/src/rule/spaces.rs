@@ -1,7 +1,9 @@
 //! Namespaces of a tree: those of its root may be its own, and all others must be those of the root.
 
 use crate::{
-    Result, namespace, origin,
+    Result,
+    files::Files,
+    namespace, origin,
     rule::mounts::MountSpaces,
     subject::{Inodes, NAMESPACES, Process},
     tree::INIT,
@@ -24,7 +26,8 @@ const OF_FREEZE: [&str; 1] = ["cgroup"];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
 pub(crate) struct Spaces {
-    mounts: MountSpaces,
+    /// Mount namespaces.
+    pub mounts: MountSpaces,
     root: Option<u32>,
     /// Its user namespace.
     of_root: Option<u64>,
@@ -41,8 +44,13 @@ impl Spaces {
     }
 
     /// Looks at what is in those that were met.
-    pub fn check(&self, out: &mut Findings) -> Result<()> {
+    pub fn check(&mut self, out: &mut Findings) -> Result<()> {
         self.mounts.check(out)
+    }
+
+    /// Looks at what descriptors lead to.
+    pub fn look(&self, files: &Files, out: &mut Findings) {
+        self.mounts.look(files, out);
     }
 
     /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so all ids

@@ -76,6 +76,11 @@ fn add(all: &OwnedFd, watch: &InotifyWatch, file: &impl AsRawFd) -> Result<()> {
     }
 }
 
+/// Forgets what restore itself has done to files since it was made.
+pub(crate) fn forget(inotify: &Inotify, all: &OwnedFd) -> Result<()> {
+    read_away(all, if inotify.overflow { REPORT } else { 0 })
+}
+
 /// Reads reports until `left` bytes of them are left.
 fn read_away(all: &OwnedFd, left: usize) -> Result<()> {
     let fail = |e| Error::new("read the reports of inotify", e);

@@ -1,12 +1,12 @@
 //! Where the file systems of mount namespaces come from.
 
-use crate::options::RestoreOptions;
-use floe_mounts::{Base, Mount, System, mounts, place};
+use crate::{options::RestoreOptions, unions};
+use floe_mounts::{Base, Mount, System, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
+use nix::sys::stat::major;
 use std::{
     collections::BTreeMap,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -49,7 +49,7 @@ enum Key {
 pub(super) struct Bases<'a> {
     keys: Vec<Key>,
     systems: BTreeMap<u64, &'a MountedSystem>,
-    /// For a mount: which one, and what of it.
+    /// For a mount: which one, and the part that it shows.
     of: BTreeMap<(NsId, u32), (usize, Vec<u8>)>,
     own: Vec<Mount>,
 }
@@ -113,7 +113,7 @@ impl<'a> Bases<'a> {
         let fs_type = system.fs_type.0.as_slice();
         let known = ANEW.contains(&fs_type);
         let lasts = LASTING.contains(&fs_type);
-        if known && (!lasts || system.carried) {
+        if known && (!lasts || system.carried) || fs_type == b"overlay" {
             let part = mount.part_of(&"/".into()).ok_or_else(none)?;
             return Ok((Key::Anew(system.dev), part.to_vec()));
         }
@@ -125,7 +125,7 @@ impl<'a> Bases<'a> {
         ))
     }
 
-    /// A mount of ours that shows the file system of a mount, and what of it is to be shown.
+    /// A mount of ours that shows the file system of a mount, and the part that is to be shown.
     fn here<'m>(
         &self,
         system: &MountedSystem,
@@ -133,27 +133,28 @@ impl<'a> Bases<'a> {
         same_boot: bool,
     ) -> Option<(&Mount, &'m [u8])> {
         let kernel = !LASTING.contains(&&*system.fs_type.0) && ANEW.contains(&&*system.fs_type.0);
-        let is_it = |own: &Mount| {
-            let alike = own.fs_type == system.fs_type.0;
-            let source = same_boot || kernel || own.source == system.source.0;
-            alike && source && (own.dev == system.dev || kernel || !same_boot)
-        };
+        let type_is = |own: &Mount| own.fs_type == system.fs_type.0;
+        let alike =
+            |own: &Mount| type_is(own) && (kernel || !same_boot && own.source == system.source.0);
+        let same = |own: &Mount| same_boot && own.dev == system.dev && type_is(own);
         // Where it was, else, where devices tell, wherever it is.
-        for was in &system.outside {
-            let part = mount.part_of(&was.root);
-            let mut at = self.own.iter().rev().filter(|own| own.point == was.point.0);
-            let own = at.find(|own| own.root == was.root.0 && is_it(own));
-            if let (Some(own), Some(part)) = (own, part) {
-                return Some((own, part));
+        let tests: [&dyn Fn(&Mount) -> bool; 2] = [&same, &alike];
+        for is_it in tests {
+            for was in &system.outside {
+                let mut at = self.own.iter().rev().filter(|own| own.point == was.point.0);
+                let own = at.find(|own| own.root == was.root.0 && is_it(own));
+                if let (Some(own), Some(part)) = (own, mount.part_of(&was.root)) {
+                    return Some((own, part));
+                }
             }
         }
-        if !same_boot || system.outside.is_empty() {
+        // Numbers of file systems without a device are given again.
+        if !same_boot || system.outside.is_empty() || major(system.dev) == 0 {
             return None;
         }
         self.own.iter().find_map(|own| {
             let part = mount.part_of(&Bytes(own.root.clone()))?;
-            let same = own.dev == system.dev && own.fs_type == system.fs_type.0;
-            same.then_some((own, part))
+            same(own).then_some((own, part))
         })
     }
 
@@ -170,7 +171,10 @@ impl<'a> Bases<'a> {
                 None => Base::Path(Path::new("")),
             },
             Key::Anew(dev) => {
-                let system = self.systems.get(dev);
+                let system = self.systems.get(dev).copied();
+                if let Some(system) = system.filter(|system| system.fs_type.0 == b"overlay") {
+                    return Base::By(Box::new(|| unions::detached(system)));
+                }
                 let text = |of: fn(&MountedSystem) -> &Bytes| {
                     system.map_or(&b""[..], |system| &of(system).0)
                 };
@@ -178,6 +182,7 @@ impl<'a> Bases<'a> {
                     fs_type: text(|system| &system.fs_type),
                     source: text(|system| &system.source),
                     options: text(|system| &system.options),
+                    filled: system.is_some_and(|system| system.carried),
                 })
             }
         }
@@ -210,6 +215,11 @@ impl<'a> Bases<'a> {
         })
     }
 
+    /// Whether it is the file system of this device, mounted anew.
+    pub fn is_anew(&self, at: usize, dev: u64) -> bool {
+        self.keys.get(at) == Some(&Key::Anew(dev))
+    }
+
     /// Whether a file system cannot be written to.
     pub fn is_read_only(&self, dev: u64) -> bool {
         let options = self.systems.get(&dev).map_or(&b""[..], |system| &system.options.0);
@@ -219,12 +229,5 @@ impl<'a> Bases<'a> {
     /// Where a mount comes from.
     pub fn of(&self, space: NsId, mount: &MountPoint) -> Option<(usize, &[u8])> {
         self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
-    }
-
-    /// A mount of ours that is in a peer group.
-    pub fn group_at(&self, point: &Bytes) -> Result<Option<OwnedFd>> {
-        let own = self.own.iter().rfind(|own| own.point == point.0);
-        let Some(own) = own.filter(|own| own.peers.is_some()) else { return Ok(None) };
-        Ok(place(own))
     }
 }

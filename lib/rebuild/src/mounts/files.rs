@@ -80,6 +80,11 @@ impl Files {
         self.regular.contains_key(&id)
     }
 
+    /// Device of the file system that takes the place of one.
+    pub fn device(&self, was: u64) -> Option<u64> {
+        self.systems.iter().find(|system| system.was == was).map(|system| system.dev)
+    }
+
     /// Devices of the file systems.
     pub fn devices(&self) -> impl Iterator<Item = u64> {
         self.systems.iter().map(|system| system.dev)

@@ -12,7 +12,7 @@ use floe_sys::{Error, Result};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, SealFlag, fcntl, openat},
-    sys::stat::Mode,
+    sys::stat::{Mode, fstat},
     unistd::{UnlinkatFlags, ftruncate, unlinkat},
 };
 use std::{
@@ -77,7 +77,7 @@ fn empty(tree: &Tree, stands: &Stands, object: &Object, unreserved: bool) -> Res
             floe_sys::memfd_create(&name, MFD_CLOEXEC | sealing | huge)?
         }
         ObjectKind::Secret => floe_sys::memfd_secret()?,
-        ObjectKind::Deleted(path) => nameless(tree, stands, path)?,
+        ObjectKind::Deleted(path) => nameless(tree, stands, path, object.id.dev)?,
         ObjectKind::Segment(_) => return Err(Error::because("make it", "it is no file")),
     };
     ftruncate(fd.as_fd(), object.size as i64).map_err(fail)?;
@@ -85,15 +85,22 @@ fn empty(tree: &Tree, stands: &Stands, object: &Object, unreserved: bool) -> Res
 }
 
 /// A file on the file system where the removed one was: in its directory, or the nearest one above that is left.
-fn nameless(tree: &Tree, stands: &Stands, path: &Bytes) -> Result<OwnedFd> {
+fn nameless(tree: &Tree, stands: &Stands, path: &Bytes, dev: u64) -> Result<OwnedFd> {
     let mut result = Err(Error::because("make a removed file again", "its directory is gone"));
-    let Some(root) = tree.root() else { return result };
     let full = Path::new(OsStr::from_bytes(&path.0));
-    for directory in full.ancestors().skip(1) {
+    // One of a file system that was made again must lie there, in whichever mount namespace that is.
+    let made = stands.mounts.files.device(dev);
+    let there = |pid: Pid, directory: &Path| {
         let bytes = Bytes(directory.as_os_str().as_bytes().to_vec());
-        let Ok(fd) = stands.bytes(root.pid, &bytes, OFlag::O_PATH | OFlag::O_DIRECTORY) else {
-            continue;
-        };
+        let fd = stands.bytes(pid, &bytes, OFlag::O_PATH | OFlag::O_DIRECTORY).ok()?;
+        let here = made.is_none_or(|made| fstat(&fd).is_ok_and(|stat| stat.st_dev == made));
+        here.then_some(fd)
+    };
+    let pids = stands.spaces_of(tree);
+    let all = full.ancestors().skip(1);
+    for (directory, pid) in all.flat_map(|directory| pids.iter().map(move |pid| (directory, *pid)))
+    {
+        let Some(fd) = there(pid, directory) else { continue };
         result = nameless_in(&fd, full.file_name().unwrap_or_default())
             .map_err(|e| Error::new(format!("make a nameless file in {}", directory.display()), e));
         if result.is_ok() {

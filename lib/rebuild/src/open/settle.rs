@@ -3,8 +3,12 @@
 use super::{OpenFiles, high};
 use crate::{
     connection,
+    descriptor::terminal::Modes,
     factory::reopen,
-    file::{inotify::watch_removed, io_uring},
+    file::{
+        inotify::{self, watch_removed},
+        io_uring,
+    },
     late_queues,
     object::{pty, queue},
 };
@@ -16,7 +20,7 @@ use nix::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::PoisonError,
 };
 
@@ -25,6 +29,24 @@ impl OpenFiles<'_> {
     pub(crate) fn made_user(&self) -> Option<&IdMaps> {
         let maps = self.tree.id_maps(self.tree.root()?.pid)?;
         self.make.stands.is_made(maps.id).then_some(maps)
+    }
+
+    /// Masters of pseudo terminals that belong to nobody in the tree.
+    pub fn orphans(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let outside = self.tree.all::<OutsideTerminal>().iter().map(|it| it.pty);
+        let outside: BTreeSet<ObjectId> = outside.collect();
+        let ptys = self.make.ptys.iter().filter(move |(id, _)| outside.contains(id));
+        ptys.map(|(_, made)| made.master.as_fd())
+    }
+
+    /// Sets the terminals that the tree is given as its own were.
+    pub fn modes(&self) -> Result<Modes> {
+        let given = |id| {
+            let by_number = self.standard.iter().find(|((file, _), _)| *file == id);
+            let fd = by_number.map(|(_, fd)| fd).or_else(|| self.files.get(&id))?;
+            fd.try_clone().ok()
+        };
+        Modes::set(self.tree, &given)
     }
 
     /// What sockets have been given only until all are bound.
@@ -108,6 +130,14 @@ impl OpenFiles<'_> {
     pub(crate) fn has_missed(&self, queue: &Queue, id: FileId) -> Result<bool> {
         let none = || Error::because("look into a message queue", "it is not open");
         queue::has_missed(queue, self.files.get(&id).ok_or_else(none)?)
+    }
+
+    /// What restore itself has done to files is no event for the tree.
+    pub(super) fn forget_events(&self) -> Result<()> {
+        for it in self.tree.all::<Inotify>() {
+            self.files.get(&it.file).map_or(Ok(()), |fd| inotify::forget(it, fd))?;
+        }
+        Ok(())
     }
 
     /// Closes all pipes and pseudo terminals that are kept here. Every process has its own by now.

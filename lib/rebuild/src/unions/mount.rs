@@ -53,6 +53,19 @@ fn check(union: &Union, point: &Path) -> Done {
     if !point.is_dir() {
         return Err("its mount point is gone".into());
     }
+    check_parts(union)
+}
+
+/// All of an overlay, attached nowhere.
+pub(super) fn detached(union: &Union) -> Result<OwnedFd, String> {
+    check_parts(union)?;
+    let fs = fsopen(b"overlay").map_err(|e| e.to_string())?;
+    let made = set_up(union, &fs).and_then(|()| fsmount(fs.as_fd(), 0));
+    made.map_err(|e| explained(&e, &fs))
+}
+
+/// Branches and options.
+fn check_parts(union: &Union) -> Done {
     for (path, _) in &union.branches {
         if !path.0.starts_with(b"/") {
             return Err(format!("its branch {path} was named from a directory that is not known"));
@@ -139,8 +152,7 @@ fn by_page(union: &Union, point: &Path, data: &[u8]) -> Done {
 fn by_layers(union: &Union, point: &Path) -> Done {
     let fs = fsopen(b"overlay").map_err(|e| e.to_string())?;
     let made = set_up(union, &fs).and_then(|()| fsmount(fs.as_fd(), 0));
-    let made = made.map_err(|e| explained(&e, &fs))?;
-    attach(&made, point)
+    attach(&made.map_err(|e| explained(&e, &fs))?, point)
 }
 
 fn set_up(union: &Union, fs: &OwnedFd) -> Result<(), Error> {
