@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the tools, the scripts checkpoint.sh and restore.sh, manual pages, and completions for bash, zsh and fish.
+# Installs the tools, the scripts checkpoint.sh, restore.sh and migrate.sh, manual pages, and completions for bash, zsh and fish.
 #
 #   install.sh [PREFIX]      below PREFIX, /usr/local by default; with DESTDIR set, below $DESTDIR/PREFIX
 #   install.sh --remove [PREFIX]
@@ -43,7 +43,7 @@ else
     mkdir -p "$to/lib/floe/criu"
     ln -sfn ../../../bin/criu-front "$to/lib/floe/criu/criu"
 fi
-for script in checkpoint.sh restore.sh; do put "$root/scripts/$script" "bin/$script" 755; done
+for script in checkpoint.sh restore.sh migrate.sh; do put "$root/scripts/$script" "bin/$script" 755; done
 for page in README.md FORMAT.md LICENSE-MIT LICENSE-APACHE; do put "$root/$page" "share/doc/floe/$page" 644; done
 for page in "$root"/doc/*.md; do put "$page" "share/doc/floe/doc/${page##*/}" 644; done
 if [[ $remove ]]; then
@@ -51,5 +51,5 @@ if [[ $remove ]]; then
     rmdir "$to/share/doc/floe/doc" "$to/share/doc/floe" 2> /dev/null || true
     echo "removed from $to"
 else
-    echo "installed below $to: ${tools[*]} checkpoint.sh restore.sh"
+    echo "installed below $to: ${tools[*]} checkpoint.sh restore.sh migrate.sh"
 fi

@@ -67,6 +67,12 @@ impl Connections {
         self.spaces.values_mut().try_for_each(|space| space.held.unlock(None))
     }
 
+    /// Gives the network back behind the death of the tree, where nobody else will.
+    pub fn forget(&mut self) -> floe_sys::Result<()> {
+        let id = self.id;
+        self.spaces.values_mut().try_for_each(|space| space.held.unlock(Some(id)))
+    }
+
     /// What restore must know.
     pub fn record(&self) -> NetworkLock {
         NetworkLock { id: self.id }

@@ -139,6 +139,12 @@ impl Tree {
         Ok(all)
     }
 
+    /// The processes that run when they are let go: those that have not ended, and that job control has not stopped.
+    pub fn running(&self) -> Vec<u32> {
+        let runs = |held: &&Held| held.threads.first().is_some_and(|t| t.stopped_by().is_none());
+        self.0.iter().filter(runs).map(|held| held.pid).collect()
+    }
+
     /// Sends a signal to every process.
     pub fn signal(&self, signal: i32) -> Result<()> {
         for held in self.0.iter().filter(|p| p.zombie.is_none()) {
@@ -150,11 +156,12 @@ impl Tree {
     }
 
     /// Kills every process while it stands still, and waits until their ids are free. Gives the pids whose
-    /// parent has not waited for them when none has become free for the time of `patience`.
+    /// parent has not waited for them when none has become free for the time of `patience`. The network stays locked for a restore,
+    /// unless the tree `lives` elsewhere.
     ///
     /// Where the root is pid 1 of our own pid namespace, the kernel kills it, and us with it, when this thread ends: the
     /// caller must end now.
-    pub fn kill(self, patience: Duration) -> Result<Vec<u32>> {
+    pub fn kill(mut self, patience: Duration, lives: bool) -> Result<Vec<u32>> {
         let mut left = match self.kill_at_our_end() {
             Ok(left) => left,
             Err(error) => {
@@ -178,6 +185,9 @@ impl Tree {
             let _ = tracee.wait_end();
         }
         left.map_or(Ok(()), Left::keep)?;
+        if let Some(connections) = self.2.get_mut().filter(|_| lives) {
+            connections.forget()?;
+        }
         let (mut left, mut begin) = (pids, Instant::now());
         loop {
             let before = left.len();

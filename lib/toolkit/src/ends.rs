@@ -41,6 +41,11 @@ pub fn input(example: &str) -> anyhow::Result<Input> {
     Ok(Input(file))
 }
 
+/// Standard input as a foreign reader has it: no writer waits for us to end.
+pub fn foreign_input() -> io::Result<Input> {
+    Ok(Input(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+}
+
 /// Prints text for people on standard output, where no stream goes.
 pub fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -16,12 +16,14 @@ mod zero_copy;
 
 pub use abort::{abort, abort_stream};
 pub use arguments::arguments;
-pub use ends::{Input, Output, file, hang_up, input, output, report_file_size_limit, say};
+pub use ends::{
+    Input, Output, file, foreign_input, hang_up, input, output, report_file_size_limit, say,
+};
 pub use enter::{Child, News, Side, Way};
 pub use exit::{Exit, NotPermitted, Usage, exit_code, main};
 pub use filter::{Out, Stage, explained, filter};
 pub use hangup::{wait as wait_for_hangup, wait_for_reader};
 pub use held::Held;
-pub use progress::{Progress, progress_lines};
+pub use progress::{Progress, lines, progress_lines};
 pub use report::warn;
 pub use zero_copy::ZeroCopyWriter;

@@ -14,8 +14,16 @@ const BEAT: Duration = Duration::from_millis(100);
 /// The descriptor that `--progress-fd` names. To be called before anything is opened: afterwards the number might be that
 /// of a file of ours.
 pub fn progress_lines(fd: Option<i32>) -> anyhow::Result<Option<File>> {
+    lines("--progress-fd", fd)
+}
+
+/// A descriptor that our caller has given us by this option, to write lines to.
+///
+/// # Errors
+/// [`crate::Usage`] where it cannot be written to.
+pub fn lines(option: &str, fd: Option<i32>) -> anyhow::Result<Option<File>> {
     let Some(fd) = fd else { return Ok(None) };
-    let no = |why: String| crate::Usage(format!("unable to write to --progress-fd {fd}: {why}"));
+    let no = |why: String| crate::Usage(format!("unable to write to {option} {fd}: {why}"));
     if fd < 0 {
         return Err(no("it is no descriptor".into()).into());
     }

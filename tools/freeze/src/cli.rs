@@ -2,6 +2,7 @@
 
 use crate::{
     command::Command,
+    commit::{Channel, Commit},
     failure::plain,
     interrupt::Interrupt,
     starter::{self, Starter},
@@ -100,6 +101,10 @@ struct Args {
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
+    /// Give COMMAND a socket as this descriptor (3 to 9). From the line "commit" on the tree does not run on by itself; with
+    /// --then kill.
+    #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
+    commit_fd: Option<i32>,
     /// Root of the tree.
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     pid: u32,
@@ -141,20 +146,27 @@ fn work() -> Result<u8> {
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
+    if args.commit_fd.is_some() && (args.then != Then::Kill || args.commit_fd == args.stream_fd) {
+        let what = "--commit-fd belongs to --then kill, and has a number of its own";
+        Args::command().error(ErrorKind::ArgumentConflict, what).exit();
+    }
     args.timens |= has_own_clocks(args.pid);
-    let Some(way) = Way::to(args.pid)? else { return here(&args, None) };
+    let mut channel = args.commit_fd.map(Channel::new).transpose()?;
+    let Some(way) = Way::to(args.pid)? else { return here(&args, None, channel) };
     let (near, far) = starter::pair()?;
     floe_capture::origin::start_here(args.pid).map_err(plain)?;
     match way.go()? {
         Side::Outside(child) => {
             drop(near);
+            let far_commit = channel.and_then(|channel| channel.far);
             let killed = (args.then == Then::Kill).then_some(args.pid);
-            starter::serve(&child, far, &args.command, args.stream_fd, killed)
+            starter::serve(&child, far, &args.command, (args.stream_fd, far_commit), killed)
         }
         Side::Inside => {
             drop(far);
+            channel.iter_mut().for_each(|channel| channel.far = None);
             args.pid = way.inside();
-            here(&args, Some((way.entered().clone(), near)))
+            here(&args, Some((way.entered().clone(), near)), channel)
         }
     }
 }
@@ -168,7 +180,7 @@ fn has_own_clocks(pid: u32) -> bool {
 }
 
 /// Does it where the tree stands.
-fn here(args: &Args, gone: Option<(Entered, Starter)>) -> Result<u8> {
+fn here(args: &Args, gone: Option<(Entered, Starter)>, channel: Option<Channel>) -> Result<u8> {
     let (entered, starter) = gone.unzip();
     if args.check {
         let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
@@ -178,7 +190,7 @@ fn here(args: &Args, gone: Option<(Entered, Starter)>) -> Result<u8> {
     if !args.command.is_empty() {
         stays_stopped(args)?;
         let before = look(args)?;
-        return hold(args, before, (entered, starter));
+        return hold(args, before, (entered, starter), channel);
     }
     let mut out = floe_toolkit::output()?;
     let begun = look(args).and_then(|before| begin((args, entered), before, &out));
@@ -287,7 +299,9 @@ fn hold(
     args: &Args,
     before: Before,
     (entered, starter): (Option<Entered>, Option<Starter>),
+    mut channel: Option<Channel>,
 ) -> Result<u8> {
+    let commit = Commit::default();
     let interrupt = Interrupt::watch()?;
     let tree = Tree::seize(args.pid, before).map_err(plain)?;
     let worked = write::collect((args.pid, entered), &args.options(), &tree).and_then(|captured| {
@@ -295,7 +309,11 @@ fn hold(
             // Nobody is killed who could never be brought back.
             captured.can_be_restored()?;
         }
-        let mut command = Command::start(&args.command, args.stream_fd, starter)?;
+        let far = channel.as_mut().and_then(|channel| channel.far.take());
+        if let Some(channel) = channel {
+            commit.listen(channel, tree.running())?;
+        }
+        let mut command = Command::start(&args.command, args.stream_fd, far, starter)?;
         command.pid().into_iter().for_each(|pid| interrupt.kill_on_signal(pid));
         // A COMMAND that reads only a part of the stream decides by its status whether that was enough.
         if let Err(error) = write::write(&captured, &command.stream()?)
@@ -306,20 +324,25 @@ fn hold(
         }
         command.wait()
     });
-    if let Some(signal) = interrupt.caught() {
-        tree.detach();
-        return Ok(128 + signal);
+    let committed = commit.close();
+    let status = match (interrupt.caught(), worked) {
+        (None, Ok(0)) => return finish(args, tree, committed),
+        (Some(signal), _) => Ok(128 + signal),
+        (None, status) => status,
+    };
+    tree.detach();
+    if committed {
+        floe_toolkit::warn("freeze", STOPPED);
     }
-    match worked {
-        Ok(0) => finish(args, tree),
-        status => {
-            tree.detach();
-            status
-        }
-    }
+    status
 }
 
-fn finish(args: &Args, tree: Tree) -> Result<u8> {
+/// What is said of a tree that has been committed, and may not run elsewhere.
+const STOPPED: &str = "the tree is stopped, since it may run elsewhere by now: if it does, kill it here; \
+                       else let its processes go on (SIGCONT)";
+
+/// `lives`: it does, elsewhere.
+fn finish(args: &Args, tree: Tree, lives: bool) -> Result<u8> {
     match args.then {
         Then::Run => tree.detach(),
         Then::Stop => {
@@ -332,7 +355,7 @@ fn finish(args: &Args, tree: Tree) -> Result<u8> {
                 let living = tree.processes().iter().filter(|held| held.zombie.is_none());
                 floe_capture::release_ports(living.map(|held| held.pid)).map_err(plain)?;
             }
-            for pid in tree.kill(REAPING).map_err(plain)? {
+            for pid in tree.kill(REAPING, lives).map_err(plain)? {
                 floe_toolkit::warn("freeze", &unreaped(pid));
             }
         }

@@ -1,6 +1,6 @@
 //! COMMAND: started with the stream, and waited for.
 
-use crate::{interrupt, starter::Starter};
+use crate::{commit::Far, interrupt, starter::Starter};
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
@@ -40,7 +40,12 @@ enum By {
 impl Command {
     /// Starts it with the stream as its standard input, or as descriptor `fd`; by the process that we have come from, if we have
     /// left the namespaces that it belongs in.
-    pub fn start(words: &[OsString], fd: Option<i32>, starter: Option<Starter>) -> Result<Self> {
+    pub fn start(
+        words: &[OsString],
+        fd: Option<i32>,
+        commit: Option<Far>,
+        starter: Option<Starter>,
+    ) -> Result<Self> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
         // An unprivileged user may get less; the stream only flows slower then.
         let _ = floe_sys::set_pipe_size(writer.as_fd(), PIPE);
@@ -49,7 +54,7 @@ impl Command {
                 starter.start(&reader)?;
                 By::Starter(starter)
             }
-            None => By::Us(spawn(words, &reader, fd)?),
+            None => By::Us(spawn(words, (&reader, fd), commit.as_ref())?),
         };
         Ok(Self { by, stream: Some(writer) })
     }
@@ -95,16 +100,23 @@ impl Command {
     }
 }
 
-/// Starts a program with `stream` as its standard input, or as descriptor `fd`.
-pub fn spawn(words: &[OsString], stream: &OwnedFd, fd: Option<i32>) -> Result<Pid> {
+/// Starts a program with `stream` as its standard input, or as descriptor `fd`, and with its end of `--commit-fd`.
+pub fn spawn(
+    words: &[OsString],
+    (stream, fd): (&OwnedFd, Option<i32>),
+    commit: Option<&Far>,
+) -> Result<Pid> {
     let name = words.first().context("there is no command")?;
-    spawned(words, stream, fd.unwrap_or(0))
+    spawned(words, (stream, fd.unwrap_or(0)), commit)
         .with_context(|| format!("unable to run {}", name.to_string_lossy()))
 }
 
-fn spawned(words: &[OsString], stream: &OwnedFd, fd: i32) -> Result<Pid> {
+fn spawned(words: &[OsString], (stream, fd): (&OwnedFd, i32), commit: Option<&Far>) -> Result<Pid> {
     let mut actions = PosixSpawnFileActions::init()?;
     actions.add_dup2(stream.as_raw_fd(), fd)?;
+    if let Some(Far { socket, fd }) = commit {
+        actions.add_dup2(socket.as_raw_fd(), *fd)?;
+    }
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
     attributes.set_sigmask(&mask()?)?;

@@ -3,6 +3,7 @@
 
 mod cli;
 mod command;
+mod commit;
 mod failure;
 mod interrupt;
 mod starter;

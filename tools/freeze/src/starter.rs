@@ -4,6 +4,7 @@
 use crate::{
     cli::{REAPING, unreaped},
     command::spawn,
+    commit::Far,
     interrupt,
 };
 use anyhow::{Context, Result, ensure};
@@ -66,7 +67,7 @@ pub fn serve(
     child: &Child,
     far: OwnedFd,
     words: &[OsString],
-    fd: Option<i32>,
+    (fd, mut commit): (Option<i32>, Option<Far>),
     killed: Option<u32>,
 ) -> Result<u8> {
     let (mut command, mut far) = (None, Some(far));
@@ -90,13 +91,15 @@ pub fn serve(
                 command.into_iter().for_each(|pid: Pid| interrupt::end(pid.as_raw() as u32));
             }
             Err(_) => match far.as_ref().map(hear).transpose()?.flatten() {
-                Some((START, Some(stream))) => match spawn(words, &stream, fd) {
-                    Ok(pid) => command = Some(pid),
-                    Err(error) => {
-                        floe_toolkit::warn("freeze", &format!("{error:#}"));
-                        far = None;
+                Some((START, Some(stream))) => {
+                    match spawn(words, (&stream, fd), commit.take().as_ref()) {
+                        Ok(pid) => command = Some(pid),
+                        Err(error) => {
+                            floe_toolkit::warn("freeze", &format!("{error:#}"));
+                            far = None;
+                        }
                     }
-                },
+                }
                 Some(_) => command.into_iter().for_each(|pid: Pid| {
                     interrupt::end(pid.as_raw() as u32);
                 }),

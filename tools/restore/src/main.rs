@@ -10,6 +10,7 @@ mod outside;
 mod pidfile;
 mod pidns;
 mod read;
+mod receipt;
 mod terminals;
 mod thaw;
 mod wait;
@@ -32,6 +33,7 @@ use foreground::Foreground;
 use join::Join;
 use nix::unistd::{getpgid, getsid};
 use pidns::{Inside, Side};
+use receipt::Receipt;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -106,6 +108,10 @@ struct Args {
     /// those of the tree.
     #[arg(long, value_name = "FD")]
     events: Option<i32>,
+    /// For who sends the tree: when it is complete, write the line "built" to this descriptor, let it run when the line "go" has
+    /// come behind the stream on standard input, and write "runs".
+    #[arg(long, value_name = "FD", requires = "detach", conflicts_with = "plan")]
+    receipt: Option<i32>,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -128,6 +134,7 @@ fn main() -> ExitCode {
 fn run(mut args: Args) -> anyhow::Result<()> {
     let mut lines = floe_toolkit::progress_lines(args.progress_fd)?;
     let events = Events::new(args.events.filter(|_| !args.plan))?;
+    let receipt = Receipt::new(args.receipt)?;
     if args.detach && !args.plan && leads_a_group() {
         return follow();
     }
@@ -140,7 +147,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     }
     let here = Here::read()?;
     floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
-    let input = floe_toolkit::input("restore < FILE")?;
+    let input = receipt::input(receipt.as_ref())?;
     let from_start = bulk::at_its_start(input.file());
     let mut reader = floe_stream::Reader::new(input);
     let (tree, first) = match read::metadata(&mut reader) {
@@ -169,7 +176,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
-            return outside.wait(args, &tree);
+            return outside.wait(args, &tree, receipt.as_ref());
         }
         Some(Side::Inside(inside)) => Some(inside),
         None => None,
@@ -182,21 +189,21 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     tell_losses(&tree, &lowered)?;
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.leaves());
-    let talk = Talk { lines: lines.take(), events: &events };
+    let talk = Talk { lines: lines.take(), events: &events, receipt: receipt.as_ref() };
     let around = Around { here, made, user, outer, top, waits };
     let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, talk))?;
     rebuilt.keep();
     events.done()?;
     drop(reader);
-    stay(args, &tree, inside, waiter)
+    stay(args, &tree, (inside, waiter), receipt.as_ref())
 }
 
 /// Waits for the tree, or leaves it, now that it runs.
 fn stay(
     args: &Args,
     tree: &Tree,
-    inside: Option<Inside>,
-    waiter: Option<Waiter>,
+    (inside, waiter): (Option<Inside>, Option<Waiter>),
+    receipt: Option<&Receipt>,
 ) -> anyhow::Result<()> {
     let root = tree.root().map_or(0, |process| process.pid.0);
     match (inside, waiter) {
@@ -205,7 +212,11 @@ fn stay(
             wait::as_ours(waiter.wait(nix::unistd::Pid::from_raw(root as i32))?)
         }
         (None, None) if args.sibling => Ok(()),
-        (None, None) => leave(tree),
+        (None, None) => {
+            leave(tree)?;
+            receipt.into_iter().for_each(Receipt::runs);
+            Ok(())
+        }
     }
 }
 
@@ -245,6 +256,7 @@ fn make_spaces(
 struct Talk<'a> {
     lines: Option<File>,
     events: &'a Events,
+    receipt: Option<&'a Receipt>,
 }
 
 fn root_is_init(tree: &Tree) -> bool {
@@ -479,7 +491,11 @@ fn build(
         _ => None,
     };
     let waiter = waits.then(|| Waiter::new(front)).transpose()?;
-    work.run(&steps[lend..])?;
+    // Up to there whatever ends us ends the tree.
+    let guard = steps.iter().position(|step| *step == Step::Guard).unwrap_or(lend);
+    work.run(&steps[lend..guard])?;
+    talk.receipt.map_or(Ok(()), Receipt::built)?;
+    work.run(&steps[guard..])?;
     drop(work);
     waiter.iter().for_each(Waiter::greet);
     open.keep();

@@ -8,6 +8,7 @@
 use crate::{
     Args, leave,
     pidfile::Pidfile,
+    receipt::Receipt,
     wait::{Waiter, as_ours},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -171,9 +172,9 @@ fn end(init: Pid) {
 
 impl Outside {
     /// Waits for the root task, or only until the tree lives.
-    pub fn wait(self, args: &Args, tree: &Tree) -> Result<()> {
+    pub fn wait(self, args: &Args, tree: &Tree, receipt: Option<&Receipt>) -> Result<()> {
         match self {
-            Outside::Init { init, report } => wait_for_init(args, init, report),
+            Outside::Init { init, report } => wait_for_init(args, init, report, receipt),
             Outside::Root { root, restore, waiter } => {
                 let code = match waitpid(restore, None)? {
                     WaitStatus::Exited(_, code) => code as u8,
@@ -188,13 +189,18 @@ impl Outside {
                 if args.sibling {
                     return Ok(());
                 }
-                if args.detach { leave(tree) } else { as_ours(waiter.wait(root)?) }
+                if !args.detach {
+                    return as_ours(waiter.wait(root)?);
+                }
+                leave(tree)?;
+                receipt.into_iter().for_each(Receipt::runs);
+                Ok(())
             }
         }
     }
 }
 
-fn wait_for_init(args: &Args, init: Pid, report: OwnedFd) -> Result<()> {
+fn wait_for_init(args: &Args, init: Pid, report: OwnedFd, receipt: Option<&Receipt>) -> Result<()> {
     let mut root = String::new();
     File::from(report).read_to_string(&mut root).context("unable to hear from the init")?;
     if !root.is_empty() {
@@ -203,6 +209,7 @@ fn wait_for_init(args: &Args, init: Pid, report: OwnedFd) -> Result<()> {
             pidfile(args, init, &pid)?;
         }
         if args.detach {
+            receipt.into_iter().for_each(Receipt::runs);
             return Ok(());
         }
     }

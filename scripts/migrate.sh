@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Moves a process tree to another machine: it is killed here when it runs there.
+#
+#   migrate.sh PID HOST [OPTION …]
+#   migrate.sh PID --by COMMAND [OPTION …]
+#
+# restore is run by ssh(1) on HOST, or by COMMAND, to which `sh -c LINE` is added (`nsenter -t 4711 -a`, `podman exec -i NAME`).
+# floe must be installed there. doc/migrate.md says what is where when something dies on the way.
+#
+#   --to OPTION          an option of restore; may be repeated (--to --on-change=accept)
+#   --move COMMAND       a command for sh that is run when the tree is complete there and stands still here, to move its
+#                        addresses along; where it fails, the tree runs on here
+#   --move-back COMMAND  one that is run where the tree runs on here all the same
+#
+# Each other OPTION is one of freeze (--tcp WHAT, --outside WHAT, --on-change RULE, --cgroup MODE, --timens, --strict), of dumpfs
+# (--carry PATTERN) or of aufsfix (--branches FILE, --proc DIR, --sysfs DIR).
+#
+# Exit codes are those of the tools: 0 it runs there, and not here any more; 1 failed, 2 usage, 3 refused, 4 damaged, 5 not
+# permitted: it runs on here, and not there; 6: it is stopped here and may run there, which must be looked at by hand.
+set -uo pipefail
+# The tools are beside this script, on PATH, or where cargo builds them.
+here=$(dirname "$(readlink -f "$0")")
+PATH=$here:$PATH:${CARGO_TARGET_DIR:-$here/../target}/release
+
+usage() {
+    sed -n '2,20s/^# \{0,1\}//p' "$0"
+}
+
+# Each argument as a word of sh.
+quoted() {
+    local word
+    for word; do printf " '%s'" "${word//\'/\'\\\'\'}"; done
+}
+
+pid='' host='' by='' move='' back=''
+# What freeze is asked for travels in the stream, to every later stage.
+for_freeze=() for_dumpfs=() for_aufsfix=() for_restore=()
+while (($#)); do
+    # An option and its value, which may be one word.
+    words=("$1")
+    case $1 in
+        --by | --to | --move | --move-back | --tcp | --outside | --on-change | --cgroup | --carry | --branches | --proc | --sysfs)
+            (($# > 1)) || { usage >&2; exit 2; }
+            words+=("$2"); shift ;;
+    esac
+    case ${words[0]} in
+        --by) by=${words[1]} ;;
+        --to) for_restore+=("${words[1]}") ;;
+        --move) move=${words[1]} ;;
+        --move-back) back=${words[1]} ;;
+        --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --cgroup | --cgroup=*) for_freeze+=("${words[@]}") ;;
+        --carry | --carry=*) for_dumpfs+=("${words[@]}") ;;
+        --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;
+        -h | --help) usage; exit 0 ;;
+        -V | --version) exec freeze --version ;;
+        -*) echo "migrate.sh: unknown option ${words[0]}" >&2; usage >&2; exit 2 ;;
+        *)
+            if [[ -z $pid ]]; then pid=$1
+            elif [[ -z $host ]]; then host=$1
+            else usage >&2; exit 2; fi ;;
+    esac
+    shift
+done
+[[ -n $pid && -n $host$by && ( -z $host || -z $by ) ]] || { usage >&2; exit 2; }
+
+# What is run while the tree stands still, with the stream as descriptor 8 and freeze behind descriptor 9.
+held() {
+    local move=$1 back=$2 carry=$3 fix=$4 way there statuses word
+    shift 4
+    local for_dumpfs=("${@:1:carry}") for_aufsfix=("${@:carry + 1:fix}")
+    way=("${@:carry + fix + 1}")
+    fail() { # STATUS SENTENCE
+        echo "migrate.sh: $2" >&2
+        exit "$1"
+    }
+    # It was about to run there, and does not.
+    undo() { # SENTENCE
+        [[ -z $back ]] || sh -c "$back" 6<&- 7>&- 9>&- || echo "migrate.sh: --move-back has failed" >&2
+        fail 1 "$1"
+    }
+    # The next line with one of these words from there; none when the way ends.
+    hear() { while read -r word <&6; do [[ $word == "$1" ]] && return; done; false; }
+
+    coproc far { exec "${way[@]}" 8<&- 9>&-; }
+    there=$far_PID
+    exec 6<&"${far[0]}" 7>&"${far[1]}" || exit 1
+    exec {far[0]}<&- {far[1]}>&-
+    { dumpmnt | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" | dumpmem; } <&8 >&7 6<&- 7>&- 8<&- 9>&-
+    statuses=("${PIPESTATUS[@]}")
+    trap '' PIPE
+    if ! (worst "${statuses[@]}") || ! hear built; then
+        exec 7>&- 6<&- 8<&-
+        wait "$there"
+        statuses=("$?" "${statuses[@]}")
+        # A way that has failed says no more than that.
+        ((statuses[0] <= 5)) || statuses[0]=1
+        (worst "${statuses[@]}")
+        word=$?
+        ((word > 0)) || word=1
+        fail "$word" "it runs on here"
+    fi
+    exec 8<&-
+    if [[ -n $move ]] && ! sh -c "$move" 6<&- 7>&- 9>&-; then undo "--move has failed: it runs on here"; fi
+    # Up to here it runs on here in any case. From here on it does not, whatever dies.
+    echo commit >&9
+    read -r word <&9 && [[ $word == committed ]] || undo "freeze has gone"
+    if ! echo go >&7; then
+        echo revoke >&9
+        read -r word <&9
+        undo "the other side is gone: it runs on here"
+    fi
+    exec 7>&-
+    hear runs || fail 6 "the way has ended before it was said that the tree runs there: look there"
+}
+# The first stage that failed says why; but one that fails (1) because the one behind it has gone is outdone by what that one says.
+worst() {
+    local status first=0
+    for status in "$@"; do
+        ((first == 0)) && first=$status
+        ((first == 1 && (status == 2 || status == 3 || status == 5))) && first=$status
+    done
+    exit "$first"
+}
+export -f held worst
+
+# Receipts travel back on standard output, where nothing of the tree may come between.
+far="exec restore --detach --receipt 3$(quoted "${for_restore[@]}") 3>&1 > /dev/null"
+if [[ -n $host ]]; then
+    way=(ssh -- "$host" "$far")
+else
+    way=(bash -c "$by"' sh -c "$1"' migrate.sh "$far")
+fi
+
+exec freeze "${for_freeze[@]}" --then kill --stream-fd 8 --commit-fd 9 "$pid" -- bash -c 'held "$@"' migrate.sh \
+    "$move" "$back" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${way[@]}"
