@@ -34,6 +34,18 @@ const ANEW: [&[u8]; 18] = [
 /// Those of them that keep what is in them.
 const LASTING: [&[u8]; 3] = [b"tmpfs", b"ramfs", b"hugetlbfs"];
 
+/// Those of them of which there is one for all of the system: their options are those of all, and are left alone.
+const GLOBAL: [&[u8]; 8] = [
+    b"devtmpfs",
+    b"debugfs",
+    b"tracefs",
+    b"securityfs",
+    b"configfs",
+    b"fusectl",
+    b"pstore",
+    b"efivarfs",
+];
+
 /// Names a file system in the workshop.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Key {
@@ -148,6 +160,14 @@ impl<'a> Bases<'a> {
                 }
             }
         }
+        if GLOBAL.contains(&&*system.fs_type.0) {
+            let part = |own: &Mount| mount.part_of(&Bytes(own.root.clone()));
+            return self
+                .own
+                .iter()
+                .filter(|own| type_is(own))
+                .find_map(|own| Some((own, part(own)?)));
+        }
         // Numbers of file systems without a device are given again.
         if !same_boot || system.outside.is_empty() || major(system.dev) == 0 {
             return None;
@@ -178,10 +198,12 @@ impl<'a> Bases<'a> {
                 let text = |of: fn(&MountedSystem) -> &Bytes| {
                     system.map_or(&b""[..], |system| &of(system).0)
                 };
+                let fs_type = text(|system| &system.fs_type);
+                let is_global = GLOBAL.contains(&fs_type);
                 Base::Anew(System {
-                    fs_type: text(|system| &system.fs_type),
+                    fs_type,
                     source: text(|system| &system.source),
-                    options: text(|system| &system.options),
+                    options: if is_global { b"" } else { text(|system| &system.options) },
                     filled: system.is_some_and(|system| system.carried),
                 })
             }
