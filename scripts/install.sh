@@ -24,6 +24,7 @@ else
         "$bin/floe-xtask" man "$root/doc/$tool.md" "$version" > "$made/$tool.1"
         for shell in bash zsh fish; do "$bin/$tool" --completions "$shell" > "$made/$tool.$shell"; done
     done
+    "$bin/floe-xtask" man "$root/doc/criu-front.md" "$version" > "$made/criu-front.1"
 fi
 for tool in "${tools[@]}"; do
     put "${bin-}/$tool" "bin/$tool" 755
@@ -32,6 +33,16 @@ for tool in "${tools[@]}"; do
     put "${made-}/$tool.zsh" "share/zsh/site-functions/_$tool" 644
     put "${made-}/$tool.fish" "share/fish/vendor_completions.d/$tool.fish" 644
 done
+# Engines look for criu on PATH: it is in a directory of its own, so that nobody gets it who has not asked for it.
+put "${bin-}/criu-front" bin/criu-front 755
+put "${made-}/criu-front.1" share/man/man1/criu-front.1 644
+if [[ $remove ]]; then
+    rm -f "$to/lib/floe/criu/criu"
+    rmdir "$to/lib/floe/criu" "$to/lib/floe" 2> /dev/null || true
+else
+    mkdir -p "$to/lib/floe/criu"
+    ln -sfn ../../../bin/criu-front "$to/lib/floe/criu/criu"
+fi
 for script in checkpoint.sh restore.sh; do put "$root/scripts/$script" "bin/$script" 755; done
 for page in README.md FORMAT.md LICENSE-MIT LICENSE-APACHE; do put "$root/$page" "share/doc/floe/$page" 644; done
 for page in "$root"/doc/*.md; do put "$page" "share/doc/floe/doc/${page##*/}" 644; done

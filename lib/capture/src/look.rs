@@ -14,7 +14,7 @@ use crate::{
     other_names, resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, label, numa, outside,
+        core_scheduling, denied, label, numa, outside,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -159,7 +159,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         }
     }
     attached.check(&tree(root)?, false, &mut found)?;
-    clocks.check(&living, options, &mut found)?;
+    clocks.check(&mut found);
     spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
@@ -258,12 +258,13 @@ pub(crate) fn held(
         }
     }
     attached.check(&pids, true, &mut found)?;
-    clocks.check(&living, options, &mut found)?;
+    clocks.check(&mut found);
     spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
     rings.check(&files, &mut found);
+    denied::check(&files, options, &mut found);
     spaces.look(&files, &mut found);
     files.collect(&mut found)?;
     settle(&mut found, options);

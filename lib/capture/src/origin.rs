@@ -12,13 +12,22 @@ type Origin = BTreeMap<NsKind, u64>;
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 static FROZEN: OnceLock<Vec<(Place, usize)>> = OnceLock::new();
 
+/// Notes which namespaces we are in; to be called before they are left.
+///
+/// # Errors
+/// Where /proc/self/ns cannot be read.
+pub fn note_namespaces() -> Result<()> {
+    // Once is enough.
+    let _ = ORIGIN.set(own()?);
+    Ok(())
+}
+
 /// Notes which namespaces we were in, and what shows there alone of a tree; to be called before they are left.
 ///
 /// # Errors
 /// Where /proc, or a cgroup of the root, cannot be read.
 pub fn start_here(root: u32) -> crate::Result<()> {
-    // Once is enough.
-    let _ = ORIGIN.set(own()?);
+    note_namespaces()?;
     let seen = match floe_proc::is_in_initial_pid_namespace()? {
         true => cgroup::frozen_above(root)?,
         false => Vec::new(),

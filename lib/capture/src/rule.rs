@@ -2,6 +2,7 @@
 
 pub(crate) mod clocks;
 pub(crate) mod core_scheduling;
+pub(crate) mod denied;
 pub(crate) mod label;
 pub(crate) mod mounts;
 pub(crate) mod numa;

@@ -4,20 +4,18 @@ use crate::{
     Workshop,
     attributes::Attributes,
     space::{copy, inside},
-    workshop::{NEW, PATH, below, copied_space},
+    workshop::{NEW, OLD_PROC, PATH, below, copied_space},
 };
 use floe_sys::{Error, Result, attach_tree, clone_tree, set_mount_attributes};
 use nix::{
     fcntl::{OFlag, open, openat},
     mount::{MntFlags, umount2},
-    sched::{CloneFlags, setns, unshare},
-    sys::{stat::Mode, wait::waitpid},
-    unistd::{Pid, fchdir, pipe2, pivot_root},
+    sched::{CloneFlags, setns},
+    sys::stat::Mode,
+    unistd::{fchdir, pivot_root},
 };
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -51,7 +49,7 @@ pub struct Built {
 
 impl Workshop {
     /// Puts a namespace together, which belongs to a user namespace where one is given. `wanted` has each mount behind the one that
-    /// it is mounted on. The calling thread must be the only one.
+    /// it is mounted on.
     ///
     /// # Errors
     /// What cannot be mounted, with the number of the mount, 0 for the whole.
@@ -61,48 +59,23 @@ impl Workshop {
         owner: Option<BorrowedFd<'_>>,
     ) -> Result<Built, (u32, Error)> {
         let mut at = 0;
-        let owned = owner.map(|owner| self.owned_by(owner)).transpose().map_err(|e| (0, e))?;
-        inside(self.space.as_fd(), || self.put(wanted, owned, &mut at)).map_err(|e| (at, e))
+        inside(self.space.as_fd(), || self.put(wanted, owner, &mut at)).map_err(|e| (at, e))
     }
 
-    /// A copy of it that belongs to a user namespace: a child goes there and makes it. What is mounted in that later by us is not
-    /// locked for who is in it.
-    fn owned_by(&self, owner: BorrowedFd<'_>) -> Result<OwnedFd> {
-        let doing = "make a mount namespace in a user namespace";
-        let fail = |e| Error::new(doing, e);
-        let (ready, done) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
-        let (wait, go) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
-        settle();
-        let Some(pid) = floe_sys::fork(&[], 0)? else {
-            drop((ready, go));
-            let made = setns(&self.space, CloneFlags::CLONE_NEWNS)
-                .and_then(|()| setns(owner, CloneFlags::CLONE_NEWUSER))
-                .and_then(|()| unshare(CloneFlags::CLONE_NEWNS));
-            let _ = File::from(done).write_all(&[u8::from(made.is_ok())]);
-            // Until it has been opened.
-            let _ = File::from(wait).read(&mut [0]);
-            std::process::exit(0);
-        };
-        drop((wait, done));
-        let mut made = [0];
-        let heard = File::from(ready).read(&mut made);
-        let path = format!("/proc/{pid}/ns/mnt");
-        let space = File::open(&path).map_err(|e| Error::new(format!("open {path}"), e));
-        drop(go);
-        waitpid(Pid::from_raw(pid), None).map_err(fail)?;
-        match heard {
-            Ok(1) if made == [1] => Ok(space?.into()),
-            _ => Err(Error::because(doing, "it could not be entered")),
-        }
-    }
-
-    fn put(&self, wanted: &[Wanted<'_>], owned: Option<OwnedFd>, at: &mut u32) -> Result<Built> {
+    fn put(
+        &self,
+        wanted: &[Wanted<'_>],
+        owner: Option<BorrowedFd<'_>>,
+        at: &mut u32,
+    ) -> Result<Built> {
         let fail = |e| Error::new("set up a mount namespace", e);
         let order = in_order(wanted);
+        // Those of the namespace of a user namespace would be locked.
         let mut copies = self.copies(&order, at)?;
         *at = 0;
-        let space = match owned {
-            Some(owned) => {
+        let space = match owner {
+            Some(owner) => {
+                let owned = floe_sys::owned_mount_namespace(owner, OLD_PROC)?;
                 setns(&owned, CloneFlags::CLONE_NEWNS).map_err(fail)?;
                 owned
             }
@@ -148,17 +121,6 @@ impl Workshop {
             copies.insert(it.id, made);
         }
         Ok(copies)
-    }
-}
-
-/// Waits until threads that have ended are gone.
-fn settle() {
-    let count = || std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    for _ in 0..1000 {
-        if count() == 1 {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

@@ -153,10 +153,14 @@ pub fn all_of(space: BorrowedFd<'_>) -> Result<Vec<Mount>> {
     }
 }
 
-/// By statmount(2), where this kernel has it.
+/// By statmount(2), where this kernel has it. From elsewhere the kernel takes the first mount on the root of a namespace for its
+/// root, which is another one behind pivot_root(2).
 fn told(space: BorrowedFd<'_>) -> Result<Option<Vec<Mount>>> {
-    let Some(all) = all_mounts(space)? else { return Ok(None) };
-    Ok(all.into_iter().map(mount_of).collect())
+    apart(|| {
+        enter(space)?;
+        let Some(all) = all_mounts(space)? else { return Ok(None) };
+        Ok(all.into_iter().map(mount_of).collect())
+    })
 }
 
 /// By mountinfo, from the root of the namespace.

@@ -27,6 +27,8 @@ use std::{
 pub(crate) const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 /// Where the mounts of the namespace are that it was made in.
 const OLD: &str = "old";
+/// Our own /proc there.
+pub(crate) const OLD_PROC: &str = "/old/proc";
 /// Where a root is put together.
 pub(crate) const NEW: &str = "new";
 
@@ -121,7 +123,7 @@ pub(crate) fn own_space(proc: &str) -> Result<OwnedFd> {
 
 /// The same, of a thread that stands in a copy of a workshop.
 pub(crate) fn copied_space() -> Result<OwnedFd> {
-    own_space("/old/proc")
+    own_space(OLD_PROC)
 }
 
 /// A directory of ours in the workshop.

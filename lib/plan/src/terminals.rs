@@ -26,7 +26,7 @@ pub(crate) fn steps(tree: &Tree, steps: &mut Vec<Step>) {
 
 /// Ends of pseudo terminals belong to one, and a session has one.
 pub(crate) fn check(tree: &Tree, found: &mut Found) {
-    use floe_records::{PtyMaster, PtySlave};
+    use floe_records::{OutsideTerminal, PtyMaster, PtySlave};
     let mut masters: BTreeMap<ObjectId, usize> = BTreeMap::new();
     for master in tree.all::<PtyMaster>() {
         *masters.entry(master.pty).or_default() += 1;
@@ -45,7 +45,8 @@ pub(crate) fn check(tree: &Tree, found: &mut Found) {
             let object = format!("pseudo terminal {}", pty.id.ino);
             found.add(|| Finding::about(object, "plan.pty", problem));
         };
-        if masters.get(&pty.id) != Some(&1) {
+        let adopted = tree.all::<OutsideTerminal>().iter().any(|it| it.pty == pty.id);
+        if masters.get(&pty.id).copied().unwrap_or(0) != usize::from(!adopted) {
             refuse("it has not one master");
         }
         let Some((session, _)) = pty.session else { continue };

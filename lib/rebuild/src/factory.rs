@@ -6,7 +6,7 @@ use crate::{
     inet::Ports,
     late_queues::Late,
     object::{carried_file::CarriedFiles, datagram_queue, pty::Made, queue},
-    options::{OutsideRule, RestoreOptions},
+    options::{Inherit, OutsideRule, RestoreOptions},
     segment,
     socket::FreshOptions,
     socket_file,
@@ -32,8 +32,10 @@ pub(crate) const STATUS: OFlag =
 pub(crate) struct Factory<'a> {
     pub tree: &'a Tree,
     pub stands: Stands<'a>,
-    /// Descriptors of restore that take the place of outside ones of the same number.
-    pub inherit: &'a [u32],
+    /// Descriptors of restore that take the place of outside ones.
+    pub inherit: &'a [Inherit],
+    /// Standard streams of restore take the place of those of the tree.
+    pub standard: bool,
     /// What takes the place of an outside file otherwise.
     pub outside_rules: &'a [OutsideRule],
     /// Files without a name.
@@ -95,6 +97,7 @@ impl<'a> Factory<'a> {
             tree,
             stands,
             inherit: &options.inherit,
+            standard: options.standard,
             outside_rules: &options.outside,
             objects: BTreeMap::new(),
             unreserved: unreserved(tree),

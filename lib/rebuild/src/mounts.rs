@@ -1,6 +1,7 @@
 //! Mount namespaces of the tree that are made again: from mounts that are here, and from file systems that are mounted anew.
 
 mod bases;
+mod consoles;
 pub(crate) mod files;
 
 use crate::{mounts::bases::Bases, options::RestoreOptions};
@@ -28,6 +29,8 @@ pub(crate) struct Mounts {
     pub files: Files,
     /// What could not be had, in words.
     pub notes: Vec<String>,
+    /// Masters of pseudo terminals whose slaves are mounted somewhere.
+    consoles: BTreeMap<ObjectId, OwnedFd>,
 }
 
 impl Mounts {
@@ -69,6 +72,11 @@ impl Mounts {
         self.ids.get(&id)
     }
 
+    /// The master of a pseudo terminal that had to be made early.
+    pub fn console(&self, pty: ObjectId) -> Option<&OwnedFd> {
+        self.consoles.get(&pty)
+    }
+
     /// The namespaces.
     pub fn spaces(&self) -> impl Iterator<Item = (NsId, &OwnedFd)> {
         self.built.iter().map(|(id, built)| (*id, &built.space))
@@ -103,6 +111,7 @@ fn make(
             return Ok(Mounts::default());
         }
     }
+    let consoles = consoles::make(trees, &bases, &workshop)?;
     let mut built = BTreeMap::new();
     for it in trees {
         let Some(wanted) = wanted(it, &bases, refuse) else { continue };
@@ -134,7 +143,7 @@ fn make(
     let own = std::fs::File::open(path).map_err(|e| Error::new(format!("open {path}"), e))?;
     let ids = |it: &&MountTree| (it.id, it.mounts.iter().map(|mount| mount.id).collect());
     let ids = trees.iter().map(ids).collect();
-    Ok(Mounts { built, ids, own: Some(own.into()), files, notes })
+    Ok(Mounts { built, ids, own: Some(own.into()), files, notes, consoles })
 }
 
 /// The user namespace that one of mounts is to belong to; `None` for our own.

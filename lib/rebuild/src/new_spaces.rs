@@ -8,7 +8,9 @@ use crate::here::Here;
 use floe_records::{Creds, IdMaps, IdRange, Namespace, Namespaces, NsId, NsKind, Tree};
 use floe_sys::{Error, Result};
 use nix::{
-    fcntl::OFlag,
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, setns, unshare},
     sys::wait::waitpid,
     unistd::{Gid, Pid, Uid, pipe2, setgroups, setresgid, setresuid},
@@ -169,22 +171,36 @@ impl OwnUser {
     }
 
     /// Has a stub born in the namespace as init of a new pid namespace that this one owns, a child of ours, with our table of
-    /// descriptors. Gives its pid.
+    /// descriptors. Gives its pid. `sibling`: it is a child of our parent, and so is, for a moment, the one that has made it.
     ///
     /// # Errors
     /// Those of setns(2), clone3(2), and of setting ids.
-    pub fn born(&self) -> Result<i32> {
+    pub fn born(&self, sibling: bool) -> Result<i32> {
         const DOING: &str = "start a process in its user namespace";
         let fail = |e| Error::new(DOING, e);
         let (hear, tell) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
-        let Some(child) = floe_sys::fork(&[], CloneFlags::CLONE_FILES.bits() as u64)? else {
-            let born = self.go_and_bear().unwrap_or_default();
+        let outside = floe_sys::pidfd_open(std::process::id() as i32)?;
+        let files = CloneFlags::CLONE_FILES.bits() as u64;
+        let forked = match sibling {
+            true => floe_sys::fork_sibling(files)?,
+            false => floe_sys::fork(&[], files)?,
+        };
+        let Some(child) = forked else {
+            let born = self.go_and_bear(sibling.then_some(outside)).unwrap_or_default();
             let _ = nix::unistd::write(&tell, &born.to_ne_bytes());
             // What is open is open for our parent as well.
             std::process::exit(0);
         };
-        waitpid(Pid::from_raw(child), None).map_err(fail)?;
-        // We have its other end, too.
+        if sibling {
+            // The process that was born looks at it, in our table.
+            std::mem::forget(outside);
+            ends(child)?;
+        } else {
+            waitpid(Pid::from_raw(child), None).map_err(fail)?;
+        }
+        // We have its other end, too: it says nothing where it was killed.
+        let flags = FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
+        fcntl(&hear, flags).map_err(fail)?;
         let mut born = [0; 4];
         nix::unistd::read(&hear, &mut born).map_err(fail)?;
         match i32::from_ne_bytes(born) {
@@ -193,7 +209,7 @@ impl OwnUser {
         }
     }
 
-    fn go_and_bear(&self) -> Result<i32> {
+    fn go_and_bear(&self, sibling_of: Option<OwnedFd>) -> Result<i32> {
         let fail = |e| Error::new("enter a user namespace", e);
         if self.maps.denies_groups {
             let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
@@ -206,6 +222,21 @@ impl OwnUser {
             setresuid(uid, uid, uid).map_err(fail)?;
         }
         let flags = CloneFlags::CLONE_FILES | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_PARENT;
-        floe_sys::spawn_stub(&[], flags.bits() as u64, 0)
+        match sibling_of {
+            Some(outside) => floe_sys::spawn_sibling(&[], flags.bits() as u64, outside),
+            None => floe_sys::spawn_stub(&[], flags.bits() as u64, 0),
+        }
+    }
+}
+
+/// Waits for the end of a process that is no child of ours.
+fn ends(pid: i32) -> Result<()> {
+    let Ok(handle) = floe_sys::pidfd_open(pid) else { return Ok(()) };
+    let mut polled = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match poll(&mut polled, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            done => return done.map(drop).map_err(|e| Error::new("wait for a process", e)),
+        }
     }
 }

@@ -4,9 +4,9 @@ mod settle;
 
 use crate::{
     cgroups::Cgroups,
-    descriptor::terminal::Modes,
     factory::{Factory, reopen, set_status, with_async},
     file::external,
+    given,
     mapped::{MapKey, known, map_key},
     memory,
     mounts::files,
@@ -119,6 +119,7 @@ impl<'a> OpenFiles<'a> {
         me.settle_rings(&mut no);
         me.compare_flags();
         me.notes.append(&mut me.make.notes);
+        me.notes.append(&mut given::unused(&me.make));
         me.notes.append(&mut me.make.stands.mounts.notes);
         memory::note(tree, &mut me.notes);
         if !me.late.is_empty() {
@@ -346,16 +347,6 @@ impl<'a> OpenFiles<'a> {
         self.make.stands.mounts.files.seal(self.tree)?;
         self.make.carried.put()?;
         self.forget_events()
-    }
-
-    /// Sets the terminals that the tree is given as its own were.
-    pub fn modes(&self) -> Result<Modes> {
-        let given = |id| {
-            let by_number = self.standard.iter().find(|((file, _), _)| *file == id);
-            let fd = by_number.map(|(_, fd)| fd).or_else(|| self.files.get(&id))?;
-            fd.try_clone().ok()
-        };
-        Modes::set(self.tree, &given)
     }
 
     /// The restore has succeeded: nothing is undone any more.

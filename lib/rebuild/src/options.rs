@@ -2,7 +2,7 @@
 
 use crate::{here::Here, mounts::Outer, new_spaces::OwnUser};
 use floe_records::{CgroupMode, NsId, NsKind, OnChange, Outside, PathPattern};
-use std::{path::PathBuf, str::FromStr, sync::Arc};
+use std::{os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc};
 
 /// What takes the place of which outside files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,11 +40,53 @@ impl FromStr for OutsideRule {
     }
 }
 
+/// A descriptor of ours that takes the place of outside files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Inherit {
+    /// Which.
+    pub which: Which,
+    /// Its number.
+    pub fd: u32,
+}
+
+/// Which outside files are meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// Those with this number in the tree.
+    Number(u32),
+    /// Those that are shown as this (`pipe:[5]`, a path).
+    Name(String),
+}
+
+impl Inherit {
+    /// Whether it is for a file by its name.
+    pub fn is_named(&self, what: &[u8]) -> bool {
+        matches!(&self.which, Which::Name(name) if name.as_bytes() == what)
+    }
+}
+
+/// `FD`, `N=FD` or `NAME=FD`.
+impl FromStr for Inherit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (which, fd) = text.rsplit_once('=').unwrap_or((text, text));
+        let fd = fd.parse().map_err(|_| format!("{fd} is no number of a descriptor"))?;
+        if which.is_empty() {
+            return Err("what it stands for is empty".into());
+        }
+        let which = which.parse().map_or_else(|_| Which::Name(which.to_owned()), Which::Number);
+        Ok(Self { which, fd })
+    }
+}
+
 /// What a user may ask of a restore.
 #[derive(Clone, Debug)]
 pub struct RestoreOptions {
-    /// Descriptors of ours that take the place of outside ones of the same number.
-    pub inherit: Vec<u32>,
+    /// Descriptors of ours that take the place of outside ones.
+    pub inherit: Vec<Inherit>,
+    /// Our standard streams take the place of those of the tree.
+    pub standard: bool,
     /// Paths of the tree are looked up below it.
     pub root: PathBuf,
     /// What is bound in the place of mounts of the tree, by their mount points.
@@ -53,6 +95,8 @@ pub struct RestoreOptions {
     pub user: Option<Arc<OwnUser>>,
     /// Our own mount namespace, as it was before we have left it.
     pub outer: Arc<Outer>,
+    /// What `root` leads to, where the tree is in the mount namespace that restore was started in, and restore has left that.
+    pub top: Option<Arc<OwnedFd>>,
     /// What takes the place of other outside files; the last rule for a file counts.
     pub outside: Vec<OutsideRule>,
     /// What becomes of files that have changed, behind what the stream says.

@@ -36,11 +36,18 @@ pub struct Restore<'a> {
     /// See [`states::watched_groups`].
     watched: OnceLock<BTreeSet<Pid>>,
     forced: Forced,
+    /// The root becomes a child of our parent.
+    sibling: bool,
 }
 
 impl<'a> Restore<'a> {
-    /// Begins; nothing is made yet.
-    pub fn new(tree: &'a Tree, files: &'a OpenFiles<'a>, plan: &'a Plan) -> Result<Self> {
+    /// Begins; nothing is made yet. `sibling`: the root becomes a child of our parent.
+    pub fn new(
+        tree: &'a Tree,
+        files: &'a OpenFiles<'a>,
+        plan: &'a Plan,
+        sibling: bool,
+    ) -> Result<Self> {
         let (stubs, cpu) = (Stubs::new(plan.hole, files.made_user())?, OneCpu::here()?);
         Ok(Self {
             tree,
@@ -52,6 +59,7 @@ impl<'a> Restore<'a> {
             watched: OnceLock::new(),
             made: BTreeMap::new(),
             forced: Forced::default(),
+            sibling,
         })
     }
 
@@ -173,7 +181,7 @@ impl<'a> Restore<'a> {
     /// Steps for which no stub makes calls, or more than one.
     fn step(&mut self, step: &Step) -> Result<()> {
         match *step {
-            Step::Create(pid, None, _) => self.stubs.create_root(pid),
+            Step::Create(pid, None, _) => self.stubs.create_root(pid, self.sibling),
             Step::Leader(group, by) => self.stubs.leader(group, by),
             Step::Dismiss(group, by) => self.stubs.dismiss(group, by),
             Step::Late(file, kind) => {

@@ -86,7 +86,11 @@ impl<'a> Stands<'a> {
             }
         }
         mounts.files.devices().for_each(|dev| same.know_device(dev));
-        let top = opened(&options.root).unwrap_or_else(|error| {
+        let kept = options
+            .top
+            .as_ref()
+            .map(|top| top.try_clone().map(Some).map_err(|e| Error::new("keep a root", e)));
+        let top = kept.unwrap_or_else(|| opened(&options.root)).unwrap_or_else(|error| {
             report(root, "root".into(), error);
             None
         });
@@ -304,6 +308,23 @@ fn opened(top: &Path) -> Result<Option<OwnedFd>> {
     }
     let fail = |e| Error::new(format!("open {}", top.display()), e);
     open(top, DIRECTORY, Mode::empty()).map(Some).map_err(fail)
+}
+
+/// The directory that stands for the root of a tree which had a pid namespace of its own and was in the mount namespace that restore is
+/// started in: it stays there, while restore needs mounts of its own, with another /proc.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn common_top(tree: &Tree, root: &Path, told: &[NsKind]) -> Result<Option<Arc<OwnedFd>>> {
+    const INIT: Pid = Pid(1);
+    let Some(members) = tree.get::<Namespaces>(INIT) else { return Ok(None) };
+    let inherited = |id: NsId| tree.get::<Namespace>(id).is_some_and(|space| space.inherited);
+    let is_told = [NsKind::Pid, NsKind::Mnt].iter().any(|kind| told.contains(kind));
+    if is_told || inherited(members.pid_ns) || !inherited(members.mnt) {
+        return Ok(None);
+    }
+    let fail = |e| Error::new(format!("open {}", root.display()), e);
+    open(root, DIRECTORY, Mode::empty()).map(|top| Some(Arc::new(top))).map_err(fail)
 }
 
 /// What tells directories apart: the root and its namespace, then the working directory.

@@ -180,10 +180,14 @@ impl Stubs {
     }
 
     /// The root of the tree. One that is pid 1 of our pid namespace is there already, as a stub, and has its table of
-    /// descriptors in common with us.
-    pub fn create_root(&mut self, pid: Pid) -> Result<()> {
+    /// descriptors in common with us. `sibling`: it is a child of our parent.
+    pub fn create_root(&mut self, pid: Pid, sibling: bool) -> Result<()> {
         let tid = match pid.0 as i32 {
             INIT => INIT,
+            pid if sibling => {
+                let own = floe_sys::pidfd_open(std::process::id() as i32)?;
+                floe_sys::spawn_sibling(&[pid], 0, own)?
+            }
             pid => floe_sys::spawn_stub(&[pid], 0, libc::SIGCHLD)?,
         };
         let tracee = seize_all_with(&[tid], TRACE).remove(0).1.inspect_err(|_| {

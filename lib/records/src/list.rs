@@ -121,6 +121,7 @@ macro_rules! resources {
                 lease: Lease 56 1 [Opened Descriptors];
                 attributes: Attributes 57 1 [Opened];
                 outside_socket: OutsideSocket 27 1 [];
+                outside_terminal: OutsideTerminal 90 1 [];
             }
             object {
                 pty: Pty 46 1 [];

@@ -155,6 +155,15 @@ impl Tree {
         Ok(self)
     }
 
+    /// The same tree with those records of a kind alone that are to stay.
+    pub fn retain<T: Record>(mut self, keep: impl Fn(&T) -> bool) -> Result<Self, Duplicate> {
+        let mut rows = T::table(&self).rows.clone();
+        rows.retain(keep);
+        self.tables.clear(T::KIND);
+        rows.into_iter().try_for_each(|row| self.insert(row.any()))?;
+        Ok(self)
+    }
+
     /// The first record.
     pub fn begin(&self) -> Option<&Begin> {
         self.all::<Begin>().first()

@@ -1,7 +1,10 @@
 //! Starting children with chosen pids, or only to end.
 
 use crate::{Error, Result, check};
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{IntoRawFd, OwnedFd},
+};
 
 pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
@@ -39,18 +42,56 @@ pub fn spawn_stub(set_tid: &[i32], flags: u64, exit_signal: i32) -> Result<i32> 
     pid.map(|pid| pid as i32).map_err(|e| unable(set_tid, e))
 }
 
+/// As [`spawn_stub`], but the child is one of our parent (CLONE_PARENT), and tells it of its end as we do of ours. The death of that
+/// parent means nothing to it, but that of the process behind the handle `of` does: it waits for that.
+pub fn spawn_sibling(set_tid: &[i32], flags: u64, of: OwnedFd) -> Result<i32> {
+    // It may have our table of descriptors, so the number stays taken for as long as we live.
+    let own = of.into_raw_fd();
+    // The exit signal is that of our own process, and must be 0 here.
+    let flags = flags | libc::CLONE_PARENT as u64 | CLONE_CLEAR_SIGHAND;
+    let mut args = arguments(set_tid, flags, 0);
+    let pid = without_signals(|| {
+        let mut polled = libc::pollfd { fd: own, events: libc::POLLIN, revents: 0 };
+        // SAFETY: without CLONE_VM the child has its own copy of our memory and stack.
+        let pid = unsafe { clone3(&mut args) };
+        if pid == 0 {
+            loop {
+                // SAFETY: raw system calls, and one structure of ours that the kernel writes to.
+                unsafe {
+                    let none = std::ptr::null::<libc::timespec>();
+                    let at = std::ptr::from_mut(&mut polled);
+                    if libc::syscall(libc::SYS_ppoll, at, 1, none, none, 8) == 1 {
+                        libc::syscall(libc::SYS_exit_group, 0);
+                    }
+                }
+            }
+        }
+        check(pid)
+    });
+    pid.map(|pid| pid as i32).map_err(|e| unable(set_tid, e))
+}
+
+/// As [`fork`], but the copy is a child of our parent.
+pub fn fork_sibling(flags: u64) -> Result<Option<i32>> {
+    fork_as(arguments(&[], flags | libc::CLONE_PARENT as u64, 0), &[])
+}
+
 /// Goes on as two processes: gives the pid of the copy, and in the copy `None`. `set_tid` and `flags` are as for
 /// [`spawn_stub`].
 ///
 /// # Errors
 /// Also where this process has other threads: what they hold would be held for ever in the copy.
 pub fn fork(set_tid: &[i32], flags: u64) -> Result<Option<i32>> {
+    fork_as(arguments(set_tid, flags, libc::SIGCHLD), set_tid)
+}
+
+fn fork_as(mut args: libc::clone_args, set_tid: &[i32]) -> Result<Option<i32>> {
     let fail = |e: io::Error| unable(set_tid, e);
     if std::fs::read_dir("/proc/self/task").map_err(fail)?.count() != 1 {
         return Err(Error::because(start(set_tid), "there is more than one thread"));
     }
-    assert_eq!(flags & (libc::CLONE_VM | libc::CLONE_THREAD) as u64, 0, "it has its own memory");
-    let mut args = arguments(set_tid, flags, libc::SIGCHLD);
+    let shared = (libc::CLONE_VM | libc::CLONE_THREAD) as u64;
+    assert_eq!(args.flags & shared, 0, "it has its own memory");
     let pid = without_signals(|| {
         // SAFETY: without CLONE_VM the copy has its own memory and stack, and no thread is missing in it.
         check(unsafe { clone3(&mut args) })

@@ -24,6 +24,7 @@ mod mem;
 mod message;
 mod message_queue;
 mod mount;
+mod owned_space;
 mod pagemap;
 mod peek_offset;
 mod pidfd;
@@ -47,7 +48,7 @@ pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, tim
 pub use beside::{Place, Places};
 pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};
-pub use clone::{fork, pidfds_of_ended, spawn_stub};
+pub use clone::{fork, fork_sibling, pidfds_of_ended, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
@@ -89,6 +90,7 @@ pub use mount::{
     fsconfig_set_string, fsmount, fsopen, join_group, make_read_only, mount_message,
     set_mount_attributes,
 };
+pub use owned_space::owned_mount_namespace;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{

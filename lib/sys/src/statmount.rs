@@ -1,4 +1,4 @@
-//! listmount(2) and statmount(2): the mounts of any mount namespace, without going there.
+//! listmount(2) and statmount(2): the mounts of a mount namespace.
 
 use crate::{Result, check};
 use std::{
@@ -70,7 +70,7 @@ pub struct MountStatus {
     pub mnt_opts: Vec<u8>,
 }
 
-/// All mounts of a mount namespace; `None` where this kernel does not tell (before 6.15).
+/// All mounts of a mount namespace, which the calling thread must be in; `None` where this kernel does not tell (before 6.15).
 ///
 /// # Errors
 /// Those of the calls, among them EPERM for who has not CAP_SYS_ADMIN in the user namespace of that one.
@@ -88,7 +88,9 @@ pub fn all_mounts(space: BorrowedFd<'_>) -> Result<Option<Vec<MountStatus>>> {
         asked => asked.map_err(fail)?,
     };
     let ids = match list(id) {
-        Err(e) if missing(&e) => return Ok(None),
+        // From outside the kernel looks for the root among the mounts that are younger than what it is mounted on, and does not find
+        // one that was made before.
+        Err(e) if missing(&e) || e.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
         ids => ids.map_err(fail)?,
     };
     let mut all = Vec::with_capacity(ids.len());

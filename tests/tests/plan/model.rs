@@ -100,7 +100,6 @@ impl World<'_> {
             Step::Send => self.send(),
             Step::Outside | Step::Writers => must(before, "too late"),
             Step::Create(pid, maker, shares) => self.create_sharing(pid, maker, shares),
-            Step::Enter(pid) => self.task(pid).map(drop),
             Step::Unshare(pid, shares) => self.unshare(pid, shares),
             Step::Enter(pid) => must(self.task(pid)?.threads.len() == 1, "EINVAL: it has threads"),
             Step::Supply(pid) => self.supply(pid),

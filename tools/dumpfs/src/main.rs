@@ -23,6 +23,7 @@ struct Cli {
 fn main() -> ExitCode {
     let cli: Cli = floe_toolkit::arguments();
     floe_toolkit::main("dumpfs", || {
+        floe_capture::origin::note_namespaces()?;
         floe_toolkit::filter("dumpfs", &mut dump::DumpFs::new(cli.close_tcp, cli.carry))
     })
 }

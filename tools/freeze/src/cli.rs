@@ -15,7 +15,7 @@ use floe_capture::{
 };
 use floe_proc::Stat;
 use floe_records::{
-    CgroupMode, Entered, Finding, OnChange, Options, Outside, Pid, Refusals, by_cause,
+    CgroupMode, Deny, Entered, Finding, OnChange, Options, Outside, Pid, Refusals, by_cause,
 };
 use floe_toolkit::{Exit, Side, Way};
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
@@ -94,6 +94,9 @@ struct Args {
     /// In restore, CLOCK_MONOTONIC and CLOCK_BOOTTIME go on where they are; a tree in a time namespace of its own can be captured.
     #[arg(long)]
     timens: bool,
+    /// Refuse what could be kept: connections (of TCP), outside-sockets, outside-terminals. May be repeated.
+    #[arg(long, value_name = "WHAT")]
+    deny: Vec<Deny>,
     /// Give COMMAND the stream as this descriptor (3 to 9); its standard input is then freeze's.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     stream_fd: Option<i32>,
@@ -115,9 +118,10 @@ impl Args {
             OutsideFiles::Reconnect => Outside::Reconnect,
         };
         let (on_change, cgroup) = (self.on_change.clone(), self.cgroup.clone());
+        let deny = self.deny.clone();
         let close_tcp = self.close_tcp || self.tcp == Tcp::Close;
         let &Args { strict, timens, .. } = self;
-        Options { close_tcp, strict, outside, on_change, cgroup, timens }
+        Options { close_tcp, strict, outside, on_change, cgroup, timens, deny }
     }
 }
 
@@ -137,6 +141,7 @@ fn work() -> Result<u8> {
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
+    args.timens |= has_own_clocks(args.pid)?;
     let Some(way) = Way::to(args.pid)? else { return here(&args, None) };
     let (near, far) = starter::pair()?;
     floe_capture::origin::start_here(args.pid).map_err(plain)?;
@@ -152,6 +157,14 @@ fn work() -> Result<u8> {
             here(&args, Some((way.entered().clone(), near)))
         }
     }
+}
+
+/// Whether a process is in a time namespace of its own, whose clocks go on with it.
+fn has_own_clocks(pid: u32) -> Result<bool> {
+    let own = floe_proc::namespace(std::process::id(), "time")?;
+    // Why that of another cannot be read will be said.
+    let theirs = floe_proc::namespace(pid, "time").unwrap_or(None);
+    Ok(theirs.is_some() && theirs != own)
 }
 
 /// Does it where the tree stands.

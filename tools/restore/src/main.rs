@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bulk;
+mod events;
 mod external;
 mod foreground;
 mod join;
@@ -9,14 +10,19 @@ mod outside;
 mod pidfile;
 mod pidns;
 mod read;
+mod terminals;
+mod thaw;
 mod wait;
 
 use anyhow::Context;
 use bulk::{Bulk, Whole};
 use clap::Parser;
+use events::Events;
 use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
-use floe_rebuild::{Here, OpenFiles, Outer, OutsideRule, OwnUser, Restore, RestoreOptions};
+use floe_rebuild::{
+    Here, Inherit, OpenFiles, Outer, OutsideRule, OwnUser, Restore, RestoreOptions,
+};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, NsId, NsKind, OnChange, Pid, Process, Refusals, State, Thread,
     Tree, Vdso, by_cause,
@@ -29,7 +35,7 @@ use pidns::{Inside, Side};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    os::unix::process::ExitStatusExt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::ExitCode,
     sync::Arc,
 };
@@ -45,9 +51,10 @@ struct Args {
     /// Write the pid of the root task here.
     #[arg(long)]
     pidfile: Option<std::path::PathBuf>,
-    /// Give the tree our descriptor FD in the place of an outside one of the same number.
-    #[arg(long, value_name = "FD")]
-    inherit: Vec<u32>,
+    /// Give the tree our descriptor FD in the place of an outside one: of the same number, of number N, or of what is called
+    /// NAME (pipe:[5]). May be repeated.
+    #[arg(long, value_name = "[N=|NAME=]FD")]
+    inherit: Vec<Inherit>,
     /// What takes the place of other outside files, whatever freeze was told: WHAT is refuse, null, broken or reconnect, NAME a
     /// pattern of what they are (socket:[N], a path) or of the addresses of their peers; the last rule for a file counts.
     #[arg(long, value_name = "WHAT[:NAME]")]
@@ -89,6 +96,16 @@ struct Args {
     /// Address NEW takes the place of OLD at either end of all TCP and UDP sockets. May be repeated.
     #[arg(long, value_name = "OLD=NEW")]
     map_address: Vec<NewAddress>,
+    /// Have the tree run where its own cgroup, or one above, was frozen.
+    #[arg(long)]
+    thaw: bool,
+    /// The root task becomes a sibling of restore: a child of the process that has started it. Restore exits once the tree runs.
+    #[arg(long, conflicts_with = "detach")]
+    sibling: bool,
+    /// Tell of the steps of the work on this socket, and wait for an answer each time. Our standard streams are then no place for
+    /// those of the tree.
+    #[arg(long, value_name = "FD")]
+    events: Option<i32>,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -110,6 +127,7 @@ fn main() -> ExitCode {
 
 fn run(mut args: Args) -> anyhow::Result<()> {
     let mut lines = floe_toolkit::progress_lines(args.progress_fd)?;
+    let events = Events::new(args.events.filter(|_| !args.plan))?;
     if args.detach && !args.plan && leads_a_group() {
         return follow();
     }
@@ -142,14 +160,13 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
     clocks(&args, &tree)?;
-    let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let outer = Arc::new(Outer::open(&tree)?);
-    let made = floe_rebuild::new_spaces(&tree, &told, &here);
-    args.new_pidns |= made.iter().any(|space| space.kind == NsKind::Pid);
+    let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
+    let top = floe_rebuild::common_top(&tree, &args.root, &told)?;
+    let (made, user) = make_spaces(&mut args, &tree, &told, &here)?;
     let args = &args;
-    let user = floe_rebuild::make_new(&tree, &made)?.map(Arc::new);
-    let made = made.into_iter().map(|space| space.id).collect();
-    let inside = match args.new_pidns.then(|| pidns::enter(&tree, user.as_deref())).transpose()? {
+    let enter = || pidns::enter(&tree, user.as_deref(), args.sibling, top.is_some());
+    let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
             return outside.wait(args, &tree);
@@ -157,26 +174,81 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         Some(Side::Inside(inside)) => Some(inside),
         None => None,
     };
-    let tree = if args.detach { orphaned(tree)? } else { tree };
+    let tree = if args.leaves() { orphaned(tree)? } else { tree };
     let whole = Whole { tree: &tree, inheritance: &plan.inheritance };
     let bulk = Bulk::find(&mut reader, whole, first, from_start)?;
     let beside = inside.as_ref().is_some_and(Inside::is_beside);
     foreign(&tree, beside)?;
     tell_losses(&tree, &lowered)?;
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
-    let waits = !beside && (inside.is_some() || !args.detach);
-    let around = Around { here, made, user, outer, waits };
-    let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, lines.take()))?;
+    let waits = !beside && (inside.is_some() || !args.leaves());
+    let talk = Talk { lines: lines.take(), events: &events };
+    let around = Around { here, made, user, outer, top, waits };
+    let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, talk))?;
     rebuilt.keep();
+    events.done()?;
     drop(reader);
+    stay(args, &tree, inside, waiter)
+}
+
+/// Waits for the tree, or leaves it, now that it runs.
+fn stay(
+    args: &Args,
+    tree: &Tree,
+    inside: Option<Inside>,
+    waiter: Option<Waiter>,
+) -> anyhow::Result<()> {
     let root = tree.root().map_or(0, |process| process.pid.0);
     match (inside, waiter) {
         (Some(inside), waiter) => inside.done(root, args.detach, waiter),
         (None, Some(waiter)) => {
             wait::as_ours(waiter.wait(nix::unistd::Pid::from_raw(root as i32))?)
         }
-        (None, None) => leave(&tree),
+        (None, None) if args.sibling => Ok(()),
+        (None, None) => leave(tree),
     }
+}
+
+impl Args {
+    /// Whether restore is gone when the tree runs.
+    fn leaves(&self) -> bool {
+        self.detach || self.sibling
+    }
+}
+
+/// Where a restore is, and what it has made before it begins.
+struct Around {
+    here: Here,
+    made: Vec<NsId>,
+    user: Option<Arc<OwnUser>>,
+    outer: Arc<Outer>,
+    /// What stands for the root of a tree that stays in the mount namespace that restore was started in.
+    top: Option<Arc<OwnedFd>>,
+    /// It waits for the tree.
+    waits: bool,
+}
+
+/// Makes namespaces for the tree, but for a pid namespace, which is for [`pidns`] to make, and gives them.
+fn make_spaces(
+    args: &mut Args,
+    tree: &Tree,
+    told: &[NsKind],
+    here: &Here,
+) -> anyhow::Result<(Vec<NsId>, Option<Arc<OwnUser>>)> {
+    let wanted = floe_rebuild::new_spaces(tree, told, here);
+    args.new_pidns |= wanted.iter().any(|space| space.kind == NsKind::Pid);
+    let user = floe_rebuild::make_new(tree, &wanted)?.map(Arc::new);
+    Ok((wanted.into_iter().map(|space| space.id).collect(), user))
+}
+
+/// Whom restore tells what.
+struct Talk<'a> {
+    lines: Option<File>,
+    events: &'a Events,
+}
+
+fn root_is_init(tree: &Tree) -> bool {
+    tree.root().is_some_and(|root| root.pid.0 == pidns::INIT)
 }
 
 /// Says what is lost: what the tools before have said, and what cannot come back here.
@@ -205,6 +277,12 @@ fn adapted(args: &Args, tree: Tree, machine: &Machine) -> anyhow::Result<(Tree, 
         let (adapted, more) = adapt(tree, machine)?;
         tree = adapted;
         lost.extend(more);
+    }
+    if args.thaw {
+        tree = thaw::thawed(tree)?;
+    }
+    if args.events.is_some() {
+        tree = terminals::adopted(tree, &args.inherit)?;
     }
     Ok((tree, lost))
 }
@@ -311,26 +389,10 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
     Ok(member.map(|(of, pid)| format!("is that of a {of} which process {pid} is still in")))
 }
 
-/// Where a restore is, and what it has made before it begins.
-struct Around {
-    here: Here,
-    made: Vec<NsId>,
-    user: Option<Arc<OwnUser>>,
-    outer: Arc<Outer>,
-    /// It waits for the tree.
-    waits: bool,
-}
-
-/// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
-fn build(
-    args: &Args,
-    Around { here, made, user, outer, waits }: Around,
-    (tree, plan): (&Tree, &Plan),
-    reader: &mut floe_stream::Reader<floe_toolkit::Input>,
-    (mut bulk, mut lines): (Bulk<'_>, Option<File>),
-) -> anyhow::Result<Option<Waiter>> {
-    let total = bulk.total(reader.get_mut().file());
-    let options = RestoreOptions {
+/// What is asked of the rebuild; `told`: events are, and standard streams are not to be given to the tree.
+fn options(args: &Args, tree: &Tree, around: Around, told: bool) -> RestoreOptions {
+    let Around { here, made, user, outer, top, .. } = around;
+    RestoreOptions {
         inherit: args.inherit.clone(),
         root: args.root.clone(),
         external: args.external.iter().map(|it| (it.point.clone(), it.source.clone())).collect(),
@@ -344,28 +406,60 @@ fn build(
         made,
         user,
         outer,
+        top,
         here,
-    };
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
+        standard: !told,
+    }
+}
+
+/// The command line, as it can be shown.
+fn words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.display().to_string()).collect()
+}
+
+/// From the first process to the release of them all, ready to wait for them where it is to. Where it fails nothing is left.
+fn build(
+    args: &Args,
+    around: Around,
+    (tree, plan): (&Tree, &Plan),
+    reader: &mut floe_stream::Reader<floe_toolkit::Input>,
+    (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
+) -> anyhow::Result<Option<Waiter>> {
+    let total = bulk.total(reader.get_mut().file());
+    let waits = around.waits;
+    let options = options(args, tree, around, talk.events.are_told());
+    let words = words();
     let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
     let image = image.as_deref().and_then(|image| image.to_str());
+    let is_there = args.new_pidns && root_is_init(tree);
+    if is_there {
+        talk.events.of_root(events::NAMESPACES, tree)?;
+    }
     let mut open = OpenFiles::new(tree, &options, &plan.steps)
         .map_err(|refusals| outside::with_command(refusals, &words, image))?;
+    // Who is told of steps must not take them for the reason of a failure.
+    let mark = if talk.events.are_told() { "note: " } else { "" };
     for note in open.notes() {
-        floe_toolkit::warn("restore", note);
+        floe_toolkit::warn("restore", &format!("{mark}{note}"));
     }
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| !args.new_pidns);
     let root = tree.root().map_or(0, |process| process.pid.0).to_string();
     let pidfile = pidfile.map(|path| pidfile::Pidfile::new(path, &root)).transpose()?;
-    let mut work = Restore::new(tree, &open, plan)?;
+    let mut work = Restore::new(tree, &open, plan, args.sibling)?;
     let steps = &plan.steps;
     let fill = steps.iter().position(|step| *step == Step::Fill).unwrap_or(steps.len());
-    let lend = steps.iter().position(|step| matches!(step, Step::Lend(_))).unwrap_or(steps.len());
-    let mut progress = Progress::new("restore", total, lines.take())?;
-    let mut done = 0;
-    for (at, step) in steps[..fill].iter().enumerate() {
+    let last = |step: &Step| matches!(step, Step::Lend(_) | Step::Masks);
+    let lend = steps.iter().position(last).unwrap_or(steps.len());
+    let mut progress = Progress::new("restore", total, talk.lines.take())?;
+    let created = |step: &Step| matches!(step, Step::Create(_, None, _));
+    let mut done = steps.iter().position(created).map_or(0, |at| at + 1);
+    work.run(&steps[..done])?;
+    if !is_there {
+        talk.events.of_root(events::NAMESPACES, tree)?;
+    }
+    open.orphans().try_for_each(|master| talk.events.tell(events::MASTER, master))?;
+    for (at, step) in steps[..fill].iter().enumerate().skip(done) {
         if let Step::Supply(child) = step {
             work.run(&steps[done..at])?;
             bulk.fill(Some(*child), reader, (&work, &open), &mut progress)?;
@@ -377,8 +471,9 @@ fn build(
     progress.finish();
     open.seal()?;
     work.run(&steps[fill..lend])?;
+    talk.events.of_root(events::BUILT, tree)?;
     let front = match steps.get(lend) {
-        Some(Step::Lend(group)) if !args.detach && !args.new_pidns => {
+        Some(Step::Lend(group)) if !args.leaves() && !args.new_pidns => {
             Foreground::lend(tree, &open, *group)?
         }
         _ => None,

@@ -17,8 +17,10 @@ use floe_records::{Process, Thread, Tree};
 use nix::{
     fcntl::OFlag,
     mount::{MsFlags, mount},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, setns, unshare},
     sys::{
+        prctl::set_pdeathsig,
         signal::{Signal, kill},
         wait::{WaitStatus, waitpid},
     },
@@ -28,7 +30,7 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io::{Read, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
 };
 
 /// The init of a pid namespace, inside.
@@ -59,9 +61,16 @@ pub enum Inside {
 }
 
 /// Makes the namespace. The calling thread must be the only one.
-pub fn enter(tree: &Tree, user: Option<&OwnUser>) -> Result<Side> {
+/// `sibling`: a root that is its init becomes a child of our parent; `keeps_mounts`: it stays in our mount namespace, with the
+/// /proc that there is.
+pub fn enter(
+    tree: &Tree,
+    user: Option<&OwnUser>,
+    sibling: bool,
+    keeps_mounts: bool,
+) -> Result<Side> {
     match tree.root() {
-        Some(root) if root.pid.0 == INIT => beside(tree, user),
+        Some(root) if root.pid.0 == INIT => beside(tree, user, sibling, keeps_mounts),
         _ if user.is_some() => {
             bail!(
                 "unable to make its user namespace: the root of the tree was not the init of a pid namespace"
@@ -85,14 +94,18 @@ fn as_init() -> Result<Side> {
     }
 }
 
-/// The stub and we inside have the mounts of the process outside, and the table of descriptors with each other: so what we open
-/// is open in the stub.
-fn beside(tree: &Tree, user: Option<&OwnUser>) -> Result<Side> {
-    private_mounts()?;
+/// The stub has the mounts of the process outside, and the table of descriptors in common with us inside: so what we open is open
+/// in the stub.
+fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool, keeps_mounts: bool) -> Result<Side> {
+    if !keeps_mounts {
+        private_mounts()?;
+    }
     let (wait, go) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     let fresh = CloneFlags::CLONE_FILES | CloneFlags::CLONE_NEWPID;
+    let outside = floe_sys::pidfd_open(std::process::id() as i32)?;
     let stub = match user {
-        Some(user) => user.born(),
+        Some(user) => user.born(sibling),
+        None if sibling => floe_sys::spawn_sibling(&[], flags(fresh), outside.try_clone()?),
         None => floe_sys::spawn_stub(&[], flags(fresh), Signal::SIGCHLD as i32),
     };
     let stub = stub.context("unable to make a pid namespace")?;
@@ -104,6 +117,16 @@ fn beside(tree: &Tree, user: Option<&OwnUser>) -> Result<Side> {
     let begun = match begun {
         Ok(None) => {
             File::from(wait).read_exact(&mut [0]).context("unable to hear from outside")?;
+            if sibling {
+                // What is outside can end the tree only through us.
+                set_pdeathsig(Signal::SIGKILL).context("unable to be bound to our parent")?;
+                let mut ended = [PollFd::new(outside.as_fd(), PollFlags::POLLIN)];
+                let ended = poll(&mut ended, PollTimeout::ZERO).context("unable to look for it")?;
+                ensure!(ended == 0, "the process outside has ended");
+            }
+            if keeps_mounts {
+                private_mounts()?;
+            }
             mount_proc()?;
             return Ok(Side::Inside(Inside::Beside));
         }
@@ -162,6 +185,9 @@ impl Outside {
                     return as_ours(code);
                 }
                 pidfile(args, root, &root.to_string())?;
+                if args.sibling {
+                    return Ok(());
+                }
                 if args.detach { leave(tree) } else { as_ours(waiter.wait(root)?) }
             }
         }

@@ -4,14 +4,21 @@ use crate::{
     Result,
     descriptor_of::{Descriptor, Problem},
     files::Files,
+    object::tcp_connection::duplicate,
+    origin,
     resource::OfFile,
 };
-use floe_records::{AnyRecord, Bytes, External, FileId, Findings, ObjectId, Pid, Pipe};
+use floe_records::{AnyRecord, Bytes, External, FileId, Findings, NsKind, ObjectId, Pid, Pipe};
+use floe_sys::Error;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt},
+    os::{
+        fd::AsFd,
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileTypeExt, MetadataExt},
+        },
     },
 };
 
@@ -65,8 +72,41 @@ fn own_pipes(files: &Files) -> Result<BTreeSet<ObjectId>> {
     // Every process that knows the name of a pipe may have opened it, so nothing but a look tells.
     let open = ends.iter().filter(|(_, (reads, writes, fifo))| *fifo || !(*reads && *writes));
     let open: BTreeSet<ObjectId> = open.map(|(pipe, _)| *pipe).collect();
-    let foreign = if open.is_empty() { open } else { held_outside(&open, &files.pids)? };
+    let mut foreign = BTreeSet::new();
+    if !open.is_empty() {
+        foreign = held_outside(&open, &files.pids)?;
+        if !sees_all()? {
+            let alone = ends.iter().filter(|(_, (reads, writes, fifo))| !*fifo && reads != writes);
+            let alone: BTreeSet<ObjectId> = alone.map(|(pipe, _)| *pipe).collect();
+            foreign.extend(held_somewhere(files, &alone)?);
+        }
+    }
     Ok(ends.into_keys().filter(|pipe| !foreign.contains(pipe)).collect())
+}
+
+/// Whether /proc shows what is outside of the tree: it does not in a pid namespace that we have gone into.
+fn sees_all() -> Result<bool> {
+    let own = floe_proc::namespace(std::process::id(), NsKind::Pid.name())?;
+    Ok(origin::namespace(NsKind::Pid)? == own)
+}
+
+/// Those of them, of which the tree has one end, whose other end is open: its own end tells.
+fn held_somewhere(files: &Files, pipes: &BTreeSet<ObjectId>) -> Result<BTreeSet<ObjectId>> {
+    let places = files.places();
+    let mut held = BTreeSet::new();
+    for (open, what) in files.of::<Pipe>() {
+        let Some(pipe) = pipe_of(what).filter(|pipe| pipes.contains(pipe)) else { continue };
+        let Some((pid, fd)) = places.get(&open.id) else { continue };
+        // It may be closed by now; that shows again when it stands still.
+        let Ok(end) = duplicate(*pid, *fd) else { continue };
+        let mut polled = [PollFd::new(end.as_fd(), PollFlags::empty())];
+        poll(&mut polled, PollTimeout::ZERO).map_err(|e| Error::new("look at a pipe", e))?;
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+        if !polled[0].revents().is_some_and(|found| found.intersects(gone)) {
+            held.insert(pipe);
+        }
+    }
+    Ok(held)
 }
 
 fn held_outside(pipes: &BTreeSet<ObjectId>, pids: &[Pid]) -> Result<BTreeSet<ObjectId>> {

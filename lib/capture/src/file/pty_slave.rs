@@ -83,7 +83,7 @@ impl OfFile for PtySlave {
 }
 
 /// UNIX98 slaves: major 136 to 143 (Documentation/admin-guide/devices.txt).
-fn is_slave(rdev: u64) -> bool {
+pub(crate) fn is_slave(rdev: u64) -> bool {
     (136..=143).contains(&major(rdev))
 }
 

@@ -1,11 +1,12 @@
 //! What belongs to the world outside of the tree, and that restore cannot take from its own standard streams.
 
-use crate::files::Files;
+use crate::{files::Files, rule::denied};
 use floe_records::{AnyRecord, External, Finding, Findings, Options, Outside};
 use std::collections::BTreeMap;
 
-/// Notes each such file once, by the lowest number that it has, unless the user has said what takes its place.
+/// Notes each such file once, or refuses it where the user does not want it; by the lowest number that it has, unless the user has said what takes its place.
 pub(crate) fn look(files: &Files, options: &Options, out: &mut Findings) {
+    denied::check(files, options, out);
     if options.outside != Outside::Refuse {
         return;
     }

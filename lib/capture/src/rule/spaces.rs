@@ -26,7 +26,8 @@ const OF_FREEZE: [&str; 1] = ["cgroup"];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
 pub(crate) struct Spaces {
-    mounts: MountSpaces,
+    /// Mount namespaces.
+    pub mounts: MountSpaces,
     root: Option<u32>,
     /// Its user namespace.
     of_root: Option<u64>,

@@ -3,6 +3,7 @@
 use crate::{
     descriptor::{outside_socket, terminal},
     factory::Factory,
+    given::{given, is_given},
     named,
     resource::ForFile,
 };
@@ -23,10 +24,10 @@ pub const OUTSIDE: &str = "file.outside";
 /// or error, and nothing else. `None` for other numbers.
 pub(crate) fn by_number(make: &Factory<'_>, id: FileId, number: u32) -> Result<Option<OwnedFd>> {
     let take = |number: u32| floe_sys::duplicate_inherited(number as i32).map(Some);
-    if make.inherit.contains(&number) {
-        return take(number);
+    if let Some(given) = given(make, id, number)? {
+        return Ok(Some(given));
     }
-    if has_hung_up(make, id) {
+    if has_hung_up(make, id) || !make.standard {
         return Ok(None);
     }
     if [1, 2].contains(&number) {
@@ -75,19 +76,24 @@ impl ForFile for External {
         let id = open.id;
         let mut numbers = make.numbers.get(&id).cloned().unwrap_or_default();
         // Given ones first, and standard input, which is only read, last.
-        numbers.sort_by_key(|number| (!make.inherit.contains(number), *number == 0, *number));
+        numbers.sort_by_key(|number| (!is_given(make, id, *number), *number == 0, *number));
         for &number in &numbers {
             if let Some(fd) = by_number(make, id, number)? {
                 return Ok(fd);
             }
         }
-        if let Some(ours) = terminal::ours().filter(|_| is_terminal(make, id) && !self.is_line()) {
+        let ours = terminal::ours().filter(|_| make.standard && !self.is_line());
+        if let Some(ours) = ours.filter(|_| is_terminal(make, id)) {
             return terminal::again(ours, named::flags(open));
         }
         if has_hung_up(make, id) {
             return hung_up(open);
         }
         let socket = make.tree.get::<OutsideSocket>(id);
+        if !make.standard && make.outside(self) == Outside::Broken {
+            // Nobody has said so of this one.
+            make.note(id, vec!["it comes back with its other end closed".to_owned()]);
+        }
         match (make.outside(self), socket) {
             (Outside::Refuse, _) => {}
             (Outside::Null, _) => return null(named::flags(open)),
@@ -106,8 +112,10 @@ pub(crate) fn missing(make: &Factory<'_>) -> Vec<(FileId, Finding)> {
     for external in make.tree.all::<External>() {
         let id = external.file;
         let numbers = make.numbers.get(&id).map_or(&[][..], Vec::as_slice);
-        let known = |number: &u32| make.inherit.contains(number) || *number <= 2;
-        let ours = is_terminal(make, id) && !external.is_line() && terminal::ours().is_some();
+        let standard = |number: &u32| make.standard && *number <= 2;
+        let known = |number: &u32| standard(number) || is_given(make, id, *number);
+        let is_line = external.is_line();
+        let ours = make.standard && is_terminal(make, id) && !is_line && terminal::ours().is_some();
         if make.outside(external) != Outside::Refuse
             || numbers.iter().any(known)
             || ours

@@ -237,6 +237,11 @@ impl<'a> Bases<'a> {
         })
     }
 
+    /// Whether it is the file system of this device, mounted anew.
+    pub fn is_anew(&self, at: usize, dev: u64) -> bool {
+        self.keys.get(at) == Some(&Key::Anew(dev))
+    }
+
     /// Whether a file system cannot be written to.
     pub fn is_read_only(&self, dev: u64) -> bool {
         let options = self.systems.get(&dev).map_or(&b""[..], |system| &system.options.0);

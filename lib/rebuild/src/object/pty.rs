@@ -70,13 +70,14 @@ pub(crate) fn settle(pty: &Pty, made: &Made) -> Result<()> {
 
 /// A master with the index that it had, or with another one where that is taken and none of the tree knows its name.
 fn master(pty: &Pty, make: &mut Factory<'_>) -> Result<(OwnedFd, u64)> {
-    let gone = || Error::because("make a pseudo terminal", "its master is not in the stream");
-    let masters = make.tree.all::<PtyMaster>();
-    let record = masters.iter().find(|master| master.pty == pty.id).ok_or_else(gone)?;
-    let open = make.tree.get::<OpenFile>(record.file).ok_or_else(gone)?;
-    let found = make.stands.found(open.pid, &record.name, SFlag::S_IFCHR)?;
+    if let Some(early) = make.stands.mounts.console(pty.id) {
+        let master = early.try_clone().map_err(|e| Error::new("keep a pseudo terminal", e))?;
+        return Ok((master, pty.id.ino));
+    }
+    let (pid, name, open_flags, file) = named_master(pty, make)?;
+    let found = make.stands.found(pid, &name, SFlag::S_IFCHR)?;
     if found.stat.st_rdev != PTMX {
-        let doing = format!("open {}", record.name.path);
+        let doing = format!("open {}", name.path);
         return Err(Error::because(doing, "it is another device"));
     }
     let others = make.tree.all::<Pty>().iter().filter(|other| other.id != pty.id);
@@ -84,7 +85,7 @@ fn master(pty: &Pty, make: &mut Factory<'_>) -> Result<(OwnedFd, u64)> {
     // The kernel gives the lowest one that is free: those below are kept until ours has come.
     let (mut below, mut taken) = (Vec::new(), false);
     loop {
-        let master = make.stands.open(open.pid, &record.name, &found, flags(open))?;
+        let master = make.stands.open(pid, &name, &found, open_flags)?;
         let index = terminal_number(master.as_fd(), TerminalNumber::Index)
             .map_err(|e| Error::new("ask for the index of a pseudo terminal", e))?;
         let index = u64::from(index.cast_unsigned());
@@ -102,12 +103,35 @@ fn master(pty: &Pty, make: &mut Factory<'_>) -> Result<(OwnedFd, u64)> {
         }
         if taken && !others.contains(&index) {
             let note = format!("pts/{} is taken, and is pts/{index} now", pty.id.ino);
-            make.note(record.file, vec![note]);
+            make.note(file, vec![note]);
             return Ok((master, index));
         }
         below.push(master);
     }
 }
+
+/// What is opened for a master: by whom, by which name, how, and a file to speak of. One whose master is outside comes from the
+/// instance of devpts that its slave is in.
+fn named_master(pty: &Pty, make: &Factory<'_>) -> Result<(Pid, FileRef, OFlag, FileId)> {
+    let gone = || Error::because("make a pseudo terminal", "its master is not in the stream");
+    let masters = make.tree.all::<PtyMaster>();
+    if let Some(record) = masters.iter().find(|master| master.pty == pty.id) {
+        let open = make.tree.get::<OpenFile>(record.file).ok_or_else(gone)?;
+        return Ok((open.pid, record.name.clone(), flags(open), record.file));
+    }
+    let mut outside = make.tree.all::<OutsideTerminal>().iter();
+    let slave = outside.find(|it| it.pty == pty.id).ok_or_else(gone)?;
+    let path = slave.name.as_ref().map(|name| name.path.0.as_slice());
+    let of_slave = path.and_then(|path| path.strip_suffix(pty.id.ino.to_string().as_bytes()));
+    let directory = of_slave.filter(|path| path.ends_with(b"/")).unwrap_or(PTS);
+    let path = Bytes([directory, b"ptmx"].concat());
+    let name = FileRef { path, outside: false, dev: 0, ino: 0, mnt_id: None, deleted: false };
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    Ok((slave.pid, name, flags, slave.file))
+}
+
+/// Where devpts is mounted.
+const PTS: &[u8] = b"/dev/pts/";
 
 fn queue(pty: &Pty, master: BorrowedFd<'_>, slave: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let mut modes = TerminalModes { flags: pty.flags, speeds: pty.speeds, ..Default::default() };

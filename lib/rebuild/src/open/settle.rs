@@ -3,6 +3,7 @@
 use super::{OpenFiles, high};
 use crate::{
     connection,
+    descriptor::terminal::Modes,
     factory::reopen,
     file::{
         inotify::{self, watch_removed},
@@ -19,7 +20,7 @@ use nix::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::PoisonError,
 };
 
@@ -28,6 +29,24 @@ impl OpenFiles<'_> {
     pub(crate) fn made_user(&self) -> Option<&IdMaps> {
         let maps = self.tree.id_maps(self.tree.root()?.pid)?;
         self.make.stands.is_made(maps.id).then_some(maps)
+    }
+
+    /// Masters of pseudo terminals that belong to nobody in the tree.
+    pub fn orphans(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let outside = self.tree.all::<OutsideTerminal>().iter().map(|it| it.pty);
+        let outside: BTreeSet<ObjectId> = outside.collect();
+        let ptys = self.make.ptys.iter().filter(move |(id, _)| outside.contains(id));
+        ptys.map(|(_, made)| made.master.as_fd())
+    }
+
+    /// Sets the terminals that the tree is given as its own were.
+    pub fn modes(&self) -> Result<Modes> {
+        let given = |id| {
+            let by_number = self.standard.iter().find(|((file, _), _)| *file == id);
+            let fd = by_number.map(|(_, fd)| fd).or_else(|| self.files.get(&id))?;
+            fd.try_clone().ok()
+        };
+        Modes::set(self.tree, &given)
     }
 
     /// What sockets have been given only until all are bound.

@@ -3,6 +3,7 @@
 
 use crate::{CgroupMode, OnChange, PathPattern, Resource, ensure};
 use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
 
 /// Options of the whole checkpoint and restore.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -20,6 +21,46 @@ pub struct Options {
     pub cgroup: CgroupMode,
     /// CLOCK_MONOTONIC and CLOCK_BOOTTIME of the tree go on where they were, in a time namespace.
     pub timens: bool,
+    /// What freeze refuses although it could be kept. No later stage has anything to do with it, so it does not travel.
+    #[serde(skip)]
+    pub deny: Vec<Deny>,
+}
+
+/// What a user may want no checkpoint of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deny {
+    /// Established TCP connections.
+    Connections,
+    /// Sockets whose other end is outside of the tree.
+    OutsideSockets,
+    /// Terminals that are outside of the tree.
+    OutsideTerminals,
+}
+
+impl Deny {
+    /// All, with their names.
+    pub const ALL: [(Self, &str); 3] = [
+        (Self::Connections, "connections"),
+        (Self::OutsideSockets, "outside-sockets"),
+        (Self::OutsideTerminals, "outside-terminals"),
+    ];
+}
+
+impl fmt::Display for Deny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(deny, _)| deny == self);
+        f.write_str(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Deny {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().find(|(_, name)| *name == text);
+        let all: Vec<&str> = Self::ALL.iter().map(|(_, name)| *name).collect();
+        known.map(|(deny, _)| *deny).ok_or_else(|| format!("it is none of {}", all.join(", ")))
+    }
 }
 
 /// What takes the place of an outside file that nothing of restore's own stands for.

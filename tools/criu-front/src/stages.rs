@@ -1,0 +1,141 @@
+//! The command that freeze holds a tree for: the stages behind it, and the talk with the front about them.
+//!
+//! It ends well only when the front has said so: with the front gone, or with its refusal, the tree runs on and the image is
+//! removed.
+
+use crate::files::INVENTORY;
+use anyhow::{Context, Result, bail, ensure};
+use floe_toolkit::Exit;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::fd::{AsFd, OwnedFd},
+    process::{Child, Command, Stdio},
+};
+
+/// The word that asks for it.
+pub const COMMAND: &str = "--stages";
+/// What becomes of the tree.
+pub const KILL: &str = "kill";
+/// What we say: the tree stands still, the image is there; and what the front says.
+pub const STOPPED: u8 = b's';
+/// See [`STOPPED`].
+pub const WRITTEN: u8 = b'w';
+/// See [`STOPPED`].
+pub const YES: u8 = b'y';
+
+/// The stages behind freeze with their arguments, the one that writes the image last.
+const STAGES: [&str; 5] = ["dumpmnt", "dumpfs", "aufsfix", "dumpmem", "imgpack"];
+
+/// Runs the stages; standard input is the stream.
+pub fn run(control: i32, image: &str, then: &str) -> Result<()> {
+    let front = File::from(floe_sys::duplicate_inherited(control)?);
+    nix::unistd::close(control).context("unable to close a duplicate of the socket")?;
+    (&front).write_all(&[STOPPED]).context("the front is gone")?;
+    let kills = then == KILL;
+    let mut stages = start(image, kills)?;
+    let written = wait(&mut stages, &front);
+    let is_there = written.is_ok();
+    let worked = written.and_then(|()| {
+        if kills {
+            can_be_restored(image)?;
+        }
+        (&front).write_all(&[WRITTEN]).context("the front is gone")?;
+        let mut answer = [0];
+        let heard = (&front).read(&mut answer).context("unable to hear from the front")?;
+        ensure!(heard == 1 && answer[0] == YES, Exit(1));
+        Ok(())
+    });
+    if worked.is_err() {
+        stop(&mut stages);
+    }
+    if worked.is_err() && is_there {
+        // It is no checkpoint. The front may be gone, and has written this one last.
+        let _ = fs::remove_file(INVENTORY);
+        fs::remove_file(image).with_context(|| format!("unable to remove {image}"))?;
+    }
+    worked
+}
+
+/// Starts all of them, each with the output of the one before.
+fn start(image: &str, kills: bool) -> Result<Vec<Child>> {
+    let mut stages: Vec<Child> = Vec::new();
+    let mut input = Stdio::inherit();
+    for name in STAGES {
+        let mut command = crate::tools::tool(name)?;
+        command.stdin(input);
+        if name == "imgpack" {
+            command.args(["-o", image]).stdout(Stdio::null());
+            if !kills {
+                // The front does it when the tree runs again.
+                command.arg("--no-sync");
+            }
+        } else {
+            command.stdout(Stdio::piped());
+        }
+        let started = command.spawn().with_context(|| format!("unable to start {name}"));
+        let mut child = started.inspect_err(|_| stop(&mut stages))?;
+        input = child.stdout.take().map_or_else(Stdio::null, Stdio::from);
+        stages.push(child);
+    }
+    // Freeze sees its reader hang up when the first of them does.
+    floe_toolkit::hang_up().context("unable to close standard input")?;
+    Ok(stages)
+}
+
+/// Waits until all have ended well. The first one that has failed says why, and all others end with it.
+fn wait(stages: &mut [Child], front: &File) -> Result<()> {
+    let handle = |child: &Child| floe_sys::pidfd_open(child.id() as i32);
+    let handles = stages.iter().map(handle).collect::<floe_sys::Result<Vec<OwnedFd>>>()?;
+    let mut status = vec![None; stages.len()];
+    while status.iter().any(Option::is_none) {
+        let mut polled = vec![PollFd::new(front.as_fd(), PollFlags::POLLIN)];
+        let waited = handles.iter().zip(&status).filter(|(_, status)| status.is_none());
+        polled.extend(waited.map(|(handle, _)| PollFd::new(handle.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut polled, PollTimeout::NONE) {
+            Err(nix::Error::EINTR) => continue,
+            done => done.context("unable to wait for the stages")?,
+        };
+        // It says nothing before we do: it is gone, or has given up.
+        ensure!(polled[0].revents().is_none_or(|found| found.is_empty()), Exit(1));
+        for (child, status) in stages.iter_mut().zip(&mut status) {
+            if status.is_none() {
+                *status = child.try_wait().context("unable to wait for a stage")?;
+            }
+        }
+    }
+    let codes = status.iter().flatten().map(|status| status.code().unwrap_or(1));
+    match codes.into_iter().find(|code| *code != 0) {
+        None => Ok(()),
+        Some(code) => bail!(Exit(code as u8)),
+    }
+}
+
+/// Nobody is killed who could never be brought back.
+fn can_be_restored(image: &str) -> Result<()> {
+    let image = File::open(image).with_context(|| format!("unable to open {image}"))?;
+    let mut restore: Command = crate::tools::tool("restore")?;
+    restore.arg("--plan").stdin(image).stdout(Stdio::null());
+    let status = restore.status().context("unable to start restore")?;
+    ensure!(status.success(), Exit(status.code().unwrap_or(1) as u8));
+    Ok(())
+}
+
+/// Ends those that still run.
+fn stop(stages: &mut [Child]) {
+    for child in stages.iter_mut() {
+        // A child that was waited for has no pid any more.
+        if matches!(child.try_wait(), Ok(None)) {
+            // They remove what has a name.
+            let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+        }
+    }
+    for child in stages {
+        let _ = child.wait();
+    }
+}
