@@ -109,7 +109,7 @@ if type -p busybox > /dev/null && [[ $(ldd "$(type -p busybox)" 2>&1) == *"not a
     start log unshare --mount bash -c 'mount --bind first first; mount -t proc proc first/proc; mount -t tmpfs memory first/data; cd first
         pivot_root . old; cd /; exec /bin/sh -c "/bin/busybox umount -l /old; n=0; while sleep 0.02; do n=\$((n+1)); echo \$n >> /data/log; echo \$n; done"'
     until_true 10 grep -q '^5$' log
-    table() { cut -d' ' -f4- "/proc/$pid/mountinfo"; }
+    table() { cut -d' ' -f4- "/proc/$pid/mountinfo" | sort; }
     was=$(table)
     checkpoint_kill "$pid" image
     restore_detached image

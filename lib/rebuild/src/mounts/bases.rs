@@ -253,3 +253,83 @@ impl<'a> Bases<'a> {
         self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(id: u32, dev: u64, point: &str, fs_type: &str) -> Mount {
+        let (root, source) = (b"/".to_vec(), b"source".to_vec());
+        let (point, fs_type) = (point.into(), fs_type.into());
+        Mount { id, dev, root, point, fs_type, source, ..Mount::default() }
+    }
+
+    fn system(dev: u64, fs_type: &str, points: &[&str]) -> MountedSystem {
+        let outside =
+            points.iter().map(|point| OutsideMount { point: (*point).into(), root: "/".into() });
+        MountedSystem {
+            dev,
+            fs_type: fs_type.into(),
+            source: "source".into(),
+            options: "rw".into(),
+            outside: outside.collect(),
+            carried: false,
+        }
+    }
+
+    fn found(
+        all: &[Mount],
+        system: &MountedSystem,
+        root: &str,
+        same_boot: bool,
+    ) -> Option<(u32, String)> {
+        let bases = Bases {
+            keys: Vec::new(),
+            systems: BTreeMap::new(),
+            of: BTreeMap::new(),
+            own: all.to_vec(),
+        };
+        let mount = MountPoint {
+            id: 1,
+            parent: 0,
+            point: "/".into(),
+            dev: system.dev,
+            root: root.into(),
+            flags: "rw".into(),
+            peers: None,
+            master: None,
+            unbindable: false,
+        };
+        let here = bases.here(system, &mount, same_boot);
+        here.map(|(own, part)| (own.id, String::from_utf8_lossy(part).into_owned()))
+    }
+
+    #[test]
+    fn a_device_tells_on_the_same_boot() {
+        let disk = nix::sys::stat::makedev(8, 1);
+        let all =
+            [own(1, disk, "/", "ext4"), own(2, 40, "/proc", "proc"), own(3, 41, "/proc", "proc")];
+        let says = |system: &MountedSystem, same_boot| found(&all, system, "/srv/x", same_boot);
+        let whole = Some((1, "/srv/x".to_owned()));
+        assert_eq!(says(&system(disk, "ext4", &["/"]), true), whole);
+        assert_eq!(says(&system(disk, "ext4", &["/moved"]), true), whole);
+        assert_eq!(says(&system(disk, "ext4", &["/moved"]), false), None);
+        assert_eq!(says(&system(disk + 1, "ext4", &["/"]), true), None);
+        assert_eq!(says(&system(disk + 1, "ext4", &["/"]), false), whole);
+        assert_eq!(says(&system(disk, "ext4", &[]), true), None, "a number that was given again");
+        // Of two that are mounted there, the same; of another one of the kernel's, the topmost.
+        let proc = |dev| found(&all, &system(dev, "proc", &["/proc"]), "/", true).map(|it| it.0);
+        assert_eq!((proc(40), proc(41), proc(42)), (Some(2), Some(3), Some(3)));
+    }
+
+    #[test]
+    fn what_is_in_memory_is_known_by_its_place() {
+        let all = [own(1, 40, "/run", "tmpfs"), own(2, 7, "/kernel", "debugfs")];
+        let run = system(40, "tmpfs", &["/run"]);
+        assert!(found(&all, &run, "/", true).is_some());
+        assert_eq!(found(&all, &system(40, "tmpfs", &["/elsewhere"]), "/", true), None);
+        assert_eq!(found(&all, &system(41, "tmpfs", &["/run"]), "/", true), None);
+        // There is one for all, wherever it is mounted.
+        assert!(found(&all, &system(9, "debugfs", &[]), "/", false).is_some());
+    }
+}
