@@ -31,6 +31,8 @@ need sshd openssh-server
 need ssh openssh-client
 need git git
 need ip iproute2
+need bwrap bubblewrap
+need busybox busybox-static
 need nft nftables
 need mariadbd mariadb-server
 need mariadb mariadb-client

@@ -41,12 +41,33 @@ below_bwrap() { # ARGUMENTS…
     done
     nothing_left "$*"
 }
+# The same as the init of a pid namespace, with output into a file that its own mounts hide.
+init_of_bwrap() { # ARGUMENTS…
+    start log bwrap "$@" --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs "$PWD" python3 -c "$(cat program.py)"
+    until_true 10 grep -q '^5 ' log
+    local outer=$pid init
+    init=$(pgrep -P "$outer")
+    checkpoint.sh "$init" -o image --kill || fail "$*: exit $?"
+    until_true 5 test ! -e "/proc/$outer"
+    for round in 1 2; do
+        restore_detached image --pidfile pidfile
+        init=$(cat pidfile)
+        counts log
+        [[ $(grep -ac '^[0-9]' "/proc/$init/root/tmp/of/it/data") -gt 5 ]] || fail "$*: its file is gone"
+        checkpoint.sh "$init" -o image --kill || fail "$*, round $round: exit $?"
+        until_true 5 test ! -e "/proc/$init"
+    done
+    nothing_left "$*"
+}
 if type -p bwrap > /dev/null; then
     below_bwrap --dev-bind / /
     below_bwrap --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp
     below_bwrap --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs /var/tmp --bind "$PWD" /mnt --chdir /mnt
+    init_of_bwrap --unshare-pid
+    init_of_bwrap --unshare-pid --unshare-net --unshare-ipc --unshare-uts
+    init_of_bwrap --unshare-user --unshare-pid
 else
-    echo "SKIPPED bubblewrap is not installed"
+    echo "SKIPPED: bubblewrap is not installed"
 fi
 
 # A server whose files are in memory that only it sees.
@@ -79,6 +100,29 @@ checkpoint_kill "$pid" image
 expect_exit 3 restore --detach --external "$PWD/place=/nowhere" < image
 grep -q "/nowhere" stderr || fail "$(cat stderr)"
 nothing_left "a directory that is not there"
+
+# A directory of programs as root, which restore may be given another one for.
+if type -p busybox > /dev/null && [[ $(ldd "$(type -p busybox)" 2>&1) == *"not a dynamic"* ]]; then
+    mkdir -p first/{bin,proc,old,data}
+    cp "$(type -p busybox)" first/bin/
+    for name in sh sleep; do ln -s busybox first/bin/$name; done
+    start log unshare --mount bash -c 'mount --bind first first; mount -t proc proc first/proc; mount -t tmpfs memory first/data; cd first
+        pivot_root . old; cd /; exec /bin/sh -c "/bin/busybox umount -l /old; n=0; while sleep 0.02; do n=\$((n+1)); echo \$n >> /data/log; echo \$n; done"'
+    until_true 10 grep -q '^5$' log
+    table() { cut -d' ' -f4- "/proc/$pid/mountinfo" | sort; }
+    was=$(table)
+    checkpoint_kill "$pid" image
+    restore_detached image
+    grows log || fail "it stands still"
+    [[ $(table) == "$was" ]] || fail "it has other mounts: $(table)"
+    checkpoint_kill "$pid" image
+    cp -a first second
+    restore_detached image --root "$PWD/second"
+    grows "/proc/$pid/root/data/log" || fail "it stands still below another root"
+    [[ $(stat -c %i second) == $(stat -Lc %i "/proc/$pid/root") ]] || fail "it has the first root"
+    gone "$pid"
+    nothing_left "a root of its own"
+fi
 
 # What is mounted there alone, and cannot be mounted again.
 refuses() { # SENTENCE SETUP

@@ -131,6 +131,8 @@ fn in_order<'w, 'a>(wanted: &'w [Wanted<'a>]) -> Vec<&'w Wanted<'a>> {
         on.entry(it.parent).or_default().push(it);
     }
     for some in on.values_mut() {
+        // Those of the same length as they come.
+        some.reverse();
         some.sort_by_key(|it| it.point.len());
     }
     let mut order = Vec::with_capacity(wanted.len());
@@ -161,8 +163,9 @@ mod tests {
             one(3, Some(1), b"/a/b"),
             one(4, Some(2), b""),
             one(5, Some(1), b""),
+            one(6, Some(1), b"/c/d"),
         ];
         let order: Vec<u32> = in_order(&all).iter().map(|it| it.id).collect();
-        assert_eq!(order, [1, 3, 2, 4, 5]);
+        assert_eq!(order, [1, 3, 6, 2, 4, 5]);
     }
 }

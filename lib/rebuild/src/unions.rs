@@ -4,7 +4,7 @@ mod compare;
 mod mount;
 
 use floe_plan::Step;
-use floe_records::{Bytes, Finding, MountedSystem, Refusals, Tree, Union};
+use floe_records::{Bytes, Finding, MountTree, MountedSystem, Refusals, Tree, Union};
 use floe_unions::{Mount, Sources, Stack, Unions, mounts};
 use nix::mount::{MntFlags, umount2};
 use std::{
@@ -48,7 +48,7 @@ pub fn unions(tree: &Tree, steps: &[Step], top: &Path, rebuild: bool) -> Result<
         _ => None,
     };
     let used = if rebuild { floe_plan::unions_in_use(tree) } else { HashSet::new() };
-    for union in steps.iter().filter_map(row) {
+    for union in steps.iter().filter_map(row).filter(|union| !is_described(tree, union)) {
         let point = at(top, &union.point);
         let (problem, hint) = match here(&point) {
             Err(unreadable) => (Some(unreadable), ""),
@@ -108,6 +108,14 @@ fn at(top: &Path, path: &Bytes) -> PathBuf {
     let joined = top.join(OsStr::from_bytes(relative));
     // A trailing slash is no part of a mount point.
     if relative.is_empty() { top.to_owned() } else { joined }
+}
+
+/// Whether it is mounted in a mount namespace of the tree's own, which is made again.
+fn is_described(tree: &Tree, union: &Union) -> bool {
+    tree.all::<MountTree>().iter().any(|it| {
+        let mut there = it.mounts.iter().filter(|mount| mount.point == union.point);
+        there.any(|mount| it.system(mount.dev).is_some_and(|of| of.fs_type == union.fs_type))
+    })
 }
 
 fn all_mounts() -> Result<Vec<Mount>, String> {

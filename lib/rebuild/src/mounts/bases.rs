@@ -34,6 +34,18 @@ const ANEW: [&[u8]; 18] = [
 /// Those of them that keep what is in them.
 const LASTING: [&[u8]; 3] = [b"tmpfs", b"ramfs", b"hugetlbfs"];
 
+/// Those of them of which there is one for all of the system: their options are those of all, and are left alone.
+const GLOBAL: [&[u8]; 8] = [
+    b"devtmpfs",
+    b"debugfs",
+    b"tracefs",
+    b"securityfs",
+    b"configfs",
+    b"fusectl",
+    b"pstore",
+    b"efivarfs",
+];
+
 /// Names a file system in the workshop.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Key {
@@ -148,6 +160,14 @@ impl<'a> Bases<'a> {
                 }
             }
         }
+        if GLOBAL.contains(&&*system.fs_type.0) {
+            let part = |own: &Mount| mount.part_of(&Bytes(own.root.clone()));
+            return self
+                .own
+                .iter()
+                .filter(|own| type_is(own))
+                .find_map(|own| Some((own, part(own)?)));
+        }
         // Numbers of file systems without a device are given again.
         if !same_boot || system.outside.is_empty() || major(system.dev) == 0 {
             return None;
@@ -178,10 +198,12 @@ impl<'a> Bases<'a> {
                 let text = |of: fn(&MountedSystem) -> &Bytes| {
                     system.map_or(&b""[..], |system| &of(system).0)
                 };
+                let fs_type = text(|system| &system.fs_type);
+                let is_global = GLOBAL.contains(&fs_type);
                 Base::Anew(System {
-                    fs_type: text(|system| &system.fs_type),
+                    fs_type,
                     source: text(|system| &system.source),
-                    options: text(|system| &system.options),
+                    options: if is_global { b"" } else { text(|system| &system.options) },
                     filled: system.is_some_and(|system| system.carried),
                 })
             }
@@ -229,5 +251,85 @@ impl<'a> Bases<'a> {
     /// Where a mount comes from.
     pub fn of(&self, space: NsId, mount: &MountPoint) -> Option<(usize, &[u8])> {
         self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(id: u32, dev: u64, point: &str, fs_type: &str) -> Mount {
+        let (root, source) = (b"/".to_vec(), b"source".to_vec());
+        let (point, fs_type) = (point.into(), fs_type.into());
+        Mount { id, dev, root, point, fs_type, source, ..Mount::default() }
+    }
+
+    fn system(dev: u64, fs_type: &str, points: &[&str]) -> MountedSystem {
+        let outside =
+            points.iter().map(|point| OutsideMount { point: (*point).into(), root: "/".into() });
+        MountedSystem {
+            dev,
+            fs_type: fs_type.into(),
+            source: "source".into(),
+            options: "rw".into(),
+            outside: outside.collect(),
+            carried: false,
+        }
+    }
+
+    fn found(
+        all: &[Mount],
+        system: &MountedSystem,
+        root: &str,
+        same_boot: bool,
+    ) -> Option<(u32, String)> {
+        let bases = Bases {
+            keys: Vec::new(),
+            systems: BTreeMap::new(),
+            of: BTreeMap::new(),
+            own: all.to_vec(),
+        };
+        let mount = MountPoint {
+            id: 1,
+            parent: 0,
+            point: "/".into(),
+            dev: system.dev,
+            root: root.into(),
+            flags: "rw".into(),
+            peers: None,
+            master: None,
+            unbindable: false,
+        };
+        let here = bases.here(system, &mount, same_boot);
+        here.map(|(own, part)| (own.id, String::from_utf8_lossy(part).into_owned()))
+    }
+
+    #[test]
+    fn a_device_tells_on_the_same_boot() {
+        let disk = nix::sys::stat::makedev(8, 1);
+        let all =
+            [own(1, disk, "/", "ext4"), own(2, 40, "/proc", "proc"), own(3, 41, "/proc", "proc")];
+        let says = |system: &MountedSystem, same_boot| found(&all, system, "/srv/x", same_boot);
+        let whole = Some((1, "/srv/x".to_owned()));
+        assert_eq!(says(&system(disk, "ext4", &["/"]), true), whole);
+        assert_eq!(says(&system(disk, "ext4", &["/moved"]), true), whole);
+        assert_eq!(says(&system(disk, "ext4", &["/moved"]), false), None);
+        assert_eq!(says(&system(disk + 1, "ext4", &["/"]), true), None);
+        assert_eq!(says(&system(disk + 1, "ext4", &["/"]), false), whole);
+        assert_eq!(says(&system(disk, "ext4", &[]), true), None, "a number that was given again");
+        // Of two that are mounted there, the same; of another one of the kernel's, the topmost.
+        let proc = |dev| found(&all, &system(dev, "proc", &["/proc"]), "/", true).map(|it| it.0);
+        assert_eq!((proc(40), proc(41), proc(42)), (Some(2), Some(3), Some(3)));
+    }
+
+    #[test]
+    fn what_is_in_memory_is_known_by_its_place() {
+        let all = [own(1, 40, "/run", "tmpfs"), own(2, 7, "/kernel", "debugfs")];
+        let run = system(40, "tmpfs", &["/run"]);
+        assert!(found(&all, &run, "/", true).is_some());
+        assert_eq!(found(&all, &system(40, "tmpfs", &["/elsewhere"]), "/", true), None);
+        assert_eq!(found(&all, &system(41, "tmpfs", &["/run"]), "/", true), None);
+        // There is one for all, wherever it is mounted.
+        assert!(found(&all, &system(9, "debugfs", &[]), "/", false).is_some());
     }
 }
