@@ -16,7 +16,7 @@ begin() {
     grep -q ready log || fail "$(cat log)"
     [[ -z $inside ]] || pid=$(pgrep -P "$pid")
 }
-ends() { if [[ -n $inside ]]; then kill -9 "$1"; until_true 5 test ! -e "/proc/$1"; else end_group "$1"; fi; }
+ends() { if [[ -n $inside ]]; then kill -9 "$1" 2> /dev/null || true; until_true 5 test ! -e "/proc/$1"; else end_group "$1"; fi; }
 passes() {
     kill -USR1 "$pid"
     until_true 30 grep -Eq 'passed|FAILED' log

@@ -5,17 +5,22 @@ use crate::{
     entry::{Entry, Holder, Name},
     inode::Inode,
     known::Told,
+    origin,
     other_names::{self, Lost},
     path::{self, Root},
     sock_diag::{InetSockets, UnixSockets, UnixState},
     socket_kind,
 };
 use floe_proc::Fdinfo;
-use floe_records::{Bytes, FileRef, Finding, Options, Pid};
+use floe_records::{Bytes, FileRef, Finding, NsKind, Options, Pid};
 use nix::fcntl::OFlag;
 use std::{
     cell::OnceCell,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    ffi::OsStr,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{ffi::OsStrExt, fs::MetadataExt},
+    },
 };
 
 const O_CLOEXEC: u32 = 0o2_000_000;
@@ -294,12 +299,22 @@ impl<'a> Descriptor<'a> {
         if name.deleted {
             return Err(refuse("it was removed, and is no regular file"));
         }
-        if !name.leads {
+        if !name.leads && !self.is_of_our_mounts(name) {
             return Err(refuse("its path leads to another file by now"));
         }
         let mnt_id = Some(self.info.mnt_id);
         let (path, outside) = (Bytes(name.path.clone()), name.outside);
         Ok(FileRef { path, outside, dev, ino, mnt_id, deleted: false })
+    }
+
+    /// Whether the process is in another mount namespace than we are, and its path leads to the file in ours: there it was
+    /// opened, and there restore finds it.
+    fn is_of_our_mounts(&self, name: &Name) -> bool {
+        let space = |pid| floe_proc::namespace(pid, "mnt").ok().flatten();
+        let ours = origin::namespace(NsKind::Mnt).ok().flatten();
+        let elsewhere = space(self.pid).is_some_and(|theirs| Some(theirs) != ours);
+        let found = std::fs::symlink_metadata(OsStr::from_bytes(name.full()));
+        elsewhere && found.is_ok_and(|found| (found.dev(), found.ino()) == self.inode())
     }
 
     /// Its name, of an object of bpf(2).

@@ -159,7 +159,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         }
     }
     attached.check(&tree(root)?, false, &mut found)?;
-    clocks.check(&living, options, &mut found)?;
+    clocks.check(&mut found);
     spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
@@ -258,7 +258,7 @@ pub(crate) fn held(
         }
     }
     attached.check(&pids, true, &mut found)?;
-    clocks.check(&living, options, &mut found)?;
+    clocks.check(&mut found);
     spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);

@@ -3,14 +3,14 @@
 use crate::{
     Workshop,
     attributes::Attributes,
-    space::inside,
-    workshop::{NEW, OLD_PROC, PATH, below, copied_space, name_of},
+    space::{copy, inside},
+    workshop::{NEW, OLD_PROC, PATH, below, copied_space},
 };
 use floe_sys::{Error, Result, attach_tree, clone_tree, set_mount_attributes};
 use nix::{
-    fcntl::{OFlag, open},
-    mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, setns, unshare},
+    fcntl::{OFlag, open, openat},
+    mount::{MntFlags, umount2},
+    sched::{CloneFlags, setns},
     sys::stat::Mode,
     unistd::{fchdir, pivot_root},
 };
@@ -48,8 +48,8 @@ pub struct Built {
 }
 
 impl Workshop {
-    /// Puts a namespace together. `wanted` has each mount behind the one that it is mounted on. It belongs to the user namespace
-    /// `owner`, or to that of the caller.
+    /// Puts a namespace together, which belongs to a user namespace where one is given. `wanted` has each mount behind the one that
+    /// it is mounted on.
     ///
     /// # Errors
     /// What cannot be mounted, with the number of the mount, 0 for the whole.
@@ -69,34 +69,30 @@ impl Workshop {
         at: &mut u32,
     ) -> Result<Built> {
         let fail = |e| Error::new("set up a mount namespace", e);
-        let wanted = in_order(wanted);
+        let order = in_order(wanted);
         // Those of the namespace of a user namespace would be locked.
-        let detached = wanted.iter().map(|it| {
-            *at = it.id;
-            detached(it)
-        });
-        let detached: Vec<OwnedFd> = detached.collect::<Result<_>>()?;
+        let mut copies = self.copies(&order, at)?;
         *at = 0;
-        match owner {
-            None => unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?,
+        let space = match owner {
             Some(owner) => {
-                let space = floe_sys::owned_mount_namespace(owner, OLD_PROC)?;
-                setns(space, CloneFlags::CLONE_NEWNS).map_err(fail)?;
+                let owned = floe_sys::owned_mount_namespace(owner, OLD_PROC)?;
+                setns(&owned, CloneFlags::CLONE_NEWNS).map_err(fail)?;
+                owned
             }
-        }
-        let none: Option<&str> = None;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(fail)?;
-        let space = copied_space()?;
+            None => {
+                copy()?;
+                copied_space()?
+            }
+        };
         let scratch = open("/", PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
         let mut mounts: BTreeMap<u32, OwnedFd> = BTreeMap::new();
-        for (it, made) in wanted.iter().zip(detached) {
+        for it in order {
             *at = it.id;
+            let gone = || Error::because("mount it", "what it is mounted on is not there");
+            let made = copies.remove(&it.id).ok_or_else(gone)?;
             let place = match it.parent {
-                None => nix::fcntl::openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
-                Some(parent) => {
-                    let gone = || Error::because("mount it", "what it is mounted on is not there");
-                    below(mounts.get(&parent).ok_or_else(gone)?.as_fd(), it.point)?
-                }
+                None => openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
+                Some(parent) => below(mounts.get(&parent).ok_or_else(gone)?.as_fd(), it.point)?,
             };
             attach_tree(made.as_fd(), place.as_fd())?;
             mounts.insert(it.id, made);
@@ -112,17 +108,20 @@ impl Workshop {
         umount2(".", MntFlags::MNT_DETACH).map_err(fail)?;
         Ok(Built { space, top, mounts })
     }
-}
 
-/// The mount, attached nowhere.
-fn detached(it: &Wanted<'_>) -> Result<OwnedFd> {
-    let path = format!("/{}", name_of(it.base));
-    let fail = |e| Error::new(format!("open {path}"), e);
-    let base = open(path.as_str(), PATH, Mode::empty()).map_err(fail)?;
-    let part = below(base.as_fd(), it.part)?;
-    let made = clone_tree(part.as_fd())?;
-    set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
-    Ok(made)
+    /// Detached copies of what all of them show, with their options.
+    fn copies(&self, wanted: &[&Wanted<'_>], at: &mut u32) -> Result<BTreeMap<u32, OwnedFd>> {
+        let mut copies = BTreeMap::new();
+        for it in wanted {
+            *at = it.id;
+            let gone = || Error::because("mount it", "its file system is not there");
+            let part = below(self.base(it.base).ok_or_else(gone)?, it.part)?;
+            let made = clone_tree(part.as_fd())?;
+            set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
+            copies.insert(it.id, made);
+        }
+        Ok(copies)
+    }
 }
 
 /// Each behind its parent, and of those on the same parent, what lies deeper before what would cover it.

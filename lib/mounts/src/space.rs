@@ -146,16 +146,21 @@ pub(crate) fn copy() -> Result<()> {
 /// Those of setns(2), and of reading /proc.
 pub fn all_of(space: BorrowedFd<'_>) -> Result<Vec<Mount>> {
     // Of namespaces the kernel shows only there which ones are mounted.
-    if let Some(all) = told(space)?.filter(|all| all.iter().all(|it| it.fs_type != b"nsfs")) {
-        return Ok(all);
+    let told = told(space).ok().flatten();
+    match told.filter(|all| all.iter().all(|it| it.fs_type != b"nsfs")) {
+        Some(all) => Ok(all),
+        None => seen_from(space),
     }
-    seen_from(space)
 }
 
-/// By statmount(2), where this kernel has it.
+/// By statmount(2), where this kernel has it. From elsewhere the kernel takes the first mount on the root of a namespace for its
+/// root, which is another one behind pivot_root(2).
 fn told(space: BorrowedFd<'_>) -> Result<Option<Vec<Mount>>> {
-    let Some(all) = all_mounts(space)? else { return Ok(None) };
-    Ok(all.into_iter().map(mount_of).collect())
+    apart(|| {
+        enter(space)?;
+        let Some(all) = all_mounts(space)? else { return Ok(None) };
+        Ok(all.into_iter().map(mount_of).collect())
+    })
 }
 
 /// By mountinfo, from the root of the namespace.

@@ -133,7 +133,7 @@ fn scratch() -> Result<OwnedFd> {
     fsmount(fs.as_fd(), 0)
 }
 
-pub(crate) fn name_of(at: usize) -> String {
+fn name_of(at: usize) -> String {
     format!("fs{at}")
 }
 

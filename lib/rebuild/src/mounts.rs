@@ -9,8 +9,12 @@ use files::Files;
 use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect, mounts, place};
 use floe_records::*;
 use floe_sys::{Error, Result};
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -18,6 +22,8 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Mounts {
     built: BTreeMap<NsId, Built>,
+    /// What the mounts of each were numbered.
+    ids: BTreeMap<NsId, BTreeSet<u32>>,
     /// Our own, where others were made.
     pub own: Option<OwnedFd>,
     pub files: Files,
@@ -59,6 +65,11 @@ impl Mounts {
     /// The root of a namespace that was made.
     pub fn top(&self, id: NsId) -> Option<&OwnedFd> {
         self.built.get(&id).map(|built| &built.top)
+    }
+
+    /// What the mounts of a namespace that was made were numbered.
+    pub fn ids(&self, id: NsId) -> Option<&BTreeSet<u32>> {
+        self.ids.get(&id)
     }
 
     /// The master of a pseudo terminal that had to be made early.
@@ -104,7 +115,13 @@ fn make(
     let mut built = BTreeMap::new();
     for it in trees {
         let Some(wanted) = wanted(it, &bases, refuse) else { continue };
-        let owner = owner(tree, it.id, options);
+        let owner = match owner(tree, it.id, options) {
+            Ok(owner) => owner,
+            Err(error) => {
+                refuse("mnt namespace".into(), error);
+                continue;
+            }
+        };
         match workshop.build(&wanted, owner) {
             Ok(made) => drop(built.insert(it.id, made)),
             Err((id, error)) => {
@@ -114,19 +131,32 @@ fn make(
             }
         }
     }
-    let notes = groups(trees, &built, &options.groups)?;
+    let mut notes = groups(trees, &built, &options.outer.groups)?;
+    let of_users = |it: &&&MountTree| matches!(owner(tree, it.id, options), Ok(Some(_)));
+    if trees.iter().any(|it| of_users(&it)) {
+        let what = "the mount namespace of the user namespace: its mounts are not locked, and its file systems belong to the user namespace of restore";
+        notes.push(what.to_owned());
+    }
     files.keep(workshop);
     built.values_mut().for_each(|built| built.mounts.clear());
     let path = "/proc/self/ns/mnt";
     let own = std::fs::File::open(path).map_err(|e| Error::new(format!("open {path}"), e))?;
-    Ok(Mounts { built, own: Some(own.into()), files, notes, consoles })
+    let ids = |it: &&MountTree| (it.id, it.mounts.iter().map(|mount| mount.id).collect());
+    let ids = trees.iter().map(ids).collect();
+    Ok(Mounts { built, ids, own: Some(own.into()), files, notes, consoles })
 }
 
-/// The user namespace that owns one, where that was made as well.
-fn owner<'o>(tree: &Tree, id: NsId, options: &'o RestoreOptions) -> Option<BorrowedFd<'o>> {
-    let (user, file) = options.user.as_ref()?;
-    let owner = tree.get::<Namespace>(id)?.owner;
-    (owner == Some(*user)).then(|| file.as_fd())
+/// The user namespace that one of mounts is to belong to; `None` for our own.
+fn owner<'o>(tree: &Tree, id: NsId, options: &'o RestoreOptions) -> Result<Option<BorrowedFd<'o>>> {
+    let Some(owner) = tree.get::<Namespace>(id).and_then(|space| space.owner) else {
+        return Ok(None);
+    };
+    if let Some(user) = options.user.as_ref().filter(|user| user.id() == owner) {
+        return Ok(Some(user.space()));
+    }
+    let inherited = tree.get::<Namespace>(owner).is_none_or(|owner| owner.inherited);
+    let other = "the user namespace that it belongs to is not made again";
+    if inherited { Ok(None) } else { Err(Error::because("make it again", other)) }
 }
 
 /// The mounts of a namespace.
@@ -153,12 +183,28 @@ fn wanted<'a>(
     Some(all)
 }
 
-/// Opens members of the peer groups of our namespace that mounts of the tree were in. The calling process must not have left it
-/// for one of its own yet.
-///
-/// # Errors
-/// Those of reading /proc.
-pub fn peer_groups(tree: &Tree) -> Result<Outside> {
+/// What is opened of our own mount namespace before it is left for one of our own.
+#[derive(Debug)]
+pub struct Outer {
+    /// Its root: files that the tree has opened there lie on its mounts.
+    pub(crate) root: OwnedFd,
+    /// Members of the peer groups that mounts of the tree were in.
+    groups: Outside,
+}
+
+impl Outer {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Those of opening the root and of reading /proc.
+    pub fn open(tree: &Tree) -> Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = open("/", flags, Mode::empty()).map_err(|e| Error::new("open /", e))?;
+        Ok(Self { root, groups: peer_groups(tree)? })
+    }
+}
+
+fn peer_groups(tree: &Tree) -> Result<Outside> {
     let wanted = tree.all::<MountTree>().iter().flat_map(|tree| &tree.outside);
     let wanted: Vec<&OutsideGroup> = wanted.collect();
     let mut found = Outside::new();

@@ -18,8 +18,7 @@ use nix::{
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// What can be made so. A pid namespace takes a process of its own.
@@ -161,13 +160,14 @@ impl Maker {
 }
 
 impl OwnUser {
-    /// The namespace, as it was called in the tree and as it is here.
-    ///
-    /// # Errors
-    /// Where there are too many descriptors.
-    pub fn namespace(&self) -> Result<(NsId, Arc<OwnedFd>)> {
-        let file = self.file.try_clone().map_err(|e| Error::new("keep a namespace", e))?;
-        Ok((self.maps.id, Arc::new(file.into())))
+    /// The one whose place it takes.
+    pub fn id(&self) -> NsId {
+        self.maps.id
+    }
+
+    /// The namespace.
+    pub fn space(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Has a stub born in the namespace as init of a new pid namespace that this one owns, a child of ours, with our table of

@@ -1,8 +1,8 @@
 //! What a restore is asked for.
 
-use crate::here::Here;
+use crate::{here::Here, mounts::Outer, new_spaces::OwnUser};
 use floe_records::{CgroupMode, NsId, NsKind, OnChange, Outside, PathPattern};
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc};
+use std::{os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc};
 
 /// What takes the place of which outside files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,8 +91,12 @@ pub struct RestoreOptions {
     pub root: PathBuf,
     /// What is bound in the place of mounts of the tree, by their mount points.
     pub external: Vec<(Vec<u8>, PathBuf)>,
-    /// Members of the peer groups that mounts of the tree were in.
-    pub groups: Arc<BTreeMap<u32, OwnedFd>>,
+    /// What takes the place of a user namespace that the tree has of its own.
+    pub user: Option<Arc<OwnUser>>,
+    /// Our own mount namespace, as it was before we have left it.
+    pub outer: Arc<Outer>,
+    /// What `root` leads to, where the tree is in the mount namespace that restore was started in, and restore has left that.
+    pub top: Option<Arc<OwnedFd>>,
     /// What takes the place of other outside files; the last rule for a file counts.
     pub outside: Vec<OutsideRule>,
     /// What becomes of files that have changed, behind what the stream says.
@@ -101,8 +105,6 @@ pub struct RestoreOptions {
     pub joined: Vec<NsKind>,
     /// Namespaces of the tree that restore has made anew ([`crate::new_spaces`]), and is in, if it is no user namespace.
     pub made: Vec<NsId>,
-    /// The user namespace among them.
-    pub user: Option<(NsId, Arc<OwnedFd>)>,
     /// Into which cgroups the tree comes back.
     pub cgroup: CgroupMode,
     /// Where restore itself is.

@@ -1,7 +1,7 @@
 //! Where paths of the tree are looked up: below the root of the process that they belong to.
 
 use crate::{
-    mounts::Mounts,
+    mounts::{Mounts, Outer},
     options::RestoreOptions,
     removed::{self, Made, RemovedNodes},
     same::{Comparison, Found},
@@ -17,6 +17,7 @@ use nix::{
     unistd::{chroot, fchdir},
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ffi::OsStr,
     os::{
@@ -45,8 +46,12 @@ pub(crate) struct Stands<'a> {
     members: BTreeMap<Pid, Namespaces>,
     /// What stands for the root of the mount namespace, where that is not our own.
     top: Option<OwnedFd>,
+    /// Our own mount namespace, as it was before we have left it.
+    outer: &'a Outer,
     /// Mount namespaces that were made.
     pub mounts: Mounts,
+    /// Root directories that are not that of their namespace, as paths in it.
+    roots: BTreeMap<Pid, Bytes>,
     /// Processes with the same ones share them: each of them would be closed in every stub.
     all: BTreeMap<Pid, Arc<Directories>>,
     /// Where files are for now whose contents are still to come, by what they were known by.
@@ -68,8 +73,12 @@ impl<'a> Stands<'a> {
             report(root, "namespace".into(), error);
         });
         let mut same = Comparison::new(tree, options, &options.here);
-        let mut failed = |object, error| report(root, object, error);
-        let mounts = Mounts::make(tree, spaces.to_make(), options, &mut failed);
+        let mut failed = false;
+        let mut refuse = |object, error| {
+            failed = true;
+            report(root, object, error);
+        };
+        let mounts = Mounts::make(tree, spaces.to_make(), options, &mut refuse);
         for (id, space) in mounts.spaces() {
             match space.try_clone() {
                 Ok(space) => spaces.set_made(id, space),
@@ -77,7 +86,11 @@ impl<'a> Stands<'a> {
             }
         }
         mounts.files.devices().for_each(|dev| same.know_device(dev));
-        let top = opened(&options.root).unwrap_or_else(|error| {
+        let kept = options
+            .top
+            .as_ref()
+            .map(|top| top.try_clone().map(Some).map_err(|e| Error::new("keep a root", e)));
+        let top = kept.unwrap_or_else(|| opened(&options.root)).unwrap_or_else(|error| {
             report(root, "root".into(), error);
             None
         });
@@ -90,7 +103,8 @@ impl<'a> Stands<'a> {
             same.know(&found);
         }
         let (mut all, mut open) = (BTreeMap::new(), BTreeMap::new());
-        for fs in tree.all::<Fs>() {
+        // Without its mounts nothing is where it was.
+        for fs in tree.all::<Fs>().iter().filter(|_| !failed) {
             let found = match open.entry(key(tree, fs)) {
                 Entry::Occupied(found) => Ok(Arc::clone(found.get())),
                 Entry::Vacant(place) => directories(fs, tops.of(fs.pid), &same, &removed)
@@ -102,7 +116,21 @@ impl<'a> Stands<'a> {
             }
         }
         let members = tree.all::<Namespaces>().iter().map(|all| (all.pid, all.clone())).collect();
-        Self { spaces, same, members, top, mounts, all, elsewhere: BTreeMap::new(), removed }
+        let inner = |fs: &&Fs| fs.root.path.0 != b"/";
+        let roots = tree.all::<Fs>().iter().filter(inner);
+        let roots = roots.map(|fs| (fs.pid, fs.root.path.clone())).collect();
+        Self {
+            spaces,
+            same,
+            members,
+            top,
+            outer: &options.outer,
+            mounts,
+            roots,
+            all,
+            elsewhere: BTreeMap::new(),
+            removed,
+        }
     }
 
     /// Of a process.
@@ -126,10 +154,10 @@ impl<'a> Stands<'a> {
     /// What the name of a file leads to, which must be of this type. Nothing is opened yet: what has taken the place of the
     /// file may be something that waits for a reader, or that does something when it is opened.
     pub fn found(&self, pid: Pid, name: &FileRef, kind: SFlag) -> Result<Found> {
-        let path = self.now(name);
-        let found = match self.root(pid, name)? {
+        let (root, path) = self.place(pid, name)?;
+        let found = match root {
             _ if name.deleted => Found::of(&self.removed(name)?.path)?,
-            Some(root) => Found::of(&lookup(Some(root), path, OFlag::O_PATH)?)?,
+            Some(root) => Found::of(&lookup(Some(root), &path, OFlag::O_PATH)?)?,
             None => Found::at(Path::new(OsStr::from_bytes(&path.0)))?,
         };
         if SFlag::from_bits_truncate(found.stat.st_mode) & SFlag::S_IFMT != kind {
@@ -154,7 +182,8 @@ impl<'a> Stands<'a> {
         if name.deleted {
             return self.removed(name)?.open(flags);
         }
-        lookup(self.root(pid, name)?, self.now(name), flags)
+        let (root, path) = self.place(pid, name)?;
+        lookup(root, &path, flags)
     }
 
     /// What no name leads to any more, and is no regular file.
@@ -185,9 +214,27 @@ impl<'a> Stands<'a> {
         self.elsewhere.get(&(name.object(), name.path.clone()))
     }
 
-    /// What a name is looked up below.
-    fn root(&self, pid: Pid, name: &FileRef) -> Result<Option<&OwnedFd>> {
-        Ok(if name.outside { self.top(pid) } else { self.of(pid)?.root.as_ref() })
+    /// Where a name is looked up: below which root, and as which path.
+    fn place<'n>(
+        &'n self,
+        pid: Pid,
+        name: &'n FileRef,
+    ) -> Result<(Option<&'n OwnedFd>, Cow<'n, Bytes>)> {
+        let path = Cow::Borrowed(self.now(name));
+        if self.is_ours(pid, name) {
+            let inner = self.roots.get(&pid).filter(|_| !name.outside);
+            let full = inner.map(|root| Bytes([&root.0[..], &path.0].concat()));
+            return Ok((Some(&self.outer.root), full.map_or(path, Cow::Owned)));
+        }
+        let root = if name.outside { self.top(pid) } else { self.of(pid)?.root.as_ref() };
+        Ok((root, path))
+    }
+
+    /// Whether a file was opened in the mount namespace of freeze, by a process that is in another one: it lies on none of the
+    /// mounts of that.
+    fn is_ours(&self, pid: Pid, name: &FileRef) -> bool {
+        let made = self.members.get(&pid).and_then(|members| self.mounts.ids(members.mnt));
+        made.zip(name.mnt_id).is_some_and(|(made, id)| !made.contains(&id))
     }
 
     /// The root of the mount namespace of a process, where that is not our own.
@@ -261,6 +308,23 @@ fn opened(top: &Path) -> Result<Option<OwnedFd>> {
     }
     let fail = |e| Error::new(format!("open {}", top.display()), e);
     open(top, DIRECTORY, Mode::empty()).map(Some).map_err(fail)
+}
+
+/// The directory that stands for the root of a tree which had a pid namespace of its own and was in the mount namespace that restore is
+/// started in: it stays there, while restore needs mounts of its own, with another /proc.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn common_top(tree: &Tree, root: &Path, told: &[NsKind]) -> Result<Option<Arc<OwnedFd>>> {
+    const INIT: Pid = Pid(1);
+    let Some(members) = tree.get::<Namespaces>(INIT) else { return Ok(None) };
+    let inherited = |id: NsId| tree.get::<Namespace>(id).is_some_and(|space| space.inherited);
+    let is_told = [NsKind::Pid, NsKind::Mnt].iter().any(|kind| told.contains(kind));
+    if is_told || inherited(members.pid_ns) || !inherited(members.mnt) {
+        return Ok(None);
+    }
+    let fail = |e| Error::new(format!("open {}", root.display()), e);
+    open(root, DIRECTORY, Mode::empty()).map(|top| Some(Arc::new(top))).map_err(fail)
 }
 
 /// What tells directories apart: the root and its namespace, then the working directory.

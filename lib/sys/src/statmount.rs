@@ -1,4 +1,4 @@
-//! listmount(2) and statmount(2): the mounts of any mount namespace, without going there.
+//! listmount(2) and statmount(2): the mounts of a mount namespace.
 
 use crate::{Result, check};
 use std::{
@@ -70,7 +70,7 @@ pub struct MountStatus {
     pub mnt_opts: Vec<u8>,
 }
 
-/// All mounts of a mount namespace; `None` where this kernel does not tell (before 6.15).
+/// All mounts of a mount namespace, which the calling thread must be in; `None` where this kernel does not tell (before 6.15).
 ///
 /// # Errors
 /// Those of the calls, among them EPERM for who has not CAP_SYS_ADMIN in the user namespace of that one.

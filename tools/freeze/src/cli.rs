@@ -141,6 +141,7 @@ fn work() -> Result<u8> {
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
+    args.timens |= has_own_clocks(args.pid)?;
     let Some(way) = Way::to(args.pid)? else { return here(&args, None) };
     let (near, far) = starter::pair()?;
     floe_capture::origin::start_here(args.pid).map_err(plain)?;
@@ -156,6 +157,14 @@ fn work() -> Result<u8> {
             here(&args, Some((way.entered().clone(), near)))
         }
     }
+}
+
+/// Whether a process is in a time namespace of its own, whose clocks go on with it.
+fn has_own_clocks(pid: u32) -> Result<bool> {
+    let own = floe_proc::namespace(std::process::id(), "time")?;
+    // Why that of another cannot be read will be said.
+    let theirs = floe_proc::namespace(pid, "time").unwrap_or(None);
+    Ok(theirs.is_some() && theirs != own)
 }
 
 /// Does it where the tree stands.

@@ -20,7 +20,9 @@ use clap::Parser;
 use events::Events;
 use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
-use floe_rebuild::{Here, Inherit, OpenFiles, OutsideRule, OwnUser, Restore, RestoreOptions};
+use floe_rebuild::{
+    Here, Inherit, OpenFiles, Outer, OutsideRule, OwnUser, Restore, RestoreOptions,
+};
 use floe_records::{
     CgroupMode, Finding, Losses, Mm, NsId, NsKind, OnChange, Pid, Process, Refusals, State, Thread,
     Tree, Vdso, by_cause,
@@ -158,10 +160,12 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
     clocks(&args, &tree)?;
-    let groups = Arc::new(floe_rebuild::peer_groups(&tree)?);
-    let (made, user) = Made::new(&mut args, &tree, &here)?;
+    let outer = Arc::new(Outer::open(&tree)?);
+    let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
+    let top = floe_rebuild::common_top(&tree, &args.root, &told)?;
+    let (made, user) = make_spaces(&mut args, &tree, &told, &here)?;
     let args = &args;
-    let enter = || pidns::enter(&tree, user.as_ref(), args.sibling);
+    let enter = || pidns::enter(&tree, user.as_deref(), args.sibling, top.is_some());
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
@@ -179,8 +183,8 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.leaves());
     let talk = Talk { lines: lines.take(), events: &events };
-    let waiter =
-        build(args, (here, made, groups, waits), (&tree, &plan), &mut reader, (bulk, talk))?;
+    let around = Around { here, made, user, outer, top, waits };
+    let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, talk))?;
     rebuilt.keep();
     events.done()?;
     drop(reader);
@@ -212,23 +216,29 @@ impl Args {
     }
 }
 
-/// Namespaces that restore has made for the tree, and the user namespace among them.
-struct Made {
-    all: Vec<NsId>,
-    user: Option<(NsId, Arc<OwnedFd>)>,
+/// Where a restore is, and what it has made before it begins.
+struct Around {
+    here: Here,
+    made: Vec<NsId>,
+    user: Option<Arc<OwnUser>>,
+    outer: Arc<Outer>,
+    /// What stands for the root of a tree that stays in the mount namespace that restore was started in.
+    top: Option<Arc<OwnedFd>>,
+    /// It waits for the tree.
+    waits: bool,
 }
 
-impl Made {
-    /// Makes them, but for a pid namespace, which is for [`pidns`] to make.
-    fn new(args: &mut Args, tree: &Tree, here: &Here) -> anyhow::Result<(Self, Option<OwnUser>)> {
-        let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
-        let wanted = floe_rebuild::new_spaces(tree, &told, here);
-        args.new_pidns |= wanted.iter().any(|space| space.kind == NsKind::Pid);
-        let user = floe_rebuild::make_new(tree, &wanted)?;
-        let all = wanted.into_iter().map(|space| space.id).collect();
-        let made = Self { all, user: user.as_ref().map(OwnUser::namespace).transpose()? };
-        Ok((made, user))
-    }
+/// Makes namespaces for the tree, but for a pid namespace, which is for [`pidns`] to make, and gives them.
+fn make_spaces(
+    args: &mut Args,
+    tree: &Tree,
+    told: &[NsKind],
+    here: &Here,
+) -> anyhow::Result<(Vec<NsId>, Option<Arc<OwnUser>>)> {
+    let wanted = floe_rebuild::new_spaces(tree, told, here);
+    args.new_pidns |= wanted.iter().any(|space| space.kind == NsKind::Pid);
+    let user = floe_rebuild::make_new(tree, &wanted)?.map(Arc::new);
+    Ok((wanted.into_iter().map(|space| space.id).collect(), user))
 }
 
 /// Whom restore tells what.
@@ -380,12 +390,8 @@ fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Resul
 }
 
 /// What is asked of the rebuild; `told`: events are, and standard streams are not to be given to the tree.
-fn options(
-    args: &Args,
-    tree: &Tree,
-    (here, made, groups): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>),
-    told: bool,
-) -> RestoreOptions {
+fn options(args: &Args, tree: &Tree, around: Around, told: bool) -> RestoreOptions {
+    let Around { here, made, user, outer, top, .. } = around;
     RestoreOptions {
         inherit: args.inherit.clone(),
         root: args.root.clone(),
@@ -397,26 +403,32 @@ fn options(
         on_change: args.on_change.clone(),
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
-        made: made.all,
-        user: made.user,
-        groups,
+        made,
+        user,
+        outer,
+        top,
         here,
         standard: !told,
     }
 }
 
-/// From the first process to the release of them all, with `waits` ready to wait for them. Where it fails nothing is left.
+/// The command line, as it can be shown.
+fn words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.display().to_string()).collect()
+}
+
+/// From the first process to the release of them all, ready to wait for them where it is to. Where it fails nothing is left.
 fn build(
     args: &Args,
-    (here, made, groups, waits): (Here, Made, Arc<BTreeMap<u32, OwnedFd>>, bool),
+    around: Around,
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
 ) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
-    let options = options(args, tree, (here, made, groups), talk.events.are_told());
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.display().to_string()).collect();
+    let waits = around.waits;
+    let options = options(args, tree, around, talk.events.are_told());
+    let words = words();
     let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
     let image = image.as_deref().and_then(|image| image.to_str());
     let is_there = args.new_pidns && root_is_init(tree);

@@ -61,10 +61,16 @@ pub enum Inside {
 }
 
 /// Makes the namespace. The calling thread must be the only one.
-/// `sibling`: a root that is its init becomes a child of our parent.
-pub fn enter(tree: &Tree, user: Option<&OwnUser>, sibling: bool) -> Result<Side> {
+/// `sibling`: a root that is its init becomes a child of our parent; `keeps_mounts`: it stays in our mount namespace, with the
+/// /proc that there is.
+pub fn enter(
+    tree: &Tree,
+    user: Option<&OwnUser>,
+    sibling: bool,
+    keeps_mounts: bool,
+) -> Result<Side> {
     match tree.root() {
-        Some(root) if root.pid.0 == INIT => beside(tree, user, sibling),
+        Some(root) if root.pid.0 == INIT => beside(tree, user, sibling, keeps_mounts),
         _ if user.is_some() => {
             bail!(
                 "unable to make its user namespace: the root of the tree was not the init of a pid namespace"
@@ -88,10 +94,12 @@ fn as_init() -> Result<Side> {
     }
 }
 
-/// The stub and we inside have the mounts of the process outside, and the table of descriptors with each other: so what we open
-/// is open in the stub.
-fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool) -> Result<Side> {
-    private_mounts()?;
+/// The stub has the mounts of the process outside, and the table of descriptors in common with us inside: so what we open is open
+/// in the stub.
+fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool, keeps_mounts: bool) -> Result<Side> {
+    if !keeps_mounts {
+        private_mounts()?;
+    }
     let (wait, go) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     let fresh = CloneFlags::CLONE_FILES | CloneFlags::CLONE_NEWPID;
     let outside = floe_sys::pidfd_open(std::process::id() as i32)?;
@@ -115,6 +123,9 @@ fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool) -> Result<Side> {
                 let mut ended = [PollFd::new(outside.as_fd(), PollFlags::POLLIN)];
                 let ended = poll(&mut ended, PollTimeout::ZERO).context("unable to look for it")?;
                 ensure!(ended == 0, "the process outside has ended");
+            }
+            if keeps_mounts {
+                private_mounts()?;
             }
             mount_proc()?;
             return Ok(Side::Inside(Inside::Beside));

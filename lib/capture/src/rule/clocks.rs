@@ -1,8 +1,7 @@
-//! Time namespaces: clocks of a tree that go on in restore (`--timens`) are those of all of its processes.
+//! Time namespaces: the clocks of a tree are those of all of its processes.
 
-use crate::{Result, subject::Process};
-use floe_proc::namespaces_of;
-use floe_records::{Finding, Findings, Options, Pid};
+use crate::subject::Process;
+use floe_records::{Finding, Findings, Pid};
 
 const NAMES: [&str; 2] = ["time", "time_for_children"];
 
@@ -27,30 +26,12 @@ impl Clocks {
         }
     }
 
-    /// Looks at them. Without the option they are those of freeze.
-    pub fn check(&self, pids: &[u32], options: &Options, out: &mut Findings) -> Result<()> {
-        let mut refuse = |pid, name: &str, problem, hint| {
-            let finding =
-                Finding::of(Pid(pid), format!("{name} namespace"), "namespace.time", problem);
-            out.refuse(finding.hint(hint));
-        };
-        if options.timens {
-            for (pid, name, _) in &self.others {
-                let problem = "it is not that of the root: one tree has one time namespace";
-                refuse(*pid, name, problem, "");
-            }
-            return Ok(());
+    /// Looks at them.
+    pub fn check(&self, out: &mut Findings) {
+        for (pid, name, _) in &self.others {
+            let problem = "it is not that of the root: one tree has one time namespace";
+            let object = format!("{name} namespace");
+            out.refuse(Finding::of(Pid(*pid), object, "namespace.time", problem));
         }
-        let [ours, _] = namespaces_of(std::process::id(), NAMES)?;
-        let hint = "freeze --timens, or run freeze inside that namespace (nsenter)";
-        let all = pids.iter().flat_map(|pid| NAMES.map(|name| (*pid, name)));
-        for (pid, name) in all {
-            let other = self.others.iter().find(|other| (other.0, other.1) == (pid, name));
-            if other.map(|other| other.2).or(self.first).is_some_and(|theirs| Some(theirs) != ours)
-            {
-                refuse(pid, name, "it is not the one of freeze", hint);
-            }
-        }
-        Ok(())
     }
 }
