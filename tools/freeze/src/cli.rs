@@ -141,6 +141,10 @@ fn work() -> Result<u8> {
                     stream has been kept";
         Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
     }
+    if !floe_proc::shows_our_pids()? {
+        // A /proc of other processes leads nowhere: the look says so.
+        return here(&args, None);
+    }
     args.timens |= has_own_clocks(args.pid)?;
     let Some(way) = Way::to(args.pid)? else { return here(&args, None) };
     let (near, far) = starter::pair()?;
