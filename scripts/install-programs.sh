@@ -38,6 +38,8 @@ need mariadbd mariadb-server
 need mariadb mariadb-client
 need runc runc
 need busybox busybox-static
+need podman podman
+need conmon conmon
 # Debian keeps its servers out of PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql postgresql-contrib)
 if ((${#missing[@]})); then

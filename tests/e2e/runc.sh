@@ -5,7 +5,11 @@ config["hostname"] = "boxy"
 SCRIPT
 start_box
 runs || fail "it does not answer: $(cat out)"
+# Somebody else in its namespaces, who is not of its tree, and dies with them.
+box exec "$id" sleep 1000 < /dev/null > exec.out 2>&1 3>&- 251>&- &
+until_true 10 eval 'box exec "$id" ps | has_line "sleep 1000"'
 checkpoint_box --leave-running
+box exec "$id" ps | has_line 'sleep 1000' || fail 'what was not of the tree is gone'
 runs || fail 'it was left running, and stands still'
 [[ $(status_of_box) == running ]] || fail "$(status_of_box)"
 for round in 1 2; do

@@ -41,12 +41,16 @@ for victim in restore criu runc; do
             # A tree that was let go in the meantime lives as a whole.
             until_true 1 no_box 2> /dev/null || runs || fail "$victim was killed after $ms ms, and half of it is left: $(ps -ef)"
         fi
+        # A runc that was killed leaves the root bound where the next one removes all.
+        while umount -l "state/$id/criu-root" 2> /dev/null; do :; done
         box delete -f "$id" > deleted 2>&1 || true
         pkill -9 -f '^sh -c while read' || true
         until_true 10 no_box || fail "$(ps -ef)"
-        # Of a runc that was killed.
-        umount -l "state/$id/criu-root" 2> /dev/null || true
-        rm -rf "state/$id"
+        if [[ -d state/$id ]]; then
+            rmdir "state/$id/criu-root" 2> /dev/null || true
+            rm -f "state/$id"/*
+            rmdir "state/$id"
+        fi
     done
 done
 ((killed > 3)) || fail "only $killed were killed"

@@ -160,3 +160,12 @@ begin
 criu dump --tcp-established --file-locks --link-remap --manage-cgroups=full --ext-mount-map auto --enable-external-sharing \
     --enable-external-masters --enable-fs hugetlbfs -D "$PWD/images" -o lxc.log -vvvv -t "$pid" --leave-running || fail "$(cat images/lxc.log)"
 runs || fail 'it stands still behind criu dump'
+criu dump -D "$PWD/images" -o lxc.log -t "$pid" || fail "$(cat images/lxc.log)"
+gone
+streams
+criu restore -D "$PWD/images" -o back.log --restore-detached --pidfile "$PWD/pidfile" --inherit-fd "fd[7]:${pipes[0]}" \
+    --inherit-fd "fd[8]:${pipes[1]}" 7<&4 8>&5 3>&- 4>&- 5>&- 251>&- || fail "$(cat images/back.log)"
+exec 4>&- 5>&-
+[[ $(cat pidfile) == "$pid" ]] || fail 'the file with the pid'
+runs || fail 'it stands still behind criu restore'
+kill -9 "$pid"

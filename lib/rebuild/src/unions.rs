@@ -4,7 +4,7 @@ mod compare;
 mod mount;
 
 use floe_plan::Step;
-use floe_records::{Bytes, Finding, MountTree, MountedSystem, Refusals, Tree, Union};
+use floe_records::{Bytes, Finding, MountTree, MountedSystem, Namespaces, Refusals, Tree, Union};
 use floe_unions::{Mount, Sources, Stack, Unions, mounts};
 use nix::mount::{MntFlags, umount2};
 use std::{
@@ -42,6 +42,13 @@ impl Drop for Rebuilt {
 /// is missing. Paths are looked up below `top`.
 pub fn unions(tree: &Tree, steps: &[Step], top: &Path, rebuild: bool) -> Result<Rebuilt, Refusals> {
     let mut rebuilt = Rebuilt::default();
+    // Those of namespaces that are made again are mounted with them, or something that the user has named takes their place.
+    let mut spaces = tree.all::<Namespaces>().iter();
+    if !tree.all::<MountTree>().is_empty()
+        && spaces.all(|all| tree.get::<MountTree>(all.mnt).is_some())
+    {
+        return Ok(rebuilt);
+    }
     let mut no = Vec::new();
     let row = |step: &Step| match step {
         Step::Union(row) => tree.all::<Union>().get(*row as usize),

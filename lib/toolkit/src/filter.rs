@@ -60,6 +60,11 @@ pub trait Stage {
         true
     }
 
+    /// Does it look at processes of the target, and so must be where that stands?
+    fn goes_there(&self) -> bool {
+        self.needs_target()
+    }
+
     /// Does it add a part that `restore` asks for, and so leave a [`floe_records::Stage`] record?
     fn leaves_mark(&self) -> bool {
         self.needs_target()
@@ -123,7 +128,7 @@ fn pass(
                 if raw.is::<Begin>() {
                     held = Some(Held::new(&raw.decode()?));
                 }
-                if raw.is::<Entered>() && stage.needs_target() {
+                if raw.is::<Entered>() && stage.goes_there() {
                     go(&raw.decode()?)?;
                 }
                 stage.record(&raw)?;

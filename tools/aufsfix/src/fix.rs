@@ -345,4 +345,8 @@ impl Stage for AufsFix {
     fn needs_target(&self) -> bool {
         false
     }
+
+    fn goes_there(&self) -> bool {
+        self.sources.is_live()
+    }
 }

@@ -305,6 +305,32 @@ mod tests {
         );
     }
 
+    /// What runc 1.1.5 has sent for a container of `runc spec`.
+    #[test]
+    fn recorded_requests_are_read() {
+        use crate::protocol::{Request, kind};
+        let dump = &include_bytes!("../recorded/runc-1.1.5-dump.bin")[..];
+        let dump = Request::decode(dump).unwrap();
+        assert_eq!(dump.kind, kind::DUMP);
+        let wanted = Wanted::of_request(&dump.opts.unwrap()).unwrap();
+        assert!(wanted.notify_scripts && wanted.orphan_pts_master && !wanted.leave_running);
+        assert!(wanted.refused.is_empty(), "{:?}", wanted.refused);
+        assert_eq!(wanted.log_file.as_deref(), Some("dump.log"));
+        assert_eq!(wanted.root.as_deref(), Some("/tmp/box/rootfs"));
+        let names = |point: &str| wanted.mounts.iter().filter(|(own, _)| own == point).count();
+        assert_eq!((names("/proc/keys"), names("/dev/null"), names("/etc/hosts")), (1, 1, 0));
+        let restore = &include_bytes!("../recorded/runc-1.1.5-restore.bin")[..];
+        let restore = Request::decode(restore).unwrap();
+        assert_eq!(restore.kind, kind::RESTORE);
+        let wanted = Wanted::of_request(&restore.opts.unwrap()).unwrap();
+        assert!(wanted.sibling && wanted.cgroups == Cgroups::Make && wanted.refused.is_empty());
+        let keys: Vec<(bool, i32)> =
+            wanted.inherit.iter().map(|(key, fd)| (key.starts_with("pipe:["), *fd)).collect();
+        assert_eq!(keys, [(true, 0), (true, 1), (true, 2)]);
+        assert!(wanted.cgroup_roots.contains(&(Some("cpu".into()), "/box".into())));
+        assert_eq!(wanted.empty, libc::CLONE_NEWNET as u32);
+    }
+
     #[test]
     fn a_configuration_file_of_the_request_has_the_last_word() {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -64,10 +64,10 @@ fn with_job<T>(
             }
         })
     });
-    done.or_else(|error| {
+    done.map_err(|error| {
         // It may be the engine that is gone.
         let _ = channel.send(&failure(request.kind, &format!("{error:#}")), None);
-        Err(Exit(1).into())
+        Exit(1).into()
     })
 }
 

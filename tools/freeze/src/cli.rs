@@ -150,6 +150,11 @@ fn work() -> Result<u8> {
         let what = "--commit-fd belongs to --then kill, and has a number of its own";
         Args::command().error(ErrorKind::ArgumentConflict, what).exit();
     }
+    if !floe_proc::shows_our_pids()? {
+        // A /proc of other processes leads nowhere: the look says so.
+        let channel = args.commit_fd.map(Channel::new).transpose()?;
+        return here(&args, None, channel);
+    }
     args.timens |= has_own_clocks(args.pid);
     let mut channel = args.commit_fd.map(Channel::new).transpose()?;
     let Some(way) = Way::to(args.pid)? else { return here(&args, None, channel) };
