@@ -162,7 +162,7 @@ fn metadata(stream: &[u8]) -> (Vec<(usize, u16)>, usize) {
     let mut items = Vec::new();
     loop {
         match reader.next().expect("a whole stream") {
-            Item::Record(raw) if raw.kind >= FIRST_BULK_KIND => return (items, raw.at as usize),
+            Item::Record(raw) if is_bulk(raw.kind) => return (items, raw.at as usize),
             Item::Record(raw) => items.push((raw.at as usize, raw.kind)),
             Item::Bulk(_) => {}
             Item::End => return (items, stream.len()),

@@ -10,8 +10,9 @@ use crate::{
     frozen::Frozen,
     held::Held,
     known::Ranks,
+    network,
     object::cgroup::{self, Memberships},
-    other_names, resource,
+    origin, other_names, resource,
     rule::{
         clocks::Clocks,
         core_scheduling, denied, label, numa, outside,
@@ -25,7 +26,7 @@ use crate::{
     subject::{self, Process},
 };
 use floe_proc::{Stat, Status};
-use floe_records::{AnyRecord, Finding, Findings, Options, Pid, Record, Share, Tree, Vmas};
+use floe_records::{AnyRecord, Finding, Findings, NsKind, Options, Pid, Record, Share, Tree, Vmas};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -106,6 +107,11 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
         }
     }
     settle(&mut look.found, options);
+    let net = floe_proc::namespace(root, NsKind::Net.name())?;
+    let wanted = look.found.refused.is_empty() && !options.empty.contains(&NsKind::Net);
+    if wanted && net != origin::namespace(NsKind::Net)? {
+        network::open_variables()?;
+    }
     Ok(look)
 }
 
@@ -125,7 +131,7 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let of_memory = sharing.sharers(Share::Memory);
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
-        (Clocks::default(), Rings::default(), Spaces::here()?);
+        (Clocks::default(), Rings::default(), Spaces::here(options)?);
     for &pid in &pids {
         let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
             state::dead_leader(pid, &mut found)?;
@@ -246,7 +252,7 @@ pub(crate) fn held(
         found.refuse(cgroup::frozen_meanwhile(&place));
     }
     let (mut attached, mut clocks) = (Attached::default(), Clocks::default());
-    let mut spaces = Spaces::here()?;
+    let mut spaces = Spaces::here(options)?;
     let mut rings = Rings::default();
     for process in processes {
         one(process, &mut found)?;

@@ -11,7 +11,7 @@ mod secret;
 
 pub use equal::{Candidates, Equals, equal_pages};
 pub use gather::{Gather, MemFile, Source};
-pub use object::{contents, describe};
+pub use object::{contents, describe, lone_segments};
 pub(crate) use object::{object, open};
 pub use pages::{Found, Scanner};
 pub use secret::{SECRET, secrets};

@@ -6,6 +6,16 @@ use floe_sys::Error;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 
+/// A namespace that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnSpace {
+    /// The root of the tree, which is a member of it.
+    pub pid: u32,
+    pub kind: NsKind,
+    /// The tree stands still, and waits for us.
+    pub still: bool,
+}
+
 /// Gathers something from each namespace of a kind that is the tree's own, in a thread that is a member of it.
 pub(crate) fn each<T: Send>(
     tree: &Tree,
@@ -13,6 +23,9 @@ pub(crate) fn each<T: Send>(
     look: impl Fn(NsId) -> Result<Vec<T>> + Sync,
 ) -> Result<Vec<T>> {
     let mut all = Vec::new();
+    if tree.options().empty.contains(&kind) {
+        return Ok(all);
+    }
     for (id, member) in members(tree, kind) {
         all.extend(within(member.0, kind, || look(id))?);
     }

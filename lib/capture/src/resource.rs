@@ -4,6 +4,7 @@ use crate::{
     Result,
     descriptor_of::{Descriptor, Problem},
     files::Files,
+    own_spaces::OwnSpace,
     subject::{Process, Thread},
 };
 use floe_parasite::{Batch, Replies};
@@ -88,6 +89,11 @@ pub(crate) trait OfObject: Record {
 
 /// Namespaces that the processes of a tree are members of.
 pub(crate) trait OfNamespace: Record {
+    /// Looks for what cannot be kept of a namespace of the tree's own, which the calling thread is in.
+    fn look(_: &OwnSpace, _: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
     /// All of them, of processes whose [`floe_records::Namespaces`] have been taken, and what is in them, of those whose
     /// [`floe_records::Namespace`] has.
     fn collect(tree: &Tree) -> Result<Vec<Self>>;
@@ -218,6 +224,12 @@ macro_rules! dispatch {
                 all.extend(some.into_iter().map(Record::any));
             )*
             Ok(all)
+        }
+
+        /// Looks at everything that is in a namespace of the tree's own.
+        pub(crate) fn look_into(space: &OwnSpace, out: &mut Findings) -> Result<()> {
+            $(<floe_records::$N as OfNamespace>::look(space, out)?;)*
+            Ok(())
         }
 
         /// All namespaces, and what is in them.

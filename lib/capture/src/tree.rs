@@ -7,6 +7,7 @@ use crate::{
     held::{Held, release},
     known::Ranks,
     look::{self, Before},
+    network,
     process::ids::ids,
     question, resource, seize,
     subject::{self, Process},
@@ -86,6 +87,7 @@ impl Tree {
     /// All records, after a last look. The processes are asked, and put back exactly as they were. The network is kept away from
     /// their TCP connections from here on.
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
+        network::begin_reading();
         let living = self.0.iter().filter(|held| held.zombie.is_none());
         let mut processes: Vec<Process<'_>> = living
             .map(|held| {
@@ -126,9 +128,14 @@ impl Tree {
             }
         }
         let mut tree = Records::default();
+        let _ = tree.insert(options.clone().any());
         for members in all.iter().filter(|record| matches!(record, AnyRecord::Namespaces(_))) {
             // A process has one record of them.
             let _ = tree.insert(members.clone());
+        }
+        for (queue, _) in files.message_queues.values() {
+            // Those that are open are described by dumpfs.
+            let _ = tree.insert(queue.clone().any());
         }
         all.extend(resource::namespaces(tree)?);
         all.extend(cgroups.records(options, &self.1)?);

@@ -5,7 +5,7 @@ use crate::{
     layout::{BULK_HEAD, END_LEN, Entry, INDEX_AT_LEN, bulk_head, entries, pad, parse_index_at},
     pack::read_bulk,
 };
-use floe_records::FIRST_BULK_KIND;
+use floe_records::is_bulk;
 use floe_stream::{END, INDEX, Item, RawRecord, Reader, Source, Tally};
 use std::{
     fs::File,
@@ -153,7 +153,7 @@ fn metadata(file: &File) -> Result<(Vec<Meta>, (u64, Tally))> {
     let mut metadata: Vec<Meta> = Vec::new();
     loop {
         match reader.next()? {
-            Item::Record(record) if record.kind < FIRST_BULK_KIND => {
+            Item::Record(record) if !is_bulk(record.kind) => {
                 metadata.push(Meta { record, bulk: Vec::new() });
             }
             Item::Bulk(len) => {

@@ -7,7 +7,7 @@ use crate::{
     reserve::Reserve,
     temp::Temp,
 };
-use floe_records::{Bytes, FIRST_BULK_KIND};
+use floe_records::{Bytes, is_bulk};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
 use floe_worker_pool::WorkerPool;
 use std::{
@@ -171,7 +171,7 @@ fn first_pass<'a, R: Source, W: Write>(
     let mut in_bulk = false;
     loop {
         match reader.next()? {
-            Item::Record(record) if record.kind >= FIRST_BULK_KIND => {
+            Item::Record(record) if is_bulk(record.kind) => {
                 if let Some(out) = out.take() {
                     packer = Some(Packer::new(out, &mut metadata)?);
                 }

@@ -14,4 +14,4 @@ mod table;
 
 pub use connection::Connection;
 pub use network::{Held, Network};
-pub use table::{MARK, left_name, new_id};
+pub use table::{MARK, is_ours, left_name, new_id};

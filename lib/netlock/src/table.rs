@@ -41,6 +41,12 @@ pub fn left_name(id: u64) -> String {
     format!("floe-{id:016x}")
 }
 
+/// Whether a table is one of ours, by its name.
+pub fn is_ours(name: &[u8]) -> bool {
+    let id = name.strip_prefix(b"floe-").map(|id| id.strip_suffix(b"-held").unwrap_or(id));
+    id.is_some_and(|id| id.len() == 16 && id.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// The name of a table that is held.
 pub(crate) fn held_name(id: u64) -> String {
     format!("floe-{id:016x}-held")

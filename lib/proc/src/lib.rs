@@ -16,6 +16,7 @@
 mod clocks;
 mod descriptors;
 mod fdinfo;
+mod ipc;
 mod limits;
 mod locks;
 mod maps;
@@ -32,6 +33,7 @@ mod words;
 pub use clocks::ClockOffsets;
 pub use descriptors::Descriptors;
 pub use fdinfo::Fdinfo;
+pub use ipc::{IpcEntry, message_lists, semaphore_sets};
 pub use limits::{LIMITS, limits};
 pub use locks::{Access, LeaseState, Lock, LockKind, system_locks};
 pub use maps::{Mapping, mappings};

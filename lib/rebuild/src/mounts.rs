@@ -188,6 +188,8 @@ fn wanted<'a>(
 pub struct Outer {
     /// Its root: files that the tree has opened there lie on its mounts.
     pub(crate) root: OwnedFd,
+    /// The network namespace.
+    pub(crate) net: OwnedFd,
     /// Members of the peer groups that mounts of the tree were in.
     groups: Outside,
 }
@@ -200,7 +202,10 @@ impl Outer {
     pub fn open(tree: &Tree) -> Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = open("/", flags, Mode::empty()).map_err(|e| Error::new("open /", e))?;
-        Ok(Self { root, groups: peer_groups(tree)? })
+        const NET: &str = "/proc/thread-self/ns/net";
+        let net = open(NET, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        let net = net.map_err(|e| Error::new(format!("open {NET}"), e))?;
+        Ok(Self { root, net, groups: peer_groups(tree)? })
     }
 }
 

@@ -29,8 +29,13 @@ const KINDS: [(NsKind, CloneFlags); 3] = [
 ];
 
 /// Namespaces of the root of the tree that restore is to make, by kind; `told` are the kinds of which the user has said where the
-/// tree belongs. One that restore has been started in is there already.
-pub fn new_spaces<'t>(tree: &'t Tree, told: &[NsKind], here: &Here) -> Vec<&'t Namespace> {
+/// tree belongs. One that restore has been started in is there already, but for those of the kinds `empty`, which are made in any case.
+pub fn new_spaces<'t>(
+    tree: &'t Tree,
+    told: &[NsKind],
+    empty: &[NsKind],
+    here: &Here,
+) -> Vec<&'t Namespace> {
     let same_boot = here.is_same_boot(tree);
     let Some(members) = tree.root().and_then(|root| tree.get::<Namespaces>(root.pid)) else {
         return Vec::new();
@@ -38,6 +43,9 @@ pub fn new_spaces<'t>(tree: &'t Tree, told: &[NsKind], here: &Here) -> Vec<&'t N
     let kinds = KINDS.iter().map(|(kind, _)| *kind).chain([NsKind::Pid, NsKind::User]);
     let space = |kind: NsKind| {
         let (_, id) = members.all().into_iter().find(|(name, _)| *name == kind.name())?;
+        if empty.contains(&kind) {
+            return tree.get::<Namespace>(id);
+        }
         let own = tree.get::<Namespace>(id).filter(|space| !space.inherited)?;
         (here.is_in(own, same_boot) != Some(true)).then_some(own)
     };

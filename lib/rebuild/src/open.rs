@@ -88,6 +88,7 @@ impl<'a> OpenFiles<'a> {
             // What else there is would follow from it.
             return Err(Refusals(no));
         }
+        let notes = [notes(tree), stands.notes().to_vec()].concat();
         let mut me = Self {
             base: floe_plan::base(tree),
             top: 0,
@@ -101,7 +102,7 @@ impl<'a> OpenFiles<'a> {
             maps: BTreeMap::new(),
             readable: BTreeMap::new(),
             programs: BTreeMap::new(),
-            notes: notes(tree),
+            notes,
             writers: RwLock::default(),
         };
         let missing: BTreeMap<FileId, Finding> = external::missing(&me.make).into_iter().collect();

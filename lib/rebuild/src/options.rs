@@ -80,6 +80,35 @@ impl FromStr for Inherit {
     }
 }
 
+/// The other end of an interface of the tree: `NAME=OTHER`, or `NAME=OTHER@BRIDGE`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Veth {
+    /// Name of the interface in the tree.
+    pub name: String,
+    /// What the other end is called.
+    pub other: String,
+    /// The bridge that it is a port of.
+    pub bridge: Option<String>,
+}
+
+impl FromStr for Veth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, other) = text.split_once('=').ok_or("it is not NAME=OTHER")?;
+        let (other, bridge) = match other.split_once('@') {
+            Some((other, bridge)) => (other, Some(bridge.to_owned())),
+            None => (other, None),
+        };
+        // IFNAMSIZ, with the NUL.
+        let named = |name: &str| (1..16).contains(&name.len());
+        if !named(name) || !named(other) || !bridge.as_deref().is_none_or(named) {
+            return Err("a name in it is none of an interface".into());
+        }
+        Ok(Self { name: name.into(), other: other.into(), bridge })
+    }
+}
+
 /// What a user may ask of a restore.
 #[derive(Clone, Debug)]
 pub struct RestoreOptions {
@@ -93,7 +122,7 @@ pub struct RestoreOptions {
     pub external: Vec<(Vec<u8>, PathBuf)>,
     /// What takes the place of a user namespace that the tree has of its own.
     pub user: Option<Arc<OwnUser>>,
-    /// Our own mount namespace, as it was before we have left it.
+    /// Our own mount namespace and network namespace, as they were before we have left them.
     pub outer: Arc<Outer>,
     /// What `root` leads to, where the tree is in the mount namespace that restore was started in, and restore has left that.
     pub top: Option<Arc<OwnedFd>>,
@@ -105,6 +134,10 @@ pub struct RestoreOptions {
     pub joined: Vec<NsKind>,
     /// Namespaces of the tree that restore has made anew ([`crate::new_spaces`]), and is in, if it is no user namespace.
     pub made: Vec<NsId>,
+    /// Kinds of those that are left empty.
+    pub empty: Vec<NsKind>,
+    /// What takes the place of the other ends of interfaces that were outside of the tree.
+    pub veth: Vec<Veth>,
     /// Into which cgroups the tree comes back.
     pub cgroup: CgroupMode,
     /// Where restore itself is.

@@ -1,11 +1,14 @@
 //! Which namespaces the tree is put into.
 
-use crate::{here::Here, options::RestoreOptions};
+use crate::{
+    here::Here,
+    options::{RestoreOptions, Veth},
+};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -14,10 +17,16 @@ pub(crate) struct Spaces<'a> {
     all: BTreeMap<NsId, Option<OwnedFd>>,
     /// Those that restore has made, and is in.
     made: BTreeSet<NsId>,
+    /// Those of them that stay empty.
+    empty: BTreeSet<NsId>,
     here: &'a Here,
     same_boot: bool,
     /// Kinds of which the user has said where the tree belongs.
     told: Vec<NsKind>,
+    /// What takes the place of the other ends of interfaces that were outside, and the namespace where they are.
+    pub veth: (&'a [Veth], Option<BorrowedFd<'a>>),
+    /// What is not quite as it was, for people.
+    pub notes: Vec<String>,
     /// Mount namespaces that the stream describes.
     described: BTreeSet<NsId>,
     /// Those of them that are to be made.
@@ -39,8 +48,22 @@ impl<'a> Spaces<'a> {
         let same_boot = options.here.is_same_boot(tree);
         let is_made = |space: &&Namespace| options.made.contains(&space.id);
         let made = tree.all::<Namespace>().iter().filter(is_made).map(|space| space.id).collect();
-        let (all, to_make) = (BTreeMap::new(), Vec::new());
-        Self { all, made, here: &options.here, same_boot, told, described, to_make }
+        let empty = |space: &&Namespace| options.empty.contains(&space.kind);
+        let empty = tree.all::<Namespace>().iter().filter(empty).map(|space| space.id).collect();
+        let veth = (options.veth.as_slice(), Some(options.outer.net.as_fd()));
+        let (all, to_make, notes) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self {
+            all,
+            made,
+            empty,
+            here: &options.here,
+            same_boot,
+            told,
+            veth,
+            notes,
+            described,
+            to_make,
+        }
     }
 
     /// The one of restore takes its place, where that is the same or the user has said so.
@@ -89,7 +112,8 @@ impl<'a> Spaces<'a> {
 
     /// Puts something into a namespace that restore has made; one that was there has its own.
     pub fn furnish(&self, id: NsId, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        if self.made.contains(&id) { work() } else { Ok(()) }
+        let bare = self.made.contains(&id) && !self.empty.contains(&id);
+        if bare { work() } else { Ok(()) }
     }
 
     /// The namespace to enter; `None` for our own.

@@ -61,6 +61,11 @@ pub(crate) struct Stands<'a> {
 }
 
 impl<'a> Stands<'a> {
+    /// What namespaces have otherwise than they had it.
+    pub fn notes(&self) -> &[String] {
+        &self.spaces.notes
+    }
+
     /// Finds all.
     pub fn find(
         tree: &Tree,

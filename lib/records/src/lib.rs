@@ -1,7 +1,7 @@
 //! What a process tree is, as data. No kernel calls, no I/O.
 //!
 //! [`resources!`] is the list of all records; every record kind has a number ([`Record::KIND`]). Ascending numbers are the
-//! canonical order of an image. Numbers of [`FIRST_BULK_KIND`] and above carry memory or file contents as bulk byte strings.
+//! canonical order of an image. Numbers from 100 to 199 carry memory or file contents as bulk byte strings ([`is_bulk`]).
 //!
 //! Order law: `freeze` writes Begin, its tree records and [`TreeEnd`]. A later stage writes its metadata
 //! records directly behind `TreeEnd`, and its bulk records directly before End. So all metadata comes
@@ -14,6 +14,7 @@ mod finding;
 mod huge;
 mod inet;
 mod list;
+mod net_message;
 mod on_change;
 mod path_pattern;
 mod ranges;
@@ -31,6 +32,7 @@ pub use cgroup_property::*;
 pub use finding::*;
 pub use huge::*;
 pub use inet::*;
+pub use net_message::*;
 pub use on_change::*;
 pub use path_pattern::*;
 pub use ranges::*;
@@ -54,5 +56,7 @@ macro_rules! modules {
 }
 resources!(modules);
 
-/// Kinds from here on carry target memory or file contents; they stand behind all metadata.
-pub const FIRST_BULK_KIND: u16 = 100;
+/// Whether records of a kind carry target memory or file contents; they stand behind all metadata.
+pub const fn is_bulk(kind: u16) -> bool {
+    kind >= 100 && kind < 200
+}

@@ -34,7 +34,7 @@ macro_rules! resources {
             frame {
                 begin: Begin 1 1 [];
                 entered: Entered 26 1 [];
-                options: Options 13 4 [];
+                options: Options 13 5 [];
                 losses: Losses 14 1 [];
                 tree_end: TreeEnd 30 1 [];
                 cpu: Cpu 59 1 [];
@@ -54,6 +54,17 @@ macro_rules! resources {
                 space: Namespace 15 2 [];
                 user: IdMaps 94 1 [];
                 uts: UtsNames 29 1 [];
+                interfaces: Interfaces 200 1 [];
+                addresses: Addresses 201 1 [];
+                variables: NetVariables 202 1 [];
+                routes: Routes 203 1 [];
+                rules: RoutingRules 204 1 [];
+                neighbours: Neighbours 205 1 [];
+                tables: NfTables 206 1 [];
+                ipc_variables: IpcVariables 207 1 [];
+                semaphores: Semaphores 208 1 [];
+                message_list: MessageList 209 1 [];
+                closed_queues: ClosedQueues 210 1 [];
             }
             process {
                 ids: Process 2 3 [];

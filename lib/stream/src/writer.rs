@@ -1,7 +1,7 @@
 //! Writes a stream. The first failure latches: no byte follows it.
 
 use crate::{Check, END, Error, MAX_BULK, RawRecord, Result, SEAL, Tally};
-use floe_records::{FIRST_BULK_KIND, Record};
+use floe_records::{Record, is_bulk};
 use std::io::{self, Write};
 
 /// Writer of one stream.
@@ -43,7 +43,7 @@ impl<W: Write> Writer<W> {
         if self.left > 0 {
             return Err(io::Error::other("a record inside of bulk").into());
         }
-        if record.kind >= FIRST_BULK_KIND {
+        if is_bulk(record.kind) {
             self.seal()?;
         }
         self.tally.record(&record.bytes);

@@ -1,7 +1,8 @@
-//! Calls of sockets made by somebody else: what SO_PEERCRED and SO_PEERGROUPS of unix(7) tell is who has made the call.
+//! Calls made by somebody else: what SO_PEERCRED and SO_PEERGROUPS of unix(7) tell, and who has made an object of System V IPC, is
+//! who has made the call.
 
 use crate::{
-    Error, Result, check,
+    Error, NewIpc, Result, check,
     clone::{CLONE_CLEAR_SIGHAND, arguments, clone3, wait_for, without_signals},
 };
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -28,6 +29,10 @@ pub enum Call<'a> {
     Connect(BorrowedFd<'a>, &'a [u8]),
     /// socketpair(2) of UNIX sockets of a type, which take the place of these two descriptors; close-on-exec.
     Pair(i32, [BorrowedFd<'a>; 2]),
+    /// semget(2) of a new set of as many, which must have its identifier.
+    Semaphores(&'a NewIpc, usize),
+    /// msgget(2) of a new queue, which must have its identifier.
+    Messages(&'a NewIpc),
 }
 
 /// Has a child of ours that is this caller make a call. It has all capabilities that we have.
@@ -101,8 +106,31 @@ fn become_and_call(caller: &Caller, call: Call<'_>) -> i32 {
             libc::syscall(libc::SYS_connect, fd.as_raw_fd(), to.as_ptr(), to.len())
         },
         Call::Pair(kind, at) => pair(kind, at.map(|fd| fd.as_raw_fd())),
+        // SAFETY: numbers only.
+        Call::Semaphores(new, count) => unsafe {
+            let made = libc::syscall(libc::SYS_semget, new.key, count, NEW | new.mode as i32);
+            with_id(made, new.id, || libc::syscall(libc::SYS_semctl, made, 0, libc::IPC_RMID))
+        },
+        // SAFETY: numbers only.
+        Call::Messages(new) => unsafe {
+            let made = libc::syscall(libc::SYS_msgget, new.key, NEW | new.mode as i32);
+            with_id(made, new.id, || libc::syscall(libc::SYS_msgctl, made, libc::IPC_RMID, 0))
+        },
     };
     if done < 0 { error() } else { 0 }
+}
+
+const NEW: i32 = libc::IPC_CREAT | libc::IPC_EXCL;
+
+/// What was made, or an error where its identifier is another one: that is taken.
+fn with_id(made: i64, id: u32, remove: impl FnOnce() -> i64) -> i64 {
+    if made >= 0 && made != i64::from(id) {
+        remove();
+        // SAFETY: the errno of this thread.
+        unsafe { *libc::__errno_location() = libc::EEXIST };
+        return -1;
+    }
+    made
 }
 
 /// A pair under two numbers that are ours.

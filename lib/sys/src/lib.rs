@@ -16,9 +16,11 @@ mod file_system;
 mod guardian;
 mod inotify;
 mod io_uring;
+mod ipc;
 mod kcmp;
 mod kernel_log;
 mod last_write;
+mod legacy_tables;
 mod limits;
 mod mem;
 mod message;
@@ -40,6 +42,7 @@ mod statx;
 mod task;
 mod tcp_repair;
 mod tty;
+mod tun;
 mod watcher;
 mod write_mapped;
 mod xattr;
@@ -69,9 +72,13 @@ pub use io_uring::{
     RINGS, RingAnswers, RingPlaces, SQES, io_uring_answers, io_uring_buffer_groups, io_uring_count,
     io_uring_memory, io_uring_register_files, io_uring_setup,
 };
+pub use ipc::{
+    NewIpc, make_message_list, make_semaphores, message_list_room, messages, semaphore_values,
+};
 pub use kcmp::{Shared, kcmp_epoll, kcmp_file, kcmp_shared};
 pub use kernel_log::read_kernel_log;
 pub use last_write::LastWrite;
+pub use legacy_tables::legacy_table;
 pub use limits::{
     SchedAttr, affinity, effective_capabilities, get_limit, robust_list, sched_attr, set_affinity,
     set_limit,
@@ -122,6 +129,7 @@ pub use tty::{
     open_controlling, open_slave, set_terminal, set_terminal_modes, set_window_size,
     terminal_modes, terminal_number, terminal_receives, window_size,
 };
+pub use tun::{NewTun, make_tun};
 
 /// Turns the -1 convention of libc into a result with the errno.
 pub(crate) fn check(result: i64) -> std::io::Result<i64> {

@@ -5,7 +5,7 @@ use crate::{
     wait_for_reader,
 };
 use anyhow::Context;
-use floe_records::{Begin, Entered, FIRST_BULK_KIND, TreeEnd};
+use floe_records::{Begin, Entered, TreeEnd, is_bulk};
 use floe_stream::{Item, RawRecord, Reader, Source, Writer};
 use std::os::fd::AsFd;
 
@@ -137,7 +137,7 @@ fn pass(
                 keep = raw.is_some();
                 if complete {
                     stage.ahead(out)?;
-                    if raw.as_ref().is_some_and(|raw| raw.kind >= FIRST_BULK_KIND) && !in_bulk {
+                    if raw.as_ref().is_some_and(|raw| is_bulk(raw.kind)) && !in_bulk {
                         in_bulk = true;
                         stage.first_bulk(out)?;
                     }

@@ -5,11 +5,11 @@ use floe_capture::{
     carry::{Carry, is_unchanged},
     files::{Files, Purpose},
     mapped_files,
-    memory::{Gather, contents},
+    memory::{Gather, contents, lone_segments},
 };
 use floe_records::{
-    AnyRecord, Begin, CarriedFile, FdEntries, Findings, Mm, ObjectData, ObjectId, Options,
-    PathPattern, Pid, Process, State, Vma, VmaKind, Vmas,
+    AnyRecord, Begin, CarriedFile, FdEntries, Findings, Mm, Namespace, NsKind, Object, ObjectData,
+    ObjectId, Options, PathPattern, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
@@ -36,6 +36,10 @@ pub struct DumpFs {
     /// What `freeze` has read of descriptors.
     read: Vec<FdEntries>,
     files: Files,
+    /// The IPC namespace is the tree's own.
+    own_ipc: bool,
+    /// Its segments of shared memory that nobody has attached.
+    segments: Vec<(Object, File)>,
 }
 
 impl DumpFs {
@@ -53,6 +57,8 @@ impl DumpFs {
             programs: Vec::new(),
             read: Vec::new(),
             files: Files::default(),
+            own_ipc: false,
+            segments: Vec::new(),
         }
     }
 }
@@ -76,6 +82,9 @@ impl Stage for DumpFs {
         } else if raw.is::<Begin>() {
             let begin: Begin = raw.decode()?;
             self.stopped_ns = begin.realtime_ns;
+        } else if raw.is::<Namespace>() {
+            let space: Namespace = raw.decode()?;
+            self.own_ipc |= space.kind == NsKind::Ipc && !space.inherited;
         } else if raw.is::<Options>() {
             self.options = raw.decode()?;
         }
@@ -118,6 +127,12 @@ impl Stage for DumpFs {
         for record in self.files.records() {
             out.any(&record)?;
         }
+        if self.own_ipc && !self.options.empty.contains(&NsKind::Ipc) {
+            self.segments = lone_segments()?;
+        }
+        for (segment, _) in &self.segments {
+            out.record(segment)?;
+        }
         for mut record in objects {
             if let AnyRecord::DatagramQueue(queue) = &record
                 && queue.has_empty()
@@ -138,6 +153,9 @@ impl Stage for DumpFs {
         let nameless = self.files.objects().values();
         for (object, file) in nameless {
             content(object.id, object.size, file, &mut buffer, out)?;
+        }
+        for (segment, file) in &self.segments {
+            content(segment.id, segment.size, file, &mut buffer, out)?;
         }
         for (carried, file) in &self.carried {
             content(carried.id, carried.size, file, &mut buffer, out)?;

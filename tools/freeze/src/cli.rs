@@ -16,7 +16,7 @@ use floe_capture::{
 };
 use floe_proc::Stat;
 use floe_records::{
-    CgroupMode, Deny, Entered, Finding, OnChange, Options, Outside, Pid, Refusals, by_cause,
+    CgroupMode, Deny, Entered, Finding, NsKind, OnChange, Options, Outside, Pid, Refusals, by_cause,
 };
 use floe_toolkit::{Exit, Side, Way};
 use std::{ffi::OsString, ops::ControlFlow, os::fd::AsFd, time::Duration};
@@ -95,6 +95,9 @@ struct Args {
     /// In restore, CLOCK_MONOTONIC and CLOCK_BOOTTIME go on where they are; a tree in a time namespace of its own can be captured.
     #[arg(long)]
     timens: bool,
+    /// Leave what is in the tree's own namespace of a kind (net, ipc, uts) alone: it comes back empty. May be repeated.
+    #[arg(long, value_name = "KIND", value_parser = NsKind::empty)]
+    empty: Vec<NsKind>,
     /// Refuse what could be kept: connections (of TCP), outside-sockets, outside-terminals. May be repeated.
     #[arg(long, value_name = "WHAT")]
     deny: Vec<Deny>,
@@ -126,7 +129,8 @@ impl Args {
         let deny = self.deny.clone();
         let close_tcp = self.close_tcp || self.tcp == Tcp::Close;
         let &Args { strict, timens, .. } = self;
-        Options { close_tcp, strict, outside, on_change, cgroup, timens, deny }
+        let empty = self.empty.clone();
+        Options { close_tcp, strict, outside, on_change, cgroup, timens, empty, deny }
     }
 }
 

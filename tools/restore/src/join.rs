@@ -2,9 +2,10 @@
 //! made there and every process is born there.
 
 use anyhow::{Context, Result};
-use floe_records::NsKind;
+use floe_rebuild::{Here, OwnUser, Veth};
+use floe_records::{NsId, NsKind, Tree};
 use nix::sched::{CloneFlags, setns};
-use std::{fs::File, path::PathBuf, str::FromStr};
+use std::{fs::File, path::PathBuf, str::FromStr, sync::Arc};
 
 /// Kinds that can be entered, each with its flag, in the order in which they are: the rights in the others come with the user
 /// namespace, and paths lead elsewhere behind the mount namespace.
@@ -65,6 +66,53 @@ pub fn enter(all: &[Join]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What goes into namespaces that restore makes.
+#[derive(clap::Args)]
+pub struct NewSpaces {
+    /// Make a new namespace of KIND (net, ipc, uts), and put nothing of what the tree's had into it. May be repeated.
+    #[arg(long, value_name = "KIND", value_parser = NsKind::empty)]
+    pub empty: Vec<NsKind>,
+    /// Have sh(1) run COMMAND in the namespaces that restore has made, before anything else is.
+    #[arg(long, value_name = "COMMAND")]
+    fill: Option<String>,
+    /// Make the other end of the interface NAME of the tree, which was outside of it, as OTHER in the network namespace of restore,
+    /// and a port of BRIDGE there. May be repeated.
+    #[arg(long, value_name = "NAME=OTHER[@BRIDGE]")]
+    pub veth: Vec<Veth>,
+}
+
+impl NewSpaces {
+    /// Makes namespaces for the tree, but for a pid namespace, which is for [`crate::pidns`] to make, and gives them. `told`: kinds of which the
+    /// user has said another one.
+    pub fn make(
+        &mut self,
+        new_pidns: &mut bool,
+        tree: &Tree,
+        told: &[NsKind],
+        here: &Here,
+    ) -> Result<(Vec<NsId>, Option<Arc<OwnUser>>)> {
+        // What freeze was told counts as well.
+        self.empty.extend(tree.options().empty);
+        self.empty.retain(|kind| !told.contains(kind));
+        let wanted = floe_rebuild::new_spaces(tree, told, &self.empty, here);
+        *new_pidns |= wanted.iter().any(|space| space.kind == NsKind::Pid);
+        let user = floe_rebuild::make_new(tree, &wanted)?.map(Arc::new);
+        self.fill()?;
+        Ok((wanted.into_iter().map(|space| space.id).collect(), user))
+    }
+
+    /// Somebody else puts something into them.
+    fn fill(&self) -> Result<()> {
+        let Some(command) = &self.fill else { return Ok(()) };
+        let mut shell = std::process::Command::new("sh");
+        // What we read is not for it.
+        shell.args(["-c", command]).stdin(std::process::Stdio::null());
+        let status = shell.status().context("unable to start sh for --fill")?;
+        anyhow::ensure!(status.success(), "the command of --fill has failed: {status}");
+        Ok(())
+    }
 }
 
 #[cfg(test)]

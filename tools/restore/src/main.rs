@@ -81,6 +81,8 @@ struct Args {
     /// Put the tree into the namespace at PATH (as /proc/PID/ns/net), or with "here" into that of restore, whichever it was in.
     #[arg(long, value_name = "KIND=PATH|here")]
     join: Vec<Join>,
+    #[command(flatten)]
+    new: join::NewSpaces,
     /// Write progress as JSON lines to this descriptor.
     #[arg(long, value_name = "N")]
     progress_fd: Option<i32>,
@@ -170,7 +172,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let outer = Arc::new(Outer::open(&tree)?);
     let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let top = floe_rebuild::common_top(&tree, &args.root, &told)?;
-    let (made, user) = make_spaces(&mut args, &tree, &told, &here)?;
+    let (made, user) = args.new.make(&mut args.new_pidns, &tree, &told, &here)?;
     let args = &args;
     let enter = || pidns::enter(&tree, user.as_deref(), args.sibling, top.is_some());
     let inside = match args.new_pidns.then(enter).transpose()? {
@@ -237,19 +239,6 @@ struct Around {
     top: Option<Arc<OwnedFd>>,
     /// It waits for the tree.
     waits: bool,
-}
-
-/// Makes namespaces for the tree, but for a pid namespace, which is for [`pidns`] to make, and gives them.
-fn make_spaces(
-    args: &mut Args,
-    tree: &Tree,
-    told: &[NsKind],
-    here: &Here,
-) -> anyhow::Result<(Vec<NsId>, Option<Arc<OwnUser>>)> {
-    let wanted = floe_rebuild::new_spaces(tree, told, here);
-    args.new_pidns |= wanted.iter().any(|space| space.kind == NsKind::Pid);
-    let user = floe_rebuild::make_new(tree, &wanted)?.map(Arc::new);
-    Ok((wanted.into_iter().map(|space| space.id).collect(), user))
 }
 
 /// Whom restore tells what.
@@ -416,6 +405,8 @@ fn options(args: &Args, tree: &Tree, around: Around, told: bool) -> RestoreOptio
         cgroup: args.cgroup.clone().unwrap_or_else(|| tree.options().cgroup),
         joined: args.join.iter().map(|join| join.kind).collect(),
         made,
+        empty: args.new.empty.clone(),
+        veth: args.new.veth.clone(),
         user,
         outer,
         top,

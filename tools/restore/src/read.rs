@@ -33,7 +33,7 @@ pub fn metadata<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Opti
                     *content = bytes;
                 }
             }
-            Item::Record(raw) if raw.kind >= FIRST_BULK_KIND => return Ok((tree, Some(raw))),
+            Item::Record(raw) if is_bulk(raw.kind) => return Ok((tree, Some(raw))),
             Item::Record(raw) => {
                 let Some(record) = raw.any()? else { return Err(unknown(&raw)) };
                 last = Some((record.kind(), record.content_len()));

@@ -42,15 +42,35 @@ pub(crate) fn open(path: &Path, secret: bool) -> Result<File> {
     opened.map_err(|e| Error::new(format!("open {}", path.display()), e))
 }
 
+/// Describes and opens the segments of our IPC namespace that nobody has attached. That we attach them for a moment shows in who was
+/// the last to do so, and when.
+///
+/// # Errors
+/// Those of shmat(2).
+pub fn lone_segments() -> Result<Vec<(Object, File)>> {
+    let mut all = Vec::new();
+    for found in floe_proc::segments()?.into_iter().filter(|found| found.attached == 0) {
+        let open = |page| floe_sys::open_segment(found.id, found.size, page);
+        // Only its end tells of which pages it is.
+        let file =
+            File::from(open(PAGE_SIZE).or_else(|_| open(2 << 20)).or_else(|_| open(1 << 30))?);
+        all.push((segment_of(&found, &[], &file)?, file));
+    }
+    Ok(all)
+}
+
 /// Describes a segment of System V shared memory, of our IPC namespace.
 fn segment(id: u64, name: &[u8], file: &File) -> Result<Object> {
     let all = floe_proc::segments()?;
     let found = all.into_iter().find(|segment| u64::from(segment.id) == id);
     let gone = || Error::because(format!("describe the segment {id}"), "there is none");
-    let found = found.ok_or_else(gone)?;
+    segment_of(&found.ok_or_else(gone)?, name, file)
+}
+
+fn segment_of(found: &floe_proc::Segment, name: &[u8], file: &File) -> Result<Object> {
     let removed = found.mode & SHM_DEST != 0;
     Ok(Object {
-        id: ObjectId { dev: SEGMENTS, ino: id },
+        id: ObjectId { dev: SEGMENTS, ino: found.id.into() },
         size: found.size,
         mode: found.mode & 0o777,
         uid: found.owner[0],

@@ -5,10 +5,12 @@ use crate::{
     Result,
     file::message_queue::{RULE, place},
     files::Files,
+    namespace::closed_queues,
+    origin,
     path::DELETED,
     resource::OfObject,
 };
-use floe_records::{Finding, Findings, ObjectId, Pid, Queue};
+use floe_records::{Finding, Findings, NsKind, ObjectId, Pid, Queue};
 use std::{
     collections::BTreeSet,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -21,6 +23,15 @@ impl OfObject for Queue {
         for queue in named.filter(|queue| !queue.removed && queue.messages > 0) {
             let problem = "messages wait in it, which stay there: they are lost if it is gone when \
                 the tree is restored";
+            out.lose(finding(files, queue, "queue.unread", problem));
+        }
+        let own = floe_proc::namespace(std::process::id(), NsKind::Ipc.name())?;
+        if own == origin::namespace(NsKind::Ipc)? {
+            return Ok(());
+        }
+        let closed = closed_queues::all(|id| files.message_queues.contains_key(&id))?;
+        for queue in closed.iter().filter(|queue| queue.messages > 0) {
+            let problem = "messages wait in it, and are lost";
             out.lose(finding(files, queue, "queue.unread", problem));
         }
         Ok(())

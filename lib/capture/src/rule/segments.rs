@@ -1,7 +1,7 @@
 //! System V shared memory (shmget(2)) that others have attached as well: they would go on without the tree.
 
-use crate::{Result, subject::Process};
-use floe_records::{Finding, Findings, Pid, SEGMENTS};
+use crate::{Result, origin, subject::Process};
+use floe_records::{Finding, Findings, NsKind, Pid, SEGMENTS};
 use std::collections::BTreeMap;
 
 /// How many mappings the processes of a tree have of each segment, by its identifier, and the first of them that has one.
@@ -20,12 +20,18 @@ impl Attached {
     /// Compares them with what the kernel counts, in a tree of `pids`. `still`: it stands still, so that nothing has changed
     /// since they were counted.
     pub fn check(&self, pids: &[u32], still: bool, out: &mut Findings) -> Result<()> {
-        if self.0.is_empty() {
+        // In an IPC namespace of the tree's own all of them are the tree's.
+        let here = floe_proc::namespace(std::process::id(), NsKind::Ipc.name())?;
+        let root = pids.first().filter(|_| here != origin::namespace(NsKind::Ipc).ok().flatten());
+        if self.0.is_empty() && root.is_none() {
             return Ok(());
         }
         for segment in floe_proc::segments()? {
-            let Some((pid, own)) = self.0.get(&segment.id.into()) else { continue };
-            if segment.attached > *own {
+            let none = root.map(|root| (*root, 0));
+            let Some((pid, own)) = self.0.get(&segment.id.into()).copied().or(none) else {
+                continue;
+            };
+            if segment.attached > own {
                 let others = others(segment.id, pids)?;
                 if others.is_empty() && !still {
                     continue;
@@ -38,7 +44,7 @@ impl Attached {
                     }
                     None => format!("{count} mappings of it are of processes outside of the tree"),
                 };
-                let finding = Finding::of(Pid(*pid), object, "segment.attached", problem);
+                let finding = Finding::of(Pid(pid), object, "segment.attached", problem);
                 out.refuse(
                     finding.hint("end those that share it first, or checkpoint them together"),
                 );

@@ -4,12 +4,14 @@ use crate::{
     Result,
     files::Files,
     namespace, origin,
+    own_spaces::OwnSpace,
+    resource,
     rule::mounts::MountSpaces,
     subject::{Inodes, NAMESPACES, Process},
     tree::INIT,
 };
 use floe_proc::{namespaces_of, unable};
-use floe_records::{Finding, Findings, NsKind, Pid};
+use floe_records::{Finding, Findings, NsKind, Options, Pid};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -33,14 +35,17 @@ pub(crate) struct Spaces {
     of_root: Option<u64>,
     ours: Inodes,
     origin: BTreeMap<NsKind, u64>,
+    /// Kinds whose contents are no matter of the checkpoint.
+    empty: Vec<NsKind>,
 }
 
 impl Spaces {
     /// Where we are; none has been met.
-    pub fn here() -> Result<Self> {
+    pub fn here(options: &Options) -> Result<Self> {
         let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         let origin = origin::all()?;
-        Ok(Self { mounts: MountSpaces::default(), root: None, of_root: None, ours, origin })
+        let (mounts, empty) = (MountSpaces::default(), options.empty.clone());
+        Ok(Self { mounts, root: None, of_root: None, ours, origin, empty })
     }
 
     /// Looks at what is in those that were met.
@@ -94,18 +99,18 @@ impl Spaces {
         Ok(())
     }
 
-    /// What is in namespaces of the tree's own, and does not come back.
-    fn contents(&self, root: &Process<'_>, out: &mut Findings) {
-        let net = "its interfaces, addresses, routes and rules do not come back, and its loopback interface is down";
-        let ipc = "what is in it does not come back but for memory that the tree has attached and queues that it has open";
-        for (kind, problem) in [(NsKind::Net, net), (NsKind::Ipc, ipc)] {
+    /// What is in namespaces of the tree's own; those that we have not entered are refused anyway.
+    fn contents(&self, root: &Process<'_>, out: &mut Findings) -> Result<()> {
+        for kind in [NsKind::Net, NsKind::Ipc].into_iter().filter(|it| !self.empty.contains(it)) {
             let theirs = root.namespace(kind.name());
-            if theirs.is_some() && theirs != self.origin.get(&kind).copied() {
-                let object = format!("{} namespace", kind.name());
-                let finding = Finding::of(Pid(root.pid), object, "namespace.contents", problem);
-                out.lose(finding.hint(format!("--join {}=PATH", kind.name())));
+            let ours = NAMESPACES.iter().zip(self.ours).find(|(name, _)| **name == kind.name());
+            let entered = theirs.is_some() && ours.is_some_and(|(_, ours)| ours == theirs);
+            if entered && theirs != self.origin.get(&kind).copied() {
+                let still = !root.threads.is_empty();
+                resource::look_into(&OwnSpace { pid: root.pid, kind, still }, out)?;
             }
         }
+        Ok(())
     }
 
     /// Looks at those of a process; the first one is the root.
@@ -137,7 +142,7 @@ impl Spaces {
             out.refuse(Finding::of(Pid(process.pid), object, "namespace", problem).hint(hint));
         }
         if process.pid == root {
-            self.contents(process, out);
+            self.contents(process, out)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Options of the whole: given once, to `freeze`, and obeyed by every later stage. An option of a stage itself
 //! overrides it there.
 
-use crate::{CgroupMode, OnChange, PathPattern, Resource, ensure};
+use crate::{CgroupMode, NsKind, OnChange, PathPattern, Resource, ensure};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -21,6 +21,8 @@ pub struct Options {
     pub cgroup: CgroupMode,
     /// CLOCK_MONOTONIC and CLOCK_BOOTTIME of the tree go on where they were, in a time namespace.
     pub timens: bool,
+    /// Kinds of namespaces of the tree's own whose contents are no matter of the checkpoint: they come back empty.
+    pub empty: Vec<NsKind>,
     /// What freeze refuses although it could be kept. No later stage has anything to do with it, so it does not travel.
     #[serde(skip)]
     pub deny: Vec<Deny>,
@@ -83,6 +85,8 @@ impl Resource for Options {
 
     fn check(&self) -> Result<(), String> {
         ensure(self.on_change.len() <= OnChange::MOST, "it has too many rules for changed files")?;
+        let empty = self.empty.iter().all(|kind| NsKind::EMPTY.contains(kind));
+        ensure(empty && self.empty.len() <= 64, "a namespace of it cannot be empty")?;
         let short = |rule: &OnChange| rule.pattern.0.0.len() <= PathPattern::LONGEST;
         ensure(self.on_change.iter().all(short), "a pattern in it is too long")?;
         self.cgroup.check()

@@ -30,6 +30,18 @@ impl NsKind {
         NsKind::Uts,
     ];
 
+    /// Those that can come back without what was in them.
+    pub const EMPTY: [NsKind; 3] = [NsKind::Net, NsKind::Ipc, NsKind::Uts];
+
+    /// One of [`NsKind::EMPTY`] by its name.
+    ///
+    /// # Errors
+    /// What is wrong with another one, for people.
+    pub fn empty(name: &str) -> Result<Self, String> {
+        let found = Self::EMPTY.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| "it is none of net, ipc and uts".to_owned())
+    }
+
     /// Its name below /proc/PID/ns.
     pub fn name(self) -> &'static str {
         match self {
