@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bulk;
+mod conflicts;
 mod events;
 mod external;
 mod foreground;
@@ -25,17 +26,15 @@ use floe_rebuild::{
     Here, Inherit, OpenFiles, Outer, OutsideRule, OwnUser, Restore, RestoreOptions,
 };
 use floe_records::{
-    CgroupMode, Finding, Losses, Mm, NsId, NsKind, OnChange, Pid, Process, Refusals, State, Thread,
-    Tree, Vdso, by_cause,
+    CgroupMode, Finding, Losses, NsId, NsKind, OnChange, Process, Refusals, State, Thread, Tree,
+    by_cause,
 };
 use floe_toolkit::Progress;
 use foreground::Foreground;
 use join::Join;
-use nix::unistd::{getpgid, getsid};
 use pidns::{Inside, Side};
 use receipt::Receipt;
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fs::File,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::ExitCode,
@@ -187,7 +186,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let whole = Whole { tree: &tree, inheritance: &plan.inheritance };
     let bulk = Bulk::find(&mut reader, whole, first, from_start)?;
     let beside = inside.as_ref().is_some_and(Inside::is_beside);
-    foreign(&tree, beside)?;
+    conflicts::foreign(&tree, beside)?;
     tell_losses(&tree, &lowered)?;
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.leaves());
@@ -331,65 +330,6 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     })?)
 }
 
-/// Conflicts with this system: another vdso, pids that are taken. `beside`: pid 1 is a stub that waits for the tree.
-fn foreign(tree: &Tree, beside: bool) -> anyhow::Result<()> {
-    let mut no = Vec::new();
-    let own = floe_rebuild::own_vdso_hash()?;
-    for mm in tree.all::<Mm>() {
-        if mm.vdso_hash == 0 || mm.vdso_hash == own {
-            continue;
-        }
-        if own == 0 || !tree.all::<Vdso>().iter().any(|vdso| vdso.hash == mm.vdso_hash) {
-            let problem = "is not that of this kernel, and the image does not have it";
-            no.push(Finding::of(mm.pid, "vdso", "rebuild.vdso", problem));
-        } else if let Some(thread) = floe_rebuild::thread_in_vdso(tree) {
-            let object = format!("vdso of thread {}", thread.tid);
-            let problem = "is not that of this kernel, and the thread stands in it";
-            let finding = Finding::of(thread.pid, object, "rebuild.vdso", problem);
-            no.push(finding.hint("take another checkpoint"));
-            break;
-        }
-    }
-    let tids = tree.all::<Thread>().iter().map(|t| t.tid.0);
-    let tids = tids.chain(tree.all::<Process>().iter().map(|p| p.pid.0));
-    let leaders = tree.lost_leaders().into_iter().map(|(group, _)| group.0);
-    let own = |tid: &u32| beside && *tid == pidns::INIT;
-    let members = members()?;
-    for tid in tids.chain(leaders).filter(|tid| !own(tid)).collect::<BTreeSet<_>>() {
-        if let Some(problem) = taken(tid, &members)? {
-            let finding = Finding::of(Pid(tid), "process id", "rebuild.pid", problem);
-            no.push(finding.hint("--new-pidns restores where every id is free"));
-        }
-    }
-    no.extend(floe_rebuild::beyond_rights(tree)?);
-    if no.is_empty() { Ok(()) } else { Err(Refusals(no).into()) }
-}
-
-/// A process of each session and process group that there is.
-fn members() -> anyhow::Result<BTreeMap<u32, (&'static str, u32)>> {
-    let mut all = BTreeMap::new();
-    for pid in floe_proc::numbers_in("/proc")? {
-        let number = Some(nix::unistd::Pid::from_raw(pid as i32));
-        let ids = [("session", getsid(number)), ("process group", getpgid(number))];
-        // One that has just ended is in none.
-        all.extend(
-            ids.into_iter().filter_map(|(of, id)| Some((id.ok()?.as_raw() as u32, (of, pid)))),
-        );
-    }
-    Ok(all)
-}
-
-/// By whom an id is taken: a session or process group keeps that of its leader as long as it has members.
-fn taken(id: u32, members: &BTreeMap<u32, (&'static str, u32)>) -> anyhow::Result<Option<String>> {
-    match floe_proc::comm(id) {
-        Ok(comm) => return Ok(Some(format!("is taken by {}", String::from_utf8_lossy(&comm)))),
-        Err(e) if e.is_gone() => {}
-        Err(e) => return Err(e.into()),
-    }
-    let member = members.get(&id);
-    Ok(member.map(|(of, pid)| format!("is that of a {of} which process {pid} is still in")))
-}
-
 /// What is asked of the rebuild; `told`: events are, and standard streams are not to be given to the tree.
 fn options(args: &Args, tree: &Tree, around: Around, told: bool) -> RestoreOptions {
     let Around { here, made, user, outer, top, .. } = around;
@@ -420,6 +360,25 @@ fn words() -> Vec<String> {
     std::env::args_os().skip(1).map(|word| word.display().to_string()).collect()
 }
 
+/// Opens all files, and says what is not quite as it was.
+fn opened<'a>(
+    tree: &'a Tree,
+    plan: &'a Plan,
+    options: &'a RestoreOptions,
+    talk: &Talk<'_>,
+) -> anyhow::Result<OpenFiles<'a>> {
+    let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
+    let image = image.as_deref().and_then(|image| image.to_str());
+    let open = OpenFiles::new(tree, options, &plan.steps)
+        .map_err(|refusals| outside::with_command(refusals, &words(), image))?;
+    // Who is told of steps must not take them for the reason of a failure.
+    let mark = if talk.events.are_told() { "note: " } else { "" };
+    for note in open.notes() {
+        floe_toolkit::warn("restore", &format!("{mark}{note}"));
+    }
+    Ok(open)
+}
+
 /// From the first process to the release of them all, ready to wait for them where it is to. Where it fails nothing is left.
 fn build(
     args: &Args,
@@ -431,20 +390,11 @@ fn build(
     let total = bulk.total(reader.get_mut().file());
     let waits = around.waits;
     let options = options(args, tree, around, talk.events.are_told());
-    let words = words();
-    let image = std::fs::read_link("/proc/self/fd/0").ok().filter(|image| image.is_file());
-    let image = image.as_deref().and_then(|image| image.to_str());
     let is_there = args.new_pidns && root_is_init(tree);
     if is_there {
         talk.events.of_root(events::NAMESPACES, tree)?;
     }
-    let mut open = OpenFiles::new(tree, &options, &plan.steps)
-        .map_err(|refusals| outside::with_command(refusals, &words, image))?;
-    // Who is told of steps must not take them for the reason of a failure.
-    let mark = if talk.events.are_told() { "note: " } else { "" };
-    for note in open.notes() {
-        floe_toolkit::warn("restore", &format!("{mark}{note}"));
-    }
+    let mut open = opened(tree, plan, &options, &talk)?;
     // In a pid namespace of its own the tree has another pid outside, which the outside writes.
     let pidfile = args.pidfile.as_deref().filter(|_| !args.new_pidns);
     let root = tree.root().map_or(0, |process| process.pid.0).to_string();
