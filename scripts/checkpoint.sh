@@ -24,7 +24,7 @@ while (($#)); do
     # An option and its value, which may be one word.
     words=("$1")
     case $1 in
-        -o | --tcp | --outside | --on-change | --cgroup | --carry | --branches | --proc | --sysfs | --progress-fd)
+        -o | --tcp | --outside | --on-change | --empty | --cgroup | --carry | --branches | --proc | --sysfs | --progress-fd)
             (($# > 1)) || { usage >&2; exit 2; }
             words+=("$2"); shift ;;
     esac

@@ -54,5 +54,12 @@ for round in 1 2; do
 done
 tr -d : < log | awk '$1 != ++n { exit 1 }' || fail "a number is lost or doubled: $(tail -n 3 log)"
 kill "$client"
+
+# What is in it is no matter of this checkpoint, and of its restore.
+[[ -z $(freeze --check --empty net "$server" | grep eth0) ]] || fail "what is to be empty is looked at"
+checkpoint.sh "$server" -o image --kill --empty net --tcp close
+restore_detached image --fill 'ip link set lo up; ip addr add 10.80.0.2/32 dev lo'
+[[ $(nsenter -t "$server" -n ip -o link show | wc -l) == 1 ]] || fail "it is not empty"
+nsenter -t "$server" -n redis-cli -h 10.80.0.2 -p 7000 get n | has_line '[0-9]'
 kill -9 "$server"
 all_gone "$server"

@@ -64,7 +64,12 @@ pub const ROUTES: Sort = Sort {
     head: 12,
     families: &[INET, INET6],
     plain: plain_route,
-    key: Clone::clone,
+    key: |route| {
+        let mut key = route.clone();
+        // What a kernel adds to those that it makes is no other route: RTA_DST to MULTIPATH, TABLE, VIA, PREF, ENCAP and NH_ID.
+        key.keep(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 18, 20, 22, 30]);
+        key
+    },
 };
 
 /// Rules of ip-rule(8) (`struct fib_rule_hdr`).
@@ -238,7 +243,8 @@ impl Sort {
     pub fn settle(&self, net: &Netlink, wanted: &[Message]) -> Result<()> {
         let keys: Vec<Message> = wanted.iter().map(self.key).collect();
         let there = self.all(net)?;
-        for other in there.iter().filter(|it| !keys.contains(&(self.key)(it))) {
+        for other in there.iter().filter(|it| !keys.contains(&(self.key)(it)) && !self.is_bound(it))
+        {
             let doing = format!("remove a {} that the tree had not", self.name);
             match net.change(self.remove, 0, other, &doing) {
                 // It has gone with another.
@@ -273,6 +279,13 @@ impl Sort {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Whether it goes with an address: a route that the kernel has made (RTPROT_KERNEL) to an address of ours, broadcasts and the
+    /// like. An address that was just being tried had none yet.
+    fn is_bound(&self, message: &Message) -> bool {
+        // RTN_UNICAST leads to others.
+        self.make == ROUTES.make && message.head[5] == 2 && message.head[7] != 1
     }
 
     fn add(&self, net: &Netlink, message: &Message) -> Result<()> {

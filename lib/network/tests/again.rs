@@ -125,6 +125,26 @@ fn a_pair_with_addresses() {
 }
 
 #[test]
+fn an_address_that_is_just_tried() {
+    if !geteuid().is_root() {
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let before = apart(|| {
+        shell(
+            "ip link add name x type veth peer name y; ip link set x up; ip link set y up; sleep 0.3
+            ip -6 addr add fd00::1/64 dev x",
+        )
+        .map(|()| All::read())
+    });
+    let Some(before) = before else { return };
+    apart(|| {
+        before.put();
+        shell("ip -6 route show table local | grep '^local fd00::1 dev x'").expect("a route");
+    });
+}
+
+#[test]
 fn a_bridge_with_ports() {
     again(
         "ip link add name br type bridge ageing_time 1234 mcast_snooping 0
