@@ -51,5 +51,5 @@ if [[ $remove ]]; then
     rmdir "$to/share/doc/floe/doc" "$to/share/doc/floe" 2> /dev/null || true
     echo "removed from $to"
 else
-    echo "installed below $to: ${tools[*]} checkpoint.sh restore.sh migrate.sh"
+    echo "installed below $to: ${tools[*]} criu-front checkpoint.sh restore.sh migrate.sh"
 fi

@@ -7,6 +7,17 @@ export PATH=$PWD/bin:$PATH
 id=floe-${PWD##*/}
 box() { runc --root "$PWD/state" --log "$PWD/runc.log" "$@"; }
 mkfifo to_in; exec 3<> to_in
+# However it ends, no container and no cgroup of it stays.
+no_cgroups() {
+    find /sys/fs/cgroup -depth -type d '(' -name "$id" -o -path "*/$id/*" ')' -exec rmdir {} + 2> /dev/null
+    [[ -z $(find /sys/fs/cgroup -type d -name "$id") ]]
+}
+clean() {
+    box resume "$id" > /dev/null 2>&1 || true
+    box delete -f "$id" > /dev/null 2>&1 || true
+    until_true 5 no_cgroups || true
+}
+trap clean EXIT
 
 # bundle WORDS…: a container of busybox that runs these words; standard input is a program that changes `config` (python).
 bundle() {

@@ -5,10 +5,21 @@ type -p podman conmon > /dev/null || { echo 'SKIPPED there is no podman'; exit 0
 mkdir run storage
 export XDG_RUNTIME_DIR=$PWD/run
 pod() {
-    podman --root "$PWD/storage" --runroot "$PWD/run/root" --tmpdir "$PWD/run/tmp" --runtime runc --cgroup-manager cgroupfs \
+    podman --runtime-flag "root=$PWD/state" --root "$PWD/storage" --runroot "$PWD/run/root" --tmpdir "$PWD/run/tmp" --runtime runc --cgroup-manager cgroupfs \
         --events-backend file "$@" 3>&- 251>&-
 }
-limits=(--ulimit nofile=1024:1024 --ulimit nproc=1000:1000 --network none)
+remove_all() {
+    local one
+    local -a all
+    mapfile -t all < <(pod ps -aq --no-trunc)
+    pod rm -af > /dev/null 2>&1 || true
+    # Of its monitors podman leaves cgroups.
+    for one in "${all[@]}"; do
+        find /sys/fs/cgroup -depth -type d -path "*/libpod-*$one*" -exec rmdir {} + 2> /dev/null || true
+    done
+}
+trap 'remove_all; clean' EXIT
+limits=(--ulimit nofile=1024:1024 --ulimit nproc=1000:1000 --network none --cgroup-parent "/$id")
 bundle true < /dev/null
 tar -C bundle/rootfs -cf root.tar .
 pod import -q root.tar box > /dev/null
@@ -49,7 +60,7 @@ for name in one two; do
     goes_on "$name"
     [[ $(pod exec "$name" cat /tmp/file) == data ]] || fail "$name: a file is gone"
 done
-pod rm -af > /dev/null 2>&1
+remove_all
 
 # A terminal, whose master conmon has.
 pod run -dt --name three "${limits[@]}" box sh -c 'n=0; while read -r line; do n=$((n + 1)); echo "got $line, $n"; done' > said 2>&1 || fail "$(cat said)"
@@ -57,7 +68,7 @@ say() { # TEXT
     python3 - "$1" << 'SCRIPT' > attached 2>&1 || true
 import os, pty, subprocess, sys, time, select
 master, slave = pty.openpty()
-command = ["podman", "--root", os.getcwd() + "/storage", "--runroot", os.getcwd() + "/run/root", "--tmpdir", os.getcwd() + "/run/tmp",
+command = ["podman", "--runtime-flag", "root=" + os.getcwd() + "/state", "--root", os.getcwd() + "/storage", "--runroot", os.getcwd() + "/run/root", "--tmpdir", os.getcwd() + "/run/tmp",
     "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file", "attach", "three"]
 process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
 time.sleep(0.7)
@@ -73,4 +84,4 @@ pod container checkpoint three > said 2>&1 || fail "$(cat said) $(log_of dump.lo
 pod container restore three > said 2>&1 || fail "$(cat said) $(log_of restore.log)"
 say second
 pod logs three | has_line 'got second, 2' || fail "$(pod logs three) $(cat attached)"
-pod rm -af > /dev/null 2>&1
+remove_all

@@ -9,9 +9,16 @@ runs || fail "it does not answer: $(cat out)"
 box exec "$id" sleep 1000 < /dev/null > exec.out 2>&1 3>&- 251>&- &
 until_true 10 eval 'box exec "$id" ps | has_line "sleep 1000"'
 checkpoint_box --leave-running
+grep -q 'Warn  (floe): lost: pid 1: net namespace: its interfaces' work/dump.log || fail "$(cat work/dump.log)"
 box exec "$id" ps | has_line 'sleep 1000' || fail 'what was not of the tree is gone'
 runs || fail 'it was left running, and stands still'
 [[ $(status_of_box) == running ]] || fail "$(status_of_box)"
+# What there is not, runc is told before it tries.
+for option in --pre-dump --lazy-pages; do
+    if box checkpoint "$option" --image-path "$PWD/images" --work-path "$PWD/work" "$id" > said 2>&1; then fail "$option has worked"; fi
+    grep -Eqi 'feature|lazy|mem_track|status' said || fail "$option: $(cat said)"
+    runs || fail "$option was refused, and it stands still"
+done
 for round in 1 2; do
     count=$(nsenter -t "$pid" -m -p cat /dev/shm/count)
     checkpoint_box

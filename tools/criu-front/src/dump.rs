@@ -3,6 +3,7 @@
 use crate::{
     files::{self, DumpStats, IMAGE, INVENTORY, Outside, PARENT},
     job::{Job, Said, input},
+    losses,
     stages::{COMMAND, KILL, STOPPED, WRITTEN, YES},
     tools, translate,
 };
@@ -51,6 +52,10 @@ pub fn dump(job: &Job) -> Result<()> {
     }
     for (line, _) in said {
         job.log.warn(&line);
+    }
+    // The dump is made, whatever can be said of it.
+    if let Err(error) = losses::say(&job.log) {
+        job.log.warn(&format!("{error:#}"));
     }
     job.log.say("the tree is dumped");
     Ok(())

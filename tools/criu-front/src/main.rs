@@ -10,6 +10,7 @@ mod features;
 mod files;
 mod job;
 mod log;
+mod losses;
 mod names;
 mod protocol;
 mod request;

@@ -124,7 +124,7 @@ mod tests {
         let read = |text: &str| text.parse::<Join>();
         assert!(read("net=here").is_ok_and(|join| join.kind == NsKind::Net && join.path.is_none()));
         assert!(read("mnt=/proc/1/ns/mnt").is_ok_and(|join| join.path.is_some()));
-        for wrong in ["net", "net=", "pid=here", "time=/proc/1/ns/time", "=x"] {
+        for wrong in ["net", "net=", "pid=/proc/1/ns/pid", "time=/proc/1/ns/time", "=x"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
