@@ -34,6 +34,8 @@ need ip iproute2
 need nft nftables
 need mariadbd mariadb-server
 need mariadb mariadb-client
+need bwrap bubblewrap
+need podman podman
 need runc runc
 need busybox busybox-static
 # Debian keeps its servers out of PATH.
