@@ -36,6 +36,8 @@ need busybox busybox-static
 need nft nftables
 need mariadbd mariadb-server
 need mariadb mariadb-client
+need bwrap bubblewrap
+need podman podman
 need runc runc
 need busybox busybox-static
 need podman podman

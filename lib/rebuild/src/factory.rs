@@ -66,10 +66,8 @@ pub(crate) struct Factory<'a> {
     /// Those of them that have been made with what is queued in them.
     pub filled: BTreeMap<u64, OwnedFd>,
     pub nodes: Vec<socket_file::Node>,
-    /// Into which cgroups the tree comes back.
-    pub cgroup_mode: &'a CgroupMode,
-    /// Those cgroups, as soon as they have been looked for.
-    pub cgroups: Option<Cgroups>,
+    /// Into which the tree comes back.
+    pub cgroups: Cgroups,
     /// Files that have names and are made with their contents.
     pub carried: CarriedFiles,
     /// Segments of shared memory that were made.
@@ -92,7 +90,12 @@ pub(crate) struct Factory<'a> {
 
 impl<'a> Factory<'a> {
     /// Nothing is made yet.
-    pub fn new(tree: &'a Tree, stands: Stands<'a>, options: &'a RestoreOptions) -> Self {
+    pub fn new(
+        tree: &'a Tree,
+        stands: Stands<'a>,
+        cgroups: Cgroups,
+        options: &'a RestoreOptions,
+    ) -> Self {
         Self {
             tree,
             stands,
@@ -113,8 +116,7 @@ impl<'a> Factory<'a> {
             datagram_sockets: datagram_queue::sockets(tree),
             filled: BTreeMap::new(),
             nodes: Vec::new(),
-            cgroup_mode: &options.cgroup,
-            cgroups: None,
+            cgroups,
             carried: CarriedFiles::default(),
             segments: Vec::new(),
             names: unix::Names::default(),
@@ -194,7 +196,7 @@ impl<'a> Factory<'a> {
     /// The restore has succeeded.
     pub fn keep(&mut self) {
         self.nodes.clear();
-        self.cgroups.iter_mut().for_each(Cgroups::keep);
+        self.cgroups.keep();
         self.segments.drain(..).for_each(segment::Made::keep);
         self.queue_names.drain(..).for_each(queue::Made::keep);
     }

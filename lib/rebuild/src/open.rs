@@ -80,6 +80,8 @@ impl<'a> OpenFiles<'a> {
         steps: &[Step],
     ) -> Result<Self, Refusals> {
         let mut no = Vec::new();
+        // Mounts may begin at them. What has been made goes with this.
+        let cgroups = Cgroups::new(tree, &options.cgroup);
         let stands = Stands::find(tree, options, &mut |pid, object, e| {
             no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });
@@ -93,7 +95,7 @@ impl<'a> OpenFiles<'a> {
             base: floe_plan::base(tree),
             top: 0,
             tree,
-            make: Factory::new(tree, stands, options),
+            make: Factory::new(tree, stands, cgroups, options),
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
             restore: None,
@@ -360,9 +362,9 @@ impl<'a> OpenFiles<'a> {
         self.make.carried.keep()
     }
 
-    /// The cgroups of the tree, where it brings any.
-    pub(crate) fn cgroups(&self) -> Option<&Cgroups> {
-        self.make.cgroups.as_ref()
+    /// The cgroups of the tree.
+    pub(crate) fn cgroups(&self) -> &Cgroups {
+        &self.make.cgroups
     }
 
     /// What will not be quite as it was, in words; nothing is refused for it.

@@ -1,7 +1,6 @@
 //! Carries out the steps of a plan from the first process to the release of them all.
 
 use crate::{
-    cgroups::Cgroups,
     cpu::{OneCpu, Stay},
     forced::Forced,
     open::{OpenFiles, is_of_restore},
@@ -195,11 +194,9 @@ impl<'a> Restore<'a> {
                 let groups = || states::watched_groups(self.tree);
                 states::stop(self.tree, self.watched.get_or_init(groups), &mut self.stubs, pid)
             }
-            Step::Join(tid) => {
-                self.files.cgroups().map_or(Ok(()), |cgroups| cgroups.join(self.tree, tid))
-            }
+            Step::Join(tid) => self.files.cgroups().join(self.tree, tid),
             Step::Pipes => self.files.close_pipes(),
-            Step::Limit => self.files.cgroups().map_or(Ok(()), Cgroups::limit),
+            Step::Limit => self.files.cgroups().limit(),
             Step::Guard => {
                 self.files.watch_removed()?;
                 self.guardian = Some(release::guardian(self.tree, self.files)?);
@@ -273,7 +270,7 @@ impl Drop for Restore<'_> {
     fn drop(&mut self) {
         if !self.stubs.released {
             // One that is frozen would not end, and is waited for.
-            self.files.cgroups().into_iter().for_each(Cgroups::thaw);
+            self.files.cgroups().thaw();
         }
     }
 }

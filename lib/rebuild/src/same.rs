@@ -3,8 +3,8 @@
 
 use crate::{here::Here, options::RestoreOptions};
 use floe_records::{
-    Bytes, CarriedFile, Change, FileRef, MappedFile, ObjectId, OnChange, OpenFile, Queue, Regular,
-    TAIL, Tree,
+    Bytes, CarriedFile, Change, FileRef, MappedFile, MountPoint, MountTree, ObjectId, OnChange,
+    OpenFile, Queue, Regular, TAIL, Tree,
 };
 use floe_sys::{Error, FileSystem, QueueAttributes, Result, read_before};
 use nix::{
@@ -87,6 +87,8 @@ pub(crate) struct Comparison {
     /// Devices, inode numbers and times of changed inodes mean what they meant: the system has not been started anew since, and
     /// paths begin where they began.
     numbers: bool,
+    /// Mounts of the tree in whose place the user has put something else, where they mean nothing: ids and devices.
+    replaced: (BTreeSet<u32>, BTreeSet<u64>),
     /// The first of it alone.
     same_boot: bool,
     rules: Vec<OnChange>,
@@ -104,12 +106,22 @@ impl Comparison {
         let (rules, same_boot) = (tree.options().on_change.into_iter(), here.is_same_boot(tree));
         Self {
             numbers: same_boot && options.root == Path::new("/"),
+            replaced: replaced(tree, options),
             same_boot,
             rules: rules.chain(options.on_change.iter().cloned()).collect(),
             known: BTreeSet::new(),
             made: BTreeSet::new(),
             carried: names_of_carried(tree),
         }
+    }
+
+    fn numbers(&self, name: &FileRef) -> bool {
+        let (ids, devices) = &self.replaced;
+        let replaced = match name.mnt_id {
+            Some(id) => ids.contains(&id),
+            None => devices.contains(&name.dev),
+        };
+        self.numbers && !replaced
     }
 
     /// Whether the system has not been started anew since.
@@ -200,7 +212,7 @@ impl Comparison {
     pub fn inode(&self, name: &FileRef, found: &Found) -> Result<()> {
         let tells = matches!(found.system, FileSystem::Local | FileSystem::Network);
         let now = (found.stat.st_dev, found.stat.st_ino);
-        if !self.numbers || !tells || now == (name.dev, name.ino) || self.knows(found) {
+        if !self.numbers(name) || !tells || now == (name.dev, name.ino) || self.knows(found) {
             return Ok(());
         }
         if self.rule(&name.path) == Some(Change::Accept) {
@@ -214,9 +226,9 @@ impl Comparison {
     }
 
     /// Whether a time of change is the same. Archives keep whole seconds only, and a server has its own time.
-    fn same_time(&self, was_ns: i64, found: &Found) -> bool {
+    fn same_time(&self, name: &FileRef, was_ns: i64, found: &Found) -> bool {
         let now = found.mtime_ns();
-        let whole = !self.numbers && now % SECOND == 0 && now / SECOND == was_ns / SECOND;
+        let whole = !self.numbers(name) && now % SECOND == 0 && now / SECOND == was_ns / SECOND;
         found.system == FileSystem::Network || was_ns == now || whole
     }
 
@@ -231,9 +243,10 @@ impl Comparison {
         if found.system == FileSystem::Kernel || self.knows(found) {
             return Ok(());
         }
-        let untouched =
-            !self.numbers || found.system != FileSystem::Local || found.ctime_ns() == was.ctime_ns;
-        let same = found.size() == was.size && self.same_time(was.mtime_ns, found);
+        let untouched = !self.numbers(&was.name)
+            || found.system != FileSystem::Local
+            || found.ctime_ns() == was.ctime_ns;
+        let same = found.size() == was.size && self.same_time(&was.name, was.mtime_ns, found);
         // Of a file that a server times the size and the end must do.
         let ends = found.system == FileSystem::Network && was.tail.is_some();
         if same && untouched && !ends {
@@ -291,7 +304,7 @@ impl Comparison {
         }
         match build {
             Some(was) => self.same_build(name, &was.0, open),
-            None if self.same_time(known.mtime_ns, found) => Ok(()),
+            None if self.same_time(name, known.mtime_ns, found) => Ok(()),
             None => Err(self.changed(name, "its content was changed since", "accept")),
         }
     }
@@ -326,6 +339,14 @@ fn has_tail(was: &Regular, again: impl FnOnce() -> Result<OwnedFd>) -> Result<bo
 }
 
 /// What files are known by whose contents travel.
+/// What `--external` has taken the place of.
+fn replaced(tree: &Tree, options: &RestoreOptions) -> (BTreeSet<u32>, BTreeSet<u64>) {
+    let mounts = tree.all::<MountTree>().iter().flat_map(|tree| &tree.mounts);
+    let given =
+        |mount: &&MountPoint| options.external.iter().any(|(point, _)| *point == mount.point.0);
+    mounts.filter(given).map(|mount| (mount.id, mount.dev)).unzip()
+}
+
 fn names_of_carried(tree: &Tree) -> BTreeSet<ObjectId> {
     let names = tree.all::<CarriedFile>().iter().flat_map(|carried| &carried.names);
     names.map(|name| name.file.object()).collect()

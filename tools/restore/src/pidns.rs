@@ -77,11 +77,11 @@ pub fn enter(
                 "unable to make its user namespace: the root of the tree was not the init of a pid namespace"
             )
         }
-        _ => as_init(),
+        _ => as_init(tree),
     }
 }
 
-fn as_init() -> Result<Side> {
+fn as_init(tree: &Tree) -> Result<Side> {
     let (report, inside) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     let forked = floe_sys::fork(&[], flags(CloneFlags::CLONE_NEWPID));
     match forked.context("unable to make a pid namespace")? {
@@ -90,6 +90,7 @@ fn as_init() -> Result<Side> {
             drop(report);
             private_mounts()?;
             mount_proc()?;
+            stay_behind(tree);
             Ok(Side::Inside(Inside::Init(inside)))
         }
     }
@@ -129,6 +130,7 @@ fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool, keeps_mounts: bool
                 private_mounts()?;
             }
             mount_proc()?;
+            stay_behind(tree);
             return Ok(Side::Inside(Inside::Beside));
         }
         Ok(Some(restore)) => apart(go).map(|waiter| (Pid::from_raw(restore), waiter)),
@@ -157,11 +159,24 @@ fn free_id(tree: &Tree) -> Result<i32> {
     let path = "/proc/sys/kernel/pid_max";
     let max = std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
     let max: u32 = max.trim().parse().with_context(|| format!("unable to read {path}"))?;
-    let threads = tree.all::<Thread>().iter().map(|thread| thread.tid.0);
-    let processes = tree.all::<Process>().iter().flat_map(|p| [p.pid.0, p.pgid.0, p.sid.0]);
-    let taken: BTreeSet<u32> = threads.chain(processes).collect();
+    let taken = ids(tree);
     let free = (INIT + 1..max).rev().find(|id| !taken.contains(id));
     Ok(free.context("no process id is free")? as i32)
+}
+
+/// What must be free in the namespace.
+fn ids(tree: &Tree) -> BTreeSet<u32> {
+    let threads = tree.all::<Thread>().iter().map(|thread| thread.tid.0);
+    let processes = tree.all::<Process>().iter().flat_map(|p| [p.pid.0, p.pgid.0, p.sid.0]);
+    threads.chain(processes).collect()
+}
+
+/// Has our own threads and children get ids behind those of the tree: else one that has not quite ended yet would be in the way
+/// of a process of the tree.
+fn stay_behind(tree: &Tree) {
+    let last = ids(tree).last().copied().unwrap_or(INIT);
+    // A kernel without it gives no ids that are asked for, either, which will be said.
+    let _ = std::fs::write("/proc/sys/kernel/ns_last_pid", last.to_string());
 }
 
 /// Ends the init, and with it all that is in its namespace.
