@@ -76,11 +76,11 @@ pub fn enter(
                 "unable to make its user namespace: the root of the tree was not the init of a pid namespace"
             )
         }
-        _ => as_init(),
+        _ => as_init(tree),
     }
 }
 
-fn as_init() -> Result<Side> {
+fn as_init(tree: &Tree) -> Result<Side> {
     let (report, inside) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     let forked = floe_sys::fork(&[], flags(CloneFlags::CLONE_NEWPID));
     match forked.context("unable to make a pid namespace")? {
@@ -89,6 +89,7 @@ fn as_init() -> Result<Side> {
             drop(report);
             private_mounts()?;
             mount_proc()?;
+            keep_ids_free(tree);
             Ok(Side::Inside(Inside::Init(inside)))
         }
     }
@@ -128,6 +129,7 @@ fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool, keeps_mounts: bool
                 private_mounts()?;
             }
             mount_proc()?;
+            keep_ids_free(tree);
             return Ok(Side::Inside(Inside::Beside));
         }
         Ok(Some(restore)) => apart(go).map(|waiter| (Pid::from_raw(restore), waiter)),
@@ -151,14 +153,26 @@ fn apart(go: OwnedFd) -> Result<Waiter> {
     Ok(waiter)
 }
 
+/// Has threads and children of restore get ids in the new namespace that the tree has not: one of a thread that has ended may be
+/// taken for a moment still. The kernel may be without this file.
+fn keep_ids_free(tree: &Tree) {
+    let last = taken(tree).last().copied().unwrap_or(INIT);
+    let _ = std::fs::write("/proc/sys/kernel/ns_last_pid", last.to_string());
+}
+
+/// Ids of the tree.
+fn taken(tree: &Tree) -> BTreeSet<u32> {
+    let threads = tree.all::<Thread>().iter().map(|thread| thread.tid.0);
+    let processes = tree.all::<Process>().iter().flat_map(|p| [p.pid.0, p.pgid.0, p.sid.0]);
+    threads.chain(processes).collect()
+}
+
 /// An id that no task of the tree has, far from those that the kernel gives first.
 fn free_id(tree: &Tree) -> Result<i32> {
     let path = "/proc/sys/kernel/pid_max";
     let max = std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
     let max: u32 = max.trim().parse().with_context(|| format!("unable to read {path}"))?;
-    let threads = tree.all::<Thread>().iter().map(|thread| thread.tid.0);
-    let processes = tree.all::<Process>().iter().flat_map(|p| [p.pid.0, p.pgid.0, p.sid.0]);
-    let taken: BTreeSet<u32> = threads.chain(processes).collect();
+    let taken = taken(tree);
     let free = (INIT + 1..max).rev().find(|id| !taken.contains(id));
     Ok(free.context("no process id is free")? as i32)
 }
