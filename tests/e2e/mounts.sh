@@ -5,10 +5,13 @@ before=$(count)
 nothing_left() { [[ $(count) == "$before" ]] || fail "$1: mounts are left: $(cat /proc/self/mountinfo)"; }
 gone() { kill -9 "$@" 2> /dev/null || true; all_gone "$@"; }
 
+# Where a program has no /tmp of its own, others may run beside it.
+export PLACE=/tmp/floe-mounts-${PWD##*/}
+trap 'rm -rf "$PLACE"' EXIT
 cat > program.py << 'SCRIPT'
 import os, time
-os.makedirs("/tmp/of/it", exist_ok=True)
-f = open("/tmp/of/it/data", "w+")
+os.makedirs(os.environ["PLACE"], exist_ok=True)
+f = open(os.environ["PLACE"] + "/data", "w+")
 n = 0
 while True:
     n += 1
@@ -53,7 +56,7 @@ init_of_bwrap() { # ARGUMENTS…
         restore_detached image --pidfile pidfile
         init=$(cat pidfile)
         counts log
-        [[ $(grep -ac '^[0-9]' "/proc/$init/root/tmp/of/it/data") -gt 5 ]] || fail "$*: its file is gone"
+        [[ $(grep -ac '^[0-9]' "/proc/$init/root$PLACE/data") -gt 5 ]] || fail "$*: its file is gone"
         checkpoint.sh "$init" -o image --kill || fail "$*, round $round: exit $?"
         until_true 5 test ! -e "/proc/$init"
     done

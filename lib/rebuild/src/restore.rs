@@ -47,6 +47,8 @@ impl<'a> Restore<'a> {
         plan: &'a Plan,
         sibling: bool,
     ) -> Result<Self> {
+        // Threads have opened files; in a pid namespace of the tree's own their ids may be those of the tree.
+        floe_sys::is_alone().map_err(|e| Error::new("look for threads", e))?;
         let (stubs, cpu) = (Stubs::new(plan.hole, files.made_user())?, OneCpu::here()?);
         Ok(Self {
             tree,

@@ -85,9 +85,24 @@ pub fn fork(set_tid: &[i32], flags: u64) -> Result<Option<i32>> {
     fork_as(arguments(set_tid, flags, libc::SIGCHLD), set_tid)
 }
 
+/// Whether the calling thread is the only one. One that has been waited for may be there for a moment still, and its id be
+/// taken: that is waited for, at most a second.
+///
+/// # Errors
+/// Where /proc cannot be read.
+pub fn is_alone() -> io::Result<bool> {
+    for _ in 0..1000 {
+        if std::fs::read_dir("/proc/self/task")?.count() == 1 {
+            return Ok(true);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    Ok(false)
+}
+
 fn fork_as(mut args: libc::clone_args, set_tid: &[i32]) -> Result<Option<i32>> {
     let fail = |e: io::Error| unable(set_tid, e);
-    if std::fs::read_dir("/proc/self/task").map_err(fail)?.count() != 1 {
+    if !is_alone().map_err(fail)? {
         return Err(Error::because(start(set_tid), "there is more than one thread"));
     }
     let shared = (libc::CLONE_VM | libc::CLONE_THREAD) as u64;

@@ -51,7 +51,7 @@ pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, tim
 pub use beside::{Place, Places};
 pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};
-pub use clone::{fork, fork_sibling, pidfds_of_ended, spawn_sibling, spawn_stub};
+pub use clone::{fork, fork_sibling, is_alone, pidfds_of_ended, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
