@@ -189,8 +189,8 @@ fn anew(system: &System<'_>) -> Result<OwnedFd> {
         }
         let options = system.options.split(|byte| *byte == b',');
         let given = |option: &&[u8]| {
-            let later = system.filled && *option == b"ro";
-            !(later || option.is_empty() || SHOWN.contains(option))
+            let shown = option.is_empty() || SHOWN.contains(option);
+            !(shown || system.filled && *option == b"ro")
         };
         for option in options.filter(given) {
             match option.iter().position(|byte| *byte == b'=') {

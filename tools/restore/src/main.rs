@@ -432,18 +432,21 @@ fn build(
         _ => None,
     };
     let waiter = waits.then(|| Waiter::new(front)).transpose()?;
-    // Up to there whatever ends us ends the tree.
-    let guard = steps.iter().position(|step| *step == Step::Guard).unwrap_or(lend);
-    work.run(&steps[lend..guard])?;
-    talk.receipt.map_or(Ok(()), Receipt::built)?;
-    work.run(&steps[guard..])?;
-    drop(work);
+    release(work, &steps[lend..], talk.receipt)?;
     waiter.iter().for_each(Waiter::greet);
     open.keep();
     if let Some(pidfile) = pidfile {
         pidfile.keep();
     }
     Ok(waiter)
+}
+
+/// The last steps, when who sends the tree says so. Up to then whatever ends us ends the tree.
+fn release(mut work: Restore<'_>, steps: &[Step], receipt: Option<&Receipt>) -> anyhow::Result<()> {
+    let guard = steps.iter().position(|step| *step == Step::Guard).unwrap_or(0);
+    work.run(&steps[..guard])?;
+    receipt.map_or(Ok(()), Receipt::built)?;
+    Ok(work.run(&steps[guard..])?)
 }
 
 /// Leaves the tree to init. The kernel would end stopped jobs of our session whose last parent we are.
