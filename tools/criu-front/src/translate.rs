@@ -24,6 +24,10 @@ pub fn freeze(wanted: &Wanted) -> Vec<String> {
     if wanted.tcp_close {
         words.extend(["--tcp".to_owned(), "close".to_owned()]);
     }
+    // Hooks of the engine fill it at restore. One from outside is joined.
+    if wanted.empty & libc::CLONE_NEWNET as u32 != 0 {
+        words.extend(["--empty".to_owned(), "net".to_owned()]);
+    }
     words
 }
 
