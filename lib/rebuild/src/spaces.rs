@@ -105,6 +105,11 @@ impl<'a> Spaces<'a> {
         self.all.insert(id, Some(space));
     }
 
+    /// Whether restore has made a namespace of a kind.
+    pub fn has_made(&self, kind: NsKind, tree: &Tree) -> bool {
+        tree.all::<Namespace>().iter().any(|it| it.kind == kind && self.is_made(it.id))
+    }
+
     /// Whether restore has made it.
     pub fn is_made(&self, id: NsId) -> bool {
         self.made.contains(&id)

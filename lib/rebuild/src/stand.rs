@@ -47,6 +47,8 @@ pub(crate) struct Stands<'a> {
     /// What stands for the root of the mount namespace, where that is not our own.
     top: Option<OwnedFd>,
     /// Our own mount namespace, as it was before we have left it.
+    /// Over connections in a network namespace that restore has made.
+    pub early_lock: Option<floe_netlock::Held>,
     outer: &'a Outer,
     /// Mount namespaces that were made.
     pub mounts: Mounts,
@@ -74,6 +76,13 @@ impl<'a> Stands<'a> {
     ) -> Self {
         let root = tree.root().map_or(Pid(0), |p| p.pid);
         let mut spaces = Spaces::new(tree, options);
+        let early_lock = match spaces.has_made(NsKind::Net, tree) {
+            true => crate::file::tcp::early_lock(tree).unwrap_or_else(|error| {
+                report(root, "TCP connections".into(), error);
+                None
+            }),
+            false => None,
+        };
         crate::resource::stand(tree, &mut spaces, &mut |error| {
             report(root, "namespace".into(), error);
         });
@@ -129,6 +138,7 @@ impl<'a> Stands<'a> {
             same,
             members,
             top,
+            early_lock,
             outer: &options.outer,
             mounts,
             roots,

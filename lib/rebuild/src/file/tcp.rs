@@ -6,19 +6,38 @@ use crate::{
     inet,
     resource::ForFile,
 };
-use floe_netlock::{Connection, Network, new_id};
-use floe_records::{OpenFile, TcpConnection, TcpSocket};
+use floe_netlock::{Connection, Held, Network, new_id};
+use floe_records::{OpenFile, TcpConnection, TcpSocket, Tree};
 use floe_sys::{Error, Result};
 use std::{collections::BTreeSet, os::fd::OwnedFd, sync::PoisonError};
+
+/// The connections of a tree.
+fn connections(tree: &Tree) -> BTreeSet<Connection> {
+    let all = tree.all::<TcpSocket>().iter().filter(|it| it.socket.is_connection());
+    all.filter_map(|it| Connection::of(&it.socket.name.0, &it.socket.peer.0)).collect()
+}
+
+/// Locks the network that restore has made and is in, before it has an interface: a peer that tries again would be told that there is
+/// no such connection.
+pub(crate) fn early_lock(tree: &Tree) -> Result<Option<Held>> {
+    let known = connections(tree);
+    if known.is_empty() {
+        return Ok(None);
+    }
+    Network::here()?.hold(new_id()?, &known).map(Some)
+}
 
 impl ForFile for TcpSocket {
     /// Locks the network of all connections: what is sent in the midst of their making would be answered, or lost.
     fn prepare(make: &mut Factory<'_>, report: &mut dyn FnMut(String, Error)) {
-        let all = make.tree.all::<TcpSocket>().iter().filter(|it| it.socket.is_connection());
-        let Some(first) = all.clone().next() else { return };
-        let known = all.filter_map(|it| Connection::of(&it.socket.name.0, &it.socket.peer.0));
-        let known: BTreeSet<Connection> = known.collect();
-        match make.within(first.file, || Network::here()?.hold(new_id()?, &known)) {
+        let known = connections(make.tree);
+        let mut all = make.tree.all::<TcpSocket>().iter().filter(|it| it.socket.is_connection());
+        let Some(first) = all.next() else { return };
+        let held = match make.stands.early_lock.take() {
+            Some(held) => Ok(held),
+            None => make.within(first.file, || Network::here()?.hold(new_id()?, &known)),
+        };
+        match held {
             Ok(held) => {
                 *make.lock.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(held);
             }
