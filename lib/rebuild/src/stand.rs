@@ -1,12 +1,14 @@
 //! Where paths of the tree are looked up: below the root of the process that they belong to.
 
 use crate::{
+    file::tcp,
     mounts::{Mounts, Outer},
     options::RestoreOptions,
     removed::{self, Made, RemovedNodes},
     same::{Comparison, Found},
     spaces::Spaces,
 };
+use floe_netlock::Held;
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -48,7 +50,7 @@ pub(crate) struct Stands<'a> {
     top: Option<OwnedFd>,
     /// Our own mount namespace, as it was before we have left it.
     /// Over connections in a network namespace that restore has made.
-    pub early_lock: Option<floe_netlock::Held>,
+    pub early_lock: Option<Held>,
     outer: &'a Outer,
     /// Mount namespaces that were made.
     pub mounts: Mounts,
@@ -76,13 +78,8 @@ impl<'a> Stands<'a> {
     ) -> Self {
         let root = tree.root().map_or(Pid(0), |p| p.pid);
         let mut spaces = Spaces::new(tree, options);
-        let early_lock = match spaces.has_made(NsKind::Net, tree) {
-            true => crate::file::tcp::early_lock(tree).unwrap_or_else(|error| {
-                report(root, "TCP connections".into(), error);
-                None
-            }),
-            false => None,
-        };
+        let early_lock = early_lock(tree, &spaces)
+            .map_err(|error| report(root, "TCP connections".into(), error));
         crate::resource::stand(tree, &mut spaces, &mut |error| {
             report(root, "namespace".into(), error);
         });
@@ -100,11 +97,7 @@ impl<'a> Stands<'a> {
             }
         }
         mounts.files.devices().for_each(|dev| same.know_device(dev));
-        let kept = options
-            .top
-            .as_ref()
-            .map(|top| top.try_clone().map(Some).map_err(|e| Error::new("keep a root", e)));
-        let top = kept.unwrap_or_else(|| opened(&options.root)).unwrap_or_else(|error| {
+        let top = top(options).unwrap_or_else(|error| {
             report(root, "root".into(), error);
             None
         });
@@ -138,7 +131,7 @@ impl<'a> Stands<'a> {
             same,
             members,
             top,
-            early_lock,
+            early_lock: early_lock.unwrap_or_default(),
             outer: &options.outer,
             mounts,
             roots,
@@ -314,6 +307,19 @@ impl<'a> Stands<'a> {
         }
         fchdir(&place.cwd).map_err(fail)
     }
+}
+
+/// What stands for the root of a mount namespace that is not made again; `None` for our own.
+fn top(options: &RestoreOptions) -> Result<Option<OwnedFd>> {
+    match &options.top {
+        Some(top) => top.try_clone().map(Some).map_err(|e| Error::new("keep a root", e)),
+        None => opened(&options.root),
+    }
+}
+
+/// Before a network namespace that was made has an interface, what the tree's connections are in is locked.
+fn early_lock(tree: &Tree, spaces: &Spaces<'_>) -> Result<Option<Held>> {
+    if spaces.has_made(NsKind::Net, tree) { tcp::early_lock(tree) } else { Ok(None) }
 }
 
 /// `None` for our own root.
