@@ -5,7 +5,7 @@ mod files;
 pub use files::{FilesOf, Found};
 
 use crate::Result;
-use floe_mounts::{Mount, all_of, attributes, mounts};
+use floe_mounts::{Mount, all_of, attributes, is_in_memory, is_of_kernel, mounts};
 use floe_records::{
     Finding, Findings, MountPoint, MountTree, MountedSystem, NsId, OutsideGroup, OutsideMount, Pid,
 };
@@ -17,26 +17,6 @@ use std::{
 
 /// The rule of all refusals.
 const RULE: &str = "namespace.mnt";
-/// Types in which the kernel shows itself: each can be mounted anew.
-const KERNEL: [&[u8]; 15] = [
-    b"proc",
-    b"sysfs",
-    b"devpts",
-    b"mqueue",
-    b"cgroup",
-    b"cgroup2",
-    b"devtmpfs",
-    b"debugfs",
-    b"tracefs",
-    b"securityfs",
-    b"configfs",
-    b"fusectl",
-    b"pstore",
-    b"efivarfs",
-    b"bpf",
-];
-/// Types that are in memory alone, and travel.
-const IN_MEMORY: [&[u8]; 2] = [b"tmpfs", b"ramfs"];
 /// Mounts of ours that are named of a file system.
 const OUTSIDE: usize = 16;
 
@@ -162,7 +142,7 @@ fn row(mount: &Mount, is_root: bool) -> MountPoint {
 
 fn system(mount: &Mount, own: &Own) -> MountedSystem {
     let outside = own.showing(mount.dev);
-    let carried = outside.is_empty() && IN_MEMORY.contains(&mount.fs_type.as_slice());
+    let carried = outside.is_empty() && is_in_memory(&mount.fs_type);
     MountedSystem {
         dev: mount.dev,
         fs_type: mount.fs_type.clone().into(),
@@ -193,7 +173,7 @@ fn problem(
     }
     let is_shown = |outside: &OutsideMount| point.part_of(&outside.root).is_some();
     let fs_type = mount.fs_type.as_slice();
-    if system.outside.iter().any(is_shown) || KERNEL.contains(&fs_type) || system.carried {
+    if system.outside.iter().any(is_shown) || is_of_kernel(fs_type) || system.carried {
         return None;
     }
     let hint = "mount it in the namespace of freeze as well, or unmount it";

@@ -44,7 +44,7 @@ pub(crate) fn standing_on<'m>(
     mut work: impl FnMut(&Mount) -> Result<()> + Send,
 ) -> Result<()> {
     let fail = |e: nix::Error| Error::new("go where a file is", e);
-    let all = || {
+    floe_sys::apart("find a file by its handle", || {
         unshare(CloneFlags::CLONE_FS).map_err(fail)?;
         for mount in mounts {
             let Some(place) = place(root, mount)? else { continue };
@@ -52,11 +52,5 @@ pub(crate) fn standing_on<'m>(
             work(mount)?;
         }
         Ok(())
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, all);
-        let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-        let failed = |_| Error::because("find a file by its handle", "the thread has failed");
-        thread.join().map_err(failed)?
     })
 }

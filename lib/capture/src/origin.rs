@@ -7,7 +7,7 @@ use floe_sys::Result;
 use std::{collections::BTreeMap, sync::OnceLock};
 
 /// Namespaces at the start, by kind.
-type Origin = BTreeMap<NsKind, u64>;
+pub(crate) type Origin = BTreeMap<NsKind, u64>;
 
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 static FROZEN: OnceLock<Vec<(Place, usize)>> = OnceLock::new();
@@ -17,9 +17,7 @@ static FROZEN: OnceLock<Vec<(Place, usize)>> = OnceLock::new();
 /// # Errors
 /// Where /proc/self/ns cannot be read.
 pub fn note_namespaces() -> Result<()> {
-    // Once is enough.
-    let _ = ORIGIN.set(own()?);
-    Ok(())
+    all().map(drop)
 }
 
 /// Notes which namespaces we were in, and what shows there alone of a tree; to be called before they are left.
@@ -42,25 +40,28 @@ pub(crate) fn processes_in(place: &Place) -> Option<usize> {
     FROZEN.get()?.iter().find(|(of, _)| of == place).map(|(_, count)| *count)
 }
 
-fn own() -> Result<Origin> {
+/// The namespaces that we were started in: those of the first look at them.
+pub(crate) fn all() -> Result<&'static Origin> {
+    if let Some(all) = ORIGIN.get() {
+        return Ok(all);
+    }
     let mut all = Origin::new();
     for kind in NsKind::ALL {
-        if let Some(id) = floe_proc::namespace(std::process::id(), kind.name())? {
-            all.insert(kind, id);
-        }
+        all.extend(own(kind)?.map(|id| (kind, id)));
     }
-    Ok(all)
-}
-
-/// The namespaces that we were started in.
-pub(crate) fn all() -> Result<Origin> {
-    ORIGIN.get().cloned().map_or_else(own, Ok)
+    Ok(ORIGIN.get_or_init(|| all))
 }
 
 /// The namespace of a kind that we were started in.
 pub(crate) fn namespace(kind: NsKind) -> Result<Option<u64>> {
-    match ORIGIN.get() {
-        Some(all) => Ok(all.get(&kind).copied()),
-        None => floe_proc::namespace(std::process::id(), kind.name()),
-    }
+    Ok(all()?.get(&kind).copied())
+}
+
+/// Whether we are in another namespace of a kind now, one of the tree's own.
+pub(crate) fn has_left(kind: NsKind) -> Result<bool> {
+    Ok(own(kind)? != namespace(kind)?)
+}
+
+fn own(kind: NsKind) -> Result<Option<u64>> {
+    floe_proc::namespace(std::process::id(), kind.name())
 }

@@ -55,15 +55,9 @@ fn within<T: Send>(pid: u32, kind: NsKind, work: impl FnOnce() -> Result<T> + Se
     let name = format!("ns/{}", kind.name());
     let file = File::open(floe_proc::path(pid, &name));
     let file = file.map_err(|e| floe_proc::unable(pid, &name, e))?;
-    let work = || {
+    floe_sys::apart("look into its namespaces", || {
         setns(file, CloneFlags::empty())
             .map_err(|e| Error::new(format!("enter its {} namespace", kind.name()), e).pid(pid))?;
         work()
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-        let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-        let failed = |_| Error::because("look into its namespaces", "the thread has failed");
-        thread.join().map_err(|e| failed(e).pid(pid))?
     })
 }

@@ -3,7 +3,7 @@
 use crate::{
     Workshop,
     attributes::Attributes,
-    space::{copy, inside},
+    space::inside,
     workshop::{NEW, OLD_PROC, PATH, below, copied_space},
 };
 use floe_sys::{Error, Result, attach_tree, clone_tree, set_mount_attributes};
@@ -80,7 +80,7 @@ impl Workshop {
                 owned
             }
             None => {
-                copy()?;
+                floe_sys::private_mounts()?;
                 copied_space()?
             }
         };

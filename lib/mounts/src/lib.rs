@@ -9,6 +9,7 @@
 mod attributes;
 mod build;
 mod escape;
+mod fs_type;
 mod groups;
 mod mountinfo;
 mod space;
@@ -17,6 +18,7 @@ mod workshop;
 pub use attributes::{Attributes, attributes};
 pub use build::{Built, Wanted};
 pub use escape::{newlines, unescape};
+pub use fs_type::{is_global, is_in_memory, is_of_kernel};
 pub use groups::{Member, Outside, connect};
 pub use mountinfo::{Mount, lasting_mounts, mounts};
 pub use space::{View, all_of, copied, inside, place, uncovered};

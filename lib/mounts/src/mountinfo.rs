@@ -1,6 +1,6 @@
 //! Lines of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
 
-use crate::escape::unescape;
+use crate::{escape::unescape, fs_type::is_passing};
 use std::collections::BTreeMap;
 
 /// A mount as one mount namespace sees it, from the root of a process.
@@ -52,35 +52,11 @@ pub fn mounts(text: &[u8]) -> Vec<Mount> {
     text.split(|b| *b == b'\n').filter_map(mount).collect()
 }
 
-/// File systems in which the kernel shows itself. They are mounted anew in each container, and hold nothing that lasts.
-const KERNEL: [&[u8]; 20] = [
-    b"proc",
-    b"sysfs",
-    b"cgroup",
-    b"cgroup2",
-    b"devpts",
-    b"devtmpfs",
-    b"mqueue",
-    b"hugetlbfs",
-    b"debugfs",
-    b"tracefs",
-    b"securityfs",
-    b"configfs",
-    b"bpf",
-    b"pstore",
-    b"efivarfs",
-    b"binfmt_misc",
-    b"fusectl",
-    b"nsfs",
-    b"autofs",
-    b"selinuxfs",
-];
-
 /// The topmost mount at each place, by ascending mount point, but for file systems in which the kernel shows itself.
 pub fn lasting_mounts(text: &[u8]) -> Vec<Mount> {
     let all = mounts(text).into_iter().map(|mount| (mount.point.clone(), mount));
     let topmost: BTreeMap<Vec<u8>, Mount> = all.collect();
-    topmost.into_values().filter(|mount| !KERNEL.contains(&mount.fs_type.as_slice())).collect()
+    topmost.into_values().filter(|mount| !is_passing(&mount.fs_type)).collect()
 }
 
 fn mount(line: &[u8]) -> Option<Mount> {

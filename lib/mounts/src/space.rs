@@ -4,7 +4,7 @@ use crate::{Mount, attributes::shown, mounts};
 use floe_sys::{Error, MountStatus, Result, all_mounts, clone_tree, stat_on_mount};
 use nix::{
     fcntl::{OFlag, open, openat},
-    mount::{MntFlags, MsFlags, mount, umount2},
+    mount::{MntFlags, MsFlags, umount2},
     sched::{CloneFlags, setns, unshare},
     sys::stat::Mode,
     unistd::gettid,
@@ -19,18 +19,11 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
-    thread,
 };
-
-const NONE: Option<&str> = None;
 
 /// Does some work in a thread of its own.
 pub(crate) fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().spawn_scoped(scope, work);
-        let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-        thread.join().map_err(|_| Error::because("work in a mount namespace", "it has failed"))?
-    })
+    floe_sys::apart("work in a mount namespace", work)
 }
 
 /// Does some work in a thread of its own, which stands at the root of a mount namespace.
@@ -91,7 +84,7 @@ pub fn copied<T: Send>(
     apart(|| {
         let view = View::own()?;
         enter(space)?;
-        copy()?;
+        floe_sys::private_mounts()?;
         work(&view)
     })
 }
@@ -131,13 +124,6 @@ pub fn uncovered(mount: &Mount, view: &View) -> Result<OwnedFd> {
         let point = OsStr::from_bytes(&cover.ok_or_else(hidden)?.point);
         umount2(point, MntFlags::MNT_DETACH).map_err(|e| Error::new(doing(), e))?;
     }
-}
-
-/// The calling thread gets a copy of its mount namespace.
-pub(crate) fn copy() -> Result<()> {
-    let fail = |e| Error::new("make a mount namespace", e);
-    unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?;
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).map_err(fail)
 }
 
 /// Everything that is mounted in a namespace, below its root.

@@ -3,7 +3,7 @@
 
 use crate::{
     Mount,
-    space::{apart, copied, copy, uncovered},
+    space::{apart, copied, uncovered},
     unescape,
 };
 use floe_sys::{
@@ -75,7 +75,7 @@ impl Workshop {
         apart(|| {
             let fail = |e| Error::new("set up a mount namespace", e);
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).map_err(fail)?;
-            copy()?;
+            floe_sys::private_mounts()?;
             let space = own_space("/proc")?;
             let old = open("/", PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
             let scratch = scratch()?;

@@ -44,14 +44,9 @@ impl Network {
         if fstat(&space).map_err(fail)?.st_ino == own {
             return Self::here();
         }
-        std::thread::scope(|scope| {
-            let enter = || {
-                setns(&space, CloneFlags::CLONE_NEWNET).map_err(fail)?;
-                Self::here()
-            };
-            let thread = std::thread::Builder::new().spawn_scoped(scope, enter);
-            let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-            thread.join().map_err(|_| Error::because(doing, "the thread has failed"))?
+        floe_sys::apart(doing, || {
+            setns(&space, CloneFlags::CLONE_NEWNET).map_err(fail)?;
+            Self::here()
         })
     }
 

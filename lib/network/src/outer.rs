@@ -48,27 +48,22 @@ impl OuterEnd<'_> {
     /// Where the bridge is not there, and those of netlink and setns(2).
     pub fn connect(&self) -> Result<()> {
         let doing = format!("connect the interface {}", String::from_utf8_lossy(&self.name));
-        std::thread::scope(|scope| {
-            let work = || {
-                if let Some(space) = self.space {
-                    setns(space, CloneFlags::CLONE_NEWNET).map_err(|e| Error::new(&doing, e))?;
-                }
-                let net = Netlink::route()?;
-                let there = by_index(&net)?;
-                let index = |name: &[u8]| {
-                    let found = there.values().find(|link| link.name == name);
-                    let gone = || format!("there is no {}", String::from_utf8_lossy(name));
-                    found.map(|link| link.index).ok_or_else(|| Error::because(&doing, gone()))
-                };
-                let mut message = Message::new(head(index(&self.name)?, UP, UP));
-                if let Some(bridge) = &self.bridge {
-                    message = message.number(MASTER, index(bridge)?);
-                }
-                net.change(SET_LINK, 0, &message, &doing)
+        floe_sys::apart(&doing, || {
+            if let Some(space) = self.space {
+                setns(space, CloneFlags::CLONE_NEWNET).map_err(|e| Error::new(&doing, e))?;
+            }
+            let net = Netlink::route()?;
+            let there = by_index(&net)?;
+            let index = |name: &[u8]| {
+                let found = there.values().find(|link| link.name == name);
+                let gone = || format!("there is no {}", String::from_utf8_lossy(name));
+                found.map(|link| link.index).ok_or_else(|| Error::because(&doing, gone()))
             };
-            let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-            let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-            thread.join().map_err(|_| Error::because(&doing, "the thread has failed"))?
+            let mut message = Message::new(head(index(&self.name)?, UP, UP));
+            if let Some(bridge) = &self.bridge {
+                message = message.number(MASTER, index(bridge)?);
+            }
+            net.change(SET_LINK, 0, &message, &doing)
         })
     }
 }

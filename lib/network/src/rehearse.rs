@@ -10,23 +10,18 @@ use nix::sched::{CloneFlags, unshare};
 /// Why they cannot be had.
 pub fn rehearse(links: &[Link], tables: &[TableMessage]) -> Result<()> {
     const DOING: &str = "try it in another network namespace";
-    std::thread::scope(|scope| {
-        let work = || {
-            unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::new(DOING, e))?;
-            let outer = links.iter().filter(|link| link.elsewhere).map(|link| {
-                let name = format!("floe-{}", link.index).into_bytes();
-                // Far from those that are chosen by the kernel.
-                let index = link.index | 1 << 30;
-                (link.name.clone(), OuterEnd { name, bridge: None, index, space: None })
-            });
-            make_links(&Netlink::route()?, links, &outer.collect())?;
-            if tables.is_empty() {
-                return Ok(());
-            }
-            replay_tables(&Netlink::netfilter()?, tables)
-        };
-        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-        let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-        thread.join().map_err(|_| Error::because(DOING, "the thread has failed"))?
+    floe_sys::apart(DOING, || {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|e| Error::new(DOING, e))?;
+        let outer = links.iter().filter(|link| link.elsewhere).map(|link| {
+            let name = format!("floe-{}", link.index).into_bytes();
+            // Far from those that are chosen by the kernel.
+            let index = link.index | 1 << 30;
+            (link.name.clone(), OuterEnd { name, bridge: None, index, space: None })
+        });
+        make_links(&Netlink::route()?, links, &outer.collect())?;
+        if tables.is_empty() {
+            return Ok(());
+        }
+        replay_tables(&Netlink::netfilter()?, tables)
     })
 }

@@ -31,6 +31,25 @@ pub(crate) fn seek(fd: &OwnedFd, file: &OpenFile) -> Result<()> {
     Ok(())
 }
 
+/// Opens a device by its name again, which must have the same number: that is all that it is, for its file is made anew with each
+/// start of a system or container.
+pub(crate) fn open_device(
+    make: &Factory<'_>,
+    file: &OpenFile,
+    (name, rdev): (&FileRef, u64),
+    kind: SFlag,
+) -> Result<OwnedFd> {
+    let found = make.stands.found(file.pid, name, kind)?;
+    let now = found.stat.st_rdev;
+    if now != rdev {
+        let what = format!("it is device {now:#x} now and was {rdev:#x}");
+        return Err(Error::because(format!("open {}", name.path), what));
+    }
+    let fd = make.stands.open(file.pid, name, &found, flags(file))?;
+    seek(&fd, file)?;
+    Ok(fd)
+}
+
 /// Opens a file by its name again, which must lead to the same one.
 pub(crate) fn open_as(
     make: &Factory<'_>,

@@ -37,19 +37,12 @@ impl PrivateRoot {
         name: &Path,
         work: impl FnOnce() -> Result<T> + Send,
     ) -> Result<T> {
-        let work = || {
+        floe_sys::apart("work in a private root", || {
             let fail = |e: Errno| Error::new("enter a private root", e);
             unshare(CloneFlags::CLONE_FS).map_err(fail)?;
             fchdir(&self.0).and_then(|()| chroot(".")).map_err(fail)?;
             directories(name).map_err(fail)?;
             work()
-        };
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-            let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-            thread
-                .join()
-                .map_err(|_| Error::because("work in a private root", "the thread has failed"))?
         })
     }
 }

@@ -278,15 +278,9 @@ impl<'a> Stands<'a> {
     /// working directory.
     pub fn within<T: Send>(&self, pid: Pid, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let place = self.of(pid)?;
-        let work = || {
+        floe_sys::apart("work where it stands", || {
             self.enter(pid, place)?;
             work()
-        };
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-            let thread = thread.map_err(|e| Error::new("start a thread", e))?;
-            let failed = |_| Error::because("work where it stands", "the thread has failed");
-            thread.join().map_err(|e| failed(e).pid(pid.0))?
         })
     }
 

@@ -1,7 +1,7 @@
 //! Datagrams in the queue of a socket of the internet, with what comes with them (udp(7), ip(7), cmsg(3)).
 
-use crate::{Error, Result, check};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use crate::{Error, Result, message::peek_whole};
+use std::os::fd::BorrowedFd;
 
 /// Words of eight bytes for what comes with a datagram.
 const CONTROL: usize = 512;
@@ -20,48 +20,12 @@ pub struct PeekedDatagram {
 /// recvmsg(2) with MSG_PEEK, MSG_TRUNC and MSG_DONTWAIT; `None` when nothing is queued. An error that waits for the process
 /// (SO_ERROR) is taken by it.
 pub fn peek_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Option<PeekedDatagram>> {
-    let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: an all-zero msghdr is valid.
-    let mut head: libc::msghdr = unsafe { std::mem::zeroed() };
-    (head.msg_iov, head.msg_iovlen) = (&mut iov, 1);
-    let mut name = [0u8; size_of::<libc::sockaddr_storage>()];
-    (head.msg_name, head.msg_namelen) = (name.as_mut_ptr().cast(), name.len() as u32);
-    let mut control = [0u64; CONTROL];
-    (head.msg_control, head.msg_controllen) = (control.as_mut_ptr().cast(), size_of_val(&control));
-    let flags = libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_DONTWAIT;
-    // SAFETY: the kernel writes at most `iov_len` bytes to the exclusively borrowed `buffer` and at most
-    // `msg_controllen` to `control` and `msg_namelen` to `name`.
-    match check(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut head, flags) } as i64) {
-        Ok(_) if head.msg_flags & libc::MSG_CTRUNC != 0 => {
-            Err(Error::because("look into the queue of a socket", "too much comes with a datagram"))
-        }
-        Ok(len) => {
-            let named = name.len().min(head.msg_namelen as usize);
-            let from = name[..named].to_vec();
-            Ok(Some(PeekedDatagram { len: len as usize, from, control: received(&head) }))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-        Err(e) => Err(Error::new("look into the queue of a socket", e)),
+    let Some(seen) = peek_whole(fd, buffer, &mut [0; CONTROL])? else { return Ok(None) };
+    if seen.flags & libc::MSG_CTRUNC != 0 {
+        let problem = "too much comes with a datagram";
+        return Err(Error::because("look into the queue of a socket", problem));
     }
-}
-
-/// The control messages that recvmsg(2) has just written.
-fn received(head: &libc::msghdr) -> Vec<(i32, i32, Vec<u8>)> {
-    let mut all = Vec::new();
-    // SAFETY: the kernel has written whole control messages to the buffer that `head` names.
-    let mut at = unsafe { libc::CMSG_FIRSTHDR(head) };
-    while !at.is_null() {
-        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give a header inside of the buffer, with all of its data behind it.
-        let (message, data) = unsafe { (*at, libc::CMSG_DATA(at)) };
-        // SAFETY: arithmetic only.
-        let len = message.cmsg_len - unsafe { libc::CMSG_LEN(0) } as usize;
-        // SAFETY: these are the bytes of this control message.
-        let data = unsafe { std::slice::from_raw_parts(data, len) }.to_vec();
-        all.push((message.cmsg_level, message.cmsg_type, data));
-        // SAFETY: as for the first one.
-        at = unsafe { libc::CMSG_NXTHDR(head, at) };
-    }
-    all
+    Ok(Some(PeekedDatagram { len: seen.len, from: seen.name, control: seen.control }))
 }
 
 #[cfg(test)]

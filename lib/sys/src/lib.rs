@@ -1,6 +1,7 @@
 //! One safe function per kernel call. All host-side `unsafe` lives here, in `lib/tracee` and in
 //! `lib/parasite`.
 mod anon;
+mod apart;
 mod beside;
 mod bpf;
 mod caller;
@@ -33,6 +34,7 @@ mod pidfd;
 mod placeholder;
 mod poll;
 mod private;
+mod private_mounts;
 mod segment;
 mod signals;
 mod socket;
@@ -48,6 +50,7 @@ mod write_mapped;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
+pub use apart::apart;
 pub use beside::{Place, Places};
 pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};
@@ -101,12 +104,13 @@ pub use owned_space::owned_mount_namespace;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
-    namespace_owner, namespace_owner_uid, namespace_parent, network_namespace, pidfd_exit_status,
-    pidfd_getfd, pidfd_open, pidfd_open_thread, pidfd_send_signal,
+    end_with_parent, namespace_owner, namespace_owner_uid, namespace_parent, network_namespace,
+    pidfd_exit_status, pidfd_getfd, pidfd_open, pidfd_open_thread, pidfd_send_signal,
 };
 pub use placeholder::Placeholder;
 pub use poll::poll;
 pub use private::PrivateMemory;
+pub use private_mounts::{mount_proc, private_mounts};
 pub use segment::{
     NewSegment, lock_segment, make_segment, open_segment, own_segment, remove_segment,
 };

@@ -27,36 +27,60 @@ pub struct Peeked {
 /// recvmsg(2) with MSG_PEEK, MSG_TRUNC and MSG_DONTWAIT; `None` when nothing is queued. `carried`: what the message carries is
 /// wanted, too. The queue keeps all of it.
 pub fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8], carried: bool) -> Result<Option<Peeked>> {
+    let mut room = [0u64; CONTROL];
+    let room = if carried { &mut room[..] } else { &mut [] };
+    let Some(seen) = peek_whole(fd, buffer, room)? else { return Ok(None) };
+    let truncated = carried && seen.flags & libc::MSG_CTRUNC != 0;
+    let sender = seen.name.get(2..).unwrap_or_default().to_vec();
+    let (fds, credentials) = carried_by(&seen.control);
+    Ok(Some(Peeked { len: seen.len, fds, truncated, credentials, sender }))
+}
+
+/// What comes with a message: level, type and data of each control message.
+pub(crate) type Control = Vec<(i32, i32, Vec<u8>)>;
+
+/// What recvmsg(2) tells of a message, besides its bytes.
+pub(crate) struct Seen {
+    pub len: usize,
+    /// MSG_CTRUNC and others.
+    pub flags: i32,
+    pub name: Vec<u8>,
+    pub control: Control,
+}
+
+/// Looks at the next message in a queue, with as much of what comes with it as there is `room` for.
+pub(crate) fn peek_whole(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    room: &mut [u64],
+) -> Result<Option<Seen>> {
     let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: an all-zero msghdr is valid.
     let mut head: libc::msghdr = unsafe { std::mem::zeroed() };
     (head.msg_iov, head.msg_iovlen) = (&mut iov, 1);
     let mut name = [0u8; size_of::<libc::sockaddr_storage>()];
     (head.msg_name, head.msg_namelen) = (name.as_mut_ptr().cast(), name.len() as u32);
-    let mut control = [0u64; CONTROL];
-    if carried {
-        head.msg_control = control.as_mut_ptr().cast();
-        head.msg_controllen = size_of_val(&control);
+    if !room.is_empty() {
+        (head.msg_control, head.msg_controllen) = (room.as_mut_ptr().cast(), size_of_val(room));
     }
     let flags = libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: the kernel writes at most `iov_len` bytes to the exclusively borrowed `buffer` and at most
-    // `msg_controllen` to `control` and `msg_namelen` to `name`.
+    // `msg_controllen` to `room` and `msg_namelen` to `name`.
     match check(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut head, flags) } as i64) {
         Ok(len) => {
-            let truncated = carried && head.msg_flags & libc::MSG_CTRUNC != 0;
             let named = name.len().min(head.msg_namelen as usize);
-            let sender = name[..named].get(2..).unwrap_or_default().to_vec();
-            let (fds, credentials) = if carried { received(&head) } else { (Vec::new(), None) };
-            Ok(Some(Peeked { len: len as usize, fds, truncated, credentials, sender }))
+            let control = if room.is_empty() { Control::new() } else { received(&head) };
+            let name = name[..named].to_vec();
+            Ok(Some(Seen { len: len as usize, flags: head.msg_flags, name, control }))
         }
         Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
         Err(e) => Err(Error::new("look into the queue of a socket", e)),
     }
 }
 
-/// Descriptors and credentials among the control messages that recvmsg(2) has just written.
-fn received(head: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
-    let (mut fds, mut credentials) = (Vec::new(), None);
+/// The control messages that recvmsg(2) has just written.
+fn received(head: &libc::msghdr) -> Control {
+    let mut all = Control::new();
     // SAFETY: the kernel has written whole control messages to the buffer that `head` names.
     let mut at = unsafe { libc::CMSG_FIRSTHDR(head) };
     while !at.is_null() {
@@ -65,12 +89,23 @@ fn received(head: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
         // SAFETY: arithmetic only.
         let len = message.cmsg_len - unsafe { libc::CMSG_LEN(0) } as usize;
         // SAFETY: these are the bytes of this control message.
-        let data = unsafe { std::slice::from_raw_parts(data, len) };
+        let data = unsafe { std::slice::from_raw_parts(data, len) }.to_vec();
+        all.push((message.cmsg_level, message.cmsg_type, data));
+        // SAFETY: as for the first one.
+        at = unsafe { libc::CMSG_NXTHDR(head, at) };
+    }
+    all
+}
+
+/// Descriptors and credentials among control messages that recvmsg(2) has just given, whose descriptors nobody has taken yet.
+fn carried_by(control: &Control) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
+    let (mut fds, mut credentials) = (Vec::new(), None);
+    for (level, kind, data) in control {
         let words: Vec<u32> = data
             .chunks_exact(4)
             .map(|word| word.try_into().map_or(0, u32::from_ne_bytes))
             .collect();
-        match (message.cmsg_level, message.cmsg_type) {
+        match (*level, *kind) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                 // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
                 let own = |word: &u32| unsafe { OwnedFd::from_raw_fd(*word as RawFd) };
@@ -90,8 +125,6 @@ fn received(head: &libc::msghdr) -> (Vec<OwnedFd>, Option<(u32, u32, u32)>) {
             }
             _ => {}
         }
-        // SAFETY: as for the first one.
-        at = unsafe { libc::CMSG_NXTHDR(head, at) };
     }
     (fds, credentials)
 }

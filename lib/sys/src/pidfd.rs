@@ -1,6 +1,10 @@
 //! Handles of processes and descriptors through them.
 
 use crate::{Error, Result, check, descriptors::made};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{prctl, signal::Signal},
+};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// PIDFD_GET_INFO of linux/pidfd.h: `_IOWR(0xff, 11, struct pidfd_info)` with the first form of that struct.
@@ -60,6 +64,17 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     check(unsafe { libc::syscall(nr, pidfd.as_raw_fd(), signal, 0usize, 0) })
         .map_err(|e| Error::new(format!("send signal {signal}"), e))
         .map(drop)
+}
+
+/// Has the calling process be killed when its parent ends, which is the process behind `parent`. False where that has ended already.
+///
+/// # Errors
+/// Those of poll(2).
+pub fn end_with_parent(parent: BorrowedFd<'_>) -> Result<bool> {
+    let fail = |e: nix::Error| Error::new("end with the parent", e);
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(fail)?;
+    let mut ended = [PollFd::new(parent, PollFlags::POLLIN)];
+    Ok(poll(&mut ended, PollTimeout::ZERO).map_err(fail)? == 0)
 }
 
 /// ioctl_ns(2) with a request that gives a descriptor.

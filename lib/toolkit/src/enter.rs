@@ -7,22 +7,16 @@ use anyhow::{Context, Result, ensure};
 use floe_proc::{Status, namespace};
 use floe_records::{Entered, NsId, NsKind};
 use nix::{
-    fcntl::OFlag,
-    mount::{MsFlags, mount},
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sched::{CloneFlags, setns, unshare},
+    sched::{CloneFlags, setns},
     sys::{
-        prctl,
         signal::{SigSet, Signal, kill},
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Pid, pipe2},
+    unistd::Pid,
 };
-use std::{
-    fs::File,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::{fs::File, os::fd::AsFd};
 
 /// What is entered. A user namespace is not, since the rights of a tool end there, nor is a mount namespace: paths are looked up
 /// below the roots of processes. Those of cgroups and clocks are described from outside.
@@ -58,8 +52,6 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
-    /// Closed with us, which the child sees.
-    _alive: OwnedFd,
     signals: SignalFd,
 }
 
@@ -143,7 +135,7 @@ impl Way {
     /// # Errors
     /// Those of setns(2), clone3(2), unshare(2) and mount(2).
     pub fn go(&self) -> Result<Side> {
-        let (hear, alive) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
+        let parent = floe_sys::pidfd_open(std::process::id() as i32)?;
         let mut set: SigSet = SIGNALS.into_iter().filter(|signal| !is_ignored(*signal)).collect();
         set.add(Signal::SIGCHLD);
         let before = SigSet::thread_get_mask().context("unable to read the signal mask")?;
@@ -162,14 +154,13 @@ impl Way {
                 setns(own, CloneFlags::CLONE_NEWPID).context("unable to stay where we are")?;
                 let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)
                     .context("unable to wait for signals")?;
-                Ok(Side::Outside(Child { pid: Pid::from_raw(pid), _alive: alive, signals }))
+                Ok(Side::Outside(Child { pid: Pid::from_raw(pid), signals }))
             }
             None => {
-                drop(alive);
                 before.thread_set_mask().context("unable to set the signal mask")?;
-                end_with_parent(&hear)?;
-                // It stays open as long as we live.
-                std::mem::forget(hear);
+                if !floe_sys::end_with_parent(parent.as_fd())? {
+                    std::process::exit(1);
+                }
                 self.arrive(pid_namespace.is_some())?;
                 Ok(Side::Inside)
             }
@@ -183,7 +174,8 @@ impl Way {
             }
         }
         if new_pids {
-            mount_proc()?;
+            floe_sys::private_mounts()?;
+            floe_sys::mount_proc()?;
         }
         Ok(())
     }
@@ -254,25 +246,4 @@ impl Child {
 fn is_ignored(signal: Signal) -> bool {
     // One whose action cannot be read is not ignored.
     floe_sys::is_ignored(signal as i32).unwrap_or(false)
-}
-
-/// Has us end with our parent, which may have ended already: then nobody has the other end of `hear`.
-fn end_with_parent(hear: &OwnedFd) -> Result<()> {
-    prctl::set_pdeathsig(Signal::SIGKILL).context("unable to end with the parent")?;
-    let mut gone = [PollFd::new(hear.as_fd(), PollFlags::empty())];
-    if poll(&mut gone, PollTimeout::ZERO).context("unable to look for the parent")? > 0 {
-        std::process::exit(1);
-    }
-    Ok(())
-}
-
-const NONE: Option<&str> = None;
-
-/// Mounts of our own, with a /proc of our pid namespace.
-fn mount_proc() -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("unable to make a mount namespace")?;
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
-        .context("unable to make the mounts private")?;
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).context("unable to mount /proc")
 }

@@ -17,11 +17,8 @@ use floe_rebuild::OwnUser;
 use floe_records::{Process, Thread, Tree};
 use nix::{
     fcntl::OFlag,
-    mount::{MsFlags, mount},
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, setns, unshare},
     sys::{
-        prctl::set_pdeathsig,
         signal::{Signal, kill},
         wait::{WaitStatus, waitpid},
     },
@@ -88,8 +85,8 @@ fn as_init(tree: &Tree) -> Result<Side> {
         Some(init) => Ok(Side::Outside(Outside::Init { init: Pid::from_raw(init), report })),
         None => {
             drop(report);
-            private_mounts()?;
-            mount_proc()?;
+            floe_sys::private_mounts()?;
+            floe_sys::mount_proc()?;
             stay_behind(tree);
             Ok(Side::Inside(Inside::Init(inside)))
         }
@@ -100,7 +97,7 @@ fn as_init(tree: &Tree) -> Result<Side> {
 /// in the stub.
 fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool, keeps_mounts: bool) -> Result<Side> {
     if !keeps_mounts {
-        private_mounts()?;
+        floe_sys::private_mounts()?;
     }
     let (wait, go) = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
     let fresh = CloneFlags::CLONE_FILES | CloneFlags::CLONE_NEWPID;
@@ -121,15 +118,13 @@ fn beside(tree: &Tree, user: Option<&OwnUser>, sibling: bool, keeps_mounts: bool
             File::from(wait).read_exact(&mut [0]).context("unable to hear from outside")?;
             if sibling {
                 // What is outside can end the tree only through us.
-                set_pdeathsig(Signal::SIGKILL).context("unable to be bound to our parent")?;
-                let mut ended = [PollFd::new(outside.as_fd(), PollFlags::POLLIN)];
-                let ended = poll(&mut ended, PollTimeout::ZERO).context("unable to look for it")?;
-                ensure!(ended == 0, "the process outside has ended");
+                let lives = floe_sys::end_with_parent(outside.as_fd())?;
+                ensure!(lives, "the process outside has ended");
             }
             if keeps_mounts {
-                private_mounts()?;
+                floe_sys::private_mounts()?;
             }
-            mount_proc()?;
+            floe_sys::mount_proc()?;
             stay_behind(tree);
             return Ok(Side::Inside(Inside::Beside));
         }
@@ -258,20 +253,6 @@ fn outer_pid(init: u32, inner: u32) -> Result<Option<String>> {
 
 fn flags(flags: CloneFlags) -> u64 {
     flags.bits() as u64
-}
-
-const NONE: Option<&str> = None;
-
-fn private_mounts() -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("unable to make a mount namespace")?;
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
-        .context("unable to make the mounts private")
-}
-
-/// A /proc that shows the new namespace.
-fn mount_proc() -> Result<()> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).context("unable to mount /proc")
 }
 
 impl Inside {

@@ -39,7 +39,6 @@ fn describe(pid: Pid, kind: NsKind, id: NsId) -> Result<Namespace> {
         _ => None,
     };
     let owner = floe_sys::namespace_owner(file.as_fd()).ok();
-    let number = |fd: OwnedFd| File::from(fd).metadata().ok().map(|meta| NsId(meta.ino()));
     let inherited = origin::namespace(kind)? == Some(id.0);
     Ok(Namespace {
         id,
@@ -57,6 +56,11 @@ fn describe(pid: Pid, kind: NsKind, id: NsId) -> Result<Namespace> {
             _ => Vec::new(),
         },
     })
+}
+
+/// The number of a namespace that is open.
+pub(crate) fn number(space: OwnedFd) -> Option<NsId> {
+    File::from(space).metadata().ok().map(|meta| NsId(meta.ino()))
 }
 
 /// What is mounted in the mount namespace of a process.

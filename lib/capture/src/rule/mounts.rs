@@ -33,7 +33,7 @@ impl MountSpaces {
 
     /// Finds mounts in them that could not be mounted again.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
-        let ours = origin::all()?.get(&NsKind::Mnt).copied();
+        let ours = origin::namespace(NsKind::Mnt)?;
         let others = self.members.iter().filter(|(id, _)| Some(id.0) != ours);
         let mut own = None;
         for (id, pid) in others {

@@ -21,8 +21,8 @@ impl Attached {
     /// since they were counted.
     pub fn check(&self, pids: &[u32], still: bool, out: &mut Findings) -> Result<()> {
         // In an IPC namespace of the tree's own all of them are the tree's.
-        let here = floe_proc::namespace(std::process::id(), NsKind::Ipc.name())?;
-        let root = pids.first().filter(|_| here != origin::namespace(NsKind::Ipc).ok().flatten());
+        let own = origin::has_left(NsKind::Ipc)?;
+        let root = pids.first().filter(|_| own);
         if self.0.is_empty() && root.is_none() {
             return Ok(());
         }

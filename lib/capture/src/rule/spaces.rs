@@ -3,7 +3,8 @@
 use crate::{
     Result,
     files::Files,
-    namespace, origin,
+    namespace::{self, space::number},
+    origin::{self, Origin},
     own_spaces::OwnSpace,
     resource,
     rule::mounts::MountSpaces,
@@ -11,14 +12,10 @@ use crate::{
     tree::INIT,
 };
 use floe_proc::{namespaces_of, unable};
-use floe_records::{Finding, Findings, NsKind, Options, Pid};
+use floe_records::{Finding, Findings, IdMaps, NsKind, Options, Pid};
 use std::{
-    collections::BTreeMap,
     fs::File,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// Those that freeze has entered, or was in: it must be where the root is.
@@ -31,10 +28,11 @@ pub(crate) struct Spaces {
     /// Mount namespaces.
     pub mounts: MountSpaces,
     root: Option<u32>,
-    /// Its user namespace.
+    /// Its user namespace, and what ids are called there where that is the tree's own.
     of_root: Option<u64>,
+    maps: Option<IdMaps>,
     ours: Inodes,
-    origin: BTreeMap<NsKind, u64>,
+    origin: &'static Origin,
     /// Kinds whose contents are no matter of the checkpoint.
     empty: Vec<NsKind>,
 }
@@ -45,7 +43,7 @@ impl Spaces {
         let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         let origin = origin::all()?;
         let (mounts, empty) = (MountSpaces::default(), options.empty.clone());
-        Ok(Self { mounts, root: None, of_root: None, ours, origin, empty })
+        Ok(Self { mounts, root: None, of_root: None, maps: None, ours, origin, empty })
     }
 
     /// Looks at what is in those that were met.
@@ -60,7 +58,7 @@ impl Spaces {
 
     /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so all ids
     /// that the tree had can be chosen.
-    fn user(&self, process: &Process<'_>, root: u32, out: &mut Findings) -> Result<()> {
+    fn user(&mut self, process: &Process<'_>, root: u32, out: &mut Findings) -> Result<()> {
         let own = process.namespace("user");
         if own.is_none() || own == self.origin.get(&NsKind::User).copied() {
             return Ok(());
@@ -82,7 +80,11 @@ impl Spaces {
             let problem = "the root of the tree is not the init of a pid namespace that it owns";
             refuse(problem, "unshare(1): --user together with --pid --fork");
         }
-        let maps = namespace::user::maps(Pid(process.pid))?;
+        let maps = match &self.maps {
+            Some(maps) => maps,
+            // All are in the same one.
+            None => self.maps.insert(namespace::user::maps(Pid(process.pid))?),
+        };
         for thread in &process.tasks {
             let status = &thread.status;
             let mut users = status.ids("Uid")?.into_iter();
@@ -161,6 +163,5 @@ fn relative(
 ) -> Result<Option<u64>> {
     let file = format!("ns/{name}");
     let open = File::open(floe_proc::path(pid, &file)).map_err(|e| unable(pid, &file, e))?;
-    let found = way(open.as_fd()).ok();
-    Ok(found.and_then(|fd| File::from(fd).metadata().ok()).map(|meta| meta.ino()))
+    Ok(way(open.as_fd()).ok().and_then(number).map(|id| id.0))
 }

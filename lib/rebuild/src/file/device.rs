@@ -1,28 +1,13 @@
-//! Character devices; only one with the same number is the same.
+//! Character devices; only one with the same number is the same. The position is that of /dev/mem and its kin, which are large.
 
-use crate::{
-    factory::Factory,
-    named::{flags, seek},
-    resource::ForFile,
-};
+use crate::{factory::Factory, named::open_device, resource::ForFile};
 use floe_records::{Device, OpenFile};
-use floe_sys::{Error, Result};
+use floe_sys::Result;
 use nix::sys::stat::SFlag;
 use std::os::fd::OwnedFd;
 
 impl ForFile for Device {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
-        let path = &self.name.path;
-        // Its number is all that it is: its file is made anew with each start of a system or container.
-        let found = make.stands.found(open.pid, &self.name, SFlag::S_IFCHR)?;
-        let now = found.stat.st_rdev;
-        if now != self.rdev {
-            let what = format!("it is device {now:#x} now and was {:#x}", self.rdev);
-            return Err(Error::because(format!("open {path}"), what));
-        }
-        let fd = make.stands.open(open.pid, &self.name, &found, flags(open))?;
-        // That of /dev/mem and its kin, which are large.
-        seek(&fd, open)?;
-        Ok(fd)
+        open_device(make, open, (&self.name, self.rdev), SFlag::S_IFCHR)
     }
 }

@@ -1,7 +1,7 @@
 //! Where the file systems of mount namespaces come from.
 
 use crate::{options::RestoreOptions, unions};
-use floe_mounts::{Base, Mount, System, mounts};
+use floe_mounts::{Base, Mount, System, is_global, is_in_memory, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::sys::stat::major;
@@ -9,42 +9,6 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
-
-/// Types in which the kernel shows itself, or what is in memory: they can be mounted anew.
-const ANEW: [&[u8]; 18] = [
-    b"tmpfs",
-    b"ramfs",
-    b"proc",
-    b"sysfs",
-    b"devpts",
-    b"mqueue",
-    b"cgroup",
-    b"cgroup2",
-    b"devtmpfs",
-    b"debugfs",
-    b"tracefs",
-    b"securityfs",
-    b"configfs",
-    b"fusectl",
-    b"pstore",
-    b"efivarfs",
-    b"bpf",
-    b"hugetlbfs",
-];
-/// Those of them that keep what is in them.
-const LASTING: [&[u8]; 3] = [b"tmpfs", b"ramfs", b"hugetlbfs"];
-
-/// Those of them of which there is one for all of the system: their options are those of all, and are left alone.
-const GLOBAL: [&[u8]; 8] = [
-    b"devtmpfs",
-    b"debugfs",
-    b"tracefs",
-    b"securityfs",
-    b"configfs",
-    b"fusectl",
-    b"pstore",
-    b"efivarfs",
-];
 
 /// Names a file system in the workshop.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -123,9 +87,8 @@ impl<'a> Bases<'a> {
             return Ok((Key::Mount(own.id), part.to_vec()));
         }
         let fs_type = system.fs_type.0.as_slice();
-        let known = ANEW.contains(&fs_type);
-        let lasts = LASTING.contains(&fs_type);
-        if known && (!lasts || system.carried) || fs_type == b"overlay" {
+        let carried = system.carried && (is_in_memory(fs_type) || fs_type == b"hugetlbfs");
+        if is_of_kernel(fs_type) || carried || fs_type == b"overlay" {
             let part = mount.part_of(&"/".into()).ok_or_else(none)?;
             return Ok((Key::Anew(system.dev), part.to_vec()));
         }
@@ -144,7 +107,7 @@ impl<'a> Bases<'a> {
         mount: &'m MountPoint,
         same_boot: bool,
     ) -> Option<(&Mount, &'m [u8])> {
-        let kernel = !LASTING.contains(&&*system.fs_type.0) && ANEW.contains(&&*system.fs_type.0);
+        let kernel = is_of_kernel(&system.fs_type.0);
         let type_is = |own: &Mount| own.fs_type == system.fs_type.0;
         let alike =
             |own: &Mount| type_is(own) && (kernel || !same_boot && own.source == system.source.0);
@@ -160,7 +123,7 @@ impl<'a> Bases<'a> {
                 }
             }
         }
-        if GLOBAL.contains(&&*system.fs_type.0) {
+        if is_global(&system.fs_type.0) {
             let part = |own: &Mount| mount.part_of(&Bytes(own.root.clone()));
             return self
                 .own
@@ -199,7 +162,7 @@ impl<'a> Bases<'a> {
                     system.map_or(&b""[..], |system| &of(system).0)
                 };
                 let fs_type = text(|system| &system.fs_type);
-                let is_global = GLOBAL.contains(&fs_type);
+                let is_global = is_global(fs_type);
                 Base::Anew(System {
                     fs_type,
                     source: text(|system| &system.source),
