@@ -104,6 +104,20 @@ expect_exit() { # CODE COMMAND…: runs it, keeps its stderr in ./stderr
     [[ $got == "$want" ]] || fail "exit $got instead of $want: $* $(cat stderr)"
 }
 
+# cluster: a PostgreSQL cluster in ./data, of a user that "${user[@]}" becomes, in a new directory; number SQL asks its server.
+cluster() {
+    local bin
+    bin=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | tail -n 1)
+    if [[ -z $bin ]] || ! type -p psql > /dev/null; then echo "SKIPPED there is no PostgreSQL with psql"; exit 0; fi
+    export PATH=${bin%/*}:$PATH
+    chmod 755 "$PWD" && mkdir db && chown 1000:1000 db && cd db
+    user=(setpriv --reuid 1000 --regid 1000 --clear-groups)
+    # The server asks for the name of its user.
+    echo "floe:x:1000:1000::/:/bin/sh" >> ../passwd && mount --bind ../passwd /etc/passwd
+    "${user[@]}" initdb -D data -U floe > init.log 2>&1 || fail "$(cat init.log)"
+}
+number() { "${user[@]}" psql -h "$PWD" -U floe -At -c "$1" postgres; }
+
 # mount_cgroups "TYPE OPTION"…: mounts those hierarchies that can be, below ./tops; their directories in the array tops.
 mount_cgroups() {
     local words dir

@@ -7,7 +7,7 @@ done
 cat > client.py << 'END'
 import socket, time
 server = socket.create_connection(("10.80.0.2", 7000))
-server.settimeout(60)
+server.settimeout(300)
 answers = server.makefile("rb")
 while True:
     server.sendall(b"INCR n\r\n")
@@ -50,7 +50,7 @@ for round in 1 2; do
     [[ $(nsenter -t "$server" -n ip -o link show eth0 | grep -o 'link/ether [^ ]*') == "$before" ]] || fail "it has another address"
     ip -o link show "new$round" | has_line 'master host0' || fail "its other end is no port"
     # The client tries again less and less often.
-    until_true 60 grows log || fail "it stands still after restore $round: $(tail -n 3 log)"
+    until_true 120 grows log || fail "it stands still after restore $round: $(tail -n 3 log)"
 done
 tr -d : < log | awk '$1 != ++n { exit 1 }' || fail "a number is lost or doubled: $(tail -n 3 log)"
 kill "$client"

@@ -1,12 +1,5 @@
 # PostgreSQL under pgbench, in the middle of transactions: none fails, and everything that was committed is there.
-bin=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | tail -n 1)
-if [[ -z $bin ]]; then echo "SKIPPED there is no PostgreSQL"; exit 0; fi
-export PATH=${bin%/*}:$PATH
-chmod 755 "$PWD" && mkdir db && chown 1000:1000 db && cd db
-user=(setpriv --reuid 1000 --regid 1000 --clear-groups)
-# The server asks for the name of its user.
-echo "floe:x:1000:1000::/:/bin/sh" >> ../passwd && mount --bind ../passwd /etc/passwd
-"${user[@]}" initdb -D data -U floe > init.log 2>&1 || fail "$(cat init.log)"
+cluster
 cat > both.sh << 'END'
 postgres -F -D data -k "$PWD" -c listen_addresses= > server.log 2>&1 &
 server=$!
@@ -18,7 +11,6 @@ wait "$server"
 END
 start log "${user[@]}" bash both.sh
 until_true 60 test -e loaded || fail "$(cat log server.log load.log)"
-number() { "${user[@]}" psql -h "$PWD" -U floe -At -c "$1" postgres; }
 some() { [[ $(number 'select count(*) > 100 from pgbench_history') == t ]]; }
 until_true 60 some
 for round in 1 2; do

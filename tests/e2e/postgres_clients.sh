@@ -1,14 +1,7 @@
 # PostgreSQL with psql outside of the tree, in another network namespace: the server and the process of the session are killed and come
 # back twice in the middle of a transaction, and psql goes on with the connection and the transaction that it has.
-bin=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | tail -n 1)
-if [[ -z $bin ]]; then echo "SKIPPED there is no PostgreSQL"; exit 0; fi
 another_machine postgres_clients 10.79.0
-export PATH=${bin%/*}:$PATH
-chmod 755 "$PWD" && mkdir db && chown 1000:1000 db && cd db
-user=(setpriv --reuid 1000 --regid 1000 --clear-groups)
-# The server asks for the name of its user.
-echo "floe:x:1000:1000::/:/bin/sh" >> ../passwd && mount --bind ../passwd /etc/passwd
-"${user[@]}" initdb -D data -U floe > init.log 2>&1 || fail "$(cat init.log)"
+cluster
 echo "host all all 10.79.0.0/24 trust" >> data/pg_hba.conf
 start log "${user[@]}" postgres -F -D data -k "$PWD" -c listen_addresses=10.79.0.1
 server=$pid

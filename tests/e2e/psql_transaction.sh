@@ -1,13 +1,6 @@
 # psql in the middle of a transaction with its PostgreSQL server, over a UNIX socket between the two in the tree: what it has written
 # is seen by nobody else before it commits, across two checkpoints, and by everybody afterwards.
-bin=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | tail -n 1)
-if [[ -z $bin ]] || ! command -v psql > where; then echo "SKIPPED there is no PostgreSQL with psql"; exit 0; fi
-export PATH=${bin%/*}:$PATH
-chmod 755 "$PWD" && mkdir db && chown 1000:1000 db && cd db
-user=(setpriv --reuid 1000 --regid 1000 --clear-groups)
-# The server asks for the name of its user.
-echo "floe:x:1000:1000::/:/bin/sh" >> ../passwd && mount --bind ../passwd /etc/passwd
-"${user[@]}" initdb -D data -U floe > init.log 2>&1 || fail "$(cat init.log)"
+cluster
 cat > both.sh << 'END'
 postgres -F -D data -k "$PWD" -c listen_addresses= > server.log 2>&1 &
 until pg_isready -q -h "$PWD"; do sleep 0.1; done
@@ -22,7 +15,6 @@ echo 'commit;' >&3
 wait
 END
 start log "${user[@]}" bash both.sh
-number() { "${user[@]}" psql -h "$PWD" -U floe -At -c "$1" postgres; }
 lines() { (($(wc -l < answers) == $1)); }
 inserted() { grep -qx 'INSERT 0 1' answers 2> /dev/null; }
 until_true 60 inserted || fail "$(cat log server.log errors)"

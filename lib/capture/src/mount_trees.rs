@@ -8,11 +8,18 @@ use crate::Result;
 use floe_mounts::{Mount, all_of, attributes, is_in_memory, is_of_kernel, mounts};
 use floe_records::{
     Finding, Findings, MountPoint, MountTree, MountedSystem, NsId, OutsideGroup, OutsideMount, Pid,
+    Union,
 };
+use floe_unions::{Branch, Sources, Stack, Unions};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs::File,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
 };
 
 /// The rule of all refusals.
@@ -45,20 +52,36 @@ impl Space {
 }
 
 /// Our own mounts.
-pub struct Own(Vec<Mount>);
+pub struct Own {
+    mounts: Vec<Mount>,
+    /// What AUFS mounts are made of: that is to be seen only where they were mounted.
+    stacks: Vec<Union>,
+}
 
 impl Own {
     /// Reads them.
     ///
     /// # Errors
-    /// Those of reading /proc.
+    /// Those of reading /proc and /sys.
     pub fn read() -> Result<Self> {
-        Ok(Self(mounts(&floe_proc::read_at("/proc/self/mountinfo")?)))
+        let mounts = mounts(&floe_proc::read_at("/proc/self/mountinfo")?);
+        let stacks = stacks(&mounts)?;
+        Ok(Self { mounts, stacks })
+    }
+
+    /// AUFS mounts of ours that a mount namespace shows parts of, each once.
+    pub fn stacks_of(&self, tree: &MountTree) -> Vec<Union> {
+        let outside = tree.systems.iter().filter_map(|system| system.outside.first());
+        let stack = |mount: &OutsideMount| {
+            let mut all = self.stacks.iter();
+            all.find(|union| (&union.point, &union.root) == (&mount.point, &mount.root)).cloned()
+        };
+        outside.filter_map(stack).collect()
     }
 
     /// Mounts of a file system, those that show most of it first.
     fn showing(&self, dev: u64) -> Vec<OutsideMount> {
-        let own = self.0.iter().filter(|mount| mount.dev == dev);
+        let own = self.mounts.iter().filter(|mount| mount.dev == dev);
         let outside = |mount: &Mount| OutsideMount {
             point: mount.point.clone().into(),
             root: mount.root.clone().into(),
@@ -68,6 +91,34 @@ impl Own {
         all.truncate(OUTSIDE);
         all
     }
+}
+
+/// The AUFS mounts among ours whose branches are known.
+fn stacks(mounts: &[Mount]) -> Result<Vec<Union>> {
+    let ask = |mount: &Mount| {
+        let point = File::open(Path::new(OsStr::from_bytes(&mount.point))).ok()?;
+        floe_sys::aufs_branch_info(point.as_fd()).ok()
+    };
+    let sources = Sources { sysfs: Path::new("/sys/fs/aufs"), ask: &ask, given: None };
+    let aufs = mounts.iter().filter(|mount| mount.fs_type == b"aufs").cloned();
+    let unable = |e| floe_sys::Error::new("read the branches of AUFS mounts", e);
+    let all = Unions::read(&aufs.collect::<Vec<_>>(), &sources).map_err(unable)?;
+    Ok(all.stacks.iter().filter_map(union_record).collect())
+}
+
+/// The record of a union mount; `None` where its branches are not known.
+pub fn union_record(stack: &Stack) -> Option<Union> {
+    let branch = |b: &Branch| (b.path.clone().into(), b.permission.clone().into());
+    let Mount { point, fs_type, root, options, source, flags, .. } = &stack.mount;
+    Some(Union {
+        point: point.clone().into(),
+        fs_type: fs_type.clone().into(),
+        source: source.clone().into(),
+        flags: flags.clone().into(),
+        root: root.clone().into(),
+        branches: stack.branches.as_ref()?.iter().map(branch).collect(),
+        options: options.clone().into(),
+    })
 }
 
 /// Describes a mount namespace; says which mounts cannot be mounted again.
@@ -92,7 +143,7 @@ pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> Mount
     let groups: BTreeSet<u32> =
         list.iter().flat_map(|mount| mount.peers.into_iter().chain(mount.master)).collect();
     let mut outside: BTreeMap<u32, OutsideGroup> = BTreeMap::new();
-    for mount in &own.0 {
+    for mount in &own.mounts {
         if let Some(group) = mount.peers.filter(|group| groups.contains(group)) {
             let point = mount.point.clone().into();
             outside.entry(group).or_insert(OutsideGroup { group, point });

@@ -64,7 +64,7 @@ pub use process::{audit::lost_login_uids, limits::allow_many_files};
 pub use restore::Restore;
 pub use stand::common_top;
 pub use thread::creds::beyond_rights;
-pub use unions::{Rebuilt, unions};
+pub use unions::{Rebuilt, Replaced, outside_stacks, unions};
 pub use vdso::thread_in_vdso;
 
 macro_rules! modules {

@@ -2,9 +2,14 @@
 
 mod compare;
 mod mount;
+mod outside;
+
+pub use outside::{Replaced, outside_stacks};
 
 use floe_plan::Step;
-use floe_records::{Bytes, Finding, MountTree, MountedSystem, Namespaces, Refusals, Tree, Union};
+use floe_records::{
+    Bytes, Finding, MountPoint, MountTree, MountedSystem, Namespaces, Refusals, Tree, Union,
+};
 use floe_unions::{Mount, Sources, Stack, Unions, mounts};
 use nix::mount::{MntFlags, umount2};
 use std::{
@@ -41,46 +46,67 @@ impl Drop for Rebuilt {
 /// Carries out those of the steps that compare the union mounts of the tree with those that are here; `rebuild` mounts what
 /// is missing. Paths are looked up below `top`.
 pub fn unions(tree: &Tree, steps: &[Step], top: &Path, rebuild: bool) -> Result<Rebuilt, Refusals> {
-    let mut rebuilt = Rebuilt::default();
     // Those of namespaces that are made again are mounted with them, or something that the user has named takes their place.
     let mut spaces = tree.all::<Namespaces>().iter();
     if !tree.all::<MountTree>().is_empty()
         && spaces.all(|all| tree.get::<MountTree>(all.mnt).is_some())
     {
-        return Ok(rebuilt);
+        return Ok(Rebuilt::default());
     }
-    let mut no = Vec::new();
-    let row = |step: &Step| match step {
+    let used = if rebuild { floe_plan::unions_in_use(tree) } else { HashSet::new() };
+    let hint = "mount it, or have it mounted with --rebuild-unions";
+    let mut settle = Settle { rebuild, hint, ..Settle::default() };
+    let any = |_: &MountPoint| true;
+    for union in steps_of(tree, steps) {
+        if !is_described(tree, union) && !outside::is_shown(tree, union, &any) {
+            settle.one(union, &at(top, &union.point), used.contains(&union.point));
+        }
+    }
+    settle.done()
+}
+
+/// The unions of the steps, in their order.
+fn steps_of<'t>(tree: &'t Tree, steps: &'t [Step]) -> impl Iterator<Item = &'t Union> {
+    steps.iter().filter_map(|step| match step {
         Step::Union(row) => tree.all::<Union>().get(*row as usize),
         _ => None,
-    };
-    let used = if rebuild { floe_plan::unions_in_use(tree) } else { HashSet::new() };
-    for union in steps.iter().filter_map(row).filter(|union| !is_described(tree, union)) {
-        let point = at(top, &union.point);
-        let (problem, hint) = match here(&point) {
+    })
+}
+
+/// Union mounts that were met.
+#[derive(Default)]
+struct Settle {
+    rebuild: bool,
+    /// What can be done about one that is missing.
+    hint: &'static str,
+    rebuilt: Rebuilt,
+    no: Vec<Finding>,
+}
+
+impl Settle {
+    /// One that belongs to a place; `used`: a path of the tree leads there.
+    fn one(&mut self, union: &Union, point: &Path, used: bool) {
+        let (problem, hint) = match here(point) {
             Err(unreadable) => (Some(unreadable), ""),
             Ok(Some(stack)) => (compare::differs(union, &stack), ""),
-            Ok(None) if rebuild && !used.contains(&union.point) => {
+            Ok(None) if self.rebuild && !used => {
                 (Some("is not mounted here, and no path of the tree leads there".to_owned()), "")
             }
-            Ok(None) if rebuild => match mount::build(union, &point) {
-                Ok(()) => {
-                    rebuilt.0.push(point);
-                    continue;
-                }
+            Ok(None) if self.rebuild => match mount::build(union, point) {
+                Ok(()) => return self.rebuilt.0.push(point.to_owned()),
                 Err(what) => (Some(format!("cannot be mounted again: {what}")), ""),
             },
-            Ok(None) => {
-                let hint = "mount it, or have it mounted with --rebuild-unions";
-                (Some("is not mounted here".to_owned()), hint)
-            }
+            Ok(None) => (Some("is not mounted here".to_owned()), self.hint),
         };
         if let Some(problem) = problem {
             let object = format!("{} at {}", union.fs_type, point.display());
-            no.push(Finding::about(object, "rebuild.union", problem).hint(hint));
+            self.no.push(Finding::about(object, "rebuild.union", problem).hint(hint));
         }
     }
-    if no.is_empty() { Ok(rebuilt) } else { Err(Refusals(no)) }
+
+    fn done(self) -> Result<Rebuilt, Refusals> {
+        if self.no.is_empty() { Ok(self.rebuilt) } else { Err(Refusals(self.no)) }
+    }
 }
 
 /// An overlay that is mounted anew, and attached nowhere yet. Its layers are looked up where the calling thread stands.

@@ -1,7 +1,8 @@
 //! The union mounts that a tree stands on, and those that their branches lie on.
 
-use crate::{space::Space, view::record};
+use crate::space::Space;
 use anyhow::{Result, bail};
+use floe_capture::mount_trees::union_record;
 use floe_records::{Finding, Pid, Union};
 use floe_unions::Stack;
 
@@ -27,7 +28,7 @@ impl Used {
         {
             return Ok(false);
         }
-        let Some(union) = record(stack) else {
+        let Some(union) = union_record(stack) else {
             let point = String::from_utf8_lossy(&stack.mount.point);
             bail!(
                 "the branches of the AUFS mount at {point} are not known; list them with --branches"

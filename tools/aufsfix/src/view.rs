@@ -5,8 +5,8 @@ use crate::{
     space::{Space, at, root},
 };
 use anyhow::Result;
-use floe_records::{FileRef, Union};
-use floe_unions::{Branch, Decision, Mount, Stack, below, decide};
+use floe_records::FileRef;
+use floe_unions::{Decision, below, decide};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -146,19 +146,4 @@ impl View {
         list.split(|b| *b == b'\n')
             .any(|line| line.splitn(4, |b| *b == b' ').nth(3).is_some_and(|name| name == shown))
     }
-}
-
-/// The record of a union mount; `None` where its branches are not known.
-pub fn record(stack: &Stack) -> Option<Union> {
-    let branch = |b: &Branch| (b.path.clone().into(), b.permission.clone().into());
-    let Mount { point, fs_type, root, options, source, flags, .. } = &stack.mount;
-    Some(Union {
-        point: point.clone().into(),
-        fs_type: fs_type.clone().into(),
-        source: source.clone().into(),
-        flags: flags.clone().into(),
-        root: root.clone().into(),
-        branches: stack.branches.as_ref()?.iter().map(branch).collect(),
-        options: options.clone().into(),
-    })
 }

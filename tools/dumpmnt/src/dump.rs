@@ -66,8 +66,15 @@ impl Stage for DumpMnt {
         let systems = trees.iter().flat_map(|tree| &tree.systems);
         let carried: BTreeSet<u64> =
             systems.filter(|system| system.carried).map(|system| system.dev).collect();
+        let mut stacks = Vec::new();
         for tree in &trees {
             out.record(tree)?;
+            stacks.extend(self.own.stacks_of(tree));
+        }
+        stacks.sort_by(|one, other| one.point.0.cmp(&other.point.0));
+        stacks.dedup();
+        for stack in &stacks {
+            out.record(stack)?;
         }
         for dev in carried {
             let files = FilesOf::read(dev, &spaces)?;

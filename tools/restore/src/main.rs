@@ -171,13 +171,16 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let outer = Arc::new(Outer::open(&tree)?);
     let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let top = floe_rebuild::common_top(&tree, &args.root, &told)?;
+    let external = externals(&args);
+    let replaced = floe_rebuild::Replaced { root: &args.root, external: &external };
+    let stacks = floe_rebuild::outside_stacks(&tree, &plan.steps, replaced, args.rebuild_unions)?;
     let (made, user) = args.new.make(&mut args.new_pidns, &tree, &told, &here)?;
     let args = &args;
     let enter = || pidns::enter(&tree, user.as_deref(), args.sibling, top.is_some());
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
             drop(reader);
-            return outside.wait(args, &tree, receipt.as_ref());
+            return outside.wait(args, &tree, receipt.as_ref(), stacks);
         }
         Some(Side::Inside(inside)) => Some(inside),
         None => None,
@@ -194,6 +197,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let around = Around { here, made, user, outer, top, waits };
     let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, talk))?;
     rebuilt.keep();
+    stacks.keep();
     events.done()?;
     drop(reader);
     stay(args, &tree, (inside, waiter), receipt.as_ref())
@@ -330,13 +334,18 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     })?)
 }
 
+/// Mount points of the tree, and what takes their places.
+fn externals(args: &Args) -> Vec<(Vec<u8>, std::path::PathBuf)> {
+    args.external.iter().map(|it| (it.point.clone(), it.source.clone())).collect()
+}
+
 /// What is asked of the rebuild; `told`: events are, and standard streams are not to be given to the tree.
 fn options(args: &Args, tree: &Tree, around: Around, told: bool) -> RestoreOptions {
     let Around { here, made, user, outer, top, .. } = around;
     RestoreOptions {
         inherit: args.inherit.clone(),
         root: args.root.clone(),
-        external: args.external.iter().map(|it| (it.point.clone(), it.source.clone())).collect(),
+        external: externals(args),
         outside: [OutsideRule::all(tree.options().outside)]
             .into_iter()
             .chain(args.outside.iter().cloned())

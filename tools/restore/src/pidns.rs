@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use floe_proc::Status;
-use floe_rebuild::OwnUser;
+use floe_rebuild::{OwnUser, Rebuilt};
 use floe_records::{Process, Thread, Tree};
 use nix::{
     fcntl::OFlag,
@@ -181,10 +181,16 @@ fn end(init: Pid) {
 }
 
 impl Outside {
-    /// Waits for the root task, or only until the tree lives.
-    pub fn wait(self, args: &Args, tree: &Tree, receipt: Option<&Receipt>) -> Result<()> {
+    /// Waits for the root task, or only until the tree lives; `stacks` stay mounted then.
+    pub fn wait(
+        self,
+        args: &Args,
+        tree: &Tree,
+        receipt: Option<&Receipt>,
+        stacks: Rebuilt,
+    ) -> Result<()> {
         match self {
-            Outside::Init { init, report } => wait_for_init(args, init, report, receipt),
+            Outside::Init { init, report } => wait_for_init(args, init, report, (receipt, stacks)),
             Outside::Root { root, restore, waiter } => {
                 let code = match waitpid(restore, None)? {
                     WaitStatus::Exited(_, code) => code as u8,
@@ -196,6 +202,7 @@ impl Outside {
                     return as_ours(code);
                 }
                 pidfile(args, root, &root.to_string())?;
+                stacks.keep();
                 if args.sibling {
                     return Ok(());
                 }
@@ -210,7 +217,12 @@ impl Outside {
     }
 }
 
-fn wait_for_init(args: &Args, init: Pid, report: OwnedFd, receipt: Option<&Receipt>) -> Result<()> {
+fn wait_for_init(
+    args: &Args,
+    init: Pid,
+    report: OwnedFd,
+    (receipt, stacks): (Option<&Receipt>, Rebuilt),
+) -> Result<()> {
     let mut root = String::new();
     File::from(report).read_to_string(&mut root).context("unable to hear from the init")?;
     if !root.is_empty() {
@@ -218,6 +230,7 @@ fn wait_for_init(args: &Args, init: Pid, report: OwnedFd, receipt: Option<&Recei
         if let Some(pid) = outer_pid(init.as_raw() as u32, root.trim().parse()?)? {
             pidfile(args, init, &pid)?;
         }
+        stacks.keep();
         if args.detach {
             receipt.into_iter().for_each(Receipt::runs);
             return Ok(());

@@ -109,8 +109,12 @@ impl<'a> Bases<'a> {
     ) -> Option<(&Mount, &'m [u8])> {
         let kernel = is_of_kernel(&system.fs_type.0);
         let type_is = |own: &Mount| own.fs_type == system.fs_type.0;
-        let alike =
-            |own: &Mount| type_is(own) && (kernel || !same_boot && own.source == system.source.0);
+        // An AUFS has been compared with the one that was there (`unions::outside_stacks`), and may have been mounted by us.
+        let compared = system.fs_type.0 == b"aufs";
+        let alike = |own: &Mount| {
+            let may = kernel || compared || !same_boot;
+            type_is(own) && may && (kernel || own.source == system.source.0)
+        };
         let same = |own: &Mount| same_boot && own.dev == system.dev && type_is(own);
         // Where it was, else, where devices tell, wherever it is.
         let tests: [&dyn Fn(&Mount) -> bool; 2] = [&same, &alike];
