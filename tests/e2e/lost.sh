@@ -18,16 +18,20 @@ says() { # FILE PREFIX: every sentence, and nothing else
     [[ $many == $(grep -c '^# lost: ' "$fixture") ]] || fail "$1 says more: $(cat "$1")"
 }
 
+# What only the process itself can tell shows when it stands still.
+behind=$(grep -c '^# behind the stop' "$fixture" || true)
 freeze --check "$target" > check || fail "--check: exit $?"
-says check "lost: "
+((behind)) || says check "lost: "
 grep -q "^pid $target: ok" check || fail "$(cat check)"
 freeze --check --json "$target" > lines || fail "--json: exit $?"
 python3 -c 'import json, sys
 for line in map(json.loads, sys.stdin):
     print(line["verdict"] + ":", line["object"] + ": " + line["problem"])' < lines > json
-says json "lost: "
-expect_exit 3 freeze --check --strict "$target" > out
-says stderr "freeze: "
+if ((!behind)); then
+    says json "lost: "
+    expect_exit 3 freeze --check --strict "$target" > out
+    says stderr "freeze: "
+fi
 expect_exit 3 freeze --strict "$target" -- cat > out
 [[ ! -s out ]] || fail "--strict wrote something"
 says stderr "freeze: "

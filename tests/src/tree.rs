@@ -266,6 +266,7 @@ fn of_process(pid: Pid, vmas: Vec<Vma>) -> Vec<AnyRecord> {
         Autogroup { pid, nice: None }.any(),
         Membarrier { pid, registered: 0 }.any(),
         Aio { pid, contexts: Vec::new() }.any(),
+        Keyring { pid, session: None }.any(),
     ]
 }
 

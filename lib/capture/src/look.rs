@@ -292,6 +292,13 @@ fn one(process: &Process<'_>, out: &mut Findings) -> Result<()> {
     resource::look_at_process(process, out)
 }
 
+/// What the processes themselves have told: the rest of the losses.
+pub(crate) fn told(mut found: Findings, options: &Options) -> Result<Findings> {
+    settle(&mut found, options);
+    found.refusals()?;
+    Ok(found)
+}
+
 /// Each finding once; with `--strict` a loss is a refusal.
 fn settle(found: &mut Findings, options: &Options) {
     if options.strict {

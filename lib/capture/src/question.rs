@@ -6,14 +6,18 @@ use crate::{
     subject::Process,
 };
 use floe_parasite::{Batch, InjectedRunner, PayloadLayout, PtraceRunner, Replies, Runner};
-use floe_records::AnyRecord;
+use floe_records::{AnyRecord, Findings};
 use floe_tracee::{RemoteCall, RemoteSession, Scratch};
 
 /// Memory that is mapped for questions and answers where they are asked call by call; longer batches run in pieces.
 const SCRATCH: usize = 16 << 10;
 
-/// Takes everything that a process and its threads have, into `out`.
-pub(crate) fn ask(process: &Process<'_>, out: &mut Vec<AnyRecord>) -> Result<()> {
+/// Takes everything that a process and its threads have, into `out`; `found` gets what is lost of it.
+pub(crate) fn ask(
+    process: &Process<'_>,
+    out: &mut Vec<AnyRecord>,
+    found: &mut Findings,
+) -> Result<()> {
     let threads = &process.tasks;
     // The leader is asked for its process and for itself at once.
     let mut batch = Batch::new();
@@ -27,7 +31,7 @@ pub(crate) fn ask(process: &Process<'_>, out: &mut Vec<AnyRecord>) -> Result<()>
         by_thread.push(ThreadAsked::of(thread, &mut batches[at]));
     }
     let replies = run(process, &batches)?;
-    asked.take(process, &replies[0], out)?;
+    asked.take(process, &replies[0], out, found)?;
     for ((thread, asked), replies) in threads.iter().zip(by_thread).zip(&replies) {
         asked.take(thread, replies, out)?;
     }

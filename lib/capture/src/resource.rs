@@ -9,7 +9,7 @@ use crate::{
 };
 use floe_parasite::{Batch, Replies};
 use floe_proc::{Lock, LockKind};
-use floe_records::{AnyRecord, FileId, Findings, OpenFile, Record, Tree};
+use floe_records::{AnyRecord, FileId, Finding, Findings, OpenFile, Record, Tree};
 
 /// A property of a process. `ask` says what only the process itself can tell, as system calls that it makes for us; `take`
 /// makes the records of what came of them.
@@ -24,6 +24,11 @@ pub(crate) trait OfProcess: Record {
 
     /// Adds questions to a batch.
     fn ask(process: &Process<'_>, batch: &mut Batch) -> Result<Self::Asked>;
+
+    /// What cannot be kept, and shows by the answers alone.
+    fn lost(_: &Process<'_>, _: &Self::Asked, _: &Replies) -> Vec<Finding> {
+        Vec::new()
+    }
 
     /// Takes it.
     fn take(process: &Process<'_>, asked: Self::Asked, replies: &Replies) -> Result<Vec<Self>>;
@@ -127,8 +132,11 @@ macro_rules! dispatch {
                 process: &Process<'_>,
                 replies: &Replies,
                 out: &mut Vec<AnyRecord>,
+                found: &mut Findings,
             ) -> Result<()> {
                 $(
+                    let lost = <floe_records::$P as OfProcess>::lost(process, &self.$p, replies);
+                    lost.into_iter().for_each(|finding| found.lose(finding));
                     let some = <floe_records::$P as OfProcess>::take(process, self.$p, replies)?;
                     out.extend(some.into_iter().map(Record::any));
                 )*

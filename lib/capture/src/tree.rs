@@ -107,7 +107,7 @@ impl Tree {
             look::held(&self.0, &processes, options, &self.3)?;
         processes.iter_mut().for_each(|process| process.shares = sharing.of(process.pid));
         found.refusals()?;
-        let mut all = Vec::new();
+        let (mut all, mut asked) = (Vec::new(), floe_records::Findings::default());
         if let Some(connections) = Connections::hold(&files)? {
             all.push(self.2.get_or_init(|| connections).record().any());
         }
@@ -122,11 +122,12 @@ impl Tree {
                 }
                 None => {
                     if let Some(process) = processes.next() {
-                        question::ask(process, &mut all)?;
+                        question::ask(process, &mut all, &mut asked)?;
                     }
                 }
             }
         }
+        found.lost.extend(look::told(asked, options)?.lost);
         let mut tree = Records::default();
         let _ = tree.insert(options.clone().any());
         for members in all.iter().filter(|record| matches!(record, AnyRecord::Namespaces(_))) {

@@ -60,7 +60,11 @@ pub use mounts::Outer;
 pub use new_spaces::{OwnUser, make_new, new_spaces};
 pub use open::OpenFiles;
 pub use options::{Inherit, OutsideRule, RestoreOptions, Veth, Which};
-pub use process::{audit::lost_login_uids, limits::allow_many_files};
+pub use process::{
+    audit::lost_login_uids,
+    keyring::{join_keyring, parted_keyrings},
+    limits::allow_many_files,
+};
 pub use restore::Restore;
 pub use stand::common_top;
 pub use thread::creds::beyond_rights;

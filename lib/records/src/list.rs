@@ -81,6 +81,7 @@ macro_rules! resources {
                 autogroup: Autogroup 20 1 [Settings];
                 membarrier: Membarrier 21 1 [Numbers];
                 aio: Aio 28 1 [Numbers];
+                keyring: Keyring 38 1 [Numbers];
             }
             thread {
                 registers: Thread 3 2 [Register ParentDeath];

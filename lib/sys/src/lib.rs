@@ -123,8 +123,8 @@ pub use socket_filter::{attach_filter, group_filter, socket_filter, socket_filte
 pub use statmount::{MountStatus, all_mounts};
 pub use statx::{is_mount_root, stat_on_mount};
 pub use task::{
-    PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,
-    names_memory, prctl_result, prctl_word,
+    PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, join_session_keyring, knows_mseal,
+    memory_policy, names_memory, prctl_result, prctl_word, session_keyring,
 };
 
 pub use tcp_repair::{Reconnection, Repair, Repairs, never_sent, set_repair};

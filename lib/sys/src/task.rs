@@ -1,6 +1,7 @@
 //! Settings of the calling thread, and what may be asked of another one.
 
 use crate::{Error, Result, check};
+use std::ffi::CStr;
 
 /// IOPRIO_WHO_PROCESS: a single thread.
 const WHO: i32 = 1;
@@ -10,6 +11,45 @@ const SCHED_CORE_GET: u64 = 0;
 const ONE_THREAD: u64 = 0;
 /// Bits of the mask of nodes; at least as many as the kernel may have (MAX_NUMNODES).
 const NODES: usize = 1024;
+
+/// The session keyring of the calling thread (KEYCTL_GET_KEYRING_ID of keyctl(2)); `None` on a kernel without keyrings.
+pub fn session_keyring() -> Option<u32> {
+    const GET_ID: i32 = 0;
+    const SESSION: i32 = -3;
+    // SAFETY: numbers only.
+    let id = check(unsafe { libc::syscall(libc::SYS_keyctl, GET_ID, SESSION, 0) });
+    id.ok().map(|id| id as u32)
+}
+
+/// Has the calling thread join the session keyring of a name, which ends with a zero byte, or a new one that has none
+/// (KEYCTL_JOIN_SESSION_KEYRING), and gives that its owner, its group (where they are known) and its permissions.
+///
+/// # Errors
+/// Those of keyctl(2).
+pub fn join_session_keyring(
+    name: Option<&[u8]>,
+    owner: Option<u32>,
+    group: Option<u32>,
+    permissions: u32,
+) -> Result<()> {
+    const JOIN: i32 = 1;
+    const CHOWN: i32 = 4;
+    const SETPERM: i32 = 5;
+    let name = name.map(CStr::from_bytes_with_nul).transpose();
+    let name = name.map_err(|_| Error::because("join a session keyring", "its name has no end"))?;
+    let at = name.map_or(std::ptr::null(), CStr::as_ptr);
+    // SAFETY: the name, where there is one, ends with a zero byte, and outlives the call.
+    let id = check(unsafe { libc::syscall(libc::SYS_keyctl, JOIN, at) });
+    let id = id.map_err(|e| Error::new("join a session keyring", e))?;
+    let (owner, group) = (owner.unwrap_or(u32::MAX), group.unwrap_or(u32::MAX));
+    // SAFETY: numbers only; -1 leaves what there is.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, CHOWN, id, owner, group) })
+        .map_err(|e| Error::new("set the owner of a session keyring", e))?;
+    // SAFETY: numbers only.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, SETPERM, id, permissions) })
+        .map_err(|e| Error::new("set the permissions of a session keyring", e))?;
+    Ok(())
+}
 
 /// A prctl(2) that gives a number as its result.
 pub fn prctl_result(option: u32, which: u32) -> Result<u64> {

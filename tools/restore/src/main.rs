@@ -160,7 +160,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
     }
     let machine = floe_rebuild::machine()?;
-    let (tree, lowered) = adapted(&args, tree, &machine)?;
+    let (tree, mut lowered) = adapted(&args, tree, &machine)?;
     let plan = floe_plan::plan(&tree, &machine)?;
     floe_rebuild::allow_many_files()?;
     if args.plan {
@@ -171,6 +171,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let outer = Arc::new(Outer::open(&tree)?);
     let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let top = floe_rebuild::common_top(&tree, &args.root, &told)?;
+    lowered.extend(floe_rebuild::join_keyring(&tree));
     let external = externals(&args);
     let replaced = floe_rebuild::Replaced { root: &args.root, external: &external };
     let stacks = floe_rebuild::outside_stacks(&tree, &plan.steps, replaced, args.rebuild_unions)?;
@@ -257,7 +258,8 @@ fn root_is_init(tree: &Tree) -> bool {
 
 /// Says what is lost: what the tools before have said, and what cannot come back here.
 fn tell_losses(tree: &Tree, lowered: &[Finding]) -> anyhow::Result<()> {
-    let lost_here = floe_rebuild::lost_login_uids(tree)?;
+    let mut lost_here = floe_rebuild::lost_login_uids(tree)?;
+    lost_here.extend(floe_rebuild::parted_keyrings(tree));
     let lost = tree.all::<Losses>().iter().flat_map(|some| &some.lost).chain(&lost_here);
     for lost in by_cause(lost.chain(lowered)) {
         floe_toolkit::warn("restore", &format!("lost: {lost}"));
