@@ -23,7 +23,7 @@ use events::Events;
 use external::External;
 use floe_plan::{Machine, NewAddress, Plan, Step};
 use floe_rebuild::{
-    Here, Inherit, OpenFiles, Outer, OutsideRule, OwnUser, Restore, RestoreOptions,
+    Here, Inherit, OpenFiles, Outer, OutsideRule, OwnUser, Rebuilt, Restore, RestoreOptions,
 };
 use floe_records::{
     CgroupMode, Finding, Losses, NsId, NsKind, OnChange, Process, Refusals, State, Thread, Tree,
@@ -172,9 +172,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let top = floe_rebuild::common_top(&tree, &args.root, &told)?;
     lowered.extend(floe_rebuild::join_keyring(&tree));
-    let external = externals(&args);
-    let replaced = floe_rebuild::Replaced { root: &args.root, external: &external };
-    let stacks = floe_rebuild::outside_stacks(&tree, &plan.steps, replaced, args.rebuild_unions)?;
+    let stacks = stacks(&args, &tree, &plan.steps)?;
     let (made, user) = args.new.make(&mut args.new_pidns, &tree, &told, &here)?;
     let args = &args;
     let enter = || pidns::enter(&tree, user.as_deref(), args.sibling, top.is_some());
@@ -334,6 +332,13 @@ fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
             thread.pdeath_signal = 0;
         }
     })?)
+}
+
+/// AUFS mounts of ours that the mount namespaces of the tree show parts of.
+fn stacks(args: &Args, tree: &Tree, steps: &[Step]) -> Result<Rebuilt, Refusals> {
+    let external = externals(args);
+    let replaced = floe_rebuild::Replaced { root: &args.root, external: &external };
+    floe_rebuild::outside_stacks(tree, steps, replaced, args.rebuild_unions)
 }
 
 /// Mount points of the tree, and what takes their places.
