@@ -22,7 +22,7 @@ done
 for round in 1 2; do
     count=$(nsenter -t "$pid" -m -p cat /dev/shm/count)
     checkpoint_box
-    [[ ! -e /proc/$pid ]] || fail 'it is still there'
+    until_true 5 test ! -e "/proc/$pid" || fail 'it is still there'
     [[ $(status_of_box) == '' ]] || fail "runc still has it: $(status_of_box)"
     restore_box
     [[ $(status_of_box) == running ]] || fail "$(status_of_box)"

@@ -130,6 +130,11 @@ impl Way {
         self.inside
     }
 
+    /// Whether it leads into another pid namespace.
+    pub fn leaves_pids(&self) -> bool {
+        self.open.iter().any(|(flag, _)| *flag == CloneFlags::CLONE_NEWPID)
+    }
+
     /// Goes there as a child. The calling thread must be the only one.
     ///
     /// # Errors

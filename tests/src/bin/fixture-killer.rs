@@ -1,6 +1,7 @@
 //! `fixture-killer N COMMAND…`: gives COMMAND the first N records of the stream on standard input, kills it when it
 //! has read them, and lets the rest pass by. Exits as COMMAND did, with 128 + n for the signal n; a stream that has
-//! fewer records reaches COMMAND as a whole.
+//! fewer records reaches COMMAND as a whole. With a program in FLOE_KILLER that is run then, and COMMAND, which is not killed, gets
+//! the rest.
 
 use anyhow::Context;
 use floe_stream::{Item, Reader, Source};
@@ -48,18 +49,28 @@ fn main() -> anyhow::Result<()> {
     let mut child =
         Command::new(args.next().context("COMMAND")?).args(args).stdin(Stdio::piped()).spawn()?;
     let mut to = child.stdin.take().context("the pipe")?;
-    if feed(records, &mut to)? {
+    if let Some(rest) = feed(records, &mut to)? {
         drained(&to, &mut child)?;
-        child.kill()?;
-        io::copy(&mut io::stdin(), &mut io::sink())?;
+        match std::env::var_os("FLOE_KILLER") {
+            Some(program) => {
+                Command::new(program).stdin(Stdio::null()).status()?;
+                // It may have been the end of COMMAND as well.
+                let _ = io::copy(&mut rest.as_slice(), &mut to)
+                    .and_then(|_| io::copy(&mut io::stdin(), &mut to));
+            }
+            None => {
+                child.kill()?;
+                io::copy(&mut io::stdin(), &mut io::sink())?;
+            }
+        }
     }
     drop(to);
     let status = child.wait()?;
     std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }
 
-/// Are there that many records? A bulk belongs to its record.
-fn feed(records: u64, to: &mut ChildStdin) -> anyhow::Result<bool> {
+/// What of the stream was read behind them, where there are that many records. A bulk belongs to its record.
+fn feed(records: u64, to: &mut ChildStdin) -> anyhow::Result<Option<Vec<u8>>> {
     let mut reader = Reader::new(Tee { ahead: Vec::new(), passed: 0 });
     let mut seen = 0;
     while seen < records {
@@ -74,11 +85,11 @@ fn feed(records: u64, to: &mut ChildStdin) -> anyhow::Result<bool> {
         let offset = reader.offset();
         reader.get_mut().pass(offset, to)?;
         if end {
-            return Ok(false);
+            return Ok(None);
         }
         seen += 1;
     }
-    Ok(true)
+    Ok(Some(std::mem::take(&mut reader.get_mut().ahead)))
 }
 
 /// Waits until the command has read everything, or has ended.

@@ -54,7 +54,7 @@ pub fn dump(job: &Job) -> Result<()> {
         job.log.warn(&line);
     }
     // The dump is made, whatever can be said of it.
-    if let Err(error) = losses::say(&job.log) {
+    if let Err(error) = job.images.read(IMAGE).and_then(|image| losses::say(image, &job.log)) {
         job.log.warn(&format!("{error:#}"));
     }
     job.log.say("the tree is dumped");

@@ -13,7 +13,7 @@ use nix::{
 };
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::fd::{AsFd, OwnedFd},
     process::{Child, Command, Stdio},
 };
@@ -38,12 +38,12 @@ pub fn run(control: i32, image: &str, then: &str) -> Result<()> {
     nix::unistd::close(control).context("unable to close a duplicate of the socket")?;
     (&front).write_all(&[STOPPED]).context("the front is gone")?;
     let kills = then == KILL;
-    let mut stages = start(image, kills)?;
+    let mut stages = start(image)?;
     let written = wait(&mut stages, &front);
     let is_there = written.is_ok();
     let worked = written.and_then(|()| {
         if kills {
-            can_be_restored(image)?;
+            is_safe(image)?;
         }
         (&front).write_all(&[WRITTEN]).context("the front is gone")?;
         let mut answer = [0];
@@ -63,18 +63,15 @@ pub fn run(control: i32, image: &str, then: &str) -> Result<()> {
 }
 
 /// Starts all of them, each with the output of the one before.
-fn start(image: &str, kills: bool) -> Result<Vec<Child>> {
+fn start(image: &str) -> Result<Vec<Child>> {
     let mut stages: Vec<Child> = Vec::new();
     let mut input = Stdio::inherit();
     for name in STAGES {
         let mut command = crate::tools::tool(name)?;
         command.stdin(input);
         if name == "imgpack" {
-            command.args(["-o", image]).stdout(Stdio::null());
-            if !kills {
-                // The front does it when the tree runs again.
-                command.arg("--no-sync");
-            }
+            // That waits for the disk is ours, or the front's when the tree runs again.
+            command.args(["-o", image, "--no-sync"]).stdout(Stdio::null());
         } else {
             command.stdout(Stdio::piped());
         }
@@ -116,14 +113,27 @@ fn wait(stages: &mut [Child], front: &File) -> Result<()> {
     }
 }
 
-/// Nobody is killed who could never be brought back.
-fn can_be_restored(image: &str) -> Result<()> {
-    let image = File::open(image).with_context(|| format!("unable to open {image}"))?;
+/// Nobody is killed who could never be brought back: the image is on the disk, and can be restored here.
+fn is_safe(image: &str) -> Result<()> {
+    let open = || File::open(image).with_context(|| format!("unable to open {image}"));
     let mut restore: Command = crate::tools::tool("restore")?;
-    restore.arg("--plan").stdin(image).stdout(Stdio::null());
-    let status = restore.status().context("unable to start restore")?;
-    ensure!(status.success(), Exit(status.code().unwrap_or(1) as u8));
+    restore.arg("--plan").stdin(open()?).stdout(Stdio::null());
+    let mut planning = restore.spawn().context("unable to start restore")?;
+    let written = open().and_then(|image| sync(&image).context("unable to sync the image"));
+    let planned = planning.wait().context("unable to wait for restore")?;
+    written?;
+    ensure!(planned.success(), Exit(planned.code().unwrap_or(1) as u8));
     Ok(())
+}
+
+/// Waits for the disk, which has the name as well behind this.
+fn sync(image: &File) -> io::Result<()> {
+    image.sync_all()?;
+    match File::open(".") {
+        Ok(directory) => directory.sync_all(),
+        // One that may not be read cannot be synced by itself.
+        Err(_) => Ok(nix::unistd::syncfs(image)?),
+    }
 }
 
 /// Ends those that still run.

@@ -5,7 +5,7 @@ use crate::{
     commit::{Channel, Commit},
     failure::plain,
     interrupt::Interrupt,
-    starter::{self, Starter},
+    starter::{self, Killed, Starter},
     write::{self, Captured},
 };
 use anyhow::{Context, Result};
@@ -163,13 +163,15 @@ fn work() -> Result<u8> {
     let mut channel = args.commit_fd.map(Channel::new).transpose()?;
     let Some(way) = Way::to(args.pid)? else { return here(&args, None, channel) };
     let (near, far) = starter::pair()?;
+    let killed = (args.then == Then::Kill)
+        .then(|| Killed::new(args.pid, !(way.leaves_pids() && way.inside() == INIT)));
     floe_capture::origin::start_here(args.pid).map_err(plain)?;
     match way.go()? {
         Side::Outside(child) => {
             drop(near);
             let far_commit = channel.and_then(|channel| channel.far);
-            let killed = (args.then == Then::Kill).then_some(args.pid);
-            starter::serve(&child, far, &args.command, (args.stream_fd, far_commit), killed)
+            let command = (args.stream_fd, far_commit);
+            starter::serve(&child, far, &args.command, command, killed.flatten())
         }
         Side::Inside => {
             drop(far);

@@ -11,13 +11,14 @@ use anyhow::{Context, Result, ensure};
 use floe_sys::{Message, peek, send_message};
 use floe_toolkit::{Child, News};
 use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
     unistd::Pid,
 };
 use std::{
     ffi::OsString,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 const START: u8 = b's';
@@ -62,13 +63,50 @@ impl Starter {
     }
 }
 
-/// Starter: starts COMMAND when it is asked to, and gives the exit status of freeze. `killed` is the root of a tree that is to die.
+/// The root of a tree that is to die.
+pub struct Killed {
+    pid: u32,
+    handle: OwnedFd,
+    /// A restore will want its id here: it is no pid 1 of a namespace of its own.
+    wanted: bool,
+}
+
+impl Killed {
+    /// This one. `None` where it is gone already.
+    pub fn new(pid: u32, wanted: bool) -> Option<Self> {
+        Some(Self { pid, handle: floe_sys::pidfd_open(pid as i32).ok()?, wanted })
+    }
+
+    /// Waits until it has ended and its id, where that is wanted, is free; at most for the time that its parent may take.
+    fn wait(&self) {
+        let begin = Instant::now();
+        let left = || REAPING.saturating_sub(begin.elapsed());
+        let ended = |within: Duration| {
+            let within = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
+            let mut polled = [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)];
+            matches!(poll(&mut polled, within), Ok(n) if n > 0)
+        };
+        while !ended(left()) && !left().is_zero() {}
+        let is_there = || match self.wanted {
+            true => floe_proc::path(self.pid, "stat").exists(),
+            false => !ended(Duration::ZERO),
+        };
+        while is_there() {
+            if left().is_zero() {
+                return floe_toolkit::warn("freeze", &unreaped(self.pid));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Starter: starts COMMAND when it is asked to, and gives the exit status of freeze.
 pub fn serve(
     child: &Child,
     far: OwnedFd,
     words: &[OsString],
     (fd, mut commit): (Option<i32>, Option<Far>),
-    killed: Option<u32>,
+    killed: Option<Killed>,
 ) -> Result<u8> {
     let (mut command, mut far) = (None, Some(far));
     loop {
@@ -77,9 +115,7 @@ pub fn serve(
             Ok(News::Ended(status)) => {
                 // One that it has not waited for works on a tree that runs.
                 command.into_iter().for_each(|pid: Pid| interrupt::end(pid.as_raw() as u32));
-                if let Some(root) = killed.filter(|_| status == 0) {
-                    wait_for(root);
-                }
+                killed.iter().filter(|_| status == 0).for_each(Killed::wait);
                 return Ok(status);
             }
             Ok(News::Other(pid, status)) if Some(pid) == command => {
@@ -124,15 +160,4 @@ fn hear(far: &OwnedFd) -> Result<Option<(u8, Option<OwnedFd>)>> {
     // Looking has left it in the queue.
     nix::unistd::read(far, &mut byte).context("unable to hear from the process inside")?;
     Ok(stream.map(|stream| (byte[0], stream)))
-}
-
-/// Waits until the ids of a tree that was killed are free, at most for the time that its parent may take.
-fn wait_for(root: u32) {
-    let begin = Instant::now();
-    while floe_proc::path(root, "stat").exists() {
-        if begin.elapsed() > REAPING {
-            return floe_toolkit::warn("freeze", &unreaped(root));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
 }

@@ -166,8 +166,17 @@ fn kill_and_stop_are_carried_out() {
     let target = Target::start("bash", &["-c", "sleep 50 & echo ready; wait"]);
     let pid = target.pid();
     assert!(freeze(&["--then", "stop", &pid, "--", "true"]).status.success());
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
-    assert!(stat.contains(") T "), "{stat}");
+    // It runs no instruction of its own until it has come there.
+    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let stopped = || stat().contains(") T ");
+    assert!(
+        (0..500).any(|_| stopped() || {
+            sleep(Duration::from_millis(10));
+            false
+        }),
+        "{}",
+        stat()
+    );
     let child = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it lives");
     let output = freeze(&["--then", "kill", &pid, "--", "true"]);
     assert!(output.status.success(), "{}", stderr(&output));
