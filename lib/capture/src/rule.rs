@@ -1,5 +1,6 @@
 //! Rules about what is no resource of its own: relations between processes, and states in which nothing can be captured.
 
+pub(crate) mod cgroup_spaces;
 pub(crate) mod clocks;
 pub(crate) mod core_scheduling;
 pub(crate) mod denied;

@@ -1,6 +1,7 @@
 //! Where paths of the tree are looked up: below the root of the process that they belong to.
 
 use crate::{
+    cgroups::Cgroups,
     file::tcp,
     mounts::{Mounts, Outer},
     options::RestoreOptions,
@@ -72,12 +73,12 @@ impl<'a> Stands<'a> {
 
     /// Finds all.
     pub fn find(
-        tree: &Tree,
-        options: &'a RestoreOptions,
+        tree: &'a Tree,
+        (options, cgroups): (&'a RestoreOptions, &mut Cgroups),
         report: &mut dyn FnMut(Pid, String, Error),
     ) -> Self {
         let root = tree.root().map_or(Pid(0), |p| p.pid);
-        let mut spaces = Spaces::new(tree, options);
+        let mut spaces = Spaces::new(tree, options, std::mem::take(&mut cgroups.spaces));
         let early_lock = early_lock(tree, &spaces)
             .map_err(|error| report(root, "TCP connections".into(), error));
         crate::resource::stand(tree, &mut spaces, &mut |error| {
@@ -89,7 +90,7 @@ impl<'a> Stands<'a> {
             failed = true;
             report(root, object, error);
         };
-        let mounts = Mounts::make(tree, spaces.to_make(), options, &mut refuse);
+        let mounts = Mounts::make(tree, spaces.to_make(), (options, cgroups), &mut refuse);
         for (id, space) in mounts.spaces() {
             match space.try_clone() {
                 Ok(space) => spaces.set_made(id, space),
@@ -251,10 +252,13 @@ impl<'a> Stands<'a> {
         made.or(self.top.as_ref())
     }
 
-    /// The mount namespace of a process, where one was made for it, or it comes from one that was made.
-    pub fn space(&self, pid: Pid) -> Result<Option<&OwnedFd>> {
-        let Some(members) = self.members.get(&pid) else { return Ok(None) };
-        Ok(self.spaces.of(members.mnt)?.or(self.mounts.own.as_ref()))
+    /// The namespaces that a process enters which is born where another one is, or for `None` where restore is.
+    pub fn entered(&self, pid: Pid, born: Option<Pid>) -> Result<Vec<(&OwnedFd, CloneFlags)>> {
+        let Some(members) = self.members.get(&pid) else { return Ok(Vec::new()) };
+        let born = born.and_then(|born| self.members.get(&born));
+        let all = self.spaces.entered(members, born)?.into_iter();
+        let own = |kind| self.mounts.own.as_ref().filter(|_| kind == NsKind::Mnt);
+        Ok(all.filter_map(|(space, kind, flag)| Some((space.or(own(kind))?, flag))).collect())
     }
 
     /// Opens a path as a process would.

@@ -65,6 +65,7 @@ macro_rules! resources {
                 semaphores: Semaphores 208 1 [];
                 message_list: MessageList 209 1 [];
                 closed_queues: ClosedQueues 210 1 [];
+                cgroup_roots: CgroupRoots 230 1 [];
             }
             process {
                 ids: Process 2 3 [];

@@ -7,7 +7,7 @@ use crate::{
     origin::{self, Origin},
     own_spaces::OwnSpace,
     resource,
-    rule::mounts::MountSpaces,
+    rule::{cgroup_spaces::CgroupSpaces, mounts::MountSpaces},
     subject::{Inodes, NAMESPACES, Process},
     tree::INIT,
 };
@@ -20,13 +20,12 @@ use std::{
 
 /// Those that freeze has entered, or was in: it must be where the root is.
 const ENTERED: [&str; 5] = ["pid", "pid_for_children", "net", "ipc", "uts"];
-/// Those that are not recreated yet.
-const OF_FREEZE: [&str; 1] = ["cgroup"];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
 pub(crate) struct Spaces {
     /// Mount namespaces.
     pub mounts: MountSpaces,
+    cgroups: CgroupSpaces,
     root: Option<u32>,
     /// Its user namespace, and what ids are called there where that is the tree's own.
     of_root: Option<u64>,
@@ -42,12 +41,14 @@ impl Spaces {
     pub fn here(options: &Options) -> Result<Self> {
         let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         let origin = origin::all()?;
-        let (mounts, empty) = (MountSpaces::default(), options.empty.clone());
-        Ok(Self { mounts, root: None, of_root: None, maps: None, ours, origin, empty })
+        let (mounts, cgroups) = (MountSpaces::default(), CgroupSpaces::default());
+        let empty = options.empty.clone();
+        Ok(Self { mounts, cgroups, root: None, of_root: None, maps: None, ours, origin, empty })
     }
 
     /// Looks at what is in those that were met.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
+        self.cgroups.check(out)?;
         self.mounts.check(out)
     }
 
@@ -122,19 +123,18 @@ impl Spaces {
             self.of_root = process.namespace("user");
         }
         self.mounts.add(process);
+        self.cgroups.add(process);
         self.user(process, root, out)?;
         let mount = process.namespace("mnt");
         for (name, ours) in NAMESPACES.into_iter().zip(self.ours) {
-            let (entered, of_freeze) = (ENTERED.contains(&name), OF_FREEZE.contains(&name));
             let theirs = process.namespace(name);
             // The pid namespace of its children has no name before the first of them is there.
             let nameless = theirs.is_none() && mount.is_some();
             let differs = nameless || theirs.is_some_and(|theirs| Some(theirs) != ours);
-            if !differs || !(entered || of_freeze) {
+            if !differs || !ENTERED.contains(&name) {
                 continue;
             }
-            let of_root = process.pid != root && entered;
-            let (problem, hint) = match of_root {
+            let (problem, hint) = match process.pid != root {
                 true => ("it is not that of the root", "freeze the tree of a process in it"),
                 false => {
                     ("it is not the one of freeze", "run freeze inside that namespace (nsenter)")
@@ -151,7 +151,7 @@ impl Spaces {
 }
 
 /// The user namespace that owns a namespace of a process.
-fn owner(pid: u32, name: &str) -> Result<Option<u64>> {
+pub(crate) fn owner(pid: u32, name: &str) -> Result<Option<u64>> {
     relative(pid, name, floe_sys::namespace_owner)
 }
 

@@ -1,6 +1,6 @@
 //! Where the file systems of mount namespaces come from.
 
-use crate::{options::RestoreOptions, unions};
+use crate::{cgroups::Cgroups, options::RestoreOptions, unions};
 use floe_mounts::{Base, Mount, System, is_global, is_in_memory, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -35,7 +35,7 @@ impl<'a> Bases<'a> {
     pub fn find(
         tree: &Tree,
         trees: &[&'a MountTree],
-        options: &RestoreOptions,
+        (options, cgroups): (&RestoreOptions, &Cgroups),
         refuse: &mut dyn FnMut(String, Error),
     ) -> Result<Self> {
         let path = "/proc/self/mountinfo";
@@ -50,7 +50,7 @@ impl<'a> Bases<'a> {
         for it in trees {
             me.systems.extend(it.systems.iter().map(|system| (system.dev, system)));
             for mount in &it.mounts {
-                match me.source(it, mount, options, same_boot) {
+                match me.source(it, &moved(it, mount, cgroups), options, same_boot) {
                     Ok((key, part)) => {
                         let known = me.keys.iter().position(|other| *other == key);
                         let at = known.unwrap_or_else(|| {
@@ -215,6 +215,16 @@ impl<'a> Bases<'a> {
     pub fn of(&self, space: NsId, mount: &MountPoint) -> Option<(usize, &[u8])> {
         self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
     }
+}
+
+/// A mount, with the place of what it shows where that is a cgroup which another one takes the place of.
+fn moved(tree: &MountTree, mount: &MountPoint, cgroups: &Cgroups) -> MountPoint {
+    let mut mount = mount.clone();
+    if let Some(system) = tree.system(mount.dev) {
+        let is_of = |name: &[u8]| floe_cgroups::is_of(&system.fs_type.0, &system.options.0, name);
+        mount.root = cgroups.moved(&mount.root.0, is_of).into();
+    }
+    mount
 }
 
 #[cfg(test)]
