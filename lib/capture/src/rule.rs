@@ -14,5 +14,6 @@ pub(crate) mod segments;
 pub(crate) mod sessions;
 pub(crate) mod sharing;
 pub(crate) mod spaces;
+pub(crate) mod spaces_below;
 pub(crate) mod state;
 pub(crate) mod status;

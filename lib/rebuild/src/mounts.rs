@@ -4,7 +4,12 @@ mod bases;
 mod consoles;
 pub(crate) mod files;
 
-use crate::{cgroups::Cgroups, mounts::bases::Bases, options::RestoreOptions, spaces};
+use crate::{
+    cgroups::Cgroups,
+    mounts::bases::{Bases, Shown},
+    options::RestoreOptions,
+    spaces,
+};
 use files::Files;
 use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect, mounts, place};
 use floe_records::*;
@@ -38,7 +43,7 @@ impl Mounts {
     pub fn make(
         tree: &Tree,
         spaces: &[NsId],
-        (options, cgroups): (&RestoreOptions, &Cgroups),
+        (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'_>),
         report: &mut dyn FnMut(String, Error),
     ) -> Self {
         let trees = spaces.iter().filter_map(|id| tree.get::<MountTree>(*id));
@@ -51,7 +56,7 @@ impl Mounts {
             failed = true;
             report(object, error);
         };
-        let made = make(tree, &trees, (options, cgroups), &mut refuse);
+        let made = make(tree, &trees, (options, cgroups, shown), &mut refuse);
         match made {
             Ok(made) if !failed => made,
             Ok(_) => Self::default(),
@@ -86,10 +91,10 @@ impl Mounts {
 fn make(
     tree: &Tree,
     trees: &[&MountTree],
-    (options, cgroups): (&RestoreOptions, &Cgroups),
+    (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'_>),
     refuse: &mut dyn FnMut(String, Error),
 ) -> Result<Mounts> {
-    let bases = Bases::find(tree, trees, (options, cgroups), refuse)?;
+    let bases = Bases::find(tree, trees, (options, cgroups, shown), refuse)?;
     let (workshop, problems) = Workshop::open(&bases.wanted())?;
     let mut failed = false;
     for (at, problem) in problems.into_iter().enumerate() {

@@ -81,11 +81,11 @@ impl<'a> OpenFiles<'a> {
     ) -> Result<Self, Refusals> {
         let mut no = Vec::new();
         // Mounts may begin at them. What has been made goes with this.
-        let spaces = spaces::cgroup_spaces(tree, options).unwrap_or_else(|e| {
-            no.push(Finding::about("cgroup namespace", "rebuild.place", e.to_string()));
-            Vec::new()
-        });
-        let mut cgroups = Cgroups::new(tree, &options.cgroup, spaces);
+        let mut cgroups = Cgroups::default();
+        match spaces::cgroup_spaces(tree, options) {
+            Ok(spaces) => cgroups = Cgroups::new(tree, &options.cgroup, spaces),
+            Err(e) => no.push(Finding::about("cgroups", "rebuild.place", e.to_string())),
+        }
         let stands = Stands::find(tree, (options, &mut cgroups), &mut |pid, object, e| {
             no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });

@@ -147,6 +147,13 @@ impl<'a> Spaces<'a> {
         Ok(())
     }
 
+    /// Those that file systems of the tree show, by the devices of those.
+    pub fn shown(&self, tree: &Tree) -> BTreeMap<u64, BorrowedFd<'_>> {
+        let all = tree.all::<SpaceDevice>().iter();
+        let open = |id| self.all.get(id).and_then(Option::as_ref).map(AsFd::as_fd);
+        all.filter_map(|it| Some((it.dev, open(&it.id)?))).collect()
+    }
+
     /// Mount namespaces that are to be made.
     pub fn to_make(&self) -> &[NsId] {
         &self.to_make

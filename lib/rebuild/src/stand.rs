@@ -90,7 +90,12 @@ impl<'a> Stands<'a> {
             failed = true;
             report(root, object, error);
         };
-        let mounts = Mounts::make(tree, spaces.to_make(), (options, cgroups), &mut refuse);
+        let mounts = Mounts::make(
+            tree,
+            spaces.to_make(),
+            (options, cgroups, spaces.shown(tree)),
+            &mut refuse,
+        );
         for (id, space) in mounts.spaces() {
             match space.try_clone() {
                 Ok(space) => spaces.set_made(id, space),
@@ -281,20 +286,44 @@ impl<'a> Stands<'a> {
     /// Does something where a process stands: in a thread of its own, which enters its namespaces, its root, and its
     /// working directory.
     pub fn within<T: Send>(&self, pid: Pid, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        self.within_network(pid, None, work)
+    }
+
+    /// The same, in another network namespace.
+    pub fn within_network<T: Send>(
+        &self,
+        pid: Pid,
+        net: Option<NsId>,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
         let place = self.of(pid)?;
         floe_sys::apart("work where it stands", || {
-            self.enter(pid, place)?;
+            self.enter(pid, net, place)?;
+            work()
+        })
+    }
+
+    /// Does something in a network namespace, and else where restore is.
+    pub fn in_network<T: Send>(
+        &self,
+        net: NsId,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
+        let Some(space) = self.spaces.of(net)? else { return work() };
+        floe_sys::apart("work in a network namespace", || {
+            let fail = |e| Error::new("enter a network namespace", e);
+            setns(space, CloneFlags::CLONE_NEWNET).map_err(fail)?;
             work()
         })
     }
 
     /// Moves the calling thread there, for good.
-    fn enter(&self, pid: Pid, place: &Directories) -> Result<()> {
+    fn enter(&self, pid: Pid, net: Option<NsId>, place: &Directories) -> Result<()> {
         let fail = |e: Errno| Error::new("go where it stands", e).pid(pid.0);
         unshare(CloneFlags::CLONE_FS).map_err(fail)?;
         if let Some(members) = self.members.get(&pid) {
             // What a thread can enter; of the others only processes are members.
-            for id in [members.mnt, members.net, members.ipc, members.uts] {
+            for id in [members.mnt, net.unwrap_or(members.net), members.ipc, members.uts] {
                 if let Some(space) = self.spaces.of(id)? {
                     setns(space, CloneFlags::empty()).map_err(fail)?;
                 }

@@ -7,7 +7,7 @@ use crate::{
     origin::{self, Origin},
     own_spaces::OwnSpace,
     resource,
-    rule::{cgroup_spaces::CgroupSpaces, mounts::MountSpaces},
+    rule::{cgroup_spaces::CgroupSpaces, mounts::MountSpaces, spaces_below::SpacesBelow},
     subject::{Inodes, NAMESPACES, Process},
     tree::INIT,
 };
@@ -20,12 +20,15 @@ use std::{
 
 /// Those that freeze has entered, or was in: it must be where the root is.
 const ENTERED: [&str; 5] = ["pid", "pid_for_children", "net", "ipc", "uts"];
+/// Those of them of which there may be others in a tree.
+const BELOW: [NsKind; 3] = [NsKind::Net, NsKind::Ipc, NsKind::Uts];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
 pub(crate) struct Spaces {
     /// Mount namespaces.
     pub mounts: MountSpaces,
     cgroups: CgroupSpaces,
+    below: SpacesBelow,
     root: Option<u32>,
     /// Its user namespace, and what ids are called there where that is the tree's own.
     of_root: Option<u64>,
@@ -43,18 +46,31 @@ impl Spaces {
         let origin = origin::all()?;
         let (mounts, cgroups) = (MountSpaces::default(), CgroupSpaces::default());
         let empty = options.empty.clone();
-        Ok(Self { mounts, cgroups, root: None, of_root: None, maps: None, ours, origin, empty })
+        let below = SpacesBelow::default();
+        Ok(Self {
+            mounts,
+            cgroups,
+            below,
+            root: None,
+            of_root: None,
+            maps: None,
+            ours,
+            origin,
+            empty,
+        })
     }
 
     /// Looks at what is in those that were met.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
         self.cgroups.check(out)?;
+        self.below.check(&self.empty, out)?;
         self.mounts.check(out)
     }
 
     /// Looks at what descriptors lead to.
     pub fn look(&self, files: &Files, out: &mut Findings) {
         self.mounts.look(files, out);
+        self.below.look(files, out);
     }
 
     /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so all ids
@@ -132,6 +148,11 @@ impl Spaces {
             let nameless = theirs.is_none() && mount.is_some();
             let differs = nameless || theirs.is_some_and(|theirs| Some(theirs) != ours);
             if !differs || !ENTERED.contains(&name) {
+                continue;
+            }
+            let kind = BELOW.into_iter().find(|kind| kind.name() == name);
+            if let Some((kind, id)) = kind.zip(theirs).filter(|_| process.pid != root) {
+                self.below.add(kind, id, process);
                 continue;
             }
             let (problem, hint) = match process.pid != root {

@@ -7,6 +7,7 @@ use floe_sys::{Error, Result};
 use nix::sys::stat::major;
 use std::{
     collections::BTreeMap,
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
 };
 
@@ -28,14 +29,19 @@ pub(super) struct Bases<'a> {
     /// For a mount: which one, and the part that it shows.
     of: BTreeMap<(NsId, u32), (usize, Vec<u8>)>,
     own: Vec<Mount>,
+    /// Namespaces that file systems show, by their devices.
+    shown: Shown<'a>,
 }
+
+/// Namespaces that were made and that file systems show, by the devices of those.
+pub(crate) type Shown<'a> = BTreeMap<u64, BorrowedFd<'a>>;
 
 impl<'a> Bases<'a> {
     /// Finds where each mount comes from.
     pub fn find(
         tree: &Tree,
         trees: &[&'a MountTree],
-        (options, cgroups): (&RestoreOptions, &Cgroups),
+        (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'a>),
         refuse: &mut dyn FnMut(String, Error),
     ) -> Result<Self> {
         let path = "/proc/self/mountinfo";
@@ -45,6 +51,7 @@ impl<'a> Bases<'a> {
             systems: BTreeMap::new(),
             of: BTreeMap::new(),
             own: mounts(&text),
+            shown,
         };
         let same_boot = options.here.is_same_boot(tree);
         for it in trees {
@@ -168,6 +175,7 @@ impl<'a> Bases<'a> {
                     source: text(|system| &system.source),
                     options: if is_global { b"" } else { text(|system| &system.options) },
                     filled: system.is_some_and(|system| system.carried),
+                    space: self.shown.get(dev).copied(),
                 })
             }
         }
@@ -261,6 +269,7 @@ mod tests {
             systems: BTreeMap::new(),
             of: BTreeMap::new(),
             own: all.to_vec(),
+            shown: Shown::new(),
         };
         let mount = MountPoint {
             id: 1,
