@@ -5,10 +5,11 @@ use crate::{
     entry::{Entry, Holder, Name},
     inode::Inode,
     known::Told,
+    net_spaces::{self, NetSpaces, Sockets},
     origin,
     other_names::{self, Lost},
     path::{self, Root},
-    sock_diag::{InetSockets, UnixSockets, UnixState},
+    sock_diag::UnixState,
     socket_kind,
 };
 use floe_proc::Fdinfo;
@@ -84,27 +85,26 @@ pub(crate) struct Context<'a> {
     pub taking: bool,
     /// When everything came to a stand, where that is known: CLOCK_REALTIME, nanoseconds.
     pub stopped_ns: Option<u64>,
-    /// The UNIX sockets of the system.
-    pub sockets: &'a UnixSockets,
-    /// Its TCP and UDP sockets.
-    pub inet: &'a InetSockets,
+    /// The sockets of the system.
+    pub nets: &'a NetSpaces,
 }
 
 impl<'a> Context<'a> {
     /// Nothing is known of sockets yet.
-    pub fn new(
-        options: &'a Options,
-        purpose: Purpose,
-        (sockets, inet): (&'a UnixSockets, &'a InetSockets),
-    ) -> Self {
+    pub fn new(options: &'a Options, purpose: Purpose, nets: &'a NetSpaces) -> Self {
         let held = purpose != Purpose::Preview;
         let stopped_ns = match purpose {
             Purpose::Take { stopped_ns } => Some(stopped_ns),
             Purpose::Preview | Purpose::Look => None,
         };
         let taking = stopped_ns.is_some();
-        Self { options, held, taking, stopped_ns, sockets, inet }
+        Self { options, held, taking, stopped_ns, nets }
     }
+}
+
+/// sock_diag(7) does not answer.
+pub(crate) fn unasked(error: std::io::Error) -> floe_sys::Error {
+    floe_sys::Error::new("ask sock_diag for sockets", error)
 }
 
 /// A descriptor as it is found in /proc; a duplicate is taken only by who needs one.
@@ -125,6 +125,7 @@ pub(crate) struct Descriptor<'a> {
     entry: &'a Entry,
     duplicate: OnceCell<OwnedFd>,
     socket: OnceCell<socket_kind::Kind>,
+    net: OnceCell<u64>,
 }
 
 impl<'a> Descriptor<'a> {
@@ -145,6 +146,7 @@ impl<'a> Descriptor<'a> {
             entry,
             duplicate: OnceCell::new(),
             socket: OnceCell::new(),
+            net: OnceCell::new(),
         }
     }
 
@@ -245,7 +247,29 @@ impl<'a> Descriptor<'a> {
 
     /// The state of a UNIX socket, where the list of the system has it.
     pub fn unix_state(&self) -> Option<UnixState> {
-        self.context.sockets.find(self.stat.ino).ok().flatten()
+        let ino = self.stat.ino;
+        let told = self.in_network(|all| all.unix.find(ino).map_err(unasked));
+        told.ok().flatten()
+    }
+
+    /// The number of the network namespace of a socket, in a tree that has more than one.
+    pub fn net(&self) -> Option<u64> {
+        if !self.context.nets.several() {
+            return None;
+        }
+        if let Some(known) = self.net.get() {
+            return Some(*known);
+        }
+        let number = net_spaces::number(self.duplicate().ok()?).ok()?;
+        Some(*self.net.get_or_init(|| number))
+    }
+
+    /// Asks about the sockets of the network namespace that a socket belongs to.
+    pub fn in_network<T: Send, E: Send + From<floe_sys::Error>>(
+        &self,
+        ask: impl FnOnce(&Sockets) -> Result<T, E> + Send,
+    ) -> Result<T, E> {
+        self.context.nets.sockets(self.net()).ask(ask)
     }
 
     /// The file, opened anew.

@@ -11,10 +11,10 @@ use crate::{
     file::{directory, message_queue, netlink, unix},
     in_flight, inet,
     known::{Known, Ranks},
+    net_spaces::NetSpaces,
     object::datagram_queue,
     other_names, parallel,
     resource::{self, is},
-    sock_diag::{InetSockets, UnixSockets},
     socket_losses::Fresh,
 };
 use floe_records::{
@@ -131,8 +131,8 @@ impl Files {
         (read, ranks): (Vec<FdEntries>, Ranks),
         out: &mut Findings,
     ) -> Result<Option<Self>> {
-        let (unix, inet) = (UnixSockets::default(), InetSockets::default());
-        let context = Context::new(options, purpose, (&unix, &inet));
+        let nets = NetSpaces::of(pids)?;
+        let context = Context::new(options, purpose, &nets);
         let files = Self { pids: pids.to_vec(), purpose: Some(purpose), ..Self::default() };
         let (known, fresh, lost) = (Known::new(ranks), Fresh::default(), Vec::new());
         let keep = if purpose == Purpose::Look { MOST } else { 0 };
@@ -371,7 +371,8 @@ impl Describing<'_> {
             all.extend(lost.map(|problem| ("socket.unread", problem)));
         }
         if inet::is_tcp(kind) || inet::is_mptcp(kind) {
-            let bound = || seen.context.inet.is_bound(kind.family as u32, seen.stat.ino);
+            let (family, ino) = (kind.family as u32, seen.stat.ino);
+            let bound = || seen.in_network(|all| all.inet.is_bound(family, ino));
             let closed = self.context.options.close_tcp;
             let lost = inet::lost_of_connection(seen.duplicate()?, closed, bound)?;
             all.extend(lost.into_iter().map(|problem| ("socket.ended", problem)));

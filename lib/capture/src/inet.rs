@@ -68,7 +68,9 @@ pub(crate) fn tcp(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
         Some(&CLOSE) if has_ended(fd)? => {
             end(&mut socket);
             // It still shows the address that it had, also where it has given up the port.
-            if seen.context.taking && !seen.context.inet.is_bound(socket.family, socket.ino)? {
+            let (family, ino) = (socket.family, socket.ino);
+            let bound = || seen.in_network(|all| all.inet.is_bound(family, ino));
+            if seen.context.taking && !bound()? {
                 socket.name = Bytes::default();
             }
         }
@@ -147,7 +149,7 @@ fn shutdown_of_messages(
         _ if there & libc::POLLRDHUP != 0 => 1,
         // What it may not send is told by sock_diag(7) alone, which knows no raw sockets and none of ICMP.
         _ if seen.context.taking => {
-            seen.context.inet.shutdown(protocol, socket.family, socket.ino)?
+            seen.in_network(|all| all.inet.shutdown(protocol, socket.family, socket.ino))?
         }
         _ => 0,
     })
@@ -195,7 +197,8 @@ pub(crate) fn datagram(seen: &Descriptor<'_>) -> Result<InetSocket, Problem> {
     }
     socket.peer = Bytes(peer_name(fd)?);
     if socket.peer.0.is_empty() && seen.context.taking {
-        socket.peer = Bytes(raw_peers::find(socket.family, socket.ino)?);
+        let (family, ino) = (socket.family, socket.ino);
+        socket.peer = Bytes(seen.in_network(|_| raw_peers::find(family, ino))?);
     }
     let protocol = kind.filter(|_| !raw).map_or(0, |kind| kind.protocol);
     socket.shutdown = shutdown_of_messages(seen, fd, &socket, protocol)?;

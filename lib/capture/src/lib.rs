@@ -26,6 +26,7 @@ mod mapped;
 pub mod memory;
 pub mod mount_trees;
 mod multicast;
+mod net_spaces;
 mod network;
 mod on_mounts;
 pub mod origin;

@@ -18,7 +18,7 @@ pub(crate) struct Group {
 
 /// All of them; none on a kernel without multicast.
 pub(crate) fn groups() -> Result<Vec<Group>> {
-    let (four, six) = ("/proc/self/net/igmp", "/proc/self/net/igmp6");
+    let (four, six) = ("/proc/thread-self/net/igmp", "/proc/thread-self/net/igmp6");
     let text = |path| match Path::new(path).exists() {
         true => floe_proc::read_at(path),
         false => Ok(Vec::new()),

@@ -46,7 +46,11 @@ pub(crate) fn members(tree: &Tree, kind: NsKind) -> impl Iterator<Item = (NsId, 
 }
 
 /// Does something in the namespace of a process.
-fn within<T: Send>(pid: u32, kind: NsKind, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn within<T: Send>(
+    pid: u32,
+    kind: NsKind,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
     if floe_proc::namespace(pid, kind.name())?
         == floe_proc::namespace(std::process::id(), kind.name())?
     {

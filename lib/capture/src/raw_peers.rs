@@ -15,7 +15,7 @@ pub(crate) fn find(family: u32, ino: u64) -> Result<Vec<u8>> {
         libc::AF_INET => ["raw", "icmp"],
         _ => ["raw6", "icmp6"],
     };
-    for name in files.map(|name| format!("/proc/self/net/{name}")) {
+    for name in files.map(|name| format!("/proc/thread-self/net/{name}")) {
         if !Path::new(&name).exists() {
             continue;
         }

@@ -1,5 +1,6 @@
 //! Rules about what is no resource of its own: relations between processes, and states in which nothing can be captured.
 
+pub(crate) mod cgroup_spaces;
 pub(crate) mod clocks;
 pub(crate) mod core_scheduling;
 pub(crate) mod denied;
@@ -13,5 +14,6 @@ pub(crate) mod segments;
 pub(crate) mod sessions;
 pub(crate) mod sharing;
 pub(crate) mod spaces;
+pub(crate) mod spaces_below;
 pub(crate) mod state;
 pub(crate) mod status;

@@ -43,7 +43,8 @@ pub(crate) fn options(
     }
     let family = seen.socket().map_or(0, |kind| kind.family);
     if matches!(family, libc::AF_INET | libc::AF_INET6) {
-        options.extend(memberships(fd, family, seen.context.inet.groups()?)?);
+        let all = seen.in_network(|all| memberships(fd, family, all.inet.groups()?));
+        options.extend(all?);
     }
     if family == libc::AF_UNIX {
         options.extend(caller(fd)?);

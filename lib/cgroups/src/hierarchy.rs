@@ -67,7 +67,8 @@ impl Mounts {
     /// Where the directory of a cgroup is; `None` where its hierarchy, or this part of it, is not mounted. More than one where
     /// it is mounted at several places, of which others may be covered.
     pub fn directories(&self, hierarchy: &[u8], path: &[u8]) -> Vec<PathBuf> {
-        let of = self.0.iter().filter(|mount| is_of(mount, hierarchy));
+        let of = self.0.iter();
+        let of = of.filter(|mount| is_of(&mount.fs_type, &mount.options, hierarchy));
         let below = of.filter_map(|mount| {
             let rest = relative(path, &mount.root)?;
             let rest = rest.strip_prefix(b"/").unwrap_or(rest);
@@ -82,13 +83,17 @@ impl Mounts {
     }
 }
 
-/// Whether a mount is of this hierarchy. A controller is in one hierarchy only.
-fn is_of(mount: &floe_unions::Mount, hierarchy: &[u8]) -> bool {
-    if hierarchy.is_empty() || mount.fs_type == b"cgroup2" {
-        return hierarchy.is_empty() && mount.fs_type == b"cgroup2";
+/// Whether a mount of a type, with these options of its super block, is of this hierarchy. A controller is in one hierarchy only.
+pub fn is_of(fs_type: &[u8], options: &[u8], hierarchy: &[u8]) -> bool {
+    match fs_type {
+        b"cgroup2" => hierarchy.is_empty(),
+        b"cgroup" if hierarchy.is_empty() => false,
+        b"cgroup" => {
+            let has = |word: &[u8]| options.split(|b| *b == b',').any(|option| option == word);
+            hierarchy.split(|b| *b == b',').all(has)
+        }
+        _ => false,
     }
-    let has = |word: &[u8]| mount.options.split(|b| *b == b',').any(|option| option == word);
-    hierarchy.split(|b| *b == b',').all(has)
 }
 
 #[cfg(test)]

@@ -6,4 +6,4 @@ mod directory;
 mod hierarchy;
 
 pub use directory::Directory;
-pub use hierarchy::{Line, Mounts, is_same_hierarchy, lines, relative};
+pub use hierarchy::{Line, Mounts, is_of, is_same_hierarchy, lines, relative};

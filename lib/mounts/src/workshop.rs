@@ -12,6 +12,7 @@ use floe_sys::{
 };
 use nix::{
     fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2},
+    sched::{CloneFlags, setns},
     sys::stat::{Mode, SFlag, fstat, mkdirat, mknodat},
     unistd::{fchdir, pivot_root},
 };
@@ -43,6 +44,8 @@ pub struct System<'a> {
     pub options: &'a [u8],
     /// It is written to first: `ro` is left out.
     pub filled: bool,
+    /// The namespace that it is to show, where that is not our own.
+    pub space: Option<BorrowedFd<'a>>,
 }
 
 /// Where a file system is to be had.
@@ -153,7 +156,14 @@ fn place_for(scratch: &OwnedFd, at: usize, made: &OwnedFd) -> Result<OwnedFd> {
 
 fn base_of(base: &Base<'_>, old: BorrowedFd<'_>) -> Result<OwnedFd> {
     match base {
-        Base::Anew(system) => anew(system),
+        Base::Anew(system) => match system.space {
+            None => anew(system),
+            Some(space) => apart(|| {
+                let fail = |e| Error::new("enter a namespace that is to be shown", e);
+                setns(space, CloneFlags::empty()).map_err(fail)?;
+                anew(system)
+            }),
+        },
         Base::By(make) => make(),
         Base::Mount(mount) => inner_copy(mount),
         Base::Path(path) => {

@@ -3,7 +3,7 @@
 //! A child that belongs to the session which its parent was born in comes before the parent makes one of its own.
 
 use crate::{Step, check::Found, shared::Shared, terminals};
-use floe_records::{Finding, Namespace, Namespaces, Pid, Process, Tree};
+use floe_records::{Finding, Namespace, Namespaces, NsKind, Pid, Process, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is left to do; no recursion, since a chain of processes may be as long as a stranger likes.
@@ -68,13 +68,19 @@ pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) -> S
     shared
 }
 
-/// Whether a process is in another mount namespace than the one that it is born in: that of its parent, or of restore.
+/// Whether a process is in another namespace than the one that it is born in: that of its parent, or of restore, which goes into
+/// those of other kinds itself.
 fn is_elsewhere(tree: &Tree, p: &Process, parent: Option<Pid>) -> bool {
-    let space = |pid: Pid| tree.get::<Namespaces>(pid).map(|all| all.mnt);
-    let Some(own) = space(p.pid) else { return false };
+    const ENTERED: [NsKind; 5] =
+        [NsKind::Cgroup, NsKind::Ipc, NsKind::Mnt, NsKind::Net, NsKind::Uts];
+    let spaces = |pid: Pid| tree.get::<Namespaces>(pid);
+    let Some(own) = spaces(p.pid) else { return false };
     match parent {
-        Some(parent) => space(parent).is_some_and(|theirs| theirs != own),
-        None => tree.get::<Namespace>(own).is_some_and(|own| !own.inherited),
+        Some(parent) => spaces(parent)
+            .is_some_and(|theirs| ENTERED.iter().any(|kind| theirs.of(*kind) != own.of(*kind))),
+        None => [NsKind::Cgroup, NsKind::Mnt]
+            .iter()
+            .any(|kind| tree.get::<Namespace>(own.of(*kind)).is_some_and(|own| !own.inherited)),
     }
 }
 

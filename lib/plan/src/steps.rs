@@ -41,7 +41,7 @@ pub enum Step {
     /// vdso, which is parked in the hole, and sets every signal to its default; the others are forked from it, each by
     /// the thread whose child it is to be, and has this in common with its parent.
     Create(Pid, Option<Tid>, ShareSet),
-    /// Enter the mount namespace that was made for a process, where one was.
+    /// Enter the namespaces that were made for a process, where some were.
     Enter(Pid),
     /// Read pages into the parent of a process that is about to be made: it is to have them from there.
     Supply(Pid),
@@ -156,7 +156,7 @@ impl fmt::Display for Step {
                 if shares.is_empty() { Ok(()) } else { write!(f, ", with its {shares}") }
             }
             Self::Unshare(pid, shares) => write!(f, "{pid} leaves to others: {shares}"),
-            Self::Enter(pid) => write!(f, "{pid} enters its mount namespace"),
+            Self::Enter(pid) => write!(f, "{pid} enters its namespaces"),
             Self::Supply(pid) => write!(f, "fill memory of the parent of {pid} for it"),
             Self::Inherit(pid) => write!(f, "{pid} keeps what it has from its parent"),
             Self::Session(pid) => write!(f, "new session for {pid}"),

@@ -6,7 +6,10 @@
 //! controllers on, of cpusets without processors) are the kernel's to know.
 
 mod make;
+mod roots;
 mod target;
+
+pub(crate) use roots::{Made, NewSpace};
 
 use floe_cgroups::{Directory, Mounts};
 use floe_records::*;
@@ -18,6 +21,7 @@ use nix::{
     },
     unistd::Pid as RawPid,
 };
+use roots::Moved;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -30,6 +34,8 @@ use target::{Own, Target};
 const EMPTYING: u32 = 1000;
 
 type Key = <Cgroup as Resource>::Key;
+/// Namespaces that are still to be made, where restore is, and what is mounted there.
+type With<'w, 't> = (&'w mut Vec<NewSpace<'t>>, &'w Own, &'w Mounts);
 
 /// A cgroup that something of the tree belongs into, or one above.
 struct Group {
@@ -39,28 +45,27 @@ struct Group {
     made: Option<CgroupDirectory>,
 }
 
-impl Group {
-    /// Moves a process with all its threads, or a thread.
-    fn put(&self, tid: u32, whole: bool) -> Result<()> {
-        let file: &[u8] = match (whole, self.directory.is_version_2()) {
-            (true, _) => b"cgroup.procs",
-            (false, true) => b"cgroup.threads",
-            (false, false) => b"tasks",
-        };
-        self.directory.write(file, tid.to_string().as_bytes()).map_err(|e| match e.errno() {
-            Some(libc::EBUSY) => {
-                let problem = "it hands controllers on (cgroup.subtree_control), and then nothing may be in it";
-                Error::because("be in it", problem)
-            }
-            Some(libc::ENOSPC) => {
-                Error::because("be in it", "it has no processors, or no memory nodes")
-            }
-            Some(libc::EOPNOTSUPP) => {
-                Error::because("be in it", "it is invalid, or another threaded domain")
-            }
-            _ => e,
-        })
-    }
+/// Moves a process with all its threads, or a thread.
+fn put_into(directory: &Directory, tid: u32, whole: bool) -> Result<()> {
+    let file: &[u8] = match (whole, directory.is_version_2()) {
+        (true, _) => b"cgroup.procs",
+        (false, true) => b"cgroup.threads",
+        (false, false) => b"tasks",
+    };
+    directory.write(file, tid.to_string().as_bytes()).map_err(|e| match e.errno() {
+        Some(libc::EBUSY) => {
+            let problem =
+                "it hands controllers on (cgroup.subtree_control), and then nothing may be in it";
+            Error::because("be in it", problem)
+        }
+        Some(libc::ENOSPC) => {
+            Error::because("be in it", "it has no processors, or no memory nodes")
+        }
+        Some(libc::EOPNOTSUPP) => {
+            Error::because("be in it", "it is invalid, or another threaded domain")
+        }
+        _ => e,
+    })
 }
 
 /// A hierarchy in which something is to be done.
@@ -90,16 +95,23 @@ pub(crate) struct Cgroups {
     frozen: Vec<(usize, usize)>,
     /// Those that were found frozen, with nothing in them.
     thawed: Vec<(usize, usize)>,
+    /// What takes the place of the cgroups of each hierarchy.
+    moved: BTreeMap<Bytes, Moved>,
+    /// Hierarchies that nobody has seen.
+    unseen: BTreeSet<Bytes>,
+    /// Cgroup namespaces.
+    pub spaces: Made,
     kept: bool,
 }
 
 impl Cgroups {
-    /// Finds or makes all of them. What is in the way is told by [`Cgroups::problem`].
-    pub fn new(tree: &Tree, mode: &CgroupMode) -> Self {
+    /// Finds or makes all of them, and namespaces. What is in the way is told by [`Cgroups::problem`].
+    pub fn new(tree: &Tree, mode: &CgroupMode, mut spaces: Vec<NewSpace<'_>>) -> Self {
         let mut me = Self::default();
         let all = tree.all::<Cgroup>();
-        let Some(first) = all.first().filter(|_| *mode != CgroupMode::Ignore) else { return me };
-        let built = me.build(all, mode);
+        let all = if *mode == CgroupMode::Ignore { &[] } else { all };
+        let built = me.build(all, mode, &mut spaces);
+        let Some(first) = all.first() else { return me };
         let done = if me.problems.is_empty() { built.and_then(|()| me.probe()) } else { built };
         if let Err(e) = done {
             me.problems.entry(first.key()).or_insert(e);
@@ -114,31 +126,47 @@ impl Cgroups {
         self.problems.remove(of).map_or(Ok(()), |e| Err(told(e)))
     }
 
-    fn build(&mut self, all: &[Cgroup], mode: &CgroupMode) -> Result<()> {
+    fn build(
+        &mut self,
+        all: &[Cgroup],
+        mode: &CgroupMode,
+        spaces: &mut Vec<NewSpace<'_>>,
+    ) -> Result<()> {
+        if all.is_empty() && spaces.is_empty() {
+            return Ok(());
+        }
         let (own, mounts) = (Own::read()?, Mounts::read()?);
         let mut names: BTreeMap<&Bytes, Vec<&Cgroup>> = BTreeMap::new();
         for cgroup in all {
             names.entry(&cgroup.hierarchy).or_default().push(cgroup);
         }
         let bases = target::bases(mode, &own, &mounts, names.keys().copied())?;
-        for (name, of) in names {
-            let here = own.path(name);
-            match target::targets(mode, &of, bases.get(name)) {
+        // Version 2, whose name is empty, comes last: a namespace has roots in all of them.
+        for (name, of) in names.into_iter().rev() {
+            let (here, base) = (own.path(name), bases.get(name));
+            let moved = Moved { old: target::common_of(&of), new: base.cloned() };
+            self.moved.insert(name.clone(), moved);
+            match target::targets(mode, &of, base) {
                 Ok(targets) if target::is_done(&targets, here) => {}
-                Ok(targets) if target::is_unseen(&targets, &mounts)? => {}
-                Ok(targets) => self.hierarchy(&targets, here, &mounts),
+                Ok(targets) if target::is_unseen(&targets, &mounts)? => {
+                    self.unseen.insert(name.clone());
+                }
+                Ok(targets) => self.hierarchy(&targets, here, (spaces, &own, &mounts)),
                 Err((of, e)) => drop(self.problems.insert(of, e)),
             }
+        }
+        if self.problems.is_empty() {
+            self.make_spaces(None, spaces, (&own, &mounts));
         }
         Ok(())
     }
 
     /// Finds or makes the cgroups of a hierarchy, those above first.
-    fn hierarchy(&mut self, targets: &[Target<'_>], own: Option<&[u8]>, mounts: &Mounts) {
+    fn hierarchy(&mut self, targets: &[Target<'_>], here: Option<&[u8]>, with: With<'_, '_>) {
         let number = self.hierarchies.len();
         self.hierarchies.push(Hierarchy::default());
         for target in targets {
-            if let Err(e) = self.group(number, target, own, mounts) {
+            if let Err(e) = self.group(number, target, here, (&mut *with.0, with.1, with.2)) {
                 self.problems.insert(target.cgroup.key(), e);
                 // Those below would lack it.
                 return;
@@ -150,10 +178,10 @@ impl Cgroups {
         &mut self,
         number: usize,
         target: &Target<'_>,
-        own: Option<&[u8]>,
-        mounts: &Mounts,
+        here: Option<&[u8]>,
+        (spaces, own, mounts): With<'_, '_>,
     ) -> Result<()> {
-        let (directory, is_new) = make::find(target, mounts, own.is_some())?;
+        let (directory, is_new) = make::find(target, mounts, here.is_some())?;
         let made = target.cgroup.directory.clone().filter(|_| is_new);
         let hierarchy = &mut self.hierarchies[number];
         let at = hierarchy.groups.len();
@@ -163,11 +191,17 @@ impl Cgroups {
                 hierarchy.listed.extend(all.iter().map(|(_, tid)| (*tid, at)));
             }
         }
-        if own == Some(&target.path) {
+        if here == Some(&target.path) {
             hierarchy.own = Some(at);
         }
+        let path = directory.path().to_owned();
         hierarchy.groups.push(Group { of: target.cgroup.key(), directory, made });
-        let Group { directory, made, .. } = &hierarchy.groups[at];
+        if is_new && target.cgroup.hierarchy.0.is_empty() {
+            let new = Directory::open(&[path])?;
+            let new = new.as_ref().map(|new| (target.path.as_slice(), new));
+            new.into_iter().for_each(|new| self.make_spaces(Some(new), spaces, (own, mounts)));
+        }
+        let Group { directory, made, .. } = &self.hierarchies[number].groups[at];
         // Also what has only been begun is removed with the others.
         made.as_ref().map_or(Ok(()), |made| make::begin(directory, made))?;
         self.freezer((number, at), target)
@@ -220,7 +254,7 @@ impl Cgroups {
                 hierarchy.listed.values().copied().chain(hierarchy.others).collect();
             for at in all.into_iter().filter(|at| Some(*at) != hierarchy.own) {
                 let group = &hierarchy.groups[at];
-                if let Err(e) = group.put(pid as u32, true) {
+                if let Err(e) = put_into(&group.directory, pid as u32, true) {
                     self.problems.insert(group.of.clone(), e);
                 }
             }
@@ -240,7 +274,7 @@ impl Cgroups {
         for hierarchy in &self.hierarchies {
             let now = maker.map_or(hierarchy.own, |maker| hierarchy.of(maker));
             if let Some(at) = hierarchy.of(tid).filter(|at| Some(*at) != now) {
-                let put = hierarchy.groups[at].put(tid.0, leader.is_none());
+                let put = put_into(&hierarchy.groups[at].directory, tid.0, leader.is_none());
                 put.map_err(|e| e.pid(tid.0))?;
             }
         }

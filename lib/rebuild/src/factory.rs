@@ -184,7 +184,20 @@ impl<'a> Factory<'a> {
         work: impl FnOnce() -> Result<T> + Send,
     ) -> Result<T> {
         let nobody = || Error::because("make a socket", "no process has it");
-        self.stands.within(self.stands_with(id).ok_or_else(nobody)?, work)
+        let net = self.tree.get::<SocketSpace>(id).map(|it| it.namespace);
+        self.stands.within_network(self.stands_with(id).ok_or_else(nobody)?, net, work)
+    }
+
+    /// Makes a socket in the network namespace that it belongs to.
+    pub fn socket<T: Send>(
+        &self,
+        id: FileId,
+        make: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
+        match self.tree.get::<SocketSpace>(id) {
+            Some(it) => self.stands.in_network(it.namespace, make),
+            None => make(),
+        }
     }
 
     /// Notes what is not as it was.

@@ -40,6 +40,7 @@ mod script;
 mod segment;
 mod socket;
 mod socket_file;
+mod space_maker;
 mod spaces;
 mod stand;
 mod states;

@@ -4,7 +4,12 @@ mod bases;
 mod consoles;
 pub(crate) mod files;
 
-use crate::{mounts::bases::Bases, options::RestoreOptions};
+use crate::{
+    cgroups::Cgroups,
+    mounts::bases::{Bases, Shown},
+    options::RestoreOptions,
+    spaces,
+};
 use files::Files;
 use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect, mounts, place};
 use floe_records::*;
@@ -38,7 +43,7 @@ impl Mounts {
     pub fn make(
         tree: &Tree,
         spaces: &[NsId],
-        options: &RestoreOptions,
+        (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'_>),
         report: &mut dyn FnMut(String, Error),
     ) -> Self {
         let trees = spaces.iter().filter_map(|id| tree.get::<MountTree>(*id));
@@ -51,7 +56,7 @@ impl Mounts {
             failed = true;
             report(object, error);
         };
-        let made = make(tree, &trees, options, &mut refuse);
+        let made = make(tree, &trees, (options, cgroups, shown), &mut refuse);
         match made {
             Ok(made) if !failed => made,
             Ok(_) => Self::default(),
@@ -86,10 +91,10 @@ impl Mounts {
 fn make(
     tree: &Tree,
     trees: &[&MountTree],
-    options: &RestoreOptions,
+    (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'_>),
     refuse: &mut dyn FnMut(String, Error),
 ) -> Result<Mounts> {
-    let bases = Bases::find(tree, trees, options, refuse)?;
+    let bases = Bases::find(tree, trees, (options, cgroups, shown), refuse)?;
     let (workshop, problems) = Workshop::open(&bases.wanted())?;
     let mut failed = false;
     for (at, problem) in problems.into_iter().enumerate() {
@@ -148,15 +153,8 @@ fn make(
 
 /// The user namespace that one of mounts is to belong to; `None` for our own.
 fn owner<'o>(tree: &Tree, id: NsId, options: &'o RestoreOptions) -> Result<Option<BorrowedFd<'o>>> {
-    let Some(owner) = tree.get::<Namespace>(id).and_then(|space| space.owner) else {
-        return Ok(None);
-    };
-    if let Some(user) = options.user.as_ref().filter(|user| user.id() == owner) {
-        return Ok(Some(user.space()));
-    }
-    let inherited = tree.get::<Namespace>(owner).is_none_or(|owner| owner.inherited);
-    let other = "the user namespace that it belongs to is not made again";
-    if inherited { Ok(None) } else { Err(Error::because("make it again", other)) }
+    let Some(was) = tree.get::<Namespace>(id) else { return Ok(None) };
+    spaces::owner(tree, was, options.user.as_deref())
 }
 
 /// The mounts of a namespace.

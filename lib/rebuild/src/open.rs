@@ -12,13 +12,13 @@ use crate::{
     mounts::files,
     object::{carried_file, nameless},
     options::RestoreOptions,
-    resource,
+    resource, spaces,
     stand::Stands,
 };
 use floe_plan::{Phase, Step, Subject, ring};
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::{fcntl::OFlag, sys::stat::SFlag};
+use nix::{fcntl::OFlag, sched::CloneFlags, sys::stat::SFlag};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -81,8 +81,12 @@ impl<'a> OpenFiles<'a> {
     ) -> Result<Self, Refusals> {
         let mut no = Vec::new();
         // Mounts may begin at them. What has been made goes with this.
-        let cgroups = Cgroups::new(tree, &options.cgroup);
-        let stands = Stands::find(tree, options, &mut |pid, object, e| {
+        let mut cgroups = Cgroups::default();
+        match spaces::cgroup_spaces(tree, options) {
+            Ok(spaces) => cgroups = Cgroups::new(tree, &options.cgroup, spaces),
+            Err(e) => no.push(Finding::about("cgroups", "rebuild.place", e.to_string())),
+        }
+        let stands = Stands::find(tree, (options, &mut cgroups), &mut |pid, object, e| {
             no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });
         memory::check(tree, &mut no);
@@ -404,10 +408,12 @@ impl<'a> OpenFiles<'a> {
         if own.is_some() { number(own) } else { self.file(fd.file) }
     }
 
-    /// Number of the mount namespace that a process enters, where one was made for it.
-    pub(crate) fn space(&self, pid: Pid) -> Result<Option<u32>> {
-        let space = self.make.stands.space(pid)?;
-        Ok(space.map(|space| space.as_raw_fd() as u32))
+    /// Numbers of the namespaces that a process enters when it is there, each with its flag.
+    pub(crate) fn spaces(&self, pid: Pid) -> Result<Vec<(u32, CloneFlags)>> {
+        let parent = self.tree.get::<Process>(pid).map(|p| p.ppid);
+        let born = parent.filter(|parent| self.tree.get::<Process>(*parent).is_some());
+        let all = self.make.stands.entered(pid, born)?.into_iter();
+        Ok(all.map(|(space, flag)| (space.as_raw_fd() as u32, flag)).collect())
     }
 
     /// Numbers of the working directory and, where it is not ours, of the root.

@@ -121,9 +121,9 @@ impl<'a> Restore<'a> {
                 script.call(libc::SYS_unshare, [Arg::Val(clone_flags(shares))]);
             }
             Step::Enter(pid) => {
-                if let Some(space) = self.files.space(pid)? {
-                    let flag = Arg::Val(libc::CLONE_NEWNS as u64);
-                    script.call(libc::SYS_setns, [Arg::Val(u64::from(space)), flag]);
+                for (space, flag) in self.files.spaces(pid)? {
+                    let args = [u64::from(space), flag.bits() as u64].map(Arg::Val);
+                    script.call(libc::SYS_setns, args);
                 }
             }
             Step::Thread(_, tid) => thread(tid, script),

@@ -1,20 +1,41 @@
 //! Which namespaces the tree is put into.
 
 use crate::{
+    cgroups::{self, NewSpace},
     here::Here,
+    new_spaces::OwnUser,
     options::{RestoreOptions, Veth},
+    space_maker::SpaceMaker,
 };
 use floe_records::*;
 use floe_sys::{Error, Result};
+use nix::sched::{CloneFlags, setns};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
+/// Kinds of namespaces that processes of the tree enter (setns(2)), in that order: paths lead elsewhere behind the last.
+pub(crate) const ENTERED: [(NsKind, CloneFlags); 5] = [
+    (NsKind::Cgroup, CloneFlags::CLONE_NEWCGROUP),
+    (NsKind::Ipc, CloneFlags::CLONE_NEWIPC),
+    (NsKind::Net, CloneFlags::CLONE_NEWNET),
+    (NsKind::Uts, CloneFlags::CLONE_NEWUTS),
+    (NsKind::Mnt, CloneFlags::CLONE_NEWNS),
+];
+
 /// What takes the place of each namespace of the tree.
 pub(crate) struct Spaces<'a> {
     all: BTreeMap<NsId, Option<OwnedFd>>,
+    /// Those that are made inside of those of restore, with their flags.
+    inner: BTreeMap<NsId, (&'static str, CloneFlags)>,
+    /// Our own, where there are such.
+    own: BTreeMap<NsKind, OwnedFd>,
+    /// Cgroup namespaces that were made.
+    cgroups: cgroups::Made,
+    tree: &'a Tree,
+    user: Option<&'a OwnUser>,
     /// Those that restore has made, and is in.
     made: BTreeSet<NsId>,
     /// Those of them that stay empty.
@@ -34,7 +55,7 @@ pub(crate) struct Spaces<'a> {
 }
 
 impl<'a> Spaces<'a> {
-    pub fn new(tree: &Tree, options: &'a RestoreOptions) -> Self {
+    pub fn new(tree: &'a Tree, options: &'a RestoreOptions, cgroups: cgroups::Made) -> Self {
         let mut told = options.joined.clone();
         let of_mounts = |space: &&Namespace| space.kind == NsKind::Mnt;
         // One directory cannot stand for the roots of several.
@@ -52,8 +73,19 @@ impl<'a> Spaces<'a> {
         let empty = tree.all::<Namespace>().iter().filter(empty).map(|space| space.id).collect();
         let veth = (options.veth.as_slice(), Some(options.outer.net.as_fd()));
         let (all, to_make, notes) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let flag = |kind| ENTERED.into_iter().find(|(of, _)| *of == kind);
+        let inner = inner(tree, options).filter_map(|it| {
+            let (kind, flag) = flag(it.kind)?;
+            Some((it.id, (kind.name(), flag)))
+        });
+        let (inner, user) = (inner.collect(), options.user.as_deref());
         Self {
             all,
+            inner,
+            own: BTreeMap::new(),
+            cgroups,
+            tree,
+            user,
             made,
             empty,
             here: &options.here,
@@ -71,6 +103,9 @@ impl<'a> Spaces<'a> {
         self.all.insert(was.id, None);
         if self.made.contains(&was.id) {
             return Ok(());
+        }
+        if let Some(kind) = self.inner.get(&was.id).copied() {
+            return self.make(was, kind);
         }
         let told = self.told.contains(&was.kind);
         let is_ours = self.here.is_in(was, self.same_boot) == Some(true);
@@ -95,6 +130,30 @@ impl<'a> Spaces<'a> {
         Err(Error::because(doing, format!("{differs} ({hint})")))
     }
 
+    fn make(&mut self, was: &Namespace, kind: (&'static str, CloneFlags)) -> Result<()> {
+        let space = match (was.kind, self.cgroups.remove(&was.id)) {
+            // Why it is not there is told of the cgroups.
+            (NsKind::Cgroup, None) => return Ok(()),
+            (NsKind::Cgroup, Some(made)) => made?,
+            _ => SpaceMaker::start(kind, owner(self.tree, was, self.user)?)?.make()?,
+        };
+        if !self.own.contains_key(&was.kind) {
+            let path = format!("/proc/self/ns/{}", kind.0);
+            let own = std::fs::File::open(&path);
+            let own = own.map_err(|e| Error::new(format!("open {path}"), e))?;
+            self.own.insert(was.kind, own.into());
+        }
+        self.all.insert(was.id, Some(space));
+        Ok(())
+    }
+
+    /// Those that file systems of the tree show, by the devices of those.
+    pub fn shown(&self, tree: &Tree) -> BTreeMap<u64, BorrowedFd<'_>> {
+        let all = tree.all::<SpaceDevice>().iter();
+        let open = |id| self.all.get(id).and_then(Option::as_ref).map(AsFd::as_fd);
+        all.filter_map(|it| Some((it.dev, open(&it.id)?))).collect()
+    }
+
     /// Mount namespaces that are to be made.
     pub fn to_make(&self) -> &[NsId] {
         &self.to_make
@@ -116,9 +175,37 @@ impl<'a> Spaces<'a> {
     }
 
     /// Puts something into a namespace that restore has made; one that was there has its own.
-    pub fn furnish(&self, id: NsId, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        let bare = self.made.contains(&id) && !self.empty.contains(&id);
-        if bare { work() } else { Ok(()) }
+    pub fn furnish(&self, id: NsId, work: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+        if self.empty.contains(&id) {
+            return Ok(());
+        }
+        if self.made.contains(&id) {
+            return work();
+        }
+        let inner = self.inner.get(&id).zip(self.all.get(&id).and_then(Option::as_ref));
+        let Some(((kind, flag), space)) = inner else { return Ok(()) };
+        floe_sys::apart("work in a namespace", || {
+            setns(space, *flag).map_err(|e| Error::new(format!("enter a {kind} namespace"), e))?;
+            work()
+        })
+    }
+
+    /// What a process enters that is born where another one is, or where restore is, each with its flag.
+    pub fn entered(
+        &self,
+        own: &Namespaces,
+        born: Option<&Namespaces>,
+    ) -> Result<Vec<(Option<&OwnedFd>, NsKind, CloneFlags)>> {
+        let mut all = Vec::new();
+        for (kind, flag) in ENTERED {
+            let (id, from) = (own.of(kind), born.map(|born| born.of(kind)));
+            if from == Some(id) {
+                continue;
+            }
+            let space = self.of(id)?.or(self.own.get(&kind));
+            all.push((space, kind, flag));
+        }
+        Ok(all)
     }
 
     /// The namespace to enter; `None` for our own.
@@ -126,4 +213,48 @@ impl<'a> Spaces<'a> {
         let unknown = || Error::because("find its namespaces", "they are not in the stream");
         Ok(self.all.get(&id).ok_or_else(unknown)?.as_ref())
     }
+}
+
+/// Cgroup namespaces, in the cgroups that are to be their roots, begun.
+pub(crate) fn cgroup_spaces<'a>(
+    tree: &'a Tree,
+    options: &RestoreOptions,
+) -> Result<Vec<NewSpace<'a>>> {
+    let of_cgroups = inner(tree, options).filter(|space| space.kind == NsKind::Cgroup);
+    let begin =
+        |was: &Namespace| NewSpace::begin(tree, was.id, owner(tree, was, options.user.as_deref())?);
+    of_cgroups.map(begin).collect()
+}
+
+/// Namespaces that restore makes without going there.
+fn inner<'t>(tree: &'t Tree, options: &RestoreOptions) -> impl Iterator<Item = &'t Namespace> {
+    let same_boot = options.here.is_same_boot(tree);
+    let root = tree.root().and_then(|root| tree.get::<Namespaces>(root.pid));
+    let is_inner = move |was: &&Namespace| {
+        let of_root = root.is_some_and(|root| root.of(was.kind) == was.id);
+        let at_root = || {
+            was.kind == NsKind::Cgroup
+                && !options.joined.contains(&was.kind)
+                && options.here.is_in(was, same_boot) != Some(true)
+        };
+        let entered = was.kind != NsKind::Mnt && ENTERED.iter().any(|(kind, _)| *kind == was.kind);
+        entered && !was.inherited && (!of_root || at_root())
+    };
+    let all: Vec<&Namespace> = tree.all::<Namespace>().iter().filter(is_inner).collect();
+    all.into_iter()
+}
+
+/// The user namespace that another one is to belong to; `None` for our own.
+pub(crate) fn owner<'o>(
+    tree: &Tree,
+    was: &Namespace,
+    user: Option<&'o OwnUser>,
+) -> Result<Option<BorrowedFd<'o>>> {
+    let Some(owner) = was.owner else { return Ok(None) };
+    if let Some(user) = user.filter(|user| user.id() == owner) {
+        return Ok(Some(user.space()));
+    }
+    let inherited = tree.get::<Namespace>(owner).is_none_or(|owner| owner.inherited);
+    let other = "the user namespace that it belongs to is not made again";
+    if inherited { Ok(None) } else { Err(Error::because("make it again", other)) }
 }

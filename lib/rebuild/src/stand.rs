@@ -1,6 +1,7 @@
 //! Where paths of the tree are looked up: below the root of the process that they belong to.
 
 use crate::{
+    cgroups::Cgroups,
     file::tcp,
     mounts::{Mounts, Outer},
     options::RestoreOptions,
@@ -72,12 +73,12 @@ impl<'a> Stands<'a> {
 
     /// Finds all.
     pub fn find(
-        tree: &Tree,
-        options: &'a RestoreOptions,
+        tree: &'a Tree,
+        (options, cgroups): (&'a RestoreOptions, &mut Cgroups),
         report: &mut dyn FnMut(Pid, String, Error),
     ) -> Self {
         let root = tree.root().map_or(Pid(0), |p| p.pid);
-        let mut spaces = Spaces::new(tree, options);
+        let mut spaces = Spaces::new(tree, options, std::mem::take(&mut cgroups.spaces));
         let early_lock = early_lock(tree, &spaces)
             .map_err(|error| report(root, "TCP connections".into(), error));
         crate::resource::stand(tree, &mut spaces, &mut |error| {
@@ -89,7 +90,12 @@ impl<'a> Stands<'a> {
             failed = true;
             report(root, object, error);
         };
-        let mounts = Mounts::make(tree, spaces.to_make(), options, &mut refuse);
+        let mounts = Mounts::make(
+            tree,
+            spaces.to_make(),
+            (options, cgroups, spaces.shown(tree)),
+            &mut refuse,
+        );
         for (id, space) in mounts.spaces() {
             match space.try_clone() {
                 Ok(space) => spaces.set_made(id, space),
@@ -251,10 +257,13 @@ impl<'a> Stands<'a> {
         made.or(self.top.as_ref())
     }
 
-    /// The mount namespace of a process, where one was made for it, or it comes from one that was made.
-    pub fn space(&self, pid: Pid) -> Result<Option<&OwnedFd>> {
-        let Some(members) = self.members.get(&pid) else { return Ok(None) };
-        Ok(self.spaces.of(members.mnt)?.or(self.mounts.own.as_ref()))
+    /// The namespaces that a process enters which is born where another one is, or for `None` where restore is.
+    pub fn entered(&self, pid: Pid, born: Option<Pid>) -> Result<Vec<(&OwnedFd, CloneFlags)>> {
+        let Some(members) = self.members.get(&pid) else { return Ok(Vec::new()) };
+        let born = born.and_then(|born| self.members.get(&born));
+        let all = self.spaces.entered(members, born)?.into_iter();
+        let own = |kind| self.mounts.own.as_ref().filter(|_| kind == NsKind::Mnt);
+        Ok(all.filter_map(|(space, kind, flag)| Some((space.or(own(kind))?, flag))).collect())
     }
 
     /// Opens a path as a process would.
@@ -277,20 +286,44 @@ impl<'a> Stands<'a> {
     /// Does something where a process stands: in a thread of its own, which enters its namespaces, its root, and its
     /// working directory.
     pub fn within<T: Send>(&self, pid: Pid, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        self.within_network(pid, None, work)
+    }
+
+    /// The same, in another network namespace.
+    pub fn within_network<T: Send>(
+        &self,
+        pid: Pid,
+        net: Option<NsId>,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
         let place = self.of(pid)?;
         floe_sys::apart("work where it stands", || {
-            self.enter(pid, place)?;
+            self.enter(pid, net, place)?;
+            work()
+        })
+    }
+
+    /// Does something in a network namespace, and else where restore is.
+    pub fn in_network<T: Send>(
+        &self,
+        net: NsId,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
+        let Some(space) = self.spaces.of(net)? else { return work() };
+        floe_sys::apart("work in a network namespace", || {
+            let fail = |e| Error::new("enter a network namespace", e);
+            setns(space, CloneFlags::CLONE_NEWNET).map_err(fail)?;
             work()
         })
     }
 
     /// Moves the calling thread there, for good.
-    fn enter(&self, pid: Pid, place: &Directories) -> Result<()> {
+    fn enter(&self, pid: Pid, net: Option<NsId>, place: &Directories) -> Result<()> {
         let fail = |e: Errno| Error::new("go where it stands", e).pid(pid.0);
         unshare(CloneFlags::CLONE_FS).map_err(fail)?;
         if let Some(members) = self.members.get(&pid) {
             // What a thread can enter; of the others only processes are members.
-            for id in [members.mnt, members.net, members.ipc, members.uts] {
+            for id in [members.mnt, net.unwrap_or(members.net), members.ipc, members.uts] {
                 if let Some(space) = self.spaces.of(id)? {
                     setns(space, CloneFlags::empty()).map_err(fail)?;
                 }

@@ -65,6 +65,8 @@ macro_rules! resources {
                 semaphores: Semaphores 208 1 [];
                 message_list: MessageList 209 1 [];
                 closed_queues: ClosedQueues 210 1 [];
+                cgroup_roots: CgroupRoots 230 1 [];
+                space_device: SpaceDevice 231 1 [];
             }
             process {
                 ids: Process 2 3 [];
@@ -134,6 +136,7 @@ macro_rules! resources {
                 attributes: Attributes 57 1 [Opened];
                 outside_socket: OutsideSocket 27 1 [];
                 outside_terminal: OutsideTerminal 90 1 [];
+                socket_space: SocketSpace 232 1 [];
             }
             object {
                 pty: Pty 46 1 [];

@@ -36,7 +36,7 @@ impl OfFile for MessageQueue {
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let path = path(seen)?;
         if !is_removed(seen) && !has_name(seen)? {
-            let what = "no queue of the IPC namespace of its process has that name and is this one";
+            let what = "no queue of the IPC namespace of the root has that name and is this one";
             return Err(Problem::new(RULE, what));
         }
         reader(seen)?;

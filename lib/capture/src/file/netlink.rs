@@ -52,7 +52,8 @@ impl OfFile for NetlinkSocket {
         // One without a number has never said anything.
         if port != 0 {
             let refuse = |what: &str| Problem::Refused("file.netlink", what.into(), AGAIN);
-            let state = seen.context.inet.netlink(seen.stat.ino)?;
+            let ino = seen.stat.ino;
+            let state = seen.in_network(|all| all.inet.netlink(ino))?;
             let state = state.ok_or_else(|| refuse("sock_diag does not know it"))?;
             if state.answers {
                 return Err(refuse("the kernel is still answering a request (NLM_F_DUMP)"));

@@ -52,7 +52,8 @@ impl OfFile for PacketSocket {
         let protocol = part(2).map_or(0, u16::from_be_bytes);
         let interface = name.get(4..8).and_then(|bytes| bytes.try_into().ok());
         let interface = interface.map_or(0, i32::from_ne_bytes);
-        let state = seen.context.inet.packet(seen.stat.ino)?;
+        let ino = seen.stat.ino;
+        let state = seen.in_network(|all| all.inet.packet(ino))?;
         let state = state.ok_or_else(|| refuse("sock_diag does not know it"))?;
         if state.has_ring {
             return Err(refuse(

@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    descriptor_of::{Descriptor, Problem, Purpose},
+    descriptor_of::{Descriptor, Problem, Purpose, unasked},
     files::Files,
     resource::OfFile,
     sock_diag::{UnixState, unix_socket},
@@ -45,11 +45,7 @@ impl OfFile for UnixSocket {
             node: None,
             links: Vec::new(),
             backlog: state.listening.then_some(state.backlog),
-            waiting: if state.listening {
-                seen.context.sockets.waiting(seen.stat.ino)
-            } else {
-                Vec::new()
-            },
+            waiting: if state.listening { connected(seen)? } else { Vec::new() },
             shutdown: state.shutdown,
             options: options(seen, &[])?,
         };
@@ -150,22 +146,33 @@ fn state(seen: &Descriptor<'_>) -> Result<UnixState, Problem> {
     let known = match seen.unix_state() {
         Some(state) => Ok(state),
         // Made since the others were listed.
-        None => unix_socket(seen.stat.ino),
+        None => {
+            let ino = seen.stat.ino;
+            seen.in_network(|_| unix_socket(ino).map_err(unasked))
+        }
     };
-    let state =
-        known.map_err(|e| Problem::new("file.unix", format!("sock_diag does not know it: {e}")))?;
+    let state = known.map_err(|e| {
+        Problem::new("file.unix", format!("sock_diag does not know it: {}", e.cause()))
+    })?;
     // A peer of datagrams that was closed leaves nothing but itself behind.
     let connects = state.kind != libc::SOCK_DGRAM;
     let waits = connects && state.peer == Some(0);
-    if waits && state.shutdown & SHUTDOWN != SHUTDOWN && !seen.context.sockets.waits(seen.stat.ino)
-    {
+    let ino = seen.stat.ino;
+    let is_waiting = || seen.in_network(|all| Ok::<_, Error>(all.unix.waits(ino)));
+    if waits && state.shutdown & SHUTDOWN != SHUTDOWN && !is_waiting()? {
         return Err(Problem::Refused("file.unix", "its peer is not known".into(), AGAIN));
     }
-    if waits && state.unread > 0 && seen.context.sockets.waits(seen.stat.ino) {
+    if waits && state.unread > 0 && is_waiting()? {
         let what = "it has sent something, and its connection has not been accepted yet";
         return Err(Problem::Refused("file.unix", what.into(), AGAIN));
     }
     Ok(state)
+}
+
+/// Those that wait for accept(2) of a listener.
+fn connected(seen: &Descriptor<'_>) -> Result<Vec<u64>, Error> {
+    let ino = seen.stat.ino;
+    seen.in_network(|all| Ok(all.unix.waiting(ino)))
 }
 
 fn is_datagram(socket: &UnixSocket) -> bool {
@@ -234,7 +241,8 @@ pub(crate) fn lost_names(seen: &Descriptor<'_>) -> Result<Option<String>, Error>
 /// Whether a name that a process has of another socket leads there.
 fn leads_to(seen: &Descriptor<'_>, ino: u64, name: &[u8]) -> bool {
     let Some(path) = path(seen.pid, name) else { return true };
-    let Ok(Some(state)) = seen.context.sockets.find(ino) else { return true };
+    let found = seen.in_network(|all| all.unix.find(ino).map_err(unasked));
+    let Ok(Some(state)) = found else { return true };
     std::fs::metadata(path).is_ok_and(|meta| is_of(seen, &state, &meta))
 }
 
@@ -245,8 +253,8 @@ fn is_of(seen: &Descriptor<'_>, state: &UnixState, meta: &Metadata) -> bool {
     // Union file systems show other devices than the kernel has, and some of them other inodes. There the name is another
     // socket's only where that is known to have it.
     let internal = (nix::sys::stat::major(meta.dev()) << 20) | nix::sys::stat::minor(meta.dev());
-    let is_other =
-        shown != ino && (internal == u64::from(dev) || seen.context.sockets.have_node(shown));
+    let known = || seen.in_network(|all| Ok::<_, Error>(all.unix.have_node(shown)));
+    let is_other = shown != ino && (internal == u64::from(dev) || known().unwrap_or(false));
     meta.file_type().is_socket() && !is_other
 }
 

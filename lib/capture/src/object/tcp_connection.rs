@@ -5,6 +5,7 @@ use crate::{
     Result,
     descriptor_of::{Descriptor, Problem},
     files::{Files, Purpose},
+    net_spaces::Sockets,
     resource::OfObject,
     socket_kind::number,
 };
@@ -49,7 +50,12 @@ pub(crate) fn look(seen: &Descriptor<'_>, fd: BorrowedFd<'_>, state: u8) -> Resu
         let problem = format!("its connection is still being made ({what})");
         return refuse(&problem, "try again when it has been made, or use --close-tcp");
     }
-    if let Some(why) = seen.context.inet.unlockable(fd) {
+    if seen.net().is_some_and(|net| !seen.context.nets.is_own(net)) {
+        let problem = "it is an established TCP connection of another network namespace than that of the root";
+        return refuse(problem, close);
+    }
+    let unlockable = |all: &Sockets| Ok::<_, Error>(all.inet.unlockable(fd).map(str::to_owned));
+    if let Some(why) = seen.in_network(unlockable)? {
         let problem = format!("an established TCP connection cannot be captured here: {why}");
         return refuse(&problem, "give freeze CAP_NET_ADMIN, or have it closed with --close-tcp");
     }
@@ -76,7 +82,8 @@ pub(crate) fn look(seen: &Descriptor<'_>, fd: BorrowedFd<'_>, state: u8) -> Resu
 /// Refuses keys to sign segments with, which nobody may read: without them a peer takes nothing, and a listener everything.
 pub(crate) fn signatures(seen: &Descriptor<'_>, listens: bool) -> Result<(), Problem> {
     let family = seen.socket().map_or(0, |kind| kind.family as u32);
-    if !seen.context.inet.is_signed(family, seen.stat.ino, listens)? {
+    let ino = seen.stat.ino;
+    if !seen.in_network(|all| all.inet.is_signed(family, ino, listens))? {
         return Ok(());
     }
     let problem = "its segments are signed (TCP_MD5SIG)".to_owned();
@@ -90,7 +97,8 @@ fn has_mark(seen: &Descriptor<'_>, fd: BorrowedFd<'_>, state: u8) -> Result<bool
         return Ok(false);
     }
     let (family, ino) = (seen.socket().map_or(0, |kind| kind.family as u32), seen.stat.ino);
-    let Some(all) = seen.context.inet.unread(family, ino)? else { return Ok(false) };
+    let unread = seen.in_network(|all| all.inet.unread(family, ino))?;
+    let Some(all) = unread else { return Ok(false) };
     let Queued { unread, .. } = queued(fd, state)?;
     // The end of the peer's data is counted too.
     Ok(unread < all.saturating_sub(u32::from(peer_has_ended(state))))

@@ -7,7 +7,7 @@ use crate::{
     origin::{self, Origin},
     own_spaces::OwnSpace,
     resource,
-    rule::mounts::MountSpaces,
+    rule::{cgroup_spaces::CgroupSpaces, mounts::MountSpaces, spaces_below::SpacesBelow},
     subject::{Inodes, NAMESPACES, Process},
     tree::INIT,
 };
@@ -20,13 +20,15 @@ use std::{
 
 /// Those that freeze has entered, or was in: it must be where the root is.
 const ENTERED: [&str; 5] = ["pid", "pid_for_children", "net", "ipc", "uts"];
-/// Those that are not recreated yet.
-const OF_FREEZE: [&str; 1] = ["cgroup"];
+/// Those of them of which there may be others in a tree.
+const BELOW: [NsKind; 3] = [NsKind::Net, NsKind::Ipc, NsKind::Uts];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
 pub(crate) struct Spaces {
     /// Mount namespaces.
     pub mounts: MountSpaces,
+    cgroups: CgroupSpaces,
+    below: SpacesBelow,
     root: Option<u32>,
     /// Its user namespace, and what ids are called there where that is the tree's own.
     of_root: Option<u64>,
@@ -42,18 +44,33 @@ impl Spaces {
     pub fn here(options: &Options) -> Result<Self> {
         let ours = namespaces_of(std::process::id(), NAMESPACES)?;
         let origin = origin::all()?;
-        let (mounts, empty) = (MountSpaces::default(), options.empty.clone());
-        Ok(Self { mounts, root: None, of_root: None, maps: None, ours, origin, empty })
+        let (mounts, cgroups) = (MountSpaces::default(), CgroupSpaces::default());
+        let empty = options.empty.clone();
+        let below = SpacesBelow::default();
+        Ok(Self {
+            mounts,
+            cgroups,
+            below,
+            root: None,
+            of_root: None,
+            maps: None,
+            ours,
+            origin,
+            empty,
+        })
     }
 
     /// Looks at what is in those that were met.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
+        self.cgroups.check(out)?;
+        self.below.check(&self.empty, out)?;
         self.mounts.check(out)
     }
 
     /// Looks at what descriptors lead to.
     pub fn look(&self, files: &Files, out: &mut Findings) {
         self.mounts.look(files, out);
+        self.below.look(files, out);
     }
 
     /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so all ids
@@ -122,19 +139,23 @@ impl Spaces {
             self.of_root = process.namespace("user");
         }
         self.mounts.add(process);
+        self.cgroups.add(process);
         self.user(process, root, out)?;
         let mount = process.namespace("mnt");
         for (name, ours) in NAMESPACES.into_iter().zip(self.ours) {
-            let (entered, of_freeze) = (ENTERED.contains(&name), OF_FREEZE.contains(&name));
             let theirs = process.namespace(name);
             // The pid namespace of its children has no name before the first of them is there.
             let nameless = theirs.is_none() && mount.is_some();
             let differs = nameless || theirs.is_some_and(|theirs| Some(theirs) != ours);
-            if !differs || !(entered || of_freeze) {
+            if !differs || !ENTERED.contains(&name) {
                 continue;
             }
-            let of_root = process.pid != root && entered;
-            let (problem, hint) = match of_root {
+            let kind = BELOW.into_iter().find(|kind| kind.name() == name);
+            if let Some((kind, id)) = kind.zip(theirs).filter(|_| process.pid != root) {
+                self.below.add(kind, id, process);
+                continue;
+            }
+            let (problem, hint) = match process.pid != root {
                 true => ("it is not that of the root", "freeze the tree of a process in it"),
                 false => {
                     ("it is not the one of freeze", "run freeze inside that namespace (nsenter)")
@@ -151,7 +172,7 @@ impl Spaces {
 }
 
 /// The user namespace that owns a namespace of a process.
-fn owner(pid: u32, name: &str) -> Result<Option<u64>> {
+pub(crate) fn owner(pid: u32, name: &str) -> Result<Option<u64>> {
     relative(pid, name, floe_sys::namespace_owner)
 }
 

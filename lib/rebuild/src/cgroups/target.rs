@@ -75,8 +75,7 @@ pub(super) fn targets<'a>(
     base: Option<&Vec<u8>>,
 ) -> Result<Vec<Target<'a>>, (Key, Error)> {
     let mut targets = Vec::new();
-    let used: BTreeSet<&[u8]> =
-        of.iter().filter(|one| one.members.any()).map(|one| one.path.0.as_slice()).collect();
+    let used = used(of);
     let old = common(&used);
     let joins = matches!(mode, CgroupMode::Join(_));
     if joins && base.is_none() && used.len() < 2 {
@@ -99,6 +98,16 @@ pub(super) fn targets<'a>(
     }
     targets.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(targets)
+}
+
+/// The paths of those that something is in.
+fn used<'a>(of: &[&'a Cgroup]) -> BTreeSet<&'a [u8]> {
+    of.iter().filter(|one| one.members.any()).map(|one| one.path.0.as_slice()).collect()
+}
+
+/// The cgroup that has all members of these in it.
+pub(super) fn common_of(of: &[&Cgroup]) -> Vec<u8> {
+    common(&used(of))
 }
 
 /// The cgroup that has all of these in it.

@@ -185,7 +185,7 @@ fn connect_waiting<'a>(
 
 /// A socket that has connected to a listener.
 fn wait_for(make: &mut Factory<'_>, listener: Named<'_>, client: Named<'_>) -> Result<OwnedFd> {
-    let fd = socket(libc::AF_UNIX, client.1.sock_type as i32, 0)?;
+    let fd = new_socket(make, client)?;
     bind(make, client.0, client.1, &fd)?;
     connect(make, &fd, listener)?;
     set_unix_options(&fd, &client.1.options)?;
@@ -294,13 +294,18 @@ pub(crate) fn kind(sock_type: u32) -> SockType {
     }
 }
 
-fn pair_of(socket: &UnixSocket) -> Result<(OwnedFd, OwnedFd)> {
-    pair_as(caller(socket).as_ref(), kind(socket.sock_type))
+fn pair_of(make: &Factory<'_>, (id, socket): Named<'_>) -> Result<(OwnedFd, OwnedFd)> {
+    make.socket(id, || pair_as(caller(socket).as_ref(), kind(socket.sock_type)))
+}
+
+/// A socket of this type.
+pub(crate) fn new_socket(make: &Factory<'_>, (id, it): Named<'_>) -> Result<OwnedFd> {
+    make.socket(id, || socket(libc::AF_UNIX, it.sock_type as i32, 0))
 }
 
 /// One that listens, is not connected, or is so later.
 fn single(make: &mut Factory<'_>, id: FileId, it: &UnixSocket) -> Result<()> {
-    let fd = socket(libc::AF_UNIX, it.sock_type as i32, 0)?;
+    let fd = new_socket(make, (id, it))?;
     make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(backlog) = it.backlog {
@@ -355,7 +360,7 @@ fn connect_outside(make: &Factory<'_>, id: FileId, it: &UnixSocket, fd: &OwnedFd
 
 /// One whose peer has gone: what it has not read yet is still there.
 fn peer_closed(make: &mut Factory<'_>, id: FileId, it: &UnixSocket, late: &mut Late) -> Result<()> {
-    let (fd, other) = pair_of(it)?;
+    let (fd, other) = pair_of(make, (id, it))?;
     make.fresh_options.set(it.sock_type, &fd, &it.options)?;
     bind(make, id, it, &fd)?;
     if let Some(queue) = make.tree.get::<SocketQueue>(it.ino) {
@@ -395,7 +400,7 @@ fn joined<'a>(make: &mut Factory<'a>, a: Named<'a>, b: Named<'a>, late: &Late) -
             through(make, b, a, b.1)?
         }
         (None, None) => {
-            let (near, far) = pair_of(a.1)?;
+            let (near, far) = pair_of(make, a)?;
             is_pair = true;
             bind(make, a.0, a.1, &near)?;
             bind(make, b.0, b.1, &far)?;
@@ -442,7 +447,7 @@ fn through(
     client: Named,
     server: &UnixSocket,
 ) -> Result<(OwnedFd, OwnedFd)> {
-    let fd = socket(libc::AF_UNIX, client.1.sock_type as i32, 0)?;
+    let fd = new_socket(make, client)?;
     bind(make, client.0, client.1, &fd)?;
     let stand_in = make.names.stand_ins.get(&key(listener.1));
     connect_by(make, caller(server).as_ref(), &fd, stand_in.map_or(listener, |(_, it)| *it))?;
@@ -457,7 +462,7 @@ fn stand_in<'a>(make: &mut Factory<'a>, server: Named<'a>, client: &UnixSocket) 
     if make.names.stand_ins.contains_key(&key(server.1)) {
         return Ok(());
     }
-    let fd = socket(libc::AF_UNIX, server.1.sock_type as i32, 0)?;
+    let fd = new_socket(make, server)?;
     bind(make, server.0, server.1, &fd)?;
     listen_as(caller(client).as_ref(), &fd, 1)?;
     make.names.stand_ins.insert(key(server.1), (fd, server));

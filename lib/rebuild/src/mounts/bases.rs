@@ -1,12 +1,13 @@
 //! Where the file systems of mount namespaces come from.
 
-use crate::{options::RestoreOptions, unions};
+use crate::{cgroups::Cgroups, options::RestoreOptions, unions};
 use floe_mounts::{Base, Mount, System, is_global, is_in_memory, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::sys::stat::major;
 use std::{
     collections::BTreeMap,
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
 };
 
@@ -28,14 +29,19 @@ pub(super) struct Bases<'a> {
     /// For a mount: which one, and the part that it shows.
     of: BTreeMap<(NsId, u32), (usize, Vec<u8>)>,
     own: Vec<Mount>,
+    /// Namespaces that file systems show, by their devices.
+    shown: Shown<'a>,
 }
+
+/// Namespaces that were made and that file systems show, by the devices of those.
+pub(crate) type Shown<'a> = BTreeMap<u64, BorrowedFd<'a>>;
 
 impl<'a> Bases<'a> {
     /// Finds where each mount comes from.
     pub fn find(
         tree: &Tree,
         trees: &[&'a MountTree],
-        options: &RestoreOptions,
+        (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'a>),
         refuse: &mut dyn FnMut(String, Error),
     ) -> Result<Self> {
         let path = "/proc/self/mountinfo";
@@ -45,12 +51,13 @@ impl<'a> Bases<'a> {
             systems: BTreeMap::new(),
             of: BTreeMap::new(),
             own: mounts(&text),
+            shown,
         };
         let same_boot = options.here.is_same_boot(tree);
         for it in trees {
             me.systems.extend(it.systems.iter().map(|system| (system.dev, system)));
             for mount in &it.mounts {
-                match me.source(it, mount, options, same_boot) {
+                match me.source(it, &moved(it, mount, cgroups), options, same_boot) {
                     Ok((key, part)) => {
                         let known = me.keys.iter().position(|other| *other == key);
                         let at = known.unwrap_or_else(|| {
@@ -172,6 +179,7 @@ impl<'a> Bases<'a> {
                     source: text(|system| &system.source),
                     options: if is_global { b"" } else { text(|system| &system.options) },
                     filled: system.is_some_and(|system| system.carried),
+                    space: self.shown.get(dev).copied(),
                 })
             }
         }
@@ -221,6 +229,16 @@ impl<'a> Bases<'a> {
     }
 }
 
+/// A mount, with the place of what it shows where that is a cgroup which another one takes the place of.
+fn moved(tree: &MountTree, mount: &MountPoint, cgroups: &Cgroups) -> MountPoint {
+    let mut mount = mount.clone();
+    if let Some(system) = tree.system(mount.dev) {
+        let is_of = |name: &[u8]| floe_cgroups::is_of(&system.fs_type.0, &system.options.0, name);
+        mount.root = cgroups.moved(&mount.root.0, is_of).into();
+    }
+    mount
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +273,7 @@ mod tests {
             systems: BTreeMap::new(),
             of: BTreeMap::new(),
             own: all.to_vec(),
+            shown: Shown::new(),
         };
         let mount = MountPoint {
             id: 1,

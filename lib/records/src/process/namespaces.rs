@@ -23,6 +23,20 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
+    /// That of a kind.
+    pub fn of(&self, kind: NsKind) -> NsId {
+        match kind {
+            NsKind::Cgroup => self.cgroup,
+            NsKind::Ipc => self.ipc,
+            NsKind::Mnt => self.mnt,
+            NsKind::Net => self.net,
+            NsKind::Pid => self.pid_ns,
+            NsKind::Time => self.time,
+            NsKind::User => self.user,
+            NsKind::Uts => self.uts,
+        }
+    }
+
     /// Every namespace with its name below /proc/PID/ns.
     pub fn all(&self) -> [(&'static str, NsId); 10] {
         [

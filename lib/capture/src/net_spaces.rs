@@ -1,0 +1,94 @@
+//! Sockets of each network namespace that a tree has: sock_diag(7) tells of those in the namespace where it is asked.
+
+use crate::{
+    Result,
+    sock_diag::{InetSockets, UnixSockets},
+};
+use floe_records::{NsKind, Pid};
+use floe_sys::Error;
+use nix::sched::{CloneFlags, setns};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+/// The sockets of a network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    pub unix: UnixSockets,
+    pub inet: InetSockets,
+    /// The namespace, where that is not our own.
+    space: Option<File>,
+}
+
+impl Sockets {
+    /// Asks in the namespace.
+    pub fn ask<T: Send, E: Send + From<Error>>(
+        &self,
+        ask: impl FnOnce(&Self) -> std::result::Result<T, E> + Send,
+    ) -> std::result::Result<T, E> {
+        let Some(space) = &self.space else { return ask(self) };
+        floe_sys::apart("look into its network namespace", || {
+            let fail = |e| Error::new("enter its network namespace", e);
+            setns(space, CloneFlags::CLONE_NEWNET).map_err(fail)?;
+            ask(self)
+        })
+    }
+}
+
+/// Those of all that the processes of a tree are in.
+#[derive(Debug, Default)]
+pub(crate) struct NetSpaces {
+    /// Our own.
+    own: (Option<u64>, Sockets),
+    /// Others, by number.
+    others: BTreeMap<u64, Sockets>,
+}
+
+impl NetSpaces {
+    /// Those of these processes.
+    pub fn of(pids: &[Pid]) -> Result<Self> {
+        let name = NsKind::Net.name();
+        let number = floe_proc::namespace(std::process::id(), name)?;
+        let mut me = Self { own: (number, Sockets::default()), others: BTreeMap::new() };
+        for pid in pids {
+            let Ok(Some(number)) = floe_proc::namespace(pid.0, name) else { continue };
+            if Some(number) == me.own.0 || me.others.contains_key(&number) {
+                continue;
+            }
+            // One that has just ended has no sockets, either.
+            if let Ok(space) = File::open(floe_proc::path(pid.0, "ns/net")) {
+                me.others.insert(number, Sockets { space: Some(space), ..Sockets::default() });
+            }
+        }
+        Ok(me)
+    }
+
+    /// Whether there is more than one.
+    pub fn several(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// Whether it is one of them.
+    pub fn has(&self, number: u64) -> bool {
+        self.is_own(number) || self.others.contains_key(&number)
+    }
+
+    /// Whether it is our own.
+    pub fn is_own(&self, number: u64) -> bool {
+        self.own.0 == Some(number)
+    }
+
+    /// Those of a namespace; of one that is not the tree's nothing is known, wherever it is asked.
+    pub fn sockets(&self, number: Option<u64>) -> &Sockets {
+        number.and_then(|number| self.others.get(&number)).unwrap_or(&self.own.1)
+    }
+}
+
+/// The number of the network namespace of a socket.
+pub(crate) fn number(socket: BorrowedFd<'_>) -> floe_sys::Result<u64> {
+    let space = floe_sys::network_namespace(socket)?;
+    let stat = nix::sys::stat::fstat(space.as_fd());
+    Ok(stat.map_err(|e| Error::new("read a network namespace", e))?.st_ino)
+}

@@ -1,0 +1,86 @@
+//! Network, IPC and UTS namespaces of processes that are not in those of the root.
+
+use crate::{
+    Result,
+    files::Files,
+    namespace::space_device,
+    origin,
+    own_spaces::{self, OwnSpace},
+    resource,
+    rule::spaces::owner,
+    subject::{Process, unless_gone},
+};
+use floe_records::{Finding, Findings, MessageQueue, NsKind, Pid};
+use std::collections::BTreeMap;
+
+/// Those that processes were found in: kind and number, and the first process in it.
+#[derive(Default)]
+pub(crate) struct SpacesBelow(BTreeMap<(NsKind, u64), OwnSpace>);
+
+impl SpacesBelow {
+    /// One of a process.
+    pub fn add(&mut self, kind: NsKind, id: u64, process: &Process<'_>) {
+        let still = !process.threads.is_empty();
+        self.0.entry((kind, id)).or_insert(OwnSpace { pid: process.pid, kind, still });
+    }
+
+    /// Looks at them, and at what is in them.
+    pub fn check(&self, empty: &[NsKind], out: &mut Findings) -> Result<()> {
+        for (&(kind, id), space) in &self.0 {
+            if let Some(problem) = stands_apart(kind, id, space.pid)? {
+                let object = format!("{} namespace", kind.name());
+                out.refuse(Finding::of(Pid(space.pid), object, "namespace", problem));
+            } else if !empty.contains(&kind) {
+                let looked = own_spaces::within(space.pid, kind, || {
+                    resource::look_into(space, out)?;
+                    if kind == NsKind::Ipc { segments(space, out) } else { Ok(()) }
+                });
+                if looked.is_err() && floe_proc::is_dead(space.pid)? {
+                    continue;
+                }
+                looked?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what descriptors lead to.
+    pub fn look(&self, files: &Files, out: &mut Findings) {
+        let is_ipc = |(kind, _): &&(NsKind, u64)| *kind == NsKind::Ipc;
+        if !self.0.keys().any(|key| is_ipc(&key)) {
+            return;
+        }
+        let own = space_device::device(NsKind::Ipc).ok().flatten();
+        for (id, queue) in &files.message_queues {
+            if Some(id.dev) != own {
+                let pid = files.of::<MessageQueue>().map(|(open, _)| open.pid).next();
+                let object = format!("message queue {}", queue.0.name);
+                let problem = "it is of another IPC namespace than that of the root";
+                let finding = Finding::about(object, "namespace.ipc", problem);
+                out.refuse(Finding { pid, ..finding });
+            }
+        }
+    }
+}
+
+/// Why a namespace cannot be made again below those of the root.
+fn stands_apart(kind: NsKind, id: u64, pid: u32) -> Result<Option<&'static str>> {
+    let origin = origin::all()?;
+    if origin.get(&kind) == Some(&id) {
+        return Ok(Some("it is that of freeze, and that of the root is another one"));
+    }
+    let user = unless_gone(floe_proc::namespace(pid, NsKind::User.name()))?;
+    let is_own = user.is_some() && user != origin.get(&NsKind::User).copied();
+    let other = is_own && owner(pid, kind.name())? != user;
+    Ok(other.then_some("it belongs to another user namespace than its members"))
+}
+
+/// Segments are known by their identifiers alone, which are those of a namespace.
+fn segments(space: &OwnSpace, out: &mut Findings) -> Result<()> {
+    for segment in floe_proc::segments()? {
+        let object = format!("segment {} of System V shared memory", segment.id);
+        let problem = "it is of another IPC namespace than that of the root";
+        out.refuse(Finding::of(Pid(space.pid), object, "namespace.ipc", problem));
+    }
+    Ok(())
+}
