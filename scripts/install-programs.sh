@@ -36,11 +36,8 @@ need busybox busybox-static
 need nft nftables
 need mariadbd mariadb-server
 need mariadb mariadb-client
-need bwrap bubblewrap
 need podman podman
 need runc runc
-need busybox busybox-static
-need podman podman
 need conmon conmon
 # Debian keeps its servers out of PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql postgresql-contrib)
