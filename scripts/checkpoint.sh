@@ -4,7 +4,7 @@
 #   checkpoint.sh PID [-o FILE] [--kill | --leave-running] [OPTION …]
 #
 # FILE is NAME-PID.floe by default, NAME being that of the program. An OPTION is one of freeze (--tcp WHAT, --outside WHAT,
-# --on-change RULE, --cgroup MODE, --timens, --empty KIND, --strict), of dumpfs (--carry PATTERN), of aufsfix (--branches FILE, --proc DIR,
+# --on-change RULE, --cgroup MODE, --timens, --empty KIND, --strict), of dumpmnt (--carry-root), of dumpfs (--carry PATTERN), of aufsfix (--branches FILE, --proc DIR,
 # --sysfs DIR) or of imgpack (--no-sync, --progress-fd N).
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
@@ -19,7 +19,7 @@ usage() {
 
 pid='' file='' then=run
 # What freeze is asked for travels in the stream, to every later stage.
-for_freeze=() for_dumpfs=() for_aufsfix=() for_imgpack=()
+for_freeze=() for_dumpmnt=() for_dumpfs=() for_aufsfix=() for_imgpack=()
 while (($#)); do
     # An option and its value, which may be one word.
     words=("$1")
@@ -33,6 +33,7 @@ while (($#)); do
         --kill) then=kill ;;
         --leave-running) then=run ;;
         --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --empty | --empty=* | --cgroup | --cgroup=*) for_freeze+=("${words[@]}") ;;
+        --carry-root) for_dumpmnt+=("${words[@]}") ;;
         --carry | --carry=*) for_dumpfs+=("${words[@]}") ;;
         --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;
         --no-sync | --progress-fd | --progress-fd=*) for_imgpack+=("${words[@]}") ;;
@@ -70,7 +71,7 @@ if [[ $then == run ]]; then
     # process group of their own, so that a signal that ends this script ends them all.
     set -m
     (
-        freeze "${for_freeze[@]}" "$pid" | dumpmnt | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" |
+        freeze "${for_freeze[@]}" "$pid" | dumpmnt "${for_dumpmnt[@]}" | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" |
             dumpmem | imgpack "${for_imgpack[@]}" -o "$file"
         worst "${PIPESTATUS[@]}"
     ) &
@@ -86,10 +87,10 @@ else
     # instruction. An image that goes to standard output cannot be asked.
     # As words of their own, so that no name can be mistaken for a command.
     exec freeze "${for_freeze[@]}" --then kill "$pid" -- bash -c '
-        file=$1 carry=$2 fix=$3
-        shift 3
-        dumpmnt | dumpfs "${@:1:carry}" | aufsfix "${@:carry + 1:fix}" | dumpmem | imgpack "${@:carry + fix + 1}" -o "$file"
+        file=$1 carry=$2 fix=$3 root=$4
+        shift 4
+        dumpmnt ${root:+"$root"} | dumpfs "${@:1:carry}" | aufsfix "${@:carry + 1:fix}" | dumpmem | imgpack "${@:carry + fix + 1}" -o "$file"
         (worst "${PIPESTATUS[@]}") || exit
         [[ $file == - ]] || restore --plan < "$file" > /dev/null
-    ' checkpoint.sh "$file" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${for_imgpack[@]}"
+    ' checkpoint.sh "$file" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpmnt[*]-}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${for_imgpack[@]}"
 fi

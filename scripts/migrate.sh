@@ -12,8 +12,8 @@
 #                        addresses along; where it fails, the tree runs on here
 #   --move-back COMMAND  one that is run where the tree runs on here all the same
 #
-# Each other OPTION is one of freeze (--tcp WHAT, --outside WHAT, --on-change RULE, --cgroup MODE, --timens, --strict), of dumpfs
-# (--carry PATTERN) or of aufsfix (--branches FILE, --proc DIR, --sysfs DIR).
+# Each other OPTION is one of freeze (--tcp WHAT, --outside WHAT, --on-change RULE, --cgroup MODE, --timens, --strict), of dumpmnt
+# (--carry-root), of dumpfs (--carry PATTERN) or of aufsfix (--branches FILE, --proc DIR, --sysfs DIR).
 #
 # Exit codes are those of the tools: 0 it runs there, and not here any more; 1 failed, 2 usage, 3 refused, 4 damaged, 5 not
 # permitted: it runs on here, and not there; 6: it is stopped here and may run there, which must be looked at by hand.
@@ -34,7 +34,7 @@ quoted() {
 
 pid='' host='' by='' move='' back=''
 # What freeze is asked for travels in the stream, to every later stage.
-for_freeze=() for_dumpfs=() for_aufsfix=() for_restore=()
+for_freeze=() for_dumpmnt=() for_dumpfs=() for_aufsfix=() for_restore=()
 while (($#)); do
     # An option and its value, which may be one word.
     words=("$1")
@@ -49,6 +49,7 @@ while (($#)); do
         --move) move=${words[1]} ;;
         --move-back) back=${words[1]} ;;
         --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --cgroup | --cgroup=*) for_freeze+=("${words[@]}") ;;
+        --carry-root) for_dumpmnt+=("${words[@]}") ;;
         --carry | --carry=*) for_dumpfs+=("${words[@]}") ;;
         --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;
         -h | --help) usage; exit 0 ;;
@@ -85,7 +86,7 @@ held() {
     there=$far_PID
     exec 6<&"${far[0]}" 7>&"${far[1]}" || exit 1
     exec {far[0]}<&- {far[1]}>&-
-    { dumpmnt | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" | dumpmem; } <&8 >&7 6<&- 7>&- 8<&- 9>&-
+    { dumpmnt "${for_dumpmnt[@]}" | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" | dumpmem; } <&8 >&7 6<&- 7>&- 8<&- 9>&-
     statuses=("${PIPESTATUS[@]}")
     trap '' PIPE
     if ! (worst "${statuses[@]}") || ! hear built; then

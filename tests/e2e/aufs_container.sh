@@ -7,18 +7,8 @@ switch=/sys/module/proc/parameters/aufs_map_files_bug
 mount -t tmpfs none .
 cd "$PWD"
 
-copy() { # DIRECTORY PROGRAM…: programs with what they are linked to
-    local to=$1 file program
-    shift
-    for program; do
-        for file in "$(type -p "$program")" $(ldd "$(type -p "$program")" 2> /dev/null | grep -o '/[^ )]*'); do
-            mkdir -p "$to${file%/*}"
-            cp -n "$(readlink -f "$file")" "$to$file"
-        done
-    done
-}
 mkdir -p programs/{bin,proc,dev,data,old,tmp}
-copy programs redis-server redis-cli
+with_libraries programs "$(type -p redis-server)" "$(type -p redis-cli)"
 cp "$(type -p busybox)" programs/bin/
 for name in sh sleep cat; do ln -s busybox "programs/bin/$name"; done
 mknod programs/dev/null c 1 3

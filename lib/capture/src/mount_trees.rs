@@ -1,8 +1,10 @@
 //! Mount namespaces of the tree that are not the one of freeze: what is mounted there, and whether it can be mounted again.
 
 mod files;
+mod roots;
 
 pub use files::{FilesOf, Found};
+pub use roots::{carry_roots, part_of};
 
 use crate::Result;
 use floe_mounts::{Mount, all_of, attributes, is_in_memory, is_of_kernel, mounts};

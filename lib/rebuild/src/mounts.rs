@@ -107,11 +107,10 @@ fn make(
         return Ok(Mounts::default());
     }
     let mut files = Files::default();
-    for (dev, at) in bases.carried() {
+    for (dev, at, put) in bases.carried() {
         let base = workshop.base(at).and_then(|base| base.try_clone_to_owned().ok());
         let gone = || Error::because("make its files", "the file system is not there");
-        let read_only = bases.is_read_only(dev);
-        if let Err(error) = files.make(tree, dev, base.ok_or_else(gone)?, read_only) {
+        if let Err(error) = files.make(tree, dev, base.ok_or_else(gone)?, put) {
             refuse(bases.describe(at), error);
             return Ok(Mounts::default());
         }

@@ -129,13 +129,7 @@ impl<'a> OpenFiles<'a> {
         me.notes.append(&mut given::unused(&me.make));
         me.notes.append(&mut me.make.stands.mounts.notes);
         memory::note(tree, &mut me.notes);
-        if !me.late.is_empty() {
-            let own = floe_sys::pidfd_open(std::process::id() as i32);
-            match own.and_then(|own| high(me.base, own)) {
-                Ok(own) => me.restore = Some(own),
-                Err(e) => no.push(Finding::about("restore", "rebuild.open", e.to_string())),
-            }
-        }
+        me.open_restore(&mut no);
         me.top = me.last_kept();
         if me.top >= me.base && floe_plan::uses(tree, me.base..=me.top) {
             let problem =
@@ -144,6 +138,18 @@ impl<'a> OpenFiles<'a> {
             no.push(Finding::about("descriptors", "rebuild.descriptors", problem).hint(hint));
         }
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
+    }
+
+    /// A handle of restore itself, for those who fetch what is opened late.
+    fn open_restore(&mut self, no: &mut Vec<Finding>) {
+        if self.late.is_empty() {
+            return;
+        }
+        let own = floe_sys::pidfd_open(std::process::id() as i32);
+        match own.and_then(|own| high(self.base, own)) {
+            Ok(own) => self.restore = Some(own),
+            Err(e) => no.push(Finding::about("restore", "rebuild.open", e.to_string())),
+        }
     }
 
     /// The highest number that anything of the tree is kept at.
@@ -363,6 +369,7 @@ impl<'a> OpenFiles<'a> {
 
     /// From now on the tree lives when we die: files that were made for it stay.
     pub(crate) fn keep_carried(&self) -> Result<()> {
+        self.make.stands.mounts.files.stay();
         self.make.carried.keep()
     }
 

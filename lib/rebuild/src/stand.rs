@@ -103,6 +103,8 @@ impl<'a> Stands<'a> {
             }
         }
         mounts.files.devices().for_each(|dev| same.know_device(dev));
+        let unpacked = mounts.files.unpacked().filter_map(|file| Found::of(&file.ok()?).ok());
+        unpacked.for_each(|found| same.know(&found));
         let top = top(options).unwrap_or_else(|error| {
             report(root, "root".into(), error);
             None

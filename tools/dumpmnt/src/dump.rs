@@ -3,7 +3,7 @@
 use anyhow::Result;
 use floe_capture::{
     memory::{Gather, contents},
-    mount_trees::{FilesOf, Own, Space, describe},
+    mount_trees::{FilesOf, Own, Space, carry_roots, describe, part_of},
 };
 use floe_records::{Findings, Namespace, Namespaces, NsId, NsKind, ObjectData, ObjectId, Pid};
 use floe_stream::RawRecord;
@@ -17,6 +17,8 @@ const BUFFER: usize = 256 << 10;
 pub struct DumpMnt {
     /// Our own mounts, before the tool goes where the tree stands.
     own: Own,
+    /// Whether the files of the roots travel.
+    carry_root: bool,
     /// A process of each mount namespace.
     members: BTreeMap<NsId, Pid>,
     /// Those that are not the one of freeze.
@@ -27,9 +29,10 @@ pub struct DumpMnt {
 
 impl DumpMnt {
     /// Nothing is known yet.
-    pub fn new() -> Result<Self> {
+    pub fn new(carry_root: bool) -> Result<Self> {
         Ok(Self {
             own: Own::read()?,
+            carry_root,
             members: BTreeMap::new(),
             others: BTreeSet::new(),
             files: BTreeMap::new(),
@@ -62,6 +65,9 @@ impl Stage for DumpMnt {
             trees.push(describe(*id, &space, &self.own, &mut found));
             spaces.push(space);
         }
+        if self.carry_root {
+            carry_roots(&mut trees, &mut found);
+        }
         found.refusals()?;
         let systems = trees.iter().flat_map(|tree| &tree.systems);
         let carried: BTreeSet<u64> =
@@ -77,7 +83,8 @@ impl Stage for DumpMnt {
             out.record(stack)?;
         }
         for dev in carried {
-            let files = FilesOf::read(dev, &spaces)?;
+            let part = part_of(&trees, dev);
+            let files = FilesOf::read(dev, &part.0, &spaces)?;
             for part in &files.trees {
                 out.record(part)?;
             }

@@ -10,9 +10,15 @@ use std::process::ExitCode;
 /// alone: stdin to stdout.
 #[derive(Parser)]
 #[command(version)]
-struct Cli {}
+struct Cli {
+    /// Let all files of the root of the tree travel in the image, as those in memory do.
+    #[arg(long)]
+    carry_root: bool,
+}
 
 fn main() -> ExitCode {
-    let Cli {} = floe_toolkit::arguments();
-    floe_toolkit::main("dumpmnt", || floe_toolkit::filter("dumpmnt", &mut dump::DumpMnt::new()?))
+    let Cli { carry_root } = floe_toolkit::arguments();
+    floe_toolkit::main("dumpmnt", || {
+        floe_toolkit::filter("dumpmnt", &mut dump::DumpMnt::new(carry_root)?)
+    })
 }

@@ -1,4 +1,4 @@
-//! Files of a file system in memory, as they travel. They are read by way of a detached copy of a mount, so that nothing which is
+//! Files of a file system that travel: of one in memory, or of the root of a container. They are read by way of a detached copy of a mount, so that nothing which is
 //! mounted over them is in the way, and the target sees nothing.
 
 use super::Space;
@@ -46,24 +46,19 @@ pub struct FilesOf {
 }
 
 impl FilesOf {
-    /// Reads what mounts of these namespaces show of a file system.
+    /// Reads what mounts of these namespaces show of a file system, or of a `part` of it.
     ///
     /// # Errors
     /// Those of reading it.
-    pub fn read(dev: u64, spaces: &[Space]) -> Result<Self> {
+    pub fn read(dev: u64, part: &[u8], spaces: &[Space]) -> Result<Self> {
         let all = spaces.iter().flat_map(|space| space.mounts.iter().map(move |it| (space, it)));
-        let mut all: Vec<(&Space, &Mount)> = all.filter(|(_, mount)| mount.dev == dev).collect();
+        let is_of = |mount: &Mount| mount.dev == dev && within(&mount.root, part).is_some();
+        let mut all: Vec<(&Space, &Mount)> = all.filter(|(_, mount)| is_of(mount)).collect();
         all.sort_by_key(|(_, mount)| mount.root.len());
         let mut walk = Walk::new(dev);
         let mut roots: Vec<&[u8]> = Vec::new();
         for (space, mount) in all {
-            let shown = |root: &&[u8]| {
-                *root == b"/"
-                    || mount
-                        .root
-                        .strip_prefix(*root)
-                        .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
-            };
+            let shown = |root: &&[u8]| within(&mount.root, root).is_some();
             if roots.iter().any(shown) {
                 continue;
             }
@@ -71,7 +66,8 @@ impl FilesOf {
             let top = open_copy(space, mount)?;
             // Reading leaves no times behind.
             set_mount_attributes(top.as_fd(), NOATIME, ATIME, 0)?;
-            walk.mount(top, &mount.root)?;
+            let inner = within(&mount.root, part).filter(|inner| !inner.is_empty());
+            walk.mount(top, inner.unwrap_or(b"/"))?;
         }
         Ok(walk.done())
     }
@@ -85,6 +81,14 @@ impl FilesOf {
         let path = below(self.tops.get(file.top).ok_or_else(gone)?.as_fd(), &file.path)?;
         Ok(open_unnoticed(&link(&path))?)
     }
+}
+
+/// What is left of a path below another one; nothing where they are the same.
+fn within<'p>(path: &'p [u8], top: &[u8]) -> Option<&'p [u8]> {
+    if top == b"/" {
+        return Some(path);
+    }
+    path.strip_prefix(top).filter(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
 fn link(file: &OwnedFd) -> PathBuf {
@@ -204,6 +208,13 @@ impl Walk {
     ) -> Result<bool> {
         let fail = |e: std::io::Error| Error::new("look at a file", e);
         let stat = std::fs::metadata(link(file)).map_err(fail)?;
+        if stat.dev() != self.dev {
+            let path = String::from_utf8_lossy(path);
+            let problem = format!(
+                "{path} has another device than its file system (an overlay without xino, or a volume)"
+            );
+            return Err(Error::because("read the files of a file system", problem).into());
+        }
         let kind = match SFlag::from_bits_truncate(stat.mode()) & SFlag::S_IFMT {
             SFlag::S_IFREG => None,
             SFlag::S_IFDIR => Some(NodeKind::Directory),

@@ -1,5 +1,6 @@
 //! Where the file systems of mount namespaces come from.
 
+use super::files::Put;
 use crate::{cgroups::Cgroups, options::RestoreOptions, unions};
 use floe_mounts::{Base, Mount, System, is_global, is_in_memory, is_of_kernel, mounts};
 use floe_records::*;
@@ -31,6 +32,61 @@ pub(super) struct Bases<'a> {
     own: Vec<Mount>,
     /// Namespaces that file systems show, by their devices.
     shown: Shown<'a>,
+    /// The root whose files travel, where there is one.
+    unpacked: Option<Unpacked>,
+}
+
+/// A file system on a disk whose files travel: they are put into a directory.
+struct Unpacked {
+    /// The device that it had.
+    dev: u64,
+    /// The part of it that the root of the tree showed.
+    part: Bytes,
+    /// The directory, where the user has named one.
+    dir: Option<PathBuf>,
+}
+
+impl Unpacked {
+    fn of(trees: &[&MountTree], options: &RestoreOptions) -> Result<Option<Self>> {
+        let on_disk = |tree: &&MountTree| {
+            let system = tree.system(tree.root()?.dev)?;
+            let carried = system.carried && !is_carried_anew(system);
+            carried.then_some(system.dev)
+        };
+        let Some(dev) = trees.iter().find_map(on_disk) else { return Ok(None) };
+        let Some(part) = MountTree::root_part(trees.iter().copied(), dev).cloned() else {
+            return Ok(None);
+        };
+        let named = (options.root != Path::new("/")).then_some(&options.root);
+        let dir = named.map(std::fs::canonicalize).transpose();
+        let fail = |e| Error::new(format!("open {}", options.root.display()), e);
+        let dir = dir.map_err(fail)?;
+        if let Some(dir) = &dir
+            && std::fs::read_dir(dir).map_err(fail)?.next().is_some()
+        {
+            let problem = "it is not empty, and the files of the root are to be put there";
+            return Err(Error::because(format!("take {}", dir.display()), problem));
+        }
+        Ok(Some(Self { dev, part, dir }))
+    }
+
+    /// Where a mount comes from, and what it shows of that; `None` for one that shows something else.
+    fn source(&self, mount: &MountPoint) -> Option<Result<(Key, Vec<u8>)>> {
+        let part = mount.part_of(&self.part).filter(|_| mount.dev == self.dev)?;
+        let missing = || {
+            let hint = "its files travel: name an empty directory for them with --root";
+            Error::because("mount it", hint)
+        };
+        let dir = self.dir.clone().ok_or_else(missing);
+        Some(dir.map(|dir| (Key::Path(dir), part.to_vec())))
+    }
+}
+
+/// Whether a file system whose files travel is mounted anew.
+fn is_carried_anew(system: &MountedSystem) -> bool {
+    let fs_type = system.fs_type.0.as_slice();
+    let anew = is_in_memory(fs_type) && system.outside.is_empty() || fs_type == b"hugetlbfs";
+    system.carried && anew
 }
 
 /// Namespaces that were made and that file systems show, by the devices of those.
@@ -52,6 +108,7 @@ impl<'a> Bases<'a> {
             of: BTreeMap::new(),
             own: mounts(&text),
             shown,
+            unpacked: Unpacked::of(trees, options)?,
         };
         let same_boot = options.here.is_same_boot(tree);
         for it in trees {
@@ -82,6 +139,11 @@ impl<'a> Bases<'a> {
     ) -> Result<(Key, Vec<u8>)> {
         let given = options.external.iter().find(|(point, _)| *point == mount.point.0);
         let given = given.map(|(_, source)| source.as_path());
+        if given.is_none()
+            && let Some(source) = self.unpacked.as_ref().and_then(|it| it.source(mount))
+        {
+            return source;
+        }
         let top = (mount.parent == 0 && options.root != Path::new("/")).then_some(&*options.root);
         if let Some(source) = given.or(top) {
             let fail = |e| Error::new(format!("open {}", source.display()), e);
@@ -94,8 +156,7 @@ impl<'a> Bases<'a> {
             return Ok((Key::Mount(own.id), part.to_vec()));
         }
         let fs_type = system.fs_type.0.as_slice();
-        let carried = system.carried && (is_in_memory(fs_type) || fs_type == b"hugetlbfs");
-        if is_of_kernel(fs_type) || carried || fs_type == b"overlay" {
+        if is_of_kernel(fs_type) || is_carried_anew(system) || fs_type == b"overlay" {
             let part = mount.part_of(&"/".into()).ok_or_else(none)?;
             return Ok((Key::Anew(system.dev), part.to_vec()));
         }
@@ -202,11 +263,15 @@ impl<'a> Bases<'a> {
         }
     }
 
-    /// Those that files are made in: their old devices, and which they are.
-    pub fn carried(&self) -> impl Iterator<Item = (u64, usize)> {
+    /// Those that files are made in: their old devices, which they are, and what is made of them.
+    pub fn carried(&self) -> impl Iterator<Item = (u64, usize, Put)> {
         self.keys.iter().enumerate().filter_map(|(at, key)| match key {
-            Key::Anew(dev) if self.systems.get(dev).is_some_and(|it| it.carried) => {
-                Some((*dev, at))
+            Key::Anew(dev) if self.systems.get(dev).is_some_and(|it| is_carried_anew(it)) => {
+                Some((*dev, at, if self.is_read_only(*dev) { Put::ReadOnly } else { Put::Anew }))
+            }
+            Key::Path(dir) => {
+                let unpacked = self.unpacked.as_ref()?;
+                (unpacked.dir.as_ref() == Some(dir)).then_some((unpacked.dev, at, Put::Directory))
             }
             _ => None,
         })
@@ -218,7 +283,7 @@ impl<'a> Bases<'a> {
     }
 
     /// Whether a file system cannot be written to.
-    pub fn is_read_only(&self, dev: u64) -> bool {
+    fn is_read_only(&self, dev: u64) -> bool {
         let options = self.systems.get(&dev).map_or(&b""[..], |system| &system.options.0);
         options.split(|byte| *byte == b',').any(|option| option == b"ro")
     }
@@ -274,6 +339,7 @@ mod tests {
             of: BTreeMap::new(),
             own: all.to_vec(),
             shown: Shown::new(),
+            unpacked: None,
         };
         let mount = MountPoint {
             id: 1,

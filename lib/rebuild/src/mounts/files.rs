@@ -10,7 +10,7 @@ use nix::{
         stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, mkdirat, mknodat},
         uio::pwrite,
     },
-    unistd::{Gid, Uid, fchownat, ftruncate, symlinkat},
+    unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, symlinkat, unlinkat},
 };
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,10 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// File systems with their files.
@@ -30,6 +33,46 @@ pub(crate) struct Files {
     regular: BTreeMap<ObjectId, (usize, Vec<u8>)>,
     /// It keeps what is not mounted anywhere else.
     workshop: Mutex<Option<Workshop>>,
+    /// The restore has succeeded.
+    stay: AtomicBool,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let fails = !self.stay.load(Ordering::Relaxed);
+        let unpacked = self.systems.iter().filter(|system| system.put == Put::Directory);
+        unpacked.filter(|_| fails).for_each(Filled::empty);
+    }
+}
+
+impl Filled {
+    /// Takes away all that was made, as far as it can be: why the restore fails is told already.
+    fn empty(&self) {
+        for (path, _) in self.order.iter().rev() {
+            let Some(cut) = path.iter().rposition(|byte| *byte == b'/') else { continue };
+            let Ok(dir) = below(self.top.as_fd(), &path[..cut]) else { continue };
+            let name = OsStr::from_bytes(&path[cut + 1..]);
+            if unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir).is_err() {
+                let _ = unlinkat(&dir, name, UnlinkatFlags::RemoveDir);
+            }
+        }
+        let (uid, gid, mode) = self.before;
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        let _ = fchownat(&self.top, "", uid, gid, AtFlags::AT_EMPTY_PATH);
+        let mode = Mode::from_bits_truncate(mode);
+        let _ = fchmodat(AT_FDCWD, &*link(&self.top), mode, FchmodatFlags::FollowSymlink);
+    }
+}
+
+/// Where the files of a file system are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Put {
+    /// In one that is mounted anew.
+    Anew,
+    /// Likewise, and it is to be one that cannot be written to.
+    ReadOnly,
+    /// In a directory of the user's, which is empty again where the restore fails.
+    Directory,
 }
 
 struct Filled {
@@ -38,8 +81,10 @@ struct Filled {
     was: u64,
     /// Its top, where all of it can be written to.
     top: OwnedFd,
-    read_only: bool,
-    /// Everything but other names, in the order in which it was made, with its path.
+    put: Put,
+    /// Owner and permissions that the top had.
+    before: (u32, u32, u32),
+    /// Everything, in the order in which it was made, with its path.
     order: Vec<(Vec<u8>, u64)>,
 }
 
@@ -47,8 +92,9 @@ const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXE
 
 impl Files {
     /// Makes all files of a file system, of which this is the top.
-    pub fn make(&mut self, tree: &Tree, dev: u64, top: OwnedFd, read_only: bool) -> Result<()> {
-        let now = fstat(&top).map_err(|e| Error::new("look at a file system", e))?.st_dev;
+    pub fn make(&mut self, tree: &Tree, dev: u64, top: OwnedFd, put: Put) -> Result<()> {
+        let now = fstat(&top).map_err(|e| Error::new("look at a file system", e))?;
+        let before = (now.st_uid, now.st_gid, now.st_mode & 0o7777);
         let mut making = Making {
             top: &top,
             dirs: BTreeMap::new(),
@@ -56,18 +102,13 @@ impl Files {
             order: Vec::new(),
             regular: Vec::new(),
         };
-        for part in tree.all::<FileTree>().iter().filter(|part| part.dev == dev) {
-            for file in &part.files {
-                let fail = |e: Error| Error::because(format!("make {}", file.name), format!("{e}"));
-                making.file(file).map_err(fail)?;
-            }
-        }
+        let made = making.all(tree.all::<FileTree>().iter().filter(|part| part.dev == dev));
         let Making { order, regular, .. } = making;
         let at = self.systems.len();
         let regular = regular.into_iter().map(|(path, ino)| (ObjectId { dev, ino }, (at, path)));
         self.regular.extend(regular);
-        self.systems.push(Filled { dev: now, was: dev, top, read_only, order });
-        Ok(())
+        self.systems.push(Filled { dev: now.st_dev, was: dev, top, put, before, order });
+        made
     }
 
     /// What files are made in lives as long.
@@ -85,9 +126,23 @@ impl Files {
         self.systems.iter().find(|system| system.was == was).map(|system| system.dev)
     }
 
-    /// Devices of the file systems.
+    /// Devices of the file systems that were mounted anew.
     pub fn devices(&self) -> impl Iterator<Item = u64> {
-        self.systems.iter().map(|system| system.dev)
+        let anew = self.systems.iter().filter(|system| system.put != Put::Directory);
+        anew.map(|system| system.dev)
+    }
+
+    /// Regular files that were made in directories of the user's.
+    pub fn unpacked(&self) -> impl Iterator<Item = Result<OwnedFd>> {
+        self.regular.values().filter_map(|(at, path)| {
+            let system = self.systems.get(*at).filter(|system| system.put == Put::Directory)?;
+            Some(below(system.top.as_fd(), path))
+        })
+    }
+
+    /// The tree lives: nothing is taken away any more.
+    pub fn stay(&self) {
+        self.stay.store(true, Ordering::Relaxed);
     }
 
     /// Opens a regular file of them for writing.
@@ -117,7 +172,7 @@ impl Files {
                     Err(e) => return Err(e),
                 }
             }
-            if system.read_only {
+            if system.put == Put::ReadOnly {
                 make_read_only(system.top.as_fd())?;
             }
         }
@@ -159,6 +214,14 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
+    fn all<'t>(&mut self, parts: impl Iterator<Item = &'t FileTree>) -> Result<()> {
+        for file in parts.flat_map(|part| &part.files) {
+            let fail = |e: Error| Error::because(format!("make {}", file.name), format!("{e}"));
+            self.file(file).map_err(fail)?;
+        }
+        Ok(())
+    }
+
     fn file(&mut self, file: &TreeFile) -> Result<()> {
         let Some(node) = &file.what else { return self.another_name(file) };
         if file.dir == 0 {
@@ -183,12 +246,14 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn another_name(&self, file: &TreeFile) -> Result<()> {
+    fn another_name(&mut self, file: &TreeFile) -> Result<()> {
         let gone = || Error::because("give it another name", "it has none yet");
         let first = below(self.top.as_fd(), self.first.get(&file.ino).ok_or_else(gone)?)?;
         let (dir, name) = (self.dir(file)?, OsStr::from_bytes(&file.name.0));
         nix::unistd::linkat(first.as_fd(), "", &dir, name, AtFlags::AT_EMPTY_PATH)
-            .map_err(|e| Error::new("give it another name", e))
+            .map_err(|e| Error::new("give it another name", e))?;
+        self.order.push((self.path(file)?, file.ino));
+        Ok(())
     }
 
     fn dir_path(&self, file: &TreeFile) -> Result<&[u8]> {

@@ -1,4 +1,5 @@
-//! Files of a file system that is in memory alone, and in mount namespaces of the tree alone (tmpfs(5)). They travel with the tree:
+//! Files of a file system that is in memory alone, and in mount namespaces of the tree alone (tmpfs(5)), or of the root of the tree
+//! where the user wants that (`dumpmnt --carry-root`). They travel with the tree:
 //! what they are as metadata, their contents as [`ObjectData`](crate::ObjectData), by their device and inode.
 
 use crate::{Bytes, NodeKind, ObjectId, Resource, ensure, sane};

@@ -89,6 +89,12 @@ impl MountTree {
         self.mounts.first()
     }
 
+    /// The part of a file system that the roots of some namespaces show: that of the one which shows most.
+    pub fn root_part<'t>(all: impl IntoIterator<Item = &'t Self>, dev: u64) -> Option<&'t Bytes> {
+        let roots = all.into_iter().filter_map(|tree| tree.root().filter(|root| root.dev == dev));
+        roots.map(|root| &root.root).min_by_key(|root| root.0.len())
+    }
+
     /// The file system of a device.
     pub fn system(&self, dev: u64) -> Option<&MountedSystem> {
         self.systems.iter().find(|system| system.dev == dev)
