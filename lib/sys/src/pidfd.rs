@@ -83,11 +83,11 @@ pub fn end_with_parent(parent: BorrowedFd<'_>) -> Result<bool> {
     Ok(poll(&mut ended, PollTimeout::ZERO).map_err(fail)? == 0)
 }
 
-/// Has the program that `command` starts be killed when the thread that starts it ends.
+/// Has the program that `command` starts get SIGTERM when the thread that starts it ends, however that ends.
 pub fn end_with_starter(command: &mut Command) {
     let starter = nix::unistd::getpid();
     let bind = move || {
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        prctl::set_pdeathsig(Signal::SIGTERM)?;
         match nix::unistd::getppid() == starter {
             true => Ok(()),
             // It has ended in between.

@@ -75,7 +75,7 @@ fn start(image: &str) -> Result<Vec<Child>> {
         } else {
             command.stdout(Stdio::piped());
         }
-        // Killed with us: nobody else would end it, and an image would come of a dump that has failed.
+        // When we are killed nobody else would end it, and an image would come of a dump that has failed.
         floe_sys::end_with_starter(&mut command);
         let started = command.spawn().with_context(|| format!("unable to start {name}"));
         let mut child = started.inspect_err(|_| stop(&mut stages))?;
