@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs every test. Real programs that are not on the machine come from the distribution's packages.
 #
-#   test.sh [--all] [ARG…]    --all: also on other kernels, in emulated machines (vm-test.sh), which takes an hour;
-#                             ARG…: arguments of cargo test
+#   test.sh [--all] [ARG…]    --all: also on other kernels, in emulated machines (vm-test.sh), which takes an hour, and with all
+#                             faults of runc_faults; ARG…: arguments of cargo test
 set -euo pipefail
 all=0
-if [[ ${1-} == --all ]]; then all=1; shift; fi
+if [[ ${1-} == --all ]]; then all=1; shift; export FLOE_ALL_FAULTS=1 FLOE_SCENARIO_SECONDS=3000; fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 if [[ $(id -u) != 0 ]]; then

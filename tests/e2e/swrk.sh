@@ -102,7 +102,10 @@ refuses() { # SENTENCE OPTIONS…
     runs || fail "$* was refused, and it stands still"
 }
 refuses 'option lazy_pages' lazy_pages=1
-refuses 'option lsm_profile' lsm_profile=apparmor:x
+refuses 'option lsm-profile apparmor:x: the tree comes back with the label of restore' lsm_profile=apparmor:x
+if ! label=$(tr -d '\0' < /proc/self/attr/current 2> /dev/null) || [[ $label == unconfined* ]]; then
+    says 'dump ok' engine dump pid="$pid" images=images leave_running=1 lsm_profile=apparmor:unconfined
+fi
 echo lazy-pages > our.conf
 refuses 'option lazy-pages' "config_file=$PWD/our.conf"
 asks engine pre_dump pid="$pid" images=images log_file=pre.log

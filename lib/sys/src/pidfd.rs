@@ -5,7 +5,13 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{prctl, signal::Signal},
 };
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::{
+    os::{
+        fd::{AsRawFd, BorrowedFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+};
 
 /// PIDFD_GET_INFO of linux/pidfd.h: `_IOWR(0xff, 11, struct pidfd_info)` with the first form of that struct.
 const GET_INFO: u64 = 3 << 30 | (INFO as u64) << 16 | 0xff << 8 | 11;
@@ -75,6 +81,21 @@ pub fn end_with_parent(parent: BorrowedFd<'_>) -> Result<bool> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(fail)?;
     let mut ended = [PollFd::new(parent, PollFlags::POLLIN)];
     Ok(poll(&mut ended, PollTimeout::ZERO).map_err(fail)? == 0)
+}
+
+/// Has the program that `command` starts get SIGTERM when the thread that starts it ends, however that ends.
+pub fn end_with_starter(command: &mut Command) {
+    let starter = nix::unistd::getpid();
+    let bind = move || {
+        prctl::set_pdeathsig(Signal::SIGTERM)?;
+        match nix::unistd::getppid() == starter {
+            true => Ok(()),
+            // It has ended in between.
+            false => Err(nix::Error::ESRCH.into()),
+        }
+    };
+    // SAFETY: between fork(2) and execve(2) it makes two system calls, takes no lock and no memory.
+    unsafe { command.pre_exec(bind) };
 }
 
 /// ioctl_ns(2) with a request that gives a descriptor.

@@ -46,8 +46,10 @@ impl Tee {
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let records: u64 = args.next().context("N")?.parse()?;
-    let mut child =
-        Command::new(args.next().context("COMMAND")?).args(args).stdin(Stdio::piped()).spawn()?;
+    let mut command = Command::new(args.next().context("COMMAND")?);
+    // Who ends us means it.
+    floe_sys::end_with_starter(&mut command);
+    let mut child = command.args(args).stdin(Stdio::piped()).spawn()?;
     let mut to = child.stdin.take().context("the pipe")?;
     if let Some(rest) = feed(records, &mut to)? {
         drained(&to, &mut child)?;
@@ -69,7 +71,7 @@ fn main() -> anyhow::Result<()> {
     std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }
 
-/// What of the stream was read behind them, where there are that many records. A bulk belongs to its record.
+/// The part of the stream that was read behind them, where there are that many records. A bulk belongs to its record.
 fn feed(records: u64, to: &mut ChildStdin) -> anyhow::Result<Option<Vec<u8>>> {
     let mut reader = Reader::new(Tee { ahead: Vec::new(), passed: 0 });
     let mut seen = 0;

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use nix::{
-    fcntl::{OFlag, openat},
-    sys::stat::Mode,
+    fcntl::{AtFlags, OFlag, openat},
+    sys::stat::{Mode, fstatat},
     unistd::{UnlinkatFlags, symlinkat, unlinkat},
 };
 use std::{fs::File, io::Write, os::fd::AsFd};
@@ -45,6 +45,12 @@ impl Directory {
 
     fn open(&self, name: &str, flags: OFlag) -> nix::Result<File> {
         openat(self.0.as_fd(), name, flags | OFlag::O_CLOEXEC, MODE).map(File::from)
+    }
+
+    /// What tells a file from another one that takes its place; `None` where there is none.
+    pub fn identity(&self, name: &str) -> Option<(u64, u64, i64, i64)> {
+        let about = fstatat(self.0.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        Some((about.st_dev, about.st_ino, about.st_ctime, about.st_ctime_nsec))
     }
 
     /// A whole file.

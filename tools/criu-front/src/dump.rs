@@ -29,6 +29,8 @@ use std::{
 const LOOK: u16 = 200;
 /// How long freeze may take to end with its stages, milliseconds.
 const GRACE: u16 = 5000;
+/// How long a tree that was killed may take to end, milliseconds.
+const DYING: u16 = 1000;
 const PAGE: u64 = 4096;
 
 /// Dumps the tree that is asked for. Where it fails the tree runs on, and nothing is left behind.
@@ -37,6 +39,7 @@ pub fn dump(job: &Job) -> Result<()> {
     job.images.enter()?;
     job.engine.tell("pre-dump", None, None)?;
     let begin = Instant::now();
+    let before = job.images.identity(IMAGE);
     let mut freeze = Freeze::start(job, pid)?;
     let done = freeze.dump(job, begin);
     if done.is_err() {
@@ -44,8 +47,8 @@ pub fn dump(job: &Job) -> Result<()> {
     }
     let said = freeze.said.lines();
     if let Err(error) = done {
-        // Behind that word nobody knows whether the tree is still there, so the image stays.
-        if freeze.written && !freeze.agreed {
+        // Stages that were killed have removed none.
+        if freeze.lives(job) && job.images.identity(IMAGE) != before {
             [IMAGE, INVENTORY].iter().for_each(|name| job.images.remove(name));
         }
         return Err(refused(job, &said, error));
@@ -100,14 +103,14 @@ impl std::error::Error for Ended {}
 struct Freeze {
     child: Child,
     handle: OwnedFd,
+    /// The root of the tree. Where there is none, freeze says so.
+    root: Option<OwnedFd>,
     /// The end of the command that it runs.
     stages: File,
     said: Said,
     status: Option<ExitStatus>,
     /// The engine has agreed to the end of the tree, and so have we.
     agreed: bool,
-    /// The image is there.
-    written: bool,
 }
 
 impl Freeze {
@@ -117,6 +120,7 @@ impl Freeze {
                 .context("unable to make a socket")?;
         fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty())).context("unable to set up a socket")?;
         let (said, errors) = Said::pipe()?;
+        let root = floe_sys::pidfd_open(pid as i32).ok();
         let mut command = tools::tool("freeze")?;
         command.args(translate::freeze(&job.wanted)).arg(pid.to_string()).arg("--");
         command.arg(tools::own()?).arg(COMMAND).arg(theirs.as_raw_fd().to_string());
@@ -125,15 +129,7 @@ impl Freeze {
         job.log.say(&format!("{command:?}"));
         let child = command.spawn().context("unable to start freeze")?;
         let handle = floe_sys::pidfd_open(child.id() as i32)?;
-        Ok(Self {
-            child,
-            handle,
-            stages: ours.into(),
-            said,
-            status: None,
-            agreed: false,
-            written: false,
-        })
+        Ok(Self { child, handle, root, stages: ours.into(), said, status: None, agreed: false })
     }
 
     /// From the start to the end of it.
@@ -146,7 +142,6 @@ impl Freeze {
         job.engine.tell("network-lock", None, None)?;
         job.engine.tell("query-ext-files", None, None)?;
         self.hear(job, WRITTEN, None)?;
-        self.written = true;
         stats.memory = micros(stopped);
         stats.writing = stats.memory;
         let image = job.images.read(IMAGE)?;
@@ -224,6 +219,14 @@ impl Freeze {
             let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
         }
         let _ = self.end();
+    }
+
+    /// Whether the tree is still there behind a freeze that has ended badly: it kills all of it or nothing.
+    fn lives(&self, job: &Job) -> bool {
+        let ends = |root: &OwnedFd| {
+            !matches!(poll(&mut [input(root.as_fd())], PollTimeout::from(DYING)), Ok(0))
+        };
+        !self.agreed || job.wanted.leave_running || !self.root.as_ref().is_none_or(ends)
     }
 
     /// Waits for the end of freeze; what it says meanwhile is kept.

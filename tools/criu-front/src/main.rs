@@ -9,6 +9,7 @@ mod engine;
 mod features;
 mod files;
 mod job;
+mod label;
 mod log;
 mod losses;
 mod names;

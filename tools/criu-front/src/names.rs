@@ -75,7 +75,7 @@ const OPTIONS: [(u32, &str, Fate); 71] = [
     (50, "orphan_pts_master", Read),
     (51, "config_file", Read),
     (52, "tcp_close", Read),
-    (53, "lsm_profile", Refused("the label of the tree is that which it had")),
+    (53, "lsm_profile", Read),
     (54, "tls_cacert", Ignored),
     (55, "tls_cacrl", Ignored),
     (56, "tls_cert", Ignored),

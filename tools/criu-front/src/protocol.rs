@@ -218,6 +218,8 @@ pub struct Opts {
     pub config_file: Option<String>,
     #[prost(bool, optional, tag = "52")]
     pub tcp_close: Option<bool>,
+    #[prost(string, optional, tag = "53")]
+    pub lsm_profile: Option<String>,
     #[prost(string, optional, tag = "68")]
     pub images_dir: Option<String>,
 }

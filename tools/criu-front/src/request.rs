@@ -176,10 +176,24 @@ impl Wanted {
         let roots = opts.cg_root.into_iter().map(|it| (given(it.controller), it.path));
         self.cgroup_roots.extend(roots);
         self.timeout = opts.timeout.or(self.timeout);
+        if let Some(label) = given(opts.lsm_profile) {
+            self.label(&label)?;
+        }
         match (opts.manage_cgroups_mode, opts.manage_cgroups) {
             (Some(mode), _) => self.cgroups = of_mode(mode),
             (None, Some(true)) => self.cgroups = Cgroups::Make,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// The label of a security module that the tree is to have.
+    fn label(&mut self, wanted: &str) -> Result<()> {
+        if crate::label::is_ours(wanted)? {
+            self.ignored.push(format!("lsm-profile {wanted}"));
+        } else {
+            let why = "the tree comes back with the label of restore";
+            self.refused.push(format!("option lsm-profile {wanted}: {why}"));
         }
         Ok(())
     }
@@ -252,8 +266,9 @@ impl Wanted {
             }
             // A tree that was frozen comes back frozen.
             "freeze-cgroup" => self.ignored.push(name.to_owned()),
-            "leave-stopped" | "lazy-pages" | "page-server" | "exec-cmd" | "lsm-profile"
-            | "lsm-mount-context" | "stream" => {
+            "lsm-profile" => self.label(&needed()?)?,
+            "leave-stopped" | "lazy-pages" | "page-server" | "exec-cmd" | "lsm-mount-context"
+            | "stream" => {
                 self.refused.push(format!("option {name}: it cannot be done"));
             }
             name if IGNORED.contains(&name) => self.ignored.push(name.to_owned()),

@@ -3,7 +3,7 @@
 //! It ends well only when the front has said so: with the front gone, or with its refusal, the tree runs on and the image is
 //! removed.
 
-use crate::files::INVENTORY;
+use crate::{directory::Directory, files::INVENTORY};
 use anyhow::{Context, Result, bail, ensure};
 use floe_toolkit::Exit;
 use nix::{
@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Write},
     os::fd::{AsFd, OwnedFd},
     process::{Child, Command, Stdio},
@@ -38,10 +38,11 @@ pub fn run(control: i32, image: &str, then: &str) -> Result<()> {
     nix::unistd::close(control).context("unable to close a duplicate of the socket")?;
     (&front).write_all(&[STOPPED]).context("the front is gone")?;
     let kills = then == KILL;
+    let images =
+        Directory::new(File::open(".").context("unable to open the directory of images")?)?;
+    let before = images.identity(image);
     let mut stages = start(image)?;
-    let written = wait(&mut stages, &front);
-    let is_there = written.is_ok();
-    let worked = written.and_then(|()| {
+    let worked = wait(&mut stages, &front).and_then(|()| {
         if kills {
             is_safe(image)?;
         }
@@ -53,11 +54,10 @@ pub fn run(control: i32, image: &str, then: &str) -> Result<()> {
     });
     if worked.is_err() {
         stop(&mut stages);
-    }
-    if worked.is_err() && is_there {
-        // It is no checkpoint. The front may be gone, and has written this one last.
-        let _ = fs::remove_file(INVENTORY);
-        fs::remove_file(image).with_context(|| format!("unable to remove {image}"))?;
+        // It is no checkpoint. The front may be gone, and has written that of the engine last.
+        if images.identity(image) != before {
+            [image, INVENTORY].iter().for_each(|name| images.remove(name));
+        }
     }
     worked
 }
@@ -75,6 +75,8 @@ fn start(image: &str) -> Result<Vec<Child>> {
         } else {
             command.stdout(Stdio::piped());
         }
+        // When we are killed nobody else would end it, and an image would come of a dump that has failed.
+        floe_sys::end_with_starter(&mut command);
         let started = command.spawn().with_context(|| format!("unable to start {name}"));
         let mut child = started.inspect_err(|_| stop(&mut stages))?;
         input = child.stdout.take().map_or_else(Stdio::null, Stdio::from);
@@ -118,6 +120,7 @@ fn is_safe(image: &str) -> Result<()> {
     let open = || File::open(image).with_context(|| format!("unable to open {image}"));
     let mut restore: Command = crate::tools::tool("restore")?;
     restore.arg("--plan").stdin(open()?).stdout(Stdio::null());
+    floe_sys::end_with_starter(&mut restore);
     let mut planning = restore.spawn().context("unable to start restore")?;
     let written = open().and_then(|image| sync(&image).context("unable to sync the image"));
     let planned = planning.wait().context("unable to wait for restore")?;

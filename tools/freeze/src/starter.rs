@@ -21,6 +21,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a root that was killed may take to end: pid 1 waits for all of its pid namespace.
+const ENDING: Duration = Duration::from_secs(5);
+/// How long one look for that is, milliseconds.
+const LOOK: u16 = 100;
 const START: u8 = b's';
 const KILL: u8 = b'k';
 
@@ -80,23 +84,29 @@ impl Killed {
     /// Waits until it has ended and its id, where that is wanted, is free; at most for the time that its parent may take.
     fn wait(&self) {
         let begin = Instant::now();
-        let left = || REAPING.saturating_sub(begin.elapsed());
-        let ended = |within: Duration| {
-            let within = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
-            let mut polled = [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)];
-            matches!(poll(&mut polled, within), Ok(n) if n > 0)
-        };
-        while !ended(left()) && !left().is_zero() {}
-        let is_there = || match self.wanted {
-            true => floe_proc::path(self.pid, "stat").exists(),
-            false => !ended(Duration::ZERO),
-        };
-        while is_there() {
-            if left().is_zero() {
+        while !self.has_ended() {
+            if begin.elapsed() > ENDING {
+                let Self { pid, .. } = self;
+                let why = "processes of its pid namespace have parents elsewhere that have not waited for them";
+                return floe_toolkit::warn(
+                    "freeze",
+                    &format!("pid {pid}: killed, but it has not ended: {why}"),
+                );
+            }
+        }
+        let begin = Instant::now();
+        while self.wanted && floe_proc::path(self.pid, "stat").exists() {
+            if begin.elapsed() > REAPING {
                 return floe_toolkit::warn("freeze", &unreaped(self.pid));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Looks for a moment whether it has.
+    fn has_ended(&self) -> bool {
+        let mut polled = [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)];
+        matches!(poll(&mut polled, PollTimeout::from(LOOK)), Ok(n) if n > 0)
     }
 }
 
@@ -155,7 +165,11 @@ fn answer(far: Option<&OwnedFd>, status: u8) {
 /// What the child asks for; `None` at its end.
 fn hear(far: &OwnedFd) -> Result<Option<(u8, Option<OwnedFd>)>> {
     let mut byte = [0];
-    let heard = peek(far.as_fd(), &mut byte, true)?.filter(|heard| heard.len == 1);
+    let heard = match peek(far.as_fd(), &mut byte, true) {
+        // It was killed before it had read what we have said.
+        Err(e) if e.errno() == Some(libc::ECONNRESET) => return Ok(None),
+        heard => heard?.filter(|heard| heard.len == 1),
+    };
     let stream = heard.map(|mut heard| heard.fds.pop());
     // Looking has left it in the queue.
     nix::unistd::read(far, &mut byte).context("unable to hear from the process inside")?;
