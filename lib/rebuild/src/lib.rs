@@ -49,6 +49,7 @@ mod tcp_segment;
 mod time_wait;
 mod udp_packet;
 mod unions;
+mod users;
 mod vdso;
 
 pub use clocks::{continue_clocks, jump_back};
@@ -66,6 +67,7 @@ pub use restore::Restore;
 pub use stand::common_top;
 pub use thread::creds::beyond_rights;
 pub use unions::{Rebuilt, unions};
+pub use users::is_born_there;
 pub use vdso::thread_in_vdso;
 
 macro_rules! modules {

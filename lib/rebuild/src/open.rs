@@ -12,7 +12,7 @@ use crate::{
     mounts::files,
     object::{carried_file, nameless},
     options::RestoreOptions,
-    resource, spaces,
+    resource,
     stand::Stands,
 };
 use floe_plan::{Phase, Step, Subject, ring};
@@ -81,12 +81,8 @@ impl<'a> OpenFiles<'a> {
     ) -> Result<Self, Refusals> {
         let mut no = Vec::new();
         // Mounts may begin at them. What has been made goes with this.
-        let mut cgroups = Cgroups::default();
-        match spaces::cgroup_spaces(tree, options) {
-            Ok(spaces) => cgroups = Cgroups::new(tree, &options.cgroup, spaces),
-            Err(e) => no.push(Finding::about("cgroups", "rebuild.place", e.to_string())),
-        }
-        let stands = Stands::find(tree, (options, &mut cgroups), &mut |pid, object, e| {
+        let (mut cgroups, users) = settle::around(tree, options, &mut no);
+        let stands = Stands::find(tree, (options, &mut cgroups, users), &mut |pid, object, e| {
             no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });
         memory::check(tree, &mut no);
@@ -408,11 +404,15 @@ impl<'a> OpenFiles<'a> {
         if own.is_some() { number(own) } else { self.file(fd.file) }
     }
 
+    /// The process of the tree that a process is a child of.
+    pub(crate) fn born(&self, pid: Pid) -> Option<Pid> {
+        let parent = self.tree.get::<Process>(pid).map(|p| p.ppid);
+        parent.filter(|parent| self.tree.get::<Process>(*parent).is_some())
+    }
+
     /// Numbers of the namespaces that a process enters when it is there, each with its flag.
     pub(crate) fn spaces(&self, pid: Pid) -> Result<Vec<(u32, CloneFlags)>> {
-        let parent = self.tree.get::<Process>(pid).map(|p| p.ppid);
-        let born = parent.filter(|parent| self.tree.get::<Process>(*parent).is_some());
-        let all = self.make.stands.entered(pid, born)?.into_iter();
+        let all = self.make.stands.entered(pid, self.born(pid))?.into_iter();
         Ok(all.map(|(space, flag)| (space.as_raw_fd() as u32, flag)).collect())
     }
 

@@ -28,6 +28,7 @@ mod message;
 mod message_queue;
 mod mount;
 mod owned_space;
+mod user_member;
 mod pagemap;
 mod peek_offset;
 mod pidfd;
@@ -101,6 +102,7 @@ pub use mount::{
     set_mount_attributes,
 };
 pub use owned_space::owned_mount_namespace;
+pub use user_member::UserMember;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{

@@ -2,6 +2,7 @@
 
 use super::{OpenFiles, high};
 use crate::{
+    cgroups::Cgroups,
     connection,
     descriptor::terminal::Modes,
     factory::reopen,
@@ -11,6 +12,9 @@ use crate::{
     },
     late_queues,
     object::{pty, queue},
+    options::RestoreOptions,
+    spaces,
+    users::Users,
 };
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
@@ -24,11 +28,26 @@ use std::{
     sync::PoisonError,
 };
 
+/// What the rest is made in: cgroups with their namespaces, and user namespaces.
+pub(super) fn around<'a>(
+    tree: &Tree,
+    options: &'a RestoreOptions,
+    no: &mut Vec<Finding>,
+) -> (Cgroups, Users<'a>) {
+    let made = Users::make(tree, options.user.as_deref()).and_then(|users| {
+        let spaces = spaces::cgroup_spaces(tree, options, &users)?;
+        Ok((Cgroups::new(tree, &options.cgroup, spaces), users))
+    });
+    made.unwrap_or_else(|e| {
+        no.push(Finding::about("namespaces", "rebuild.place", e.to_string()));
+        Default::default()
+    })
+}
+
 impl OpenFiles<'_> {
-    /// What ids are called in the user namespace of the tree, where restore has made that.
-    pub(crate) fn made_user(&self) -> Option<&IdMaps> {
-        let maps = self.tree.id_maps(self.tree.root()?.pid)?;
-        self.make.stands.is_made(maps.id).then_some(maps)
+    /// What ids are called where a process is, in a user namespace that restore has made.
+    pub(crate) fn maps_of(&self, pid: Pid) -> Option<&IdMaps> {
+        self.make.stands.maps(self.tree, pid)
     }
 
     /// Masters of pseudo terminals that belong to nobody in the tree.
