@@ -15,6 +15,7 @@ mod datagrams;
 mod factory;
 mod forced;
 mod given;
+mod handover;
 mod here;
 mod inet;
 mod keys;

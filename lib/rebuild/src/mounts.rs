@@ -3,6 +3,7 @@
 mod bases;
 mod consoles;
 pub(crate) mod files;
+mod removed;
 
 use crate::{
     cgroups::Cgroups,

@@ -16,6 +16,7 @@ use nix::{
     unistd::{Gid, Pid, Uid, pipe2, setgroups, setresgid, setresuid},
 };
 use std::{
+    collections::BTreeMap,
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -55,6 +56,8 @@ pub fn new_spaces<'t>(
 #[derive(Debug)]
 pub struct OwnUser {
     file: File,
+    /// Those around it that the tree has of its own.
+    above: BTreeMap<NsId, OwnedFd>,
     maps: IdMaps,
     /// Groups, where they cannot be set inside.
     groups: Vec<u32>,
@@ -108,12 +111,19 @@ impl OwnUser {
         let root =
             tree.root().and_then(|root| tree.all::<Creds>().iter().find(|c| c.pid == root.pid));
         let groups = root.map_or_else(Vec::new, |creds| creds.groups.clone());
-        Ok(Self { file: users::make_with_those_above(tree, id)?.into(), maps, groups })
+        let (file, above) = users::make_with_those_above(tree, id)?;
+        Ok(Self { file: file.into(), above, maps, groups })
     }
 
     /// The one whose place it takes.
     pub fn id(&self) -> NsId {
         self.maps.id
+    }
+
+    /// The one that takes the place of a namespace, itself or one around it.
+    pub(crate) fn find(&self, id: NsId) -> Option<BorrowedFd<'_>> {
+        let own = (self.id() == id).then(|| self.space());
+        own.or_else(|| self.above.get(&id).map(AsFd::as_fd))
     }
 
     /// The namespace.

@@ -7,6 +7,7 @@ use crate::{
     factory::{Factory, reopen, set_status, with_async},
     file::external,
     given,
+    handover::Handover,
     mapped::{MapKey, known, map_key},
     memory,
     mounts::files,
@@ -18,7 +19,7 @@ use crate::{
 use floe_plan::{Phase, Step, Subject, ring};
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::{fcntl::OFlag, sched::CloneFlags, sys::stat::SFlag};
+use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -35,8 +36,8 @@ pub struct OpenFiles<'a> {
     files: BTreeMap<FileId, OwnedFd>,
     /// Outside files under the numbers that restore knows.
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
-    /// A handle of restore itself, by which stubs take what comes late.
-    restore: Option<OwnedFd>,
+    /// How stubs get what comes late.
+    handover: Option<Handover>,
     /// What is opened when all processes exist.
     late: BTreeSet<FileId>,
     /// What each process runs.
@@ -98,7 +99,7 @@ impl<'a> OpenFiles<'a> {
             make: Factory::new(tree, stands, cgroups, options),
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
-            restore: None,
+            handover: None,
             late: steps.iter().filter_map(late).collect(),
             exes: BTreeMap::new(),
             maps: BTreeMap::new(),
@@ -126,9 +127,8 @@ impl<'a> OpenFiles<'a> {
         me.notes.append(&mut me.make.stands.mounts.notes);
         memory::note(tree, &mut me.notes);
         if !me.late.is_empty() {
-            let own = floe_sys::pidfd_open(std::process::id() as i32);
-            match own.and_then(|own| high(me.base, own)) {
-                Ok(own) => me.restore = Some(own),
+            match Handover::new(me.base) {
+                Ok(handover) => me.handover = Some(handover),
                 Err(e) => no.push(Finding::about("restore", "rebuild.open", e.to_string())),
             }
         }
@@ -144,7 +144,8 @@ impl<'a> OpenFiles<'a> {
 
     /// The highest number that anything of the tree is kept at.
     fn last_kept(&self) -> u32 {
-        let files = self.files.values().chain(self.standard.values()).chain(&self.restore);
+        let handover = self.handover.iter().flat_map(Handover::kept);
+        let files = self.files.values().chain(self.standard.values()).chain(handover);
         let maps = self.maps.values().chain(self.readable.values()).chain(self.programs.values());
         let all = files.chain(maps).chain(self.make.objects.values());
         let terminals = self.make.ptys.values().filter_map(|made| made.slave.as_ref());
@@ -389,11 +390,6 @@ impl<'a> OpenFiles<'a> {
         number(self.make.ptys.get(&id).and_then(|made| made.slave.as_ref()))
     }
 
-    /// Number of the handle of restore itself.
-    pub(crate) fn restore(&self) -> Result<u32> {
-        number(self.restore.as_ref())
-    }
-
     pub(crate) fn file(&self, id: FileId) -> Result<u32> {
         number(self.files.get(&id))
     }
@@ -402,18 +398,6 @@ impl<'a> OpenFiles<'a> {
     pub(crate) fn descriptor(&self, fd: &Fd) -> Result<u32> {
         let own = self.standard.get(&(fd.file, fd.fd));
         if own.is_some() { number(own) } else { self.file(fd.file) }
-    }
-
-    /// The process of the tree that a process is a child of.
-    pub(crate) fn born(&self, pid: Pid) -> Option<Pid> {
-        let parent = self.tree.get::<Process>(pid).map(|p| p.ppid);
-        parent.filter(|parent| self.tree.get::<Process>(*parent).is_some())
-    }
-
-    /// Numbers of the namespaces that a process enters when it is there, each with its flag.
-    pub(crate) fn spaces(&self, pid: Pid) -> Result<Vec<(u32, CloneFlags)>> {
-        let all = self.make.stands.entered(pid, self.born(pid))?.into_iter();
-        Ok(all.map(|(space, flag)| (space.as_raw_fd() as u32, flag)).collect())
     }
 
     /// Numbers of the working directory and, where it is not ours, of the root.
@@ -460,7 +444,7 @@ fn mapped_kind(name: &FileRef) -> SFlag {
     if name.path.0 == b"/dev/zero" { SFlag::S_IFCHR } else { SFlag::S_IFREG }
 }
 
-fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
+pub(crate) fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
     floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 

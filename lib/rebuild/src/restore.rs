@@ -151,7 +151,9 @@ impl<'a> Restore<'a> {
             Step::Inherit(pid) => {
                 make_all(self.context(), self.inheritance.born(pid), script)?;
             }
-            Step::Apply(Phase::Fetch, Subject::File(_, _, file), _) => self.fetch(file, script)?,
+            Step::Apply(Phase::Fetch, Subject::File(_, _, file), _) => {
+                self.files.hand_over(file, script)?;
+            }
             Step::Apply(phase, subject, kind) => {
                 resource::apply(self.context(), phase, subject, kind, script)?;
             }
@@ -220,16 +222,6 @@ impl<'a> Restore<'a> {
     fn terminal(&self, pty: ObjectId, what: u64, with: Arg, script: &mut Script<'_>) -> Result<()> {
         let slave = Arg::Val(u64::from(self.files.slave(pty)?));
         script.call(libc::SYS_ioctl, [slave, Arg::Val(what), with]);
-        Ok(())
-    }
-
-    /// Has a stub take a descriptor from restore, under the number that it has there.
-    fn fetch(&self, file: FileId, script: &mut Script<'_>) -> Result<()> {
-        let number = Arg::Val(u64::from(self.files.file(file)?));
-        let ours = Arg::Val(u64::from(self.files.restore()?));
-        let taken = script.call(libc::SYS_pidfd_getfd, [ours, number, Arg::Val(0)]);
-        script.call(libc::SYS_dup3, [taken.into(), number, Arg::Val(libc::O_CLOEXEC as u64)]);
-        script.call(libc::SYS_close, [taken.into()]);
         Ok(())
     }
 

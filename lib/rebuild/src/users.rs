@@ -69,7 +69,7 @@ impl<'a> Users<'a> {
 
     /// The one in the place of a namespace.
     pub fn space(&self, id: NsId) -> Option<BorrowedFd<'_>> {
-        let root = self.root.filter(|root| root.id() == id).map(OwnUser::space);
+        let root = self.root.and_then(|root| root.find(id));
         root.or_else(|| self.others.get(&id).map(AsFd::as_fd))
     }
 
@@ -108,15 +108,18 @@ fn own_above(tree: &Tree, id: NsId) -> Vec<&Namespace> {
 }
 
 /// Makes one, and before it those around it that are the tree's own. The calling thread must be the only one.
-pub(crate) fn make_with_those_above(tree: &Tree, id: NsId) -> Result<OwnedFd> {
-    let mut above: Option<(NsId, OwnedFd)> = None;
+pub(crate) fn make_with_those_above(
+    tree: &Tree,
+    id: NsId,
+) -> Result<(OwnedFd, BTreeMap<NsId, OwnedFd>)> {
+    let (mut above, mut last) = (BTreeMap::new(), None);
     for was in own_above(tree, id).into_iter().rev() {
-        let parent = above.as_ref().map(|(id, space)| (*id, space.as_fd()));
+        let parent = last.as_ref().map(|(id, space): &(NsId, OwnedFd)| (*id, space.as_fd()));
         let made = make(tree, was, parent)?;
-        above = Some((was.id, made));
+        above.extend(last.replace((was.id, made)));
     }
     let none = || Error::because(DOING, "it is not in the stream");
-    above.map(|(_, space)| space).ok_or_else(none)
+    last.map(|(_, space)| (space, above)).ok_or_else(none)
 }
 
 /// Makes one, in another one where that is not our own.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use floe_capture::{
     memory::{Gather, contents},
-    mount_trees::{FilesOf, Own, Space, describe},
+    mount_trees::{FilesOf, Own, Space, describe, removed_mounts},
 };
 use floe_records::{Findings, Namespace, Namespaces, NsId, NsKind, ObjectData, ObjectId, Pid};
 use floe_stream::RawRecord;
@@ -66,8 +66,11 @@ impl Stage for DumpMnt {
         let systems = trees.iter().flat_map(|tree| &tree.systems);
         let carried: BTreeSet<u64> =
             systems.filter(|system| system.carried).map(|system| system.dev).collect();
-        for tree in &trees {
+        for (tree, space) in trees.iter().zip(&spaces) {
             out.record(tree)?;
+            for removed in removed_mounts(tree.id, space)? {
+                out.record(&removed)?;
+            }
         }
         for dev in carried {
             let files = FilesOf::read(dev, &spaces)?;

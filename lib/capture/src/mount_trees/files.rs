@@ -87,7 +87,8 @@ impl FilesOf {
     }
 }
 
-fn link(file: &OwnedFd) -> PathBuf {
+/// A link that leads to it.
+pub(super) fn link(file: &OwnedFd) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 

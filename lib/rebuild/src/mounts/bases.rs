@@ -1,6 +1,6 @@
 //! Where the file systems of mount namespaces come from.
 
-use crate::{cgroups::Cgroups, options::RestoreOptions, unions};
+use crate::{cgroups::Cgroups, mounts::removed, options::RestoreOptions, unions};
 use floe_mounts::{Base, Mount, System, is_global, is_in_memory, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -20,6 +20,8 @@ enum Key {
     Mount(u32),
     /// A path of our own.
     Path(PathBuf),
+    /// What a mount shows that was removed.
+    Removed(NsId, u32),
 }
 
 /// All of them.
@@ -31,6 +33,7 @@ pub(super) struct Bases<'a> {
     own: Vec<Mount>,
     /// Namespaces that file systems show, by their devices.
     shown: Shown<'a>,
+    removed: BTreeMap<(NsId, u32), (&'a RemovedMount, &'a [u8])>,
 }
 
 /// Namespaces that were made and that file systems show, by the devices of those.
@@ -39,7 +42,7 @@ pub(crate) type Shown<'a> = BTreeMap<u64, BorrowedFd<'a>>;
 impl<'a> Bases<'a> {
     /// Finds where each mount comes from.
     pub fn find(
-        tree: &Tree,
+        tree: &'a Tree,
         trees: &[&'a MountTree],
         (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'a>),
         refuse: &mut dyn FnMut(String, Error),
@@ -52,6 +55,7 @@ impl<'a> Bases<'a> {
             of: BTreeMap::new(),
             own: mounts(&text),
             shown,
+            removed: removed_mounts(tree, trees),
         };
         let same_boot = options.here.is_same_boot(tree);
         for it in trees {
@@ -86,6 +90,9 @@ impl<'a> Bases<'a> {
         if let Some(source) = given.or(top) {
             let fail = |e| Error::new(format!("open {}", source.display()), e);
             return Ok((Key::Path(std::fs::canonicalize(source).map_err(fail)?), Vec::new()));
+        }
+        if self.removed.contains_key(&(tree.id, mount.id)) {
+            return Ok((Key::Removed(tree.id, mount.id), Vec::new()));
         }
         let none = || Error::because("find its file system", "it is not in the stream");
         let system = tree.system(mount.dev).ok_or_else(none)?;
@@ -156,6 +163,14 @@ impl<'a> Bases<'a> {
     fn base<'k>(&'k self, key: &'k Key) -> Base<'k> {
         match key {
             Key::Path(path) => Base::Path(path),
+            Key::Removed(id, mount) => {
+                let removed = self.removed.get(&(*id, *mount)).copied();
+                let gone = || Error::because("make what was removed", "it is not in the stream");
+                Base::By(Box::new(move || {
+                    let (was, path) = removed.ok_or_else(gone)?;
+                    removed::detached(was, path)
+                }))
+            }
             Key::Mount(id) => match self.own.iter().find(|own| own.id == *id) {
                 Some(own) => Base::Mount(own),
                 None => Base::Path(Path::new("")),
@@ -189,6 +204,7 @@ impl<'a> Bases<'a> {
                 None => "file system".into(),
             },
             Some(Key::Path(path)) => format!("{}", path.display()),
+            Some(Key::Removed(_, mount)) => format!("what mount {mount} shows"),
             Some(Key::Mount(id)) => {
                 let own = self.own.iter().find(|own| own.id == *id);
                 let point = own.map(|own| String::from_utf8_lossy(&own.point));
@@ -223,6 +239,19 @@ impl<'a> Bases<'a> {
     pub fn of(&self, space: NsId, mount: &MountPoint) -> Option<(usize, &[u8])> {
         self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
     }
+}
+
+/// Those that show what was removed, with the paths that it had.
+fn removed_mounts<'a>(
+    tree: &'a Tree,
+    trees: &[&'a MountTree],
+) -> BTreeMap<(NsId, u32), (&'a RemovedMount, &'a [u8])> {
+    let all = trees.iter().flat_map(|it| it.mounts.iter().map(move |mount| (it.id, mount)));
+    let all = all.filter_map(|(id, mount)| {
+        let key = (id, mount.id);
+        Some((key, (tree.get::<RemovedMount>(key)?, mount.root.0.as_slice())))
+    });
+    all.collect()
 }
 
 /// A mount, with the place of what it shows where that is a cgroup which another one takes the place of.
@@ -270,6 +299,7 @@ mod tests {
             of: BTreeMap::new(),
             own: all.to_vec(),
             shown: Shown::new(),
+            removed: BTreeMap::new(),
         };
         let mount = MountPoint {
             id: 1,

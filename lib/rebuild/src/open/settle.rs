@@ -13,6 +13,7 @@ use crate::{
     late_queues,
     object::{pty, queue},
     options::RestoreOptions,
+    script::Script,
     spaces,
     users::Users,
 };
@@ -20,11 +21,12 @@ use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
+    sched::CloneFlags,
     sys::stat::SFlag,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::PoisonError,
 };
 
@@ -48,6 +50,29 @@ impl OpenFiles<'_> {
     /// What ids are called where a process is, in a user namespace that restore has made.
     pub(crate) fn maps_of(&self, pid: Pid) -> Option<&IdMaps> {
         self.make.stands.maps(self.tree, pid)
+    }
+
+    /// Has a stub get a file that has come late, under the number that it has here.
+    pub(crate) fn hand_over(&self, id: FileId, script: &mut Script<'_>) -> Result<()> {
+        let none = || Error::because("hand over a file", "it is not open");
+        let handover = self.handover.as_ref().ok_or_else(none)?;
+        if self.maps_of(script.pid(self.tree)).is_some() {
+            return handover.send(self.files.get(&id).ok_or_else(none)?.as_fd(), script);
+        }
+        handover.take(self.file(id)?, script);
+        Ok(())
+    }
+
+    /// The process of the tree that a process is a child of.
+    pub(crate) fn born(&self, pid: Pid) -> Option<Pid> {
+        let parent = self.tree.get::<Process>(pid).map(|p| p.ppid);
+        parent.filter(|parent| self.tree.get::<Process>(*parent).is_some())
+    }
+
+    /// Numbers of the namespaces that a process enters when it is there, each with its flag.
+    pub(crate) fn spaces(&self, pid: Pid) -> Result<Vec<(u32, CloneFlags)>> {
+        let all = self.make.stands.entered(pid, self.born(pid))?.into_iter();
+        Ok(all.map(|(space, flag)| (space.as_raw_fd() as u32, flag)).collect())
     }
 
     /// Masters of pseudo terminals that belong to nobody in the tree.
