@@ -1,9 +1,11 @@
 //! Mount namespaces of the tree that are not the one of freeze: what is mounted there, and whether it can be mounted again.
 
 mod files;
+mod removed;
 mod roots;
 
 pub use files::{FilesOf, Found};
+pub use removed::removed_mounts;
 pub use roots::{carry_roots, part_of};
 
 use crate::Result;
@@ -128,9 +130,9 @@ pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> Mount
     let mut systems: BTreeMap<u64, MountedSystem> = BTreeMap::new();
     let mut list = Vec::with_capacity(space.mounts.len());
     for mount in in_order(&space.mounts) {
-        let system = systems.entry(mount.dev).or_insert_with(|| system(mount, own));
+        let system = systems.entry(mount.dev).or_insert_with(|| system(space, mount, own));
         let point = row(mount, list.is_empty());
-        if let Some((problem, hint)) = problem(mount, &point, system) {
+        if let Some((problem, hint)) = problem(space, mount, &point, system) {
             let shown = String::from_utf8_lossy(&mount.point);
             let fs_type = String::from_utf8_lossy(&mount.fs_type);
             let object = format!("mount {shown} ({fs_type})");
@@ -193,9 +195,12 @@ fn row(mount: &Mount, is_root: bool) -> MountPoint {
     }
 }
 
-fn system(mount: &Mount, own: &Own) -> MountedSystem {
+fn system(space: &Space, mount: &Mount, own: &Own) -> MountedSystem {
     let outside = own.showing(mount.dev);
-    let carried = outside.is_empty() && is_in_memory(&mount.fs_type);
+    // What is written to hugetlbfs is not carried.
+    let in_memory = is_in_memory(&mount.fs_type)
+        || (mount.fs_type == b"hugetlbfs" && removed::is_empty(space, mount));
+    let carried = outside.is_empty() && in_memory;
     MountedSystem {
         dev: mount.dev,
         fs_type: mount.fs_type.clone().into(),
@@ -208,6 +213,7 @@ fn system(mount: &Mount, own: &Own) -> MountedSystem {
 
 /// Why a mount cannot be made again, and what the user can do.
 fn problem(
+    space: &Space,
     mount: &Mount,
     point: &MountPoint,
     system: &MountedSystem,
@@ -217,7 +223,8 @@ fn problem(
         return Some((format!("one of its options cannot be set again: {flags}"), ""));
     }
     if mount.root.ends_with(b"//deleted") {
-        return Some(("what it shows was removed".into(), "unmount it"));
+        let kept = matches!(removed::removed(space, mount), Ok(Some(_)));
+        return (!kept).then(|| ("what it shows was removed".into(), "unmount it"));
     }
     if !mount.root.starts_with(b"/") || mount.root.starts_with(b"/..") {
         let same = system.outside.iter().any(|outside| outside.root == point.root);

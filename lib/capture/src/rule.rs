@@ -17,3 +17,4 @@ pub(crate) mod spaces;
 pub(crate) mod spaces_below;
 pub(crate) mod state;
 pub(crate) mod status;
+pub(crate) mod user_spaces;

@@ -71,14 +71,14 @@ pub(crate) fn create(tree: &Tree, steps: &mut Vec<Step>, found: &mut Found) -> S
 /// Whether a process is in another namespace than the one that it is born in: that of its parent, or of restore, which goes into
 /// those of other kinds itself.
 fn is_elsewhere(tree: &Tree, p: &Process, parent: Option<Pid>) -> bool {
-    const ENTERED: [NsKind; 5] =
-        [NsKind::Cgroup, NsKind::Ipc, NsKind::Mnt, NsKind::Net, NsKind::Uts];
+    const ENTERED: [NsKind; 6] =
+        [NsKind::Cgroup, NsKind::Ipc, NsKind::Mnt, NsKind::Net, NsKind::User, NsKind::Uts];
     let spaces = |pid: Pid| tree.get::<Namespaces>(pid);
     let Some(own) = spaces(p.pid) else { return false };
     match parent {
         Some(parent) => spaces(parent)
             .is_some_and(|theirs| ENTERED.iter().any(|kind| theirs.of(*kind) != own.of(*kind))),
-        None => [NsKind::Cgroup, NsKind::Mnt]
+        None => [NsKind::Cgroup, NsKind::Mnt, NsKind::User]
             .iter()
             .any(|kind| tree.get::<Namespace>(own.of(*kind)).is_some_and(|own| !own.inherited)),
     }

@@ -15,6 +15,7 @@ mod datagrams;
 mod factory;
 mod forced;
 mod given;
+mod handover;
 mod here;
 mod inet;
 mod keys;
@@ -49,6 +50,7 @@ mod tcp_segment;
 mod time_wait;
 mod udp_packet;
 mod unions;
+mod users;
 mod vdso;
 
 pub use clocks::{continue_clocks, jump_back};
@@ -70,6 +72,7 @@ pub use restore::Restore;
 pub use stand::common_top;
 pub use thread::creds::beyond_rights;
 pub use unions::{Rebuilt, Replaced, outside_stacks, unions};
+pub use users::is_born_there;
 pub use vdso::thread_in_vdso;
 
 macro_rules! modules {

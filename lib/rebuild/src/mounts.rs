@@ -3,12 +3,14 @@
 mod bases;
 mod consoles;
 pub(crate) mod files;
+mod removed;
+mod unpacked;
 
 use crate::{
     cgroups::Cgroups,
     mounts::bases::{Bases, Shown},
     options::RestoreOptions,
-    spaces,
+    users::Users,
 };
 use files::Files;
 use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect, mounts, place};
@@ -22,6 +24,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
+
+/// What was made before mounts are.
+pub(crate) struct Around<'a> {
+    pub cgroups: &'a Cgroups,
+    pub shown: Shown<'a>,
+    pub users: &'a Users<'a>,
+}
 
 /// Namespaces that were made, and the files that travel with them.
 #[derive(Default)]
@@ -43,7 +52,7 @@ impl Mounts {
     pub fn make(
         tree: &Tree,
         spaces: &[NsId],
-        (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'_>),
+        (options, around): (&RestoreOptions, Around<'_>),
         report: &mut dyn FnMut(String, Error),
     ) -> Self {
         let trees = spaces.iter().filter_map(|id| tree.get::<MountTree>(*id));
@@ -56,7 +65,7 @@ impl Mounts {
             failed = true;
             report(object, error);
         };
-        let made = make(tree, &trees, (options, cgroups, shown), &mut refuse);
+        let made = make(tree, &trees, (options, around), &mut refuse);
         match made {
             Ok(made) if !failed => made,
             Ok(_) => Self::default(),
@@ -91,9 +100,10 @@ impl Mounts {
 fn make(
     tree: &Tree,
     trees: &[&MountTree],
-    (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'_>),
+    (options, around): (&RestoreOptions, Around<'_>),
     refuse: &mut dyn FnMut(String, Error),
 ) -> Result<Mounts> {
+    let Around { cgroups, shown, users } = around;
     let bases = Bases::find(tree, trees, (options, cgroups, shown), refuse)?;
     let (workshop, problems) = Workshop::open(&bases.wanted())?;
     let mut failed = false;
@@ -119,7 +129,7 @@ fn make(
     let mut built = BTreeMap::new();
     for it in trees {
         let Some(wanted) = wanted(it, &bases, refuse) else { continue };
-        let owner = match owner(tree, it.id, options) {
+        let owner = match owner(tree, it.id, users) {
             Ok(owner) => owner,
             Err(error) => {
                 refuse("mnt namespace".into(), error);
@@ -136,7 +146,7 @@ fn make(
         }
     }
     let mut notes = groups(trees, &built, &options.outer.groups)?;
-    let of_users = |it: &&&MountTree| matches!(owner(tree, it.id, options), Ok(Some(_)));
+    let of_users = |it: &&&MountTree| matches!(owner(tree, it.id, users), Ok(Some(_)));
     if trees.iter().any(|it| of_users(&it)) {
         let what = "the mount namespace of the user namespace: its mounts are not locked, and its file systems belong to the user namespace of restore";
         notes.push(what.to_owned());
@@ -151,9 +161,8 @@ fn make(
 }
 
 /// The user namespace that one of mounts is to belong to; `None` for our own.
-fn owner<'o>(tree: &Tree, id: NsId, options: &'o RestoreOptions) -> Result<Option<BorrowedFd<'o>>> {
-    let Some(was) = tree.get::<Namespace>(id) else { return Ok(None) };
-    spaces::owner(tree, was, options.user.as_deref())
+fn owner<'o>(tree: &Tree, id: NsId, users: &'o Users<'_>) -> Result<Option<BorrowedFd<'o>>> {
+    tree.get::<Namespace>(id).map_or(Ok(None), |was| users.owner(tree, was))
 }
 
 /// The mounts of a namespace.

@@ -4,7 +4,7 @@
 //! Not into a user namespace, where its rights would end. A child makes that, and those that it owns; restore enters the latter,
 //! and has the first process of the tree born in it ([`OwnUser::born`]).
 
-use crate::here::Here;
+use crate::{here::Here, space_maker::SpaceMaker, users};
 use floe_records::{Creds, IdMaps, IdRange, Namespace, Namespaces, NsId, NsKind, Tree};
 use floe_sys::{Error, Result};
 use nix::{
@@ -16,8 +16,8 @@ use nix::{
     unistd::{Gid, Pid, Uid, pipe2, setgroups, setresgid, setresuid},
 };
 use std::{
+    collections::BTreeMap,
     fs::File,
-    io::{Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -56,6 +56,8 @@ pub fn new_spaces<'t>(
 #[derive(Debug)]
 pub struct OwnUser {
     file: File,
+    /// Those around it that the tree has of its own.
+    above: BTreeMap<NsId, OwnedFd>,
     maps: IdMaps,
     /// Groups, where they cannot be set inside.
     groups: Vec<u32>,
@@ -67,110 +69,60 @@ pub struct OwnUser {
 /// Those of unshare(2), setns(2), clone3(2), and of writing maps of ids.
 pub fn make_new(tree: &Tree, spaces: &[&Namespace]) -> Result<Option<OwnUser>> {
     let user = spaces.iter().find(|space| space.kind == NsKind::User);
-    let maker = user.map(|user| Maker::start(tree, user.id, spaces)).transpose()?;
+    let user = user.map(|user| OwnUser::make(tree, user.id)).transpose()?;
     for (kind, flag) in KINDS {
         let Some(space) = spaces.iter().find(|space| space.kind == kind) else { continue };
         let fail = |e| Error::new(format!("make a {} namespace", kind.name()), e);
-        match &maker {
-            Some(maker) if space.owner == user.map(|user| user.id) => {
-                setns(maker.open(kind)?, flag).map_err(fail)?;
+        match user.as_ref().filter(|user| space.owner == Some(user.id())) {
+            Some(user) => {
+                let maker = SpaceMaker::start((kind.name(), flag), Some(user.space()))?;
+                setns(maker.make()?, flag).map_err(fail)?;
             }
-            _ => unshare(flag).map_err(fail)?,
+            None => unshare(flag).map_err(fail)?,
         }
     }
-    maker.map(Maker::end).transpose()
+    Ok(user)
 }
 
-/// A child in the user namespace.
-struct Maker {
-    pid: i32,
-    /// It ends when this is closed.
-    go: OwnedFd,
-    maps: IdMaps,
-    groups: Vec<u32>,
+/// Writes the maps of the user namespace of a process; each can be written once.
+pub(crate) fn write_maps(pid: i32, maps: &IdMaps) -> Result<()> {
+    let write = |file: &str, text: &str| {
+        let path = format!("/proc/{pid}/{file}");
+        std::fs::write(&path, text).map_err(|e| Error::new(format!("write {path}"), e))
+    };
+    if maps.denies_groups {
+        write("setgroups", "deny")?;
+    }
+    let text = |map: &[IdRange]| -> String {
+        map.iter().map(|(inside, outside, len)| format!("{inside} {outside} {len}\n")).collect()
+    };
+    let all = [("uid_map", &maps.users), ("gid_map", &maps.groups), ("projid_map", &maps.projects)];
+    for (file, map) in all.into_iter().filter(|(_, map)| !map.is_empty()) {
+        write(file, &text(map))?;
+    }
+    Ok(())
 }
 
-impl Maker {
-    fn start(tree: &Tree, id: NsId, spaces: &[&Namespace]) -> Result<Self> {
-        const DOING: &str = "make a user namespace";
-        let none = || Error::because(DOING, "its maps are not in the stream");
+impl OwnUser {
+    fn make(tree: &Tree, id: NsId) -> Result<Self> {
+        let none = || Error::because("make a user namespace", "its maps are not in the stream");
         let maps = tree.get::<IdMaps>(id).ok_or_else(none)?.clone();
         let root =
             tree.root().and_then(|root| tree.all::<Creds>().iter().find(|c| c.pid == root.pid));
         let groups = root.map_or_else(Vec::new, |creds| creds.groups.clone());
-        let owned = |(kind, _): &&(NsKind, CloneFlags)| {
-            spaces.iter().any(|space| space.kind == *kind && space.owner == Some(id))
-        };
-        let flags: CloneFlags = KINDS.iter().filter(owned).map(|(_, flag)| *flag).collect();
-        let fail = |e| Error::new(DOING, e);
-        let (wait, go) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
-        let (ready, done) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
-        let own = nix::unistd::geteuid();
-        let become_user = |uid| nix::unistd::seteuid(uid).map_err(fail);
-        // The owner is who makes it.
-        become_user(Uid::from_raw(maps.owner))?;
-        let made = floe_sys::fork(&[], CloneFlags::CLONE_NEWUSER.bits() as u64);
-        let Some(pid) = made? else {
-            drop((go, ready));
-            let made = unshare(flags).is_ok();
-            let _ = File::from(done).write_all(&[u8::from(made)]);
-            // Until the namespaces have been entered.
-            let _ = File::from(wait).read(&mut [0]);
-            std::process::exit(0);
-        };
-        become_user(own)?;
-        drop((wait, done));
-        let mut answer = [0];
-        let heard = File::from(ready).read(&mut answer).map_err(|e| Error::new(DOING, e))?;
-        let maker = Self { pid, go, maps, groups };
-        if heard == 0 || answer == [0] {
-            return Err(Error::because(DOING, "what it owns could not be made"));
-        }
-        maker.write_maps()?;
-        Ok(maker)
+        let (file, above) = users::make_with_those_above(tree, id)?;
+        Ok(Self { file: file.into(), above, maps, groups })
     }
 
-    /// Each can be written once.
-    fn write_maps(&self) -> Result<()> {
-        let write = |file: &str, text: &str| {
-            let path = format!("/proc/{}/{file}", self.pid);
-            std::fs::write(&path, text).map_err(|e| Error::new(format!("write {path}"), e))
-        };
-        if self.maps.denies_groups {
-            write("setgroups", "deny")?;
-        }
-        let text = |map: &[IdRange]| -> String {
-            map.iter().map(|(inside, outside, len)| format!("{inside} {outside} {len}\n")).collect()
-        };
-        let maps = [
-            ("uid_map", &self.maps.users),
-            ("gid_map", &self.maps.groups),
-            ("projid_map", &self.maps.projects),
-        ];
-        for (file, map) in maps.into_iter().filter(|(_, map)| !map.is_empty()) {
-            write(file, &text(map))?;
-        }
-        Ok(())
-    }
-
-    fn open(&self, kind: NsKind) -> Result<File> {
-        let path = format!("/proc/{}/ns/{}", self.pid, kind.name());
-        File::open(&path).map_err(|e| Error::new(format!("open {path}"), e))
-    }
-
-    fn end(self) -> Result<OwnUser> {
-        let file = self.open(NsKind::User)?;
-        let Self { pid, go, maps, groups } = self;
-        drop(go);
-        waitpid(Pid::from_raw(pid), None).map_err(|e| Error::new("wait for a child", e))?;
-        Ok(OwnUser { file, maps, groups })
-    }
-}
-
-impl OwnUser {
     /// The one whose place it takes.
     pub fn id(&self) -> NsId {
         self.maps.id
+    }
+
+    /// The one that takes the place of a namespace, itself or one around it.
+    pub(crate) fn find(&self, id: NsId) -> Option<BorrowedFd<'_>> {
+        let own = (self.id() == id).then(|| self.space());
+        own.or_else(|| self.above.get(&id).map(AsFd::as_fd))
     }
 
     /// The namespace.

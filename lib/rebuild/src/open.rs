@@ -7,18 +7,19 @@ use crate::{
     factory::{Factory, reopen, set_status, with_async},
     file::external,
     given,
+    handover::Handover,
     mapped::{MapKey, known, map_key},
     memory,
     mounts::files,
     object::{carried_file, nameless},
     options::RestoreOptions,
-    resource, spaces,
+    resource,
     stand::Stands,
 };
 use floe_plan::{Phase, Step, Subject, ring};
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::{fcntl::OFlag, sched::CloneFlags, sys::stat::SFlag};
+use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -35,8 +36,8 @@ pub struct OpenFiles<'a> {
     files: BTreeMap<FileId, OwnedFd>,
     /// Outside files under the numbers that restore knows.
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
-    /// A handle of restore itself, by which stubs take what comes late.
-    restore: Option<OwnedFd>,
+    /// How stubs get what comes late.
+    handover: Option<Handover>,
     /// What is opened when all processes exist.
     late: BTreeSet<FileId>,
     /// What each process runs.
@@ -81,12 +82,8 @@ impl<'a> OpenFiles<'a> {
     ) -> Result<Self, Refusals> {
         let mut no = Vec::new();
         // Mounts may begin at them. What has been made goes with this.
-        let mut cgroups = Cgroups::default();
-        match spaces::cgroup_spaces(tree, options) {
-            Ok(spaces) => cgroups = Cgroups::new(tree, &options.cgroup, spaces),
-            Err(e) => no.push(Finding::about("cgroups", "rebuild.place", e.to_string())),
-        }
-        let stands = Stands::find(tree, (options, &mut cgroups), &mut |pid, object, e| {
+        let (mut cgroups, users) = settle::around(tree, options, &mut no);
+        let stands = Stands::find(tree, (options, &mut cgroups, users), &mut |pid, object, e| {
             no.push(Finding::of(pid, object, "rebuild.place", e.to_string()));
         });
         memory::check(tree, &mut no);
@@ -102,7 +99,7 @@ impl<'a> OpenFiles<'a> {
             make: Factory::new(tree, stands, cgroups, options),
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
-            restore: None,
+            handover: None,
             late: steps.iter().filter_map(late).collect(),
             exes: BTreeMap::new(),
             maps: BTreeMap::new(),
@@ -129,7 +126,7 @@ impl<'a> OpenFiles<'a> {
         me.notes.append(&mut given::unused(&me.make));
         me.notes.append(&mut me.make.stands.mounts.notes);
         memory::note(tree, &mut me.notes);
-        me.open_restore(&mut no);
+        me.open_handover(&mut no);
         me.top = me.last_kept();
         if me.top >= me.base && floe_plan::uses(tree, me.base..=me.top) {
             let problem =
@@ -140,21 +137,21 @@ impl<'a> OpenFiles<'a> {
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
     }
 
-    /// A handle of restore itself, for those who fetch what is opened late.
-    fn open_restore(&mut self, no: &mut Vec<Finding>) {
+    /// The way by which what is opened late comes to those who have it.
+    fn open_handover(&mut self, no: &mut Vec<Finding>) {
         if self.late.is_empty() {
             return;
         }
-        let own = floe_sys::pidfd_open(std::process::id() as i32);
-        match own.and_then(|own| high(self.base, own)) {
-            Ok(own) => self.restore = Some(own),
+        match Handover::new(self.base) {
+            Ok(handover) => self.handover = Some(handover),
             Err(e) => no.push(Finding::about("restore", "rebuild.open", e.to_string())),
         }
     }
 
     /// The highest number that anything of the tree is kept at.
     fn last_kept(&self) -> u32 {
-        let files = self.files.values().chain(self.standard.values()).chain(&self.restore);
+        let handover = self.handover.iter().flat_map(Handover::kept);
+        let files = self.files.values().chain(self.standard.values()).chain(handover);
         let maps = self.maps.values().chain(self.readable.values()).chain(self.programs.values());
         let all = files.chain(maps).chain(self.make.objects.values());
         let terminals = self.make.ptys.values().filter_map(|made| made.slave.as_ref());
@@ -400,11 +397,6 @@ impl<'a> OpenFiles<'a> {
         number(self.make.ptys.get(&id).and_then(|made| made.slave.as_ref()))
     }
 
-    /// Number of the handle of restore itself.
-    pub(crate) fn restore(&self) -> Result<u32> {
-        number(self.restore.as_ref())
-    }
-
     pub(crate) fn file(&self, id: FileId) -> Result<u32> {
         number(self.files.get(&id))
     }
@@ -413,14 +405,6 @@ impl<'a> OpenFiles<'a> {
     pub(crate) fn descriptor(&self, fd: &Fd) -> Result<u32> {
         let own = self.standard.get(&(fd.file, fd.fd));
         if own.is_some() { number(own) } else { self.file(fd.file) }
-    }
-
-    /// Numbers of the namespaces that a process enters when it is there, each with its flag.
-    pub(crate) fn spaces(&self, pid: Pid) -> Result<Vec<(u32, CloneFlags)>> {
-        let parent = self.tree.get::<Process>(pid).map(|p| p.ppid);
-        let born = parent.filter(|parent| self.tree.get::<Process>(*parent).is_some());
-        let all = self.make.stands.entered(pid, born)?.into_iter();
-        Ok(all.map(|(space, flag)| (space.as_raw_fd() as u32, flag)).collect())
     }
 
     /// Numbers of the working directory and, where it is not ours, of the root.
@@ -467,7 +451,7 @@ fn mapped_kind(name: &FileRef) -> SFlag {
     if name.path.0 == b"/dev/zero" { SFlag::S_IFCHR } else { SFlag::S_IFREG }
 }
 
-fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
+pub(crate) fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
     floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 

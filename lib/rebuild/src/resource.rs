@@ -2,7 +2,7 @@
 
 use crate::{factory::Factory, open::OpenFiles, script::Script, stubs::Stubs};
 use floe_plan::{Inheritance, Phase, Subject};
-use floe_records::{FdNum, FileId, Kind, OpenFile, Pid, Property, Record, Tid, Tree};
+use floe_records::{FdNum, FileId, IdMaps, Kind, OpenFile, Pid, Property, Record, Tid, Tree};
 use floe_sys::{Error, Result};
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
@@ -13,6 +13,23 @@ pub(crate) struct Context<'a> {
     pub files: &'a OpenFiles<'a>,
     pub stubs: &'a Stubs,
     pub inheritance: &'a Inheritance,
+}
+
+impl Context<'_> {
+    /// Real, effective and saved user of a stub, as they are called where it is.
+    pub fn uids(&self, pid: Pid) -> [u32; 3] {
+        // As it has become there.
+        let anybody = self.files.maps_of(pid).and_then(IdMaps::anybody);
+        anybody.map_or(self.stubs.inherited.uids, |(user, _)| [user; 3])
+    }
+
+    /// Effective capabilities of a stub.
+    pub fn capabilities(&self, pid: Pid) -> Result<u64> {
+        match self.files.maps_of(pid) {
+            Some(_) => crate::machine::all_capabilities(),
+            None => Ok(self.stubs.inherited.capabilities),
+        }
+    }
 }
 
 /// A property of a process. `apply` adds system calls to the script of its leader, in each phase that the list names.

@@ -15,6 +15,7 @@ use floe_parasite::Arg;
 use floe_plan::{Inheritance, Phase, Plan, Step, Subject};
 use floe_records::*;
 use floe_sys::{Error, Guardian, Result};
+use nix::sched::CloneFlags;
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::OwnedFd,
@@ -49,7 +50,7 @@ impl<'a> Restore<'a> {
     ) -> Result<Self> {
         // Threads have opened files; in a pid namespace of the tree's own their ids may be those of the tree.
         floe_sys::is_alone().map_err(|e| Error::new("look for threads", e))?;
-        let (stubs, cpu) = (Stubs::new(plan.hole, files.made_user())?, OneCpu::here()?);
+        let (stubs, cpu) = (Stubs::new(plan.hole)?, OneCpu::here()?);
         Ok(Self {
             tree,
             files,
@@ -115,18 +116,20 @@ impl<'a> Restore<'a> {
             Step::Create(pid, _, shares) => {
                 let exit_signal = self.tree.get::<Process>(pid).map_or(17, |p| p.exit_signal);
                 let newborn = Newborn { tid: Tid(pid.0), is_process: true };
-                script.clone(newborn, clone_flags(shares), u64::from(exit_signal));
+                self.clone(newborn, (clone_flags(shares), u64::from(exit_signal)), script)?;
             }
             Step::Unshare(_, shares) => {
                 script.call(libc::SYS_unshare, [Arg::Val(clone_flags(shares))]);
             }
             Step::Enter(pid) => {
                 for (space, flag) in self.files.spaces(pid)? {
-                    let args = [u64::from(space), flag.bits() as u64].map(Arg::Val);
-                    script.call(libc::SYS_setns, args);
+                    self.enter(pid, (space, flag), script)?;
                 }
             }
-            Step::Thread(_, tid) => thread(tid, script),
+            Step::Thread(_, tid) => {
+                let newborn = Newborn { tid, is_process: false };
+                self.clone(newborn, (THREAD as u64, 0), script)?;
+            }
             Step::Session(_) => drop(script.call(libc::SYS_setsid, [])),
             Step::Controlling(_, pty) => {
                 self.terminal(pty, libc::TIOCSCTTY, Arg::Val(0), script)?
@@ -148,13 +151,66 @@ impl<'a> Restore<'a> {
             Step::Inherit(pid) => {
                 make_all(self.context(), self.inheritance.born(pid), script)?;
             }
-            Step::Apply(Phase::Fetch, Subject::File(_, _, file), _) => self.fetch(file, script)?,
+            Step::Apply(Phase::Fetch, Subject::File(_, _, file), _) => {
+                self.files.hand_over(file, script)?;
+            }
             Step::Apply(phase, subject, kind) => {
                 resource::apply(self.context(), phase, subject, kind, script)?;
             }
             _ => return Err(Error::because("do a step", "no stub makes calls for it")),
         }
         Ok(())
+    }
+
+    /// Enters a namespace. In a user namespace the ids are needed that there are.
+    fn enter(
+        &self,
+        pid: Pid,
+        (space, flag): (u32, CloneFlags),
+        script: &mut Script<'_>,
+    ) -> Result<()> {
+        let maps = self.files.maps_of(pid).filter(|_| flag == CloneFlags::CLONE_NEWUSER);
+        let outer = self.files.born(pid).and_then(|born| self.files.maps_of(born));
+        if maps.is_some_and(|maps| maps.denies_groups)
+            && outer.is_none_or(|outer| !outer.denies_groups)
+            && let Some(creds) = self.tree.get::<Creds>(Tid(pid.0))
+        {
+            let name = |id: &u32| outer.map_or(Some(*id), |outer| outer.group(*id));
+            let groups: Vec<u8> =
+                creds.groups.iter().filter_map(name).flat_map(u32::to_ne_bytes).collect();
+            let len = groups.len() as u64 / 4;
+            let groups = script.bytes(&groups);
+            script.call(libc::SYS_setgroups, [Arg::Val(len), groups.into()]);
+        }
+        let args = [u64::from(space), flag.bits() as u64].map(Arg::Val);
+        script.call(libc::SYS_setns, args);
+        if let Some((user, group)) = maps.and_then(IdMaps::anybody) {
+            script.call(libc::SYS_setresgid, [Arg::Val(group.into()); 3]);
+            script.call(libc::SYS_setresuid, [Arg::Val(user.into()); 3]);
+        }
+        Ok(())
+    }
+
+    /// Makes a process or thread. In a user namespace below that of the pid namespace nobody may choose an id.
+    fn clone(
+        &self,
+        newborn: Newborn,
+        (flags, exit_signal): (u64, u64),
+        script: &mut Script<'_>,
+    ) -> Result<()> {
+        let maker = script.pid(self.tree);
+        let owner = |all: &Namespaces| Some(self.tree.get::<Namespace>(all.pid_ns)?.owner);
+        let is_below = self.files.maps_of(maker).is_some_and(|maps| {
+            let all = self.tree.get::<Namespaces>(maker);
+            all.and_then(owner).flatten() != Some(maps.id)
+        });
+        match is_below {
+            true => script.clone_next(newborn, flags, exit_signal),
+            false => {
+                script.clone(newborn, flags, exit_signal);
+                Ok(())
+            }
+        }
     }
 
     fn context(&self) -> Context<'_> {
@@ -166,16 +222,6 @@ impl<'a> Restore<'a> {
     fn terminal(&self, pty: ObjectId, what: u64, with: Arg, script: &mut Script<'_>) -> Result<()> {
         let slave = Arg::Val(u64::from(self.files.slave(pty)?));
         script.call(libc::SYS_ioctl, [slave, Arg::Val(what), with]);
-        Ok(())
-    }
-
-    /// Has a stub take a descriptor from restore, under the number that it has there.
-    fn fetch(&self, file: FileId, script: &mut Script<'_>) -> Result<()> {
-        let number = Arg::Val(u64::from(self.files.file(file)?));
-        let ours = Arg::Val(u64::from(self.files.restore()?));
-        let taken = script.call(libc::SYS_pidfd_getfd, [ours, number, Arg::Val(0)]);
-        script.call(libc::SYS_dup3, [taken.into(), number, Arg::Val(libc::O_CLOEXEC as u64)]);
-        script.call(libc::SYS_close, [taken.into()]);
         Ok(())
     }
 
@@ -277,15 +323,13 @@ impl Drop for Restore<'_> {
     }
 }
 
-fn thread(tid: Tid, script: &mut Script<'_>) {
-    let flags = libc::CLONE_VM
-        | libc::CLONE_FS
-        | libc::CLONE_FILES
-        | libc::CLONE_SIGHAND
-        | libc::CLONE_THREAD
-        | libc::CLONE_SYSVSEM;
-    script.clone(Newborn { tid, is_process: false }, flags as u64, 0);
-}
+/// Flags of clone(2) for a thread.
+const THREAD: i32 = libc::CLONE_VM
+    | libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_THREAD
+    | libc::CLONE_SYSVSEM;
 
 fn clone_flags(shares: ShareSet) -> u64 {
     let flag = |share| match share {

@@ -3,8 +3,12 @@
 
 use crate::stubs::Stubs;
 use floe_parasite::{Arg, Batch, Call, Replies, Runner, Slot};
-use floe_records::Tid;
-use floe_sys::Result;
+use floe_records::{Pid, Thread, Tid, Tree};
+use floe_sys::{Error, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid as RawPid,
+};
 
 /// Data of gathered calls, bytes, from which on they are made: more of it than this is left free in the arena.
 const MUCH: usize = 96 << 10;
@@ -38,6 +42,11 @@ impl<'a> Script<'a> {
         Self { stubs, tid, batch, blocked: false, clones, born }
     }
 
+    /// The process that makes them.
+    pub fn pid(&self, tree: &Tree) -> Pid {
+        tree.get::<Thread>(self.tid).map_or(Pid(self.tid.0), |thread| thread.pid)
+    }
+
     /// Says what the calls from here on are made for: it completes "unable to".
     pub fn label(&mut self, label: String) {
         self.batch.label(label);
@@ -69,6 +78,37 @@ impl<'a> Script<'a> {
         // What was made before a failure must be known, so a failure stops nothing.
         let call = self.try_call(libc::SYS_clone3, [slot.into(), slot.len().into()]);
         self.clones.push((newborn, call));
+    }
+
+    /// The same for one that may not choose: it is in a user namespace below the one that the pid namespace belongs to. The next id
+    /// is set from outside, and where somebody else gets it meanwhile that is tried again.
+    pub fn clone_next(&mut self, newborn: Newborn, flags: u64, exit_signal: u64) -> Result<()> {
+        const LAST: &str = "/proc/sys/kernel/ns_last_pid";
+        const TRIES: usize = 100;
+        self.run()?;
+        let wanted = newborn.tid.0;
+        for _ in 0..TRIES {
+            let last = (wanted - 1).to_string();
+            std::fs::write(LAST, last).map_err(|e| Error::new(format!("write {LAST}"), e))?;
+            let mut args = [0; CLONE_ARGS];
+            (args[0], args[4]) = (flags | libc::CLONE_PTRACE as u64, exit_signal);
+            let slot = self.words(&args);
+            let made = self.one(libc::SYS_clone3, [slot.into(), slot.len().into()])?;
+            if made == u64::from(wanted) {
+                self.born.push(newborn);
+                return Ok(());
+            }
+            if !newborn.is_process {
+                let problem = "its id was given to somebody else meanwhile";
+                return Err(Error::because(format!("start thread {wanted}"), problem));
+            }
+            let _ = kill(RawPid::from_raw(made as i32), Signal::SIGKILL);
+            self.one(
+                libc::SYS_wait4,
+                [Arg::Val(made), 0.into(), Arg::Val(libc::__WALL as u64), 0.into()],
+            )?;
+        }
+        Err(Error::because(format!("start a process with pid {wanted}"), "it is taken"))
     }
 
     /// A copy of `bytes` in the memory of the stub.

@@ -3,9 +3,9 @@
 use crate::{
     cgroups::{self, NewSpace},
     here::Here,
-    new_spaces::OwnUser,
     options::{RestoreOptions, Veth},
     space_maker::SpaceMaker,
+    users::{self, Users},
 };
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -35,7 +35,9 @@ pub(crate) struct Spaces<'a> {
     /// Cgroup namespaces that were made.
     cgroups: cgroups::Made,
     tree: &'a Tree,
-    user: Option<&'a OwnUser>,
+    pub users: Users<'a>,
+    /// The root of the tree has been born in its user namespace.
+    born: Option<NsId>,
     /// Those that restore has made, and is in.
     made: BTreeSet<NsId>,
     /// Those of them that stay empty.
@@ -55,7 +57,11 @@ pub(crate) struct Spaces<'a> {
 }
 
 impl<'a> Spaces<'a> {
-    pub fn new(tree: &'a Tree, options: &'a RestoreOptions, cgroups: cgroups::Made) -> Self {
+    pub fn new(
+        tree: &'a Tree,
+        options: &'a RestoreOptions,
+        (cgroups, users): (cgroups::Made, Users<'a>),
+    ) -> Self {
         let mut told = options.joined.clone();
         let of_mounts = |space: &&Namespace| space.kind == NsKind::Mnt;
         // One directory cannot stand for the roots of several.
@@ -78,14 +84,17 @@ impl<'a> Spaces<'a> {
             let (kind, flag) = flag(it.kind)?;
             Some((it.id, (kind.name(), flag)))
         });
-        let (inner, user) = (inner.collect(), options.user.as_deref());
+        let inner = inner.collect();
+        let root = tree.root().and_then(|root| tree.get::<Namespaces>(root.pid));
+        let born = root.map(|all| all.user).filter(|_| users::is_born_there(tree));
         Self {
             all,
             inner,
             own: BTreeMap::new(),
             cgroups,
             tree,
-            user,
+            users,
+            born,
             made,
             empty,
             here: &options.here,
@@ -102,6 +111,9 @@ impl<'a> Spaces<'a> {
     pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
         self.all.insert(was.id, None);
         if self.made.contains(&was.id) {
+            return Ok(());
+        }
+        if self.users.space(was.id).is_some() {
             return Ok(());
         }
         if let Some(kind) = self.inner.get(&was.id).copied() {
@@ -135,7 +147,7 @@ impl<'a> Spaces<'a> {
             // Why it is not there is told of the cgroups.
             (NsKind::Cgroup, None) => return Ok(()),
             (NsKind::Cgroup, Some(made)) => made?,
-            _ => SpaceMaker::start(kind, owner(self.tree, was, self.user)?)?.make()?,
+            _ => SpaceMaker::start(kind, self.users.owner(self.tree, was)?)?.make()?,
         };
         if let Entry::Vacant(place) = self.own.entry(was.kind) {
             let path = format!("/proc/self/ns/{}", kind.0);
@@ -195,7 +207,7 @@ impl<'a> Spaces<'a> {
         &self,
         own: &Namespaces,
         born: Option<&Namespaces>,
-    ) -> Result<Vec<(Option<&OwnedFd>, NsKind, CloneFlags)>> {
+    ) -> Result<Vec<(Option<BorrowedFd<'_>>, NsKind, CloneFlags)>> {
         let mut all = Vec::new();
         for (kind, flag) in ENTERED {
             let (id, from) = (own.of(kind), born.map(|born| born.of(kind)));
@@ -203,7 +215,13 @@ impl<'a> Spaces<'a> {
                 continue;
             }
             let space = self.of(id)?.or(self.own.get(&kind));
-            all.push((space, kind, flag));
+            all.push((space.map(AsFd::as_fd), kind, flag));
+        }
+        // The rights in the others are those of the one around it.
+        let user = Some(own.user)
+            .filter(|id| born.map_or(self.born != Some(*id), |born| born.user != *id));
+        if let Some(space) = user.and_then(|id| self.users.space(id)) {
+            all.push((Some(space), NsKind::User, CloneFlags::CLONE_NEWUSER));
         }
         Ok(all)
     }
@@ -219,10 +237,10 @@ impl<'a> Spaces<'a> {
 pub(crate) fn cgroup_spaces<'a>(
     tree: &'a Tree,
     options: &RestoreOptions,
+    users: &Users<'_>,
 ) -> Result<Vec<NewSpace<'a>>> {
     let of_cgroups = inner(tree, options).filter(|space| space.kind == NsKind::Cgroup);
-    let begin =
-        |was: &Namespace| NewSpace::begin(tree, was.id, owner(tree, was, options.user.as_deref())?);
+    let begin = |was: &Namespace| NewSpace::begin(tree, was.id, users.owner(tree, was)?);
     of_cgroups.map(begin).collect()
 }
 
@@ -242,19 +260,4 @@ fn inner<'t>(tree: &'t Tree, options: &RestoreOptions) -> impl Iterator<Item = &
     };
     let all: Vec<&Namespace> = tree.all::<Namespace>().iter().filter(is_inner).collect();
     all.into_iter()
-}
-
-/// The user namespace that another one is to belong to; `None` for our own.
-pub(crate) fn owner<'o>(
-    tree: &Tree,
-    was: &Namespace,
-    user: Option<&'o OwnUser>,
-) -> Result<Option<BorrowedFd<'o>>> {
-    let Some(owner) = was.owner else { return Ok(None) };
-    if let Some(user) = user.filter(|user| user.id() == owner) {
-        return Ok(Some(user.space()));
-    }
-    let inherited = tree.get::<Namespace>(owner).is_none_or(|owner| owner.inherited);
-    let other = "the user namespace that it belongs to is not made again";
-    if inherited { Ok(None) } else { Err(Error::because("make it again", other)) }
 }

@@ -3,11 +3,12 @@
 use crate::{
     cgroups::Cgroups,
     file::tcp,
-    mounts::{Mounts, Outer},
+    mounts::{Around, Mounts, Outer},
     options::RestoreOptions,
     removed::{self, Made, RemovedNodes},
     same::{Comparison, Found},
     spaces::Spaces,
+    users::Users,
 };
 use floe_netlock::Held;
 use floe_records::*;
@@ -24,7 +25,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ffi::OsStr,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -65,6 +66,18 @@ pub(crate) struct Stands<'a> {
     removed: RemovedNodes,
 }
 
+/// What was made for mount namespaces is known from here on: the namespaces, and files that travel.
+fn know(mounts: &Mounts, spaces: &mut Spaces<'_>, same: &mut Comparison) -> Result<()> {
+    for (id, space) in mounts.spaces() {
+        let kept = space.try_clone().map_err(|e| Error::new("keep a namespace", e))?;
+        spaces.set_made(id, kept);
+    }
+    mounts.files.devices().for_each(|dev| same.know_device(dev));
+    let unpacked = mounts.files.unpacked().filter_map(|file| Found::of(&file.ok()?).ok());
+    unpacked.for_each(|found| same.know(&found));
+    Ok(())
+}
+
 impl<'a> Stands<'a> {
     /// What namespaces have otherwise than they had it.
     pub fn notes(&self) -> &[String] {
@@ -74,11 +87,11 @@ impl<'a> Stands<'a> {
     /// Finds all.
     pub fn find(
         tree: &'a Tree,
-        (options, cgroups): (&'a RestoreOptions, &mut Cgroups),
+        (options, cgroups, users): (&'a RestoreOptions, &mut Cgroups, Users<'a>),
         report: &mut dyn FnMut(Pid, String, Error),
     ) -> Self {
         let root = tree.root().map_or(Pid(0), |p| p.pid);
-        let mut spaces = Spaces::new(tree, options, std::mem::take(&mut cgroups.spaces));
+        let mut spaces = Spaces::new(tree, options, (std::mem::take(&mut cgroups.spaces), users));
         let early_lock = early_lock(tree, &spaces)
             .map_err(|error| report(root, "TCP connections".into(), error));
         crate::resource::stand(tree, &mut spaces, &mut |error| {
@@ -93,18 +106,12 @@ impl<'a> Stands<'a> {
         let mounts = Mounts::make(
             tree,
             spaces.to_make(),
-            (options, cgroups, spaces.shown(tree)),
+            (options, Around { cgroups, shown: spaces.shown(tree), users: &spaces.users }),
             &mut refuse,
         );
-        for (id, space) in mounts.spaces() {
-            match space.try_clone() {
-                Ok(space) => spaces.set_made(id, space),
-                Err(e) => report(root, "namespace".into(), Error::new("keep a namespace", e)),
-            }
+        if let Err(e) = know(&mounts, &mut spaces, &mut same) {
+            report(root, "namespace".into(), e);
         }
-        mounts.files.devices().for_each(|dev| same.know_device(dev));
-        let unpacked = mounts.files.unpacked().filter_map(|file| Found::of(&file.ok()?).ok());
-        unpacked.for_each(|found| same.know(&found));
         let top = top(options).unwrap_or_else(|error| {
             report(root, "root".into(), error);
             None
@@ -155,9 +162,9 @@ impl<'a> Stands<'a> {
         self.all.get(&pid).map(AsRef::as_ref).ok_or_else(|| gone().pid(pid.0))
     }
 
-    /// Whether restore has made a namespace of the tree.
-    pub fn is_made(&self, id: NsId) -> bool {
-        self.spaces.is_made(id)
+    /// What ids are called where a process is, in a user namespace that restore has made.
+    pub fn maps<'t>(&self, tree: &'t Tree, pid: Pid) -> Option<&'t IdMaps> {
+        tree.id_maps(pid).filter(|maps| self.spaces.users.space(maps.id).is_some())
     }
 
     /// What the name of a file leads to, a symbolic link itself where it is one.
@@ -260,11 +267,16 @@ impl<'a> Stands<'a> {
     }
 
     /// The namespaces that a process enters which is born where another one is, or for `None` where restore is.
-    pub fn entered(&self, pid: Pid, born: Option<Pid>) -> Result<Vec<(&OwnedFd, CloneFlags)>> {
+    pub fn entered(
+        &self,
+        pid: Pid,
+        born: Option<Pid>,
+    ) -> Result<Vec<(BorrowedFd<'_>, CloneFlags)>> {
         let Some(members) = self.members.get(&pid) else { return Ok(Vec::new()) };
         let born = born.and_then(|born| self.members.get(&born));
         let all = self.spaces.entered(members, born)?.into_iter();
-        let own = |kind| self.mounts.own.as_ref().filter(|_| kind == NsKind::Mnt);
+        let own = self.mounts.own.as_ref().map(AsFd::as_fd);
+        let own = |kind| own.filter(|_| kind == NsKind::Mnt);
         Ok(all.filter_map(|(space, kind, flag)| Some((space.or(own(kind))?, flag))).collect())
     }
 

@@ -6,7 +6,7 @@ use crate::{
     vdso::{self, BEHIND_HOLE},
 };
 use floe_parasite::{Arg, Batch, PayloadLayout, PtraceRunner, Runner, StubRunner};
-use floe_records::{IdMaps, Mm, Pid, Tid, Tree, Vdso};
+use floe_records::{Mm, Pid, Tid, Tree, Vdso};
 use floe_sys::{Error, Result};
 use floe_tracee::{OPTIONS, RemoteCall, Tracee, find_syscall_insn, seize_all_with};
 use nix::{
@@ -45,8 +45,6 @@ pub(crate) struct Stubs {
     pub released: bool,
     /// What stubs have from restore.
     pub inherited: Inherited,
-    /// What ids are called where they are, if that is a user namespace that restore has made for them.
-    pub maps: Option<IdMaps>,
     leaders: BTreeSet<i32>,
 }
 
@@ -91,17 +89,12 @@ impl Inherited {
 
 impl Stubs {
     /// Nothing is made yet.
-    pub fn new(hole: u64, maps: Option<&IdMaps>) -> Result<Self> {
+    pub fn new(hole: u64) -> Result<Self> {
         let (tasks, parked, leaders) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let (insn_in_vdso, released) = (None, false);
         let own_vdso = own_vdso()?;
-        let (mut inherited, maps) = (Inherited::now()?, maps.cloned());
-        if let Some((user, _)) = maps.as_ref().and_then(IdMaps::anybody) {
-            // As `new_spaces` has made the first of them.
-            inherited.uids = [user; 3];
-            inherited.capabilities = crate::machine::all_capabilities()?;
-        }
-        Ok(Self { hole, tasks, parked, insn_in_vdso, own_vdso, released, inherited, maps, leaders })
+        let inherited = Inherited::now()?;
+        Ok(Self { hole, tasks, parked, insn_in_vdso, own_vdso, released, inherited, leaders })
     }
 
     /// A stopped thread.

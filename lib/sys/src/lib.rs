@@ -45,6 +45,7 @@ mod task;
 mod tcp_repair;
 mod tty;
 mod tun;
+mod user_member;
 mod watcher;
 mod write_mapped;
 mod xattr;
@@ -127,6 +128,7 @@ pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, join_session_keyring, knows_mseal,
     memory_policy, names_memory, prctl_result, prctl_word, session_keyring,
 };
+pub use user_member::UserMember;
 
 pub use tcp_repair::{Reconnection, Repair, Repairs, never_sent, set_repair};
 pub use tty::{

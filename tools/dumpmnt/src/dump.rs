@@ -3,7 +3,7 @@
 use anyhow::Result;
 use floe_capture::{
     memory::{Gather, contents},
-    mount_trees::{FilesOf, Own, Space, carry_roots, describe, part_of},
+    mount_trees::{FilesOf, Own, Space, carry_roots, describe, part_of, removed_mounts},
 };
 use floe_records::{Findings, Namespace, Namespaces, NsId, NsKind, ObjectData, ObjectId, Pid};
 use floe_stream::RawRecord;
@@ -73,9 +73,12 @@ impl Stage for DumpMnt {
         let carried: BTreeSet<u64> =
             systems.filter(|system| system.carried).map(|system| system.dev).collect();
         let mut stacks = Vec::new();
-        for tree in &trees {
+        for (tree, space) in trees.iter().zip(&spaces) {
             out.record(tree)?;
             stacks.extend(self.own.stacks_of(tree));
+            for removed in removed_mounts(tree.id, space)? {
+                out.record(&removed)?;
+            }
         }
         stacks.sort_by(|one, other| one.point.0.cmp(&other.point.0));
         stacks.dedup();

@@ -67,13 +67,9 @@ pub fn enter(
     sibling: bool,
     keeps_mounts: bool,
 ) -> Result<Side> {
+    let user = user.filter(|_| floe_rebuild::is_born_there(tree));
     match tree.root() {
         Some(root) if root.pid.0 == INIT => beside(tree, user, sibling, keeps_mounts),
-        _ if user.is_some() => {
-            bail!(
-                "unable to make its user namespace: the root of the tree was not the init of a pid namespace"
-            )
-        }
         _ => as_init(tree),
     }
 }

@@ -91,7 +91,8 @@ fn within<'p>(path: &'p [u8], top: &[u8]) -> Option<&'p [u8]> {
     path.strip_prefix(top).filter(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
-fn link(file: &OwnedFd) -> PathBuf {
+/// A link that leads to it.
+pub(super) fn link(file: &OwnedFd) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 

@@ -1,6 +1,6 @@
 //! The namespaces that the processes of a tree are members of.
 
-use crate::{Result, origin, resource::OfNamespace};
+use crate::{Result, namespace::user, origin, resource::OfNamespace};
 use floe_records::{Namespace, Namespaces, NsId, NsKind, NsMount, Pid, Tree};
 use std::{
     collections::BTreeSet,
@@ -14,26 +14,37 @@ use std::{
 impl OfNamespace for Namespace {
     fn collect(tree: &Tree) -> Result<Vec<Self>> {
         let mut known = BTreeSet::new();
-        let mut all = Vec::new();
+        let (mut all, mut above) = (Vec::new(), Vec::new());
         for members in tree.all::<Namespaces>() {
             for kind in NsKind::ALL {
                 let of_kind = members.all();
                 let Some((_, id)) = of_kind.iter().find(|(name, _)| *name == kind.name()) else {
                     continue;
                 };
-                if known.insert(*id) {
-                    all.push(describe(members.pid, kind, *id)?);
+                if !known.insert(*id) {
+                    continue;
                 }
+                let name = format!("ns/{}", kind.name());
+                let file = File::open(floe_proc::path(members.pid.0, &name));
+                let file = file.map_err(|e| floe_proc::unable(members.pid.0, &name, e))?;
+                all.push(describe(members.pid, kind, *id, &file)?);
+                if kind == NsKind::User && origin::namespace(kind)? != Some(id.0) {
+                    let around = user::above(members.pid)?.unwrap_or_default();
+                    above.extend(around.into_iter().map(|it| (members.pid, it)));
+                }
+            }
+        }
+        // Nobody need be in those around.
+        for (pid, (id, file)) in above {
+            if known.insert(id) {
+                all.push(describe(pid, NsKind::User, id, &file)?);
             }
         }
         Ok(all)
     }
 }
 
-fn describe(pid: Pid, kind: NsKind, id: NsId) -> Result<Namespace> {
-    let name = format!("ns/{}", kind.name());
-    let file = floe_proc::path(pid.0, &name);
-    let file = File::open(file).map_err(|e| floe_proc::unable(pid.0, &name, e))?;
+fn describe(pid: Pid, kind: NsKind, id: NsId, file: &File) -> Result<Namespace> {
     let parent = match kind {
         NsKind::Pid | NsKind::User => floe_sys::namespace_parent(file.as_fd()).ok(),
         _ => None,

@@ -1,11 +1,7 @@
 //! Cgroup namespaces of the tree's own: where their roots are must be known, and their members must be able to enter them.
 
 use crate::{
-    Result,
-    namespace::cgroup_roots,
-    origin,
-    rule::spaces::owner,
-    subject::{Process, unless_gone},
+    Result, namespace::cgroup_roots, origin, rule::user_spaces::UserSpaces, subject::Process,
 };
 use floe_records::{Finding, Findings, NsKind, Pid};
 use std::collections::BTreeMap;
@@ -30,7 +26,7 @@ impl CgroupSpaces {
     }
 
     /// Looks at them.
-    pub fn check(&self, out: &mut Findings) -> Result<()> {
+    pub fn check(&self, users: &UserSpaces, out: &mut Findings) -> Result<()> {
         let origin = origin::all()?;
         let ours = origin.get(&NsKind::Cgroup);
         for (id, &pid) in self.members.iter().filter(|(id, _)| Some(*id) != ours) {
@@ -39,10 +35,8 @@ impl CgroupSpaces {
                     Finding::of(Pid(pid), format!("cgroup namespace {id}"), RULE, problem);
                 out.refuse(finding.hint(hint));
             };
-            let user = unless_gone(floe_proc::namespace(pid, NsKind::User.name()))?;
-            let owner = owner(pid, NsKind::Cgroup.name());
-            if user.is_some() && user != origin.get(&NsKind::User).copied() && owner? != user {
-                refuse("it belongs to another user namespace than its members".into(), "");
+            if let Some(problem) = users.beyond(pid, NsKind::Cgroup)? {
+                refuse(problem.into(), "");
                 continue;
             }
             match cgroup_roots::roots(pid, &self.pids) {

@@ -3,16 +3,18 @@
 use crate::{
     Result,
     files::Files,
-    namespace::{self, space::number},
+    namespace::space::number,
     origin::{self, Origin},
     own_spaces::OwnSpace,
     resource,
-    rule::{cgroup_spaces::CgroupSpaces, mounts::MountSpaces, spaces_below::SpacesBelow},
+    rule::{
+        cgroup_spaces::CgroupSpaces, mounts::MountSpaces, spaces_below::SpacesBelow,
+        user_spaces::UserSpaces,
+    },
     subject::{Inodes, NAMESPACES, Process},
-    tree::INIT,
 };
 use floe_proc::{namespaces_of, unable};
-use floe_records::{Finding, Findings, IdMaps, NsKind, Options, Pid};
+use floe_records::{Finding, Findings, NsKind, Options, Pid};
 use std::{
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -30,9 +32,7 @@ pub(crate) struct Spaces {
     cgroups: CgroupSpaces,
     below: SpacesBelow,
     root: Option<u32>,
-    /// Its user namespace, and what ids are called there where that is the tree's own.
-    of_root: Option<u64>,
-    maps: Option<IdMaps>,
+    users: UserSpaces,
     ours: Inodes,
     origin: &'static Origin,
     /// Kinds whose contents are no matter of the checkpoint.
@@ -52,8 +52,7 @@ impl Spaces {
             cgroups,
             below,
             root: None,
-            of_root: None,
-            maps: None,
+            users: UserSpaces::default(),
             ours,
             origin,
             empty,
@@ -62,8 +61,9 @@ impl Spaces {
 
     /// Looks at what is in those that were met.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
-        self.cgroups.check(out)?;
-        self.below.check(&self.empty, out)?;
+        self.users.check(out)?;
+        self.cgroups.check(&self.users, out)?;
+        self.below.check(&self.users, &self.empty, out)?;
         self.mounts.check(out)
     }
 
@@ -71,51 +71,6 @@ impl Spaces {
     pub fn look(&self, files: &Files, out: &mut Findings) {
         self.mounts.look(files, out);
         self.below.look(files, out);
-    }
-
-    /// A user namespace of the tree's own: restore has the root born in it as the init of a pid namespace, and so all ids
-    /// that the tree had can be chosen.
-    fn user(&mut self, process: &Process<'_>, root: u32, out: &mut Findings) -> Result<()> {
-        let own = process.namespace("user");
-        if own.is_none() || own == self.origin.get(&NsKind::User).copied() {
-            return Ok(());
-        }
-        let mut refuse = |problem: &str, hint: &str| {
-            let finding =
-                Finding::of(Pid(process.pid), "user namespace", "namespace.user", problem);
-            out.refuse(finding.hint(hint));
-        };
-        if process.pid != root {
-            if own != self.of_root {
-                refuse("it is not that of the root", "");
-            }
-        } else if relative(process.pid, "user", floe_sys::namespace_parent)?
-            != self.origin.get(&NsKind::User).copied()
-        {
-            refuse("it lies in one that is not that of freeze", "run freeze in the one around it");
-        } else if process.pid != INIT || owner(process.pid, "pid")? != own {
-            let problem = "the root of the tree is not the init of a pid namespace that it owns";
-            refuse(problem, "unshare(1): --user together with --pid --fork");
-        }
-        let maps = match &self.maps {
-            Some(maps) => maps,
-            // All are in the same one.
-            None => self.maps.insert(namespace::user::maps(Pid(process.pid))?),
-        };
-        for thread in &process.tasks {
-            let status = &thread.status;
-            let mut users = status.ids("Uid")?.into_iter();
-            let groups = status.ids("Gid")?.into_iter().chain(status.numbers("Groups")?);
-            let id = users.find(|id| maps.user(*id).is_none());
-            if let Some(id) = id.or_else(|| groups.into_iter().find(|id| maps.group(*id).is_none()))
-            {
-                refuse(
-                    &format!("user or group {id} of thread {} has no name in it", thread.tid),
-                    "",
-                );
-            }
-        }
-        Ok(())
     }
 
     /// What is in namespaces of the tree's own; those that we have not entered are refused anyway.
@@ -135,12 +90,9 @@ impl Spaces {
     /// Looks at those of a process; the first one is the root.
     pub fn add(&mut self, process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let root = *self.root.get_or_insert(process.pid);
-        if process.pid == root {
-            self.of_root = process.namespace("user");
-        }
         self.mounts.add(process);
         self.cgroups.add(process);
-        self.user(process, root, out)?;
+        self.users.add(process, out)?;
         let mount = process.namespace("mnt");
         for (name, ours) in NAMESPACES.into_iter().zip(self.ours) {
             let theirs = process.namespace(name);

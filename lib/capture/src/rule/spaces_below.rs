@@ -7,8 +7,8 @@ use crate::{
     origin,
     own_spaces::{self, OwnSpace},
     resource,
-    rule::spaces::owner,
-    subject::{Process, unless_gone},
+    rule::user_spaces::UserSpaces,
+    subject::Process,
 };
 use floe_records::{Finding, Findings, MessageQueue, NsKind, Pid};
 use std::collections::BTreeMap;
@@ -25,9 +25,9 @@ impl SpacesBelow {
     }
 
     /// Looks at them, and at what is in them.
-    pub fn check(&self, empty: &[NsKind], out: &mut Findings) -> Result<()> {
+    pub fn check(&self, users: &UserSpaces, empty: &[NsKind], out: &mut Findings) -> Result<()> {
         for (&(kind, id), space) in &self.0 {
-            if let Some(problem) = stands_apart(kind, id, space.pid)? {
+            if let Some(problem) = stands_apart(kind, id, space.pid, users)? {
                 let object = format!("{} namespace", kind.name());
                 out.refuse(Finding::of(Pid(space.pid), object, "namespace", problem));
             } else if !empty.contains(&kind) {
@@ -64,15 +64,16 @@ impl SpacesBelow {
 }
 
 /// Why a namespace cannot be made again below those of the root.
-fn stands_apart(kind: NsKind, id: u64, pid: u32) -> Result<Option<&'static str>> {
-    let origin = origin::all()?;
-    if origin.get(&kind) == Some(&id) {
+fn stands_apart(
+    kind: NsKind,
+    id: u64,
+    pid: u32,
+    users: &UserSpaces,
+) -> Result<Option<&'static str>> {
+    if origin::namespace(kind)? == Some(id) {
         return Ok(Some("it is that of freeze, and that of the root is another one"));
     }
-    let user = unless_gone(floe_proc::namespace(pid, NsKind::User.name()))?;
-    let is_own = user.is_some() && user != origin.get(&NsKind::User).copied();
-    let other = is_own && owner(pid, kind.name())? != user;
-    Ok(other.then_some("it belongs to another user namespace than its members"))
+    users.beyond(pid, kind)
 }
 
 /// Segments are known by their identifiers alone, which are those of a namespace.

@@ -18,9 +18,10 @@ impl ForDescriptor for Owner {
         if context.tree.has_task(self.id) {
             let owner = [self.kind.to_ne_bytes(), self.id.to_ne_bytes()].concat();
             let owner = script.bytes(&owner);
-            let own = context.stubs.inherited.uids;
+            let pid = script.pid(context.tree);
+            let own = context.uids(pid);
             // One that has no name where it is stays who it is.
-            let name = |uid: u32| match &context.stubs.maps {
+            let name = |uid: u32| match context.files.maps_of(pid) {
                 Some(maps) => maps.user(uid).unwrap_or(own[0]),
                 None => uid,
             };

@@ -1,8 +1,9 @@
 //! Where the file systems of mount namespaces come from.
 
 use super::files::Put;
-use crate::{cgroups::Cgroups, options::RestoreOptions, unions};
-use floe_mounts::{Base, Mount, System, is_global, is_in_memory, is_of_kernel, mounts};
+use super::unpacked::{Unpacked, is_carried_anew};
+use crate::{cgroups::Cgroups, mounts::removed, options::RestoreOptions, unions};
+use floe_mounts::{Base, Mount, System, is_global, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::sys::stat::major;
@@ -21,6 +22,8 @@ enum Key {
     Mount(u32),
     /// A path of our own.
     Path(PathBuf),
+    /// What a mount shows that was removed.
+    Removed(NsId, u32),
 }
 
 /// All of them.
@@ -32,61 +35,9 @@ pub(super) struct Bases<'a> {
     own: Vec<Mount>,
     /// Namespaces that file systems show, by their devices.
     shown: Shown<'a>,
+    removed: BTreeMap<(NsId, u32), (&'a RemovedMount, &'a [u8])>,
     /// The root whose files travel, where there is one.
     unpacked: Option<Unpacked>,
-}
-
-/// A file system on a disk whose files travel: they are put into a directory.
-struct Unpacked {
-    /// The device that it had.
-    dev: u64,
-    /// The part of it that the root of the tree showed.
-    part: Bytes,
-    /// The directory, where the user has named one.
-    dir: Option<PathBuf>,
-}
-
-impl Unpacked {
-    fn of(trees: &[&MountTree], options: &RestoreOptions) -> Result<Option<Self>> {
-        let on_disk = |tree: &&MountTree| {
-            let system = tree.system(tree.root()?.dev)?;
-            let carried = system.carried && !is_carried_anew(system);
-            carried.then_some(system.dev)
-        };
-        let Some(dev) = trees.iter().find_map(on_disk) else { return Ok(None) };
-        let Some(part) = MountTree::root_part(trees.iter().copied(), dev).cloned() else {
-            return Ok(None);
-        };
-        let named = (options.root != Path::new("/")).then_some(&options.root);
-        let dir = named.map(std::fs::canonicalize).transpose();
-        let fail = |e| Error::new(format!("open {}", options.root.display()), e);
-        let dir = dir.map_err(fail)?;
-        if let Some(dir) = &dir
-            && std::fs::read_dir(dir).map_err(fail)?.next().is_some()
-        {
-            let problem = "it is not empty, and the files of the root are to be put there";
-            return Err(Error::because(format!("take {}", dir.display()), problem));
-        }
-        Ok(Some(Self { dev, part, dir }))
-    }
-
-    /// Where a mount comes from, and what it shows of that; `None` for one that shows something else.
-    fn source(&self, mount: &MountPoint) -> Option<Result<(Key, Vec<u8>)>> {
-        let part = mount.part_of(&self.part).filter(|_| mount.dev == self.dev)?;
-        let missing = || {
-            let hint = "its files travel: name an empty directory for them with --root";
-            Error::because("mount it", hint)
-        };
-        let dir = self.dir.clone().ok_or_else(missing);
-        Some(dir.map(|dir| (Key::Path(dir), part.to_vec())))
-    }
-}
-
-/// Whether a file system whose files travel is mounted anew.
-fn is_carried_anew(system: &MountedSystem) -> bool {
-    let fs_type = system.fs_type.0.as_slice();
-    let anew = is_in_memory(fs_type) && system.outside.is_empty() || fs_type == b"hugetlbfs";
-    system.carried && anew
 }
 
 /// Namespaces that were made and that file systems show, by the devices of those.
@@ -95,7 +46,7 @@ pub(crate) type Shown<'a> = BTreeMap<u64, BorrowedFd<'a>>;
 impl<'a> Bases<'a> {
     /// Finds where each mount comes from.
     pub fn find(
-        tree: &Tree,
+        tree: &'a Tree,
         trees: &[&'a MountTree],
         (options, cgroups, shown): (&RestoreOptions, &Cgroups, Shown<'a>),
         refuse: &mut dyn FnMut(String, Error),
@@ -109,6 +60,7 @@ impl<'a> Bases<'a> {
             own: mounts(&text),
             shown,
             unpacked: Unpacked::of(trees, options)?,
+            removed: removed_mounts(tree, trees),
         };
         let same_boot = options.here.is_same_boot(tree);
         for it in trees {
@@ -142,12 +94,15 @@ impl<'a> Bases<'a> {
         if given.is_none()
             && let Some(source) = self.unpacked.as_ref().and_then(|it| it.source(mount))
         {
-            return source;
+            return source.map(|(dir, part)| (Key::Path(dir), part.to_vec()));
         }
         let top = (mount.parent == 0 && options.root != Path::new("/")).then_some(&*options.root);
         if let Some(source) = given.or(top) {
             let fail = |e| Error::new(format!("open {}", source.display()), e);
             return Ok((Key::Path(std::fs::canonicalize(source).map_err(fail)?), Vec::new()));
+        }
+        if self.removed.contains_key(&(tree.id, mount.id)) {
+            return Ok((Key::Removed(tree.id, mount.id), Vec::new()));
         }
         let none = || Error::because("find its file system", "it is not in the stream");
         let system = tree.system(mount.dev).ok_or_else(none)?;
@@ -221,6 +176,14 @@ impl<'a> Bases<'a> {
     fn base<'k>(&'k self, key: &'k Key) -> Base<'k> {
         match key {
             Key::Path(path) => Base::Path(path),
+            Key::Removed(id, mount) => {
+                let removed = self.removed.get(&(*id, *mount)).copied();
+                let gone = || Error::because("make what was removed", "it is not in the stream");
+                Base::By(Box::new(move || {
+                    let (was, path) = removed.ok_or_else(gone)?;
+                    removed::detached(was, path)
+                }))
+            }
             Key::Mount(id) => match self.own.iter().find(|own| own.id == *id) {
                 Some(own) => Base::Mount(own),
                 None => Base::Path(Path::new("")),
@@ -254,6 +217,7 @@ impl<'a> Bases<'a> {
                 None => "file system".into(),
             },
             Some(Key::Path(path)) => format!("{}", path.display()),
+            Some(Key::Removed(_, mount)) => format!("what mount {mount} shows"),
             Some(Key::Mount(id)) => {
                 let own = self.own.iter().find(|own| own.id == *id);
                 let point = own.map(|own| String::from_utf8_lossy(&own.point));
@@ -292,6 +256,19 @@ impl<'a> Bases<'a> {
     pub fn of(&self, space: NsId, mount: &MountPoint) -> Option<(usize, &[u8])> {
         self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
     }
+}
+
+/// Those that show what was removed, with the paths that it had.
+fn removed_mounts<'a>(
+    tree: &'a Tree,
+    trees: &[&'a MountTree],
+) -> BTreeMap<(NsId, u32), (&'a RemovedMount, &'a [u8])> {
+    let all = trees.iter().flat_map(|it| it.mounts.iter().map(move |mount| (it.id, mount)));
+    let all = all.filter_map(|(id, mount)| {
+        let key = (id, mount.id);
+        Some((key, (tree.get::<RemovedMount>(key)?, mount.root.0.as_slice())))
+    });
+    all.collect()
 }
 
 /// A mount, with the place of what it shows where that is a cgroup which another one takes the place of.
@@ -340,6 +317,7 @@ mod tests {
             own: all.to_vec(),
             shown: Shown::new(),
             unpacked: None,
+            removed: BTreeMap::new(),
         };
         let mount = MountPoint {
             id: 1,

@@ -2,6 +2,7 @@
 
 use super::{OpenFiles, high};
 use crate::{
+    cgroups::Cgroups,
     connection,
     descriptor::terminal::Modes,
     factory::reopen,
@@ -11,24 +12,67 @@ use crate::{
     },
     late_queues,
     object::{pty, queue},
+    options::RestoreOptions,
+    script::Script,
+    spaces,
+    users::Users,
 };
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Result};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
+    sched::CloneFlags,
     sys::stat::SFlag,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::PoisonError,
 };
 
+/// What the rest is made in: cgroups with their namespaces, and user namespaces.
+pub(super) fn around<'a>(
+    tree: &Tree,
+    options: &'a RestoreOptions,
+    no: &mut Vec<Finding>,
+) -> (Cgroups, Users<'a>) {
+    let made = Users::make(tree, options.user.as_deref()).and_then(|users| {
+        let spaces = spaces::cgroup_spaces(tree, options, &users)?;
+        Ok((Cgroups::new(tree, &options.cgroup, spaces), users))
+    });
+    made.unwrap_or_else(|e| {
+        no.push(Finding::about("namespaces", "rebuild.place", e.to_string()));
+        Default::default()
+    })
+}
+
 impl OpenFiles<'_> {
-    /// What ids are called in the user namespace of the tree, where restore has made that.
-    pub(crate) fn made_user(&self) -> Option<&IdMaps> {
-        let maps = self.tree.id_maps(self.tree.root()?.pid)?;
-        self.make.stands.is_made(maps.id).then_some(maps)
+    /// What ids are called where a process is, in a user namespace that restore has made.
+    pub(crate) fn maps_of(&self, pid: Pid) -> Option<&IdMaps> {
+        self.make.stands.maps(self.tree, pid)
+    }
+
+    /// Has a stub get a file that has come late, under the number that it has here.
+    pub(crate) fn hand_over(&self, id: FileId, script: &mut Script<'_>) -> Result<()> {
+        let none = || Error::because("hand over a file", "it is not open");
+        let handover = self.handover.as_ref().ok_or_else(none)?;
+        if self.maps_of(script.pid(self.tree)).is_some() {
+            return handover.send(self.files.get(&id).ok_or_else(none)?.as_fd(), script);
+        }
+        handover.take(self.file(id)?, script);
+        Ok(())
+    }
+
+    /// The process of the tree that a process is a child of.
+    pub(crate) fn born(&self, pid: Pid) -> Option<Pid> {
+        let parent = self.tree.get::<Process>(pid).map(|p| p.ppid);
+        parent.filter(|parent| self.tree.get::<Process>(*parent).is_some())
+    }
+
+    /// Numbers of the namespaces that a process enters when it is there, each with its flag.
+    pub(crate) fn spaces(&self, pid: Pid) -> Result<Vec<(u32, CloneFlags)>> {
+        let all = self.make.stands.entered(pid, self.born(pid))?.into_iter();
+        Ok(all.map(|(space, flag)| (space.as_raw_fd() as u32, flag)).collect())
     }
 
     /// Masters of pseudo terminals that belong to nobody in the tree.

@@ -47,8 +47,8 @@ impl ForThread for Creds {
             b.call(libc::SYS_prctl, [option.into(), Arg::Val(value), 0.into(), 0.into(), 0.into()]);
         };
         let [inheritable, permitted, effective, bounding, ambient] = c.caps;
-        let maps = context.stubs.maps.as_ref();
-        let all = context.stubs.inherited.capabilities;
+        let maps = context.files.maps_of(self.pid);
+        let all = context.capabilities(self.pid)?;
         // Inheritable ones may lie outside of a bounding set that was narrowed later.
         capset(b, [all, all, inheritable]);
         for cap in (0..64).filter(|cap| bounding >> cap & 1 == 0) {
@@ -86,12 +86,14 @@ impl ForThread for Creds {
 /// What its users and groups are called where it is.
 fn inside(context: Context<'_>, creds: &Creds) -> Result<Creds> {
     let mut inside = creds.clone();
-    let Some(maps) = &context.stubs.maps else { return Ok(inside) };
+    let Some(maps) = context.files.maps_of(creds.pid) else { return Ok(inside) };
     let none = || Error::because("name its users and groups", "its user namespace has no such ids");
     for id in &mut inside.uids {
         *id = maps.user(*id).ok_or_else(none)?;
     }
-    for id in inside.gids.iter_mut().chain(&mut inside.groups) {
+    // Where nobody may set groups, they are those from before.
+    let groups = inside.groups.iter_mut().filter(|_| !maps.denies_groups);
+    for id in inside.gids.iter_mut().chain(groups) {
         *id = maps.group(*id).ok_or_else(none)?;
     }
     Ok(inside)

@@ -3,7 +3,7 @@
 use crate::{Link, NsId, NsKind, Resource, ensure};
 use serde::{Deserialize, Serialize};
 
-/// Which file system shows a namespace of the tree's own: a mount of it is of that namespace, in any mount namespace.
+/// Which file system shows a namespace of the tree's own: a mount of it is of that namespace, wherever it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceDevice {

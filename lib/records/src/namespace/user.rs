@@ -39,6 +39,11 @@ impl IdMaps {
         inside(&self.groups, outside)
     }
 
+    /// What a project is called inside.
+    pub fn project(&self, outside: u32) -> Option<u32> {
+        inside(&self.projects, outside)
+    }
+
     /// A user and a group that there are, as they are called inside: the root of the namespace, where it has one.
     pub fn anybody(&self) -> Option<(u32, u32)> {
         let first = |map: &[IdRange]| map.iter().map(|range| range.0).min();
@@ -48,7 +53,9 @@ impl IdMaps {
     /// The first id of a thread that has no name inside.
     pub fn nameless(&self, creds: &Creds) -> Option<u32> {
         let users = creds.uids.iter().find(|id| self.user(**id).is_none());
-        let mut groups = creds.gids.iter().chain(&creds.groups);
+        // Where nobody may set groups, a thread has them from before.
+        let own = creds.groups.iter().filter(|_| !self.denies_groups);
+        let mut groups = creds.gids.iter().chain(own);
         users.or_else(|| groups.find(|id| self.group(**id).is_none())).copied()
     }
 }

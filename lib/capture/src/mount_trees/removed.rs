@@ -1,0 +1,60 @@
+//! What mounts show that has no name any more, and whether a file system has any file.
+
+use super::{Space, files::link};
+use crate::Result;
+use floe_mounts::{Mount, inside, place};
+use floe_records::{NsId, RemovedMount};
+use floe_sys::{Error, open_unnoticed};
+use nix::sys::stat::{SFlag, fstat};
+use std::{
+    fs::File,
+    io::Read,
+    os::fd::{AsFd, OwnedFd},
+};
+
+/// Those of a mount namespace.
+///
+/// # Errors
+/// Those of reading them.
+pub fn removed_mounts(id: NsId, space: &Space) -> Result<Vec<RemovedMount>> {
+    let mut all = Vec::new();
+    for mount in space.mounts.iter().filter(|mount| mount.root.ends_with(b"//deleted")) {
+        all.extend(removed(space, mount)?.map(|it| RemovedMount { space: id, ..it }));
+    }
+    Ok(all)
+}
+
+/// A regular file with a short content, or a FIFO; `None` for what is something else or cannot be reached.
+pub(super) fn removed(space: &Space, mount: &Mount) -> Result<Option<RemovedMount>> {
+    let Some(top) = top(space, mount)? else { return Ok(None) };
+    let fail = |e: std::io::Error| Error::new("read what was removed", e);
+    let stat = fstat(&top).map_err(|e| fail(e.into()))?;
+    let mut content = Vec::new();
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG if stat.st_size as u64 <= RemovedMount::LONGEST as u64 => {
+            let file: File = open_unnoticed(&link(&top))?;
+            let most = RemovedMount::LONGEST as u64 + 1;
+            file.take(most).read_to_end(&mut content).map_err(fail)?;
+            if content.len() > RemovedMount::LONGEST {
+                return Ok(None);
+            }
+        }
+        SFlag::S_IFIFO => {}
+        _ => return Ok(None),
+    }
+    let owner = (stat.st_uid, stat.st_gid);
+    let (space, mount) = (NsId(0), mount.id);
+    Ok(Some(RemovedMount { space, mount, mode: stat.st_mode, owner, content: content.into() }))
+}
+
+/// Whether nothing is in the directory that a mount shows.
+pub(super) fn is_empty(space: &Space, mount: &Mount) -> bool {
+    let Ok(Some(top)) = top(space, mount) else { return false };
+    let entries = std::fs::read_dir(link(&top));
+    entries.is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// The top of a mount, where nothing covers it.
+fn top(space: &Space, mount: &Mount) -> Result<Option<OwnedFd>> {
+    Ok(inside(space.file.as_fd(), || Ok(place(mount)))?)
+}

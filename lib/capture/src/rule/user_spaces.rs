@@ -1,0 +1,109 @@
+//! User namespaces of the tree's own: how they lie in each other, and whether everybody in them has a name there.
+
+use crate::{
+    Result, namespace, origin,
+    rule::spaces::owner,
+    subject::{Process, unless_gone},
+};
+use floe_proc::Status;
+use floe_records::{Finding, Findings, IdMaps, NsKind, Pid};
+use std::collections::BTreeMap;
+
+const RULE: &str = "namespace.user";
+
+/// Those that processes were found in.
+#[derive(Default)]
+pub(crate) struct UserSpaces {
+    /// By number: what ids are called there, and which one it lies in.
+    all: BTreeMap<u64, (IdMaps, Option<u64>)>,
+    /// That of each process, and its parent.
+    members: BTreeMap<u32, (u64, u32)>,
+}
+
+impl UserSpaces {
+    /// That of a process.
+    pub fn add(&mut self, process: &Process<'_>, out: &mut Findings) -> Result<()> {
+        let Some(own) = process.namespace("user") else { return Ok(()) };
+        self.members.insert(process.pid, (own, process.stat.ppid));
+        if Some(own) == origin::namespace(NsKind::User)? {
+            return Ok(());
+        }
+        if !self.all.contains_key(&own) {
+            let maps = namespace::user::maps(Pid(process.pid))?;
+            let above = namespace::user::above(Pid(process.pid))?;
+            let ours = origin::namespace(NsKind::User)?.filter(|_| above.is_some());
+            let above = above.unwrap_or_default();
+            let around = |at: usize| above.get(at).map(|(id, _)| id.0).or(ours);
+            self.all.insert(own, (maps, around(0)));
+            for (at, (id, space)) in above.iter().enumerate() {
+                if !self.all.contains_key(&id.0) {
+                    let maps = namespace::user::maps_within(space)?;
+                    self.all.insert(id.0, (maps, around(at + 1)));
+                }
+            }
+        }
+        let maps = &self.all[&own].0;
+        for thread in &process.tasks {
+            if let Some(id) = nameless(maps, &thread.status)? {
+                let problem =
+                    format!("user or group {id} of thread {} has no name in it", thread.tid);
+                out.refuse(Finding::of(Pid(process.pid), "user namespace", RULE, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at how they lie in each other.
+    pub fn check(&self, out: &mut Findings) -> Result<()> {
+        let ours = origin::namespace(NsKind::User)?;
+        for (pid, (own, ppid)) in &self.members {
+            let mut refuse = |problem: &str, hint: &str| {
+                let finding = Finding::of(Pid(*pid), "user namespace", RULE, problem);
+                out.refuse(finding.hint(hint));
+            };
+            if Some(*own) != ours && !ours.is_some_and(|ours| self.lies_in(*own, ours)) {
+                refuse("it does not lie in that of freeze", "run freeze in the one around it");
+            } else if let Some((above, _)) = self.members.get(ppid)
+                && Some(*above) != ours
+                && !self.lies_in(*own, *above)
+            {
+                refuse("it does not lie in that of its parent", "");
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a namespace of a process cannot be entered where its parent is, if that is in another one.
+    pub fn beyond(&self, pid: u32, kind: NsKind) -> Result<Option<&'static str>> {
+        let Some((own, ppid)) = self.members.get(&pid) else { return Ok(None) };
+        let Some((above, _)) = self.members.get(ppid) else { return Ok(None) };
+        let same = |pid| unless_gone(floe_proc::namespace(pid, kind.name()));
+        if Some(*above) == origin::namespace(NsKind::User)? || same(pid)? == same(*ppid)? {
+            return Ok(None);
+        }
+        let owner = owner(pid, kind.name())?;
+        let has_rights = owner == Some(*own) || owner == Some(*above);
+        Ok((!has_rights).then_some("it belongs to a user namespace that its parent is not in"))
+    }
+
+    /// Whether one is another one, or lies in it.
+    fn lies_in(&self, mut one: u64, other: u64) -> bool {
+        for _ in 0..=self.all.len() {
+            if one == other {
+                return true;
+            }
+            let Some((_, Some(parent))) = self.all.get(&one) else { return false };
+            one = *parent;
+        }
+        false
+    }
+}
+
+/// A user or group of a thread that has no name. Groups need none where nobody may set them.
+fn nameless(maps: &IdMaps, status: &Status) -> Result<Option<u32>> {
+    let mut users = status.ids("Uid")?.into_iter();
+    let others = if maps.denies_groups { Vec::new() } else { status.numbers("Groups")? };
+    let mut groups = status.ids("Gid")?.into_iter().chain(others);
+    let user = users.find(|id| maps.user(*id).is_none());
+    Ok(user.or_else(|| groups.find(|id| maps.group(*id).is_none())))
+}
