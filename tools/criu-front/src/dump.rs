@@ -36,6 +36,7 @@ const PAGE: u64 = 4096;
 /// Dumps the tree that is asked for. Where it fails the tree runs on, and nothing is left behind.
 pub fn dump(job: &Job) -> Result<()> {
     let pid = job.wanted.pid.context("there is no pid to be dumped")?;
+    translate::can_come_back(&job.wanted)?;
     job.images.enter()?;
     job.engine.tell("pre-dump", None, None)?;
     let begin = Instant::now();

@@ -9,6 +9,17 @@ use anyhow::{Context, Result, bail};
 /// Kinds of namespaces that restore can join, as engines and as floe call them.
 const KINDS: [&str; 6] = ["user", "cgroup", "ipc", "uts", "net", "mnt"];
 
+/// Fails where a namespace from outside could not be joined by the restore of this dump.
+pub fn can_come_back(wanted: &Wanted) -> Result<()> {
+    for what in &wanted.external {
+        let Some((kind, _)) = what.split_once('[') else { continue };
+        if ["pid", "time"].contains(&kind) && !KINDS.contains(&kind) {
+            bail!("external {what}: the {kind} namespace of others cannot be joined by a restore");
+        }
+    }
+    Ok(())
+}
+
 /// Arguments of freeze, without the pid.
 pub fn freeze(wanted: &Wanted) -> Vec<String> {
     let mut words = vec!["--then".to_owned()];
@@ -120,6 +131,15 @@ pub fn inherited(key: &str, fd: &str, outside: &Outside) -> Result<[String; 2]> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_joined_is_not_dumped() {
+        let of = |what: &str| Wanted { external: vec![what.to_owned()], ..Wanted::default() };
+        assert!(can_come_back(&of("net[5]:extRootNetNS")).is_ok());
+        assert!(can_come_back(&of("dev[8/1]:disk")).is_ok());
+        let error = can_come_back(&of("pid[5]:extRootPidNS")).unwrap_err().to_string();
+        assert!(error.starts_with("external pid[5]:extRootPidNS: the pid namespace of others"));
+    }
 
     #[test]
     fn cgroups_are_ours_or_said() {
