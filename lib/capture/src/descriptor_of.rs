@@ -15,12 +15,12 @@ use floe_proc::Fdinfo;
 use floe_records::{Bytes, FileRef, Finding, NsKind, Options, Pid};
 use nix::fcntl::OFlag;
 use std::{
-    cell::OnceCell,
     ffi::OsStr,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{ffi::OsStrExt, fs::MetadataExt},
     },
+    sync::OnceLock,
 };
 
 const O_CLOEXEC: u32 = 0o2_000_000;
@@ -123,8 +123,8 @@ pub(crate) struct Descriptor<'a> {
     pub context: Context<'a>,
     holder: &'a Holder,
     entry: &'a Entry,
-    duplicate: OnceCell<OwnedFd>,
-    socket: OnceCell<socket_kind::Kind>,
+    duplicate: OnceLock<OwnedFd>,
+    socket: OnceLock<socket_kind::Kind>,
 }
 
 impl<'a> Descriptor<'a> {
@@ -143,8 +143,8 @@ impl<'a> Descriptor<'a> {
             context,
             holder,
             entry,
-            duplicate: OnceCell::new(),
-            socket: OnceCell::new(),
+            duplicate: OnceLock::new(),
+            socket: OnceLock::new(),
         }
     }
 

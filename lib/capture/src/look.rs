@@ -9,6 +9,7 @@ use crate::{
     files::{Files, Purpose},
     frozen::Frozen,
     held::Held,
+    kept::Kept,
     known::Ranks,
     network,
     object::cgroup::{self, Memberships},
@@ -77,10 +78,12 @@ pub struct Before {
     pub frozen: Frozen,
     /// Which descriptors were told apart.
     pub ranks: Ranks,
+    /// What shows descriptors.
+    pub kept: Kept,
 }
 
-/// Looks at the running tree below `root`.
-pub fn look(root: u32, options: &Options) -> Result<Look> {
+/// Looks at the running tree below `root`; `stops`: it is stopped then.
+pub fn look(root: u32, options: &Options, stops: bool) -> Result<Look> {
     same_pids()?;
     exists(root)?;
     let mut look = Look::default();
@@ -91,16 +94,22 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
     // The rest can be seen only by a process that may trace it.
     permitted(root)?;
     let begin = Instant::now();
-    let again = || once(root, options).map_err(untraceable);
-    look = again()?;
+    let again = |old: Look| {
+        // Of what the last look has kept open, nothing is of use.
+        drop(old);
+        let kept = if stops { Kept::new()? } else { Kept::default() };
+        once(root, options, kept).map_err(untraceable)
+    };
+    look = again(look)?;
     let patience = PATIENCE.max(begin.elapsed());
     if other_names::search() {
-        look = again()?;
+        look = again(look)?;
     }
     let since = Instant::now();
     while !look.found.refused.is_empty() && since.elapsed() < patience {
         sleep(PAUSE);
-        let before = std::mem::replace(&mut look, again()?).found.refused;
+        let before = std::mem::take(&mut look.found.refused);
+        look = again(look)?;
         // What is seen twice is no matter of two moments.
         if look.found.refused == before && !before.iter().any(passes) {
             break;
@@ -122,7 +131,7 @@ fn passes(finding: &Finding) -> bool {
 /// Of the executable, the working directory, the root or a mapping.
 const TOO_LONG: &str = "a path of it is longer than the kernel shows (4096 bytes)";
 
-fn once(root: u32, options: &Options) -> Result<Look> {
+fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
     let (all, mut found) = (family(root)?, Findings::default());
     let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
     let stats = stats(&pids)?;
@@ -174,7 +183,8 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         still.extend((!floe_proc::is_dead(pid)?).then_some(Pid(pid)));
     }
     let sharers = sharing.sharers(Share::Table);
-    let files = Files::describe(&still, &sharers, options, Purpose::Preview, &mut found);
+    let preview = Purpose::Preview;
+    let files = Files::describe(&still, &sharers, options, preview, &mut kept, &mut found);
     let mut ranks = Ranks::default();
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
@@ -189,10 +199,10 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     {
         return Err(error);
     }
-    Ok(Look { pids, found, before: Before { frozen, ranks }, files: kept(records) })
+    Ok(Look { pids, found, before: Before { frozen, ranks, kept }, files: by_key(records) })
 }
 
-fn kept(records: Vec<AnyRecord>) -> Tree {
+fn by_key(records: Vec<AnyRecord>) -> Tree {
     let mut kept = Tree::default();
     for record in records {
         // Of a pid that was reused meanwhile, the first one.
@@ -236,7 +246,7 @@ pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-    ranks: &Ranks,
+    told: (&Ranks, &mut Kept),
 ) -> Result<(Findings, Sharing, Files, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
@@ -268,7 +278,7 @@ pub(crate) fn held(
     spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
-    let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
+    let files = Files::describe_ranked(&living, &sharers, options, told, &mut found)?;
     rings.check(&files, &mut found);
     denied::check(&files, options, &mut found);
     spaces.look(&files, &mut found);
@@ -352,13 +362,38 @@ pub(crate) fn family(root: u32) -> floe_sys::Result<Vec<(u32, u32)>> {
     while at < all.len() {
         let (pid, _) = all[at];
         at += 1;
-        for tid in subject::tids(pid)? {
+        let tids = subject::tids(pid)?;
+        let mut left = children_of(pid, tids.len())?;
+        for tid in tids {
+            if left == Some(0) {
+                break;
+            }
             let children = subject::unless_gone(floe_proc::children(pid, tid))?;
+            left = left.map(|left| left.saturating_sub(children.len()));
             let new = children.into_iter().filter(|child| seen.insert(*child));
             all.extend(new.map(|child| (child, tid)));
         }
     }
     Ok(all)
+}
+
+/// How many children a process with so many threads has, where it takes less to ask all processes for their parents than all of these
+/// threads for their children.
+fn children_of(pid: u32, threads: usize) -> floe_sys::Result<Option<usize>> {
+    /// Fewer are asked at once.
+    const MANY: usize = 64;
+    if threads < MANY {
+        return Ok(None);
+    }
+    let all = floe_proc::numbers_in("/proc")?;
+    if all.len() > threads {
+        return Ok(None);
+    }
+    let mut count = 0;
+    for other in all {
+        count += usize::from(subject::stat(other)?.is_some_and(|stat| stat.ppid == pid));
+    }
+    Ok(Some(count))
 }
 
 /// /proc must show the processes that our system calls mean.

@@ -16,10 +16,10 @@ use netlink_packet_sock_diag::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use std::{
-    cell::OnceCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     io::{Error, Result},
     os::fd::BorrowedFd,
+    sync::OnceLock,
 };
 
 /// TCP_LISTEN, which UNIX sockets use as well.
@@ -51,7 +51,7 @@ pub(crate) struct UnixState {
 /// The UNIX sockets of our network namespace, read when the first of them is asked for: a request for a single one makes
 /// the kernel walk through all of them.
 #[derive(Debug, Default)]
-pub(crate) struct UnixSockets(OnceCell<AllUnix>);
+pub(crate) struct UnixSockets(OnceLock<AllUnix>);
 
 #[derive(Debug, Default)]
 struct AllUnix {
@@ -105,23 +105,23 @@ const BOUND: u8 = 13;
 #[derive(Debug, Default)]
 pub(crate) struct InetSockets {
     /// UDP sockets that have a port, by family and inode.
-    udp: OnceCell<BTreeMap<(u32, u32), Told>>,
+    udp: OnceLock<BTreeMap<(u32, u32), Told>>,
     /// The same of UDP-Lite.
-    udp_lite: OnceCell<BTreeMap<(u32, u32), Told>>,
+    udp_lite: OnceLock<BTreeMap<(u32, u32), Told>>,
     /// TCP sockets that have a port and do nothing with it.
-    bound: OnceCell<BTreeMap<(u32, u32), Told>>,
+    bound: OnceLock<BTreeMap<(u32, u32), Told>>,
     /// TCP sockets that listen.
-    listening: OnceCell<BTreeMap<(u32, u32), Told>>,
+    listening: OnceLock<BTreeMap<(u32, u32), Told>>,
     /// TCP sockets that are connected.
-    connected: OnceCell<BTreeMap<(u32, u32), Told>>,
+    connected: OnceLock<BTreeMap<(u32, u32), Told>>,
     /// Why the network cannot be kept away from connections, once that has been tried.
-    unlockable: OnceCell<Option<String>>,
+    unlockable: OnceLock<Option<String>>,
     /// Multicast groups that somebody is a member of.
-    groups: OnceCell<Vec<Group>>,
+    groups: OnceLock<Vec<Group>>,
     /// Netlink sockets, by inode.
-    netlink: OnceCell<HashMap<u32, diag_of::Netlink>>,
+    netlink: OnceLock<HashMap<u32, diag_of::Netlink>>,
     /// Packet sockets, by inode.
-    packets: OnceCell<HashMap<u32, diag_of::Packet>>,
+    packets: OnceLock<HashMap<u32, diag_of::Packet>>,
 }
 
 /// INET_DIAG_MD5SIG of linux/inet_diag.h.
@@ -236,7 +236,7 @@ impl InetSockets {
 
 /// The state of one socket of a kind, all of which are read when the first of them is asked for.
 fn of_kind<T: Clone>(
-    cell: &OnceCell<HashMap<u32, T>>,
+    cell: &OnceLock<HashMap<u32, T>>,
     doing: &'static str,
     all: fn() -> Result<HashMap<u32, T>>,
     ino: u64,
@@ -253,7 +253,7 @@ fn find(all: &BTreeMap<(u32, u32), Told>, family: u32, ino: u64) -> Option<Told>
 }
 
 fn known(
-    cell: &OnceCell<BTreeMap<(u32, u32), Told>>,
+    cell: &OnceLock<BTreeMap<(u32, u32), Told>>,
     protocol: u8,
     states: StateFlags,
 ) -> std::result::Result<&BTreeMap<(u32, u32), Told>, floe_sys::Error> {

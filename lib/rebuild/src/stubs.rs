@@ -16,7 +16,10 @@ use nix::{
     },
     unistd::{Uid, getresuid},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 /// Those that a stub makes get these options from it.
 const TRACE: i32 = OPTIONS | libc::PTRACE_O_EXITKILL;
@@ -48,6 +51,8 @@ pub(crate) struct Stubs {
     /// What ids are called where they are, if that is a user namespace that restore has made for them.
     pub maps: Option<IdMaps>,
     leaders: BTreeSet<i32>,
+    /// How many filters of system calls all threads of a process have in common.
+    pub filters: OnceLock<BTreeMap<Pid, usize>>,
 }
 
 /// What every stub has from restore, for it is forked from it.
@@ -101,7 +106,19 @@ impl Stubs {
             inherited.uids = [user; 3];
             inherited.capabilities = crate::machine::all_capabilities()?;
         }
-        Ok(Self { hole, tasks, parked, insn_in_vdso, own_vdso, released, inherited, maps, leaders })
+        let filters = OnceLock::new();
+        Ok(Self {
+            hole,
+            tasks,
+            parked,
+            insn_in_vdso,
+            own_vdso,
+            released,
+            inherited,
+            maps,
+            leaders,
+            filters,
+        })
     }
 
     /// A stopped thread.
