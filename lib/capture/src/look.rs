@@ -13,7 +13,7 @@ use crate::{
     known::Ranks,
     network,
     object::cgroup::{self, Memberships},
-    origin, other_names, resource,
+    origin, other_names, parallel, resource,
     rule::{
         clocks::Clocks,
         core_scheduling, denied, label, numa, outside,
@@ -39,6 +39,8 @@ use std::{
 /// tree that takes longer than that is looked at once more.
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
+/// Processes that are read before they are looked at.
+pub(crate) const AT_ONCE: usize = 64;
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
 /// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of
 /// netlink, an event of fanotify or a message of the kernel is read, a process that has ended is waited for.
@@ -141,12 +143,18 @@ fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
         (Clocks::default(), Rings::default(), Spaces::here(options)?);
-    for &pid in &pids {
-        let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
+    let read = |pid: &u32| {
+        let stat = stats.get(pid).filter(|stat| !stat.is_dead())?;
+        Some(Process::read(*pid, stat.clone(), &[]))
+    };
+    let chunks =
+        pids.chunks(AT_ONCE).map(|some| (some, parallel::each_of(some.iter().collect(), 2, read)));
+    for (&pid, process) in chunks.flat_map(|(some, read)| some.iter().zip(read)) {
+        let Some(process) = process else {
             state::dead_leader(pid, &mut found)?;
             continue;
         };
-        let looked = Process::read(pid, stat, &[]).and_then(|mut process| {
+        let looked = process.and_then(|mut process| {
             process.children = children.remove(&pid).unwrap_or_default();
             if !of_memory.contains(&Pid(pid)) {
                 attached.add(&process);
@@ -173,7 +181,9 @@ fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
             Err(error) => return Err(error),
         }
     }
-    attached.check(&tree(root)?, false, &mut found)?;
+    if attached.is_of_interest()? {
+        attached.check(&tree(root)?, false, &mut found)?;
+    }
     clocks.check(&mut found);
     spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
@@ -356,6 +366,14 @@ pub fn tree(root: u32) -> floe_sys::Result<Vec<u32>> {
 
 /// All processes of a tree, parents first, each with the thread whose child it is; 0 for the root.
 pub(crate) fn family(root: u32) -> floe_sys::Result<Vec<(u32, u32)>> {
+    family_with(root, &mut |_, _| Ok(()))
+}
+
+/// The same; `threads` gets each process with all its threads.
+pub(crate) fn family_with(
+    root: u32,
+    threads: &mut dyn FnMut(u32, &[u32]) -> floe_sys::Result<()>,
+) -> floe_sys::Result<Vec<(u32, u32)>> {
     let mut all = vec![(root, 0)];
     let mut seen = BTreeSet::from([root]);
     let mut at = 0;
@@ -363,6 +381,7 @@ pub(crate) fn family(root: u32) -> floe_sys::Result<Vec<(u32, u32)>> {
         let (pid, _) = all[at];
         at += 1;
         let tids = subject::tids(pid)?;
+        threads(pid, &tids)?;
         let mut left = children_of(pid, tids.len())?;
         for tid in tids {
             if left == Some(0) {

@@ -8,7 +8,7 @@ use crate::{
     kept::Kept,
     known::Ranks,
     look::{self, Before},
-    network,
+    network, parallel,
     process::ids::ids,
     question, resource, seize,
     subject::{self, Process},
@@ -90,12 +90,8 @@ impl Tree {
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
         network::begin_reading();
         let living = self.0.iter().filter(|held| held.zombie.is_none());
-        let mut processes: Vec<Process<'_>> = living
-            .map(|held| {
-                let read = Process::read(held.pid, held.stat.clone(), &held.threads)?;
-                Ok(Process { maker: held.maker, ..read })
-            })
-            .collect::<Result<_>>()?;
+        let read = parallel::each_of(living.collect(), 2, Held::read);
+        let mut processes: Vec<Process<'_>> = read.into_iter().collect::<Result<_>>()?;
         let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
         for held in &self.0 {
             children.entry(held.stat.ppid).or_default().push((held.pid, held.stat.clone()));
