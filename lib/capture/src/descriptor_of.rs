@@ -16,12 +16,12 @@ use floe_proc::Fdinfo;
 use floe_records::{Bytes, FileRef, Finding, NsKind, Options, Pid};
 use nix::fcntl::OFlag;
 use std::{
-    cell::OnceCell,
     ffi::OsStr,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{ffi::OsStrExt, fs::MetadataExt},
     },
+    sync::OnceLock,
 };
 
 const O_CLOEXEC: u32 = 0o2_000_000;
@@ -123,9 +123,9 @@ pub(crate) struct Descriptor<'a> {
     pub context: Context<'a>,
     holder: &'a Holder,
     entry: &'a Entry,
-    duplicate: OnceCell<OwnedFd>,
-    socket: OnceCell<socket_kind::Kind>,
-    net: OnceCell<u64>,
+    duplicate: OnceLock<OwnedFd>,
+    socket: OnceLock<socket_kind::Kind>,
+    net: OnceLock<u64>,
 }
 
 impl<'a> Descriptor<'a> {
@@ -144,9 +144,9 @@ impl<'a> Descriptor<'a> {
             context,
             holder,
             entry,
-            duplicate: OnceCell::new(),
-            socket: OnceCell::new(),
-            net: OnceCell::new(),
+            duplicate: OnceLock::new(),
+            socket: OnceLock::new(),
+            net: OnceLock::new(),
         }
     }
 

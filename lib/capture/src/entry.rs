@@ -4,9 +4,10 @@ use crate::{
     Result,
     inode::{self, Inode},
     known::Told,
+    parallel,
     path::{self, DELETED, Root},
 };
-use floe_proc::{Descriptors, Fdinfo};
+use floe_proc::{Descriptors, Fdinfo, OpenInfo};
 use floe_records::{Bytes, FdEntry, FdNum, FileId, Finding, NamedFile, Pid};
 use floe_sys::{pidfd_getfd, pidfd_open};
 use nix::{
@@ -16,7 +17,14 @@ use nix::{
         statfs::statfs,
     },
 };
-use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    collections::{BTreeMap, HashMap},
+    os::fd::{AsFd, OwnedFd},
+    sync::{Mutex, PoisonError},
+};
+
+/// Descriptors that a thread reads at a time.
+const PIECE: usize = 64;
 
 /// A process whose descriptors are looked at.
 pub(crate) struct Holder {
@@ -28,6 +36,10 @@ pub(crate) struct Holder {
     pub root: Root,
     pidfd: OwnedFd,
     all: Descriptors,
+    /// What has just been read of its descriptors.
+    infos: Mutex<HashMap<u32, Fdinfo>>,
+    /// Whether what shows its descriptors is to be kept open.
+    pub keeps: bool,
 }
 
 /// What there is to read of a descriptor without taking a duplicate.
@@ -42,6 +54,8 @@ pub(crate) struct Entry {
     pub name: Option<Name>,
     /// What is known of its description.
     pub same: Told,
+    /// What shows it, if that is kept open.
+    pub open: Option<OpenInfo>,
 }
 
 /// A path that a descriptor was opened by.
@@ -74,7 +88,8 @@ impl Holder {
     /// Opens what is read relative to it.
     pub fn open(pid: u32, held: bool) -> Result<Self> {
         let (pidfd, root, all) = (pidfd_open(pid as i32)?, Root::of(pid)?, Descriptors::of(pid)?);
-        Ok(Self { pid, table: pid, held, root, pidfd, all })
+        let infos = Mutex::default();
+        Ok(Self { pid, table: pid, held, root, pidfd, all, infos, keeps: false })
     }
 
     /// A process that stands still and is to receive descriptors of ours.
@@ -82,7 +97,8 @@ impl Holder {
         let table = std::process::id();
         let (pidfd, root, all) =
             (pidfd_open(table as i32)?, Root::of(pid)?, Descriptors::of(table)?);
-        Ok(Self { pid, table, held: true, root, pidfd, all })
+        let infos = Mutex::default();
+        Ok(Self { pid, table, held: true, root, pidfd, all, infos, keeps: false })
     }
 
     /// Whether the descriptors are on their way to the process, and not yet its own.
@@ -95,23 +111,50 @@ impl Holder {
         Ok(self.all.numbers()?)
     }
 
+    /// The same of a process that stands still and of which `open` shows descriptors that it had. If each of these has something
+    /// open, and they are as many as it has, they are all.
+    pub fn numbers_among(&self, open: BTreeMap<u32, OpenInfo>) -> Result<Vec<u32>> {
+        if open.is_empty() || self.all.count()? != Some(open.len()) {
+            return self.numbers();
+        }
+        let read = parallel::each_of(open.into_iter().collect(), PIECE, |(fd, open)| {
+            Some((fd, open.read().ok()?))
+        });
+        let Some(infos) = read.into_iter().collect::<Option<HashMap<u32, Fdinfo>>>() else {
+            return self.numbers();
+        };
+        let mut numbers: Vec<u32> = infos.keys().copied().collect();
+        numbers.sort_unstable();
+        *self.infos.lock().unwrap_or_else(PoisonError::into_inner) = infos;
+        Ok(numbers)
+    }
+
+    fn read_info(&self, fd: u32) -> Result<(Fdinfo, Option<OpenInfo>)> {
+        let known = self.infos.lock().unwrap_or_else(PoisonError::into_inner).remove(&fd);
+        if let Some(info) = known {
+            return Ok((info, None));
+        }
+        let open = self.all.open_info(fd)?;
+        Ok((open.read()?, self.keeps.then_some(open)))
+    }
+
     /// Reads what /proc says of a descriptor.
     pub fn entry(&self, fd: u32) -> Result<Entry> {
-        let info = self.all.info(fd)?;
+        let (info, open) = self.read_info(fd)?;
         let link = match inode::link(&info)? {
             Some(link) => link,
             None => self.all.link(fd)?,
         };
         if let Some(stat) = Inode::nameless(&link, info.ino)? {
-            return Ok(Entry { fd, link, stat, info, name: None, same: Told::Nothing });
+            return Ok(Entry { fd, link, stat, info, name: None, same: Told::Nothing, open });
         }
         if let Some(stat) = self.by_path(&link, &info) {
             let name = Some(Name::new(&self.root, link.clone(), false, true));
-            return Ok(Entry { fd, link, stat, info, name, same: Told::Nothing });
+            return Ok(Entry { fd, link, stat, info, name, same: Told::Nothing, open });
         }
         let stat = Inode::of(&self.stat(fd)?);
         let name = self.name(&link, &stat);
-        Ok(Entry { fd, link, stat, info, name, same: Told::Nothing })
+        Ok(Entry { fd, link, stat, info, name, same: Told::Nothing, open })
     }
 
     /// The file by its path, where that is known to lead to it: what has no name any more, or one that the kernel shows as
@@ -209,15 +252,14 @@ impl Holder {
 
 impl Entry {
     /// As it travels to `dumpfs`, with its description.
-    pub fn record(&self, id: FileId) -> FdEntry {
+    pub fn record(self, id: FileId) -> FdEntry {
         let Inode { dev, ino, mode, nlink, rdev, size, mtime_ns, ctime_ns } = self.stat;
         let stat = [dev, ino, mode.into(), nlink, rdev, size];
-        let named = |name: &Name| {
-            let full = Bytes(name.full.clone());
-            NamedFile(stat, [mtime_ns, ctime_ns], full, name.deleted, name.leads)
+        let named = |name: Name| {
+            NamedFile(stat, [mtime_ns, ctime_ns], Bytes(name.full), name.deleted, name.leads)
         };
-        let (link, text) = (Bytes(self.link.clone()), self.info.text().into());
-        FdEntry(FdNum(self.fd), link, text, self.name.as_ref().map(named), id)
+        let (link, text) = (Bytes(self.link), Bytes(self.info.into_text()));
+        FdEntry(FdNum(self.fd), link, text, self.name.map(named), id)
     }
 
     /// As `freeze` has read it.
@@ -236,6 +278,6 @@ impl Entry {
         };
         let none = || floe_sys::Error::because(format!("read descriptor {fd}"), "it has no file");
         let (stat, same) = (stat.ok_or_else(none)?, Told::Same(id));
-        Ok(Self { fd, link, stat, info, name, same })
+        Ok(Self { fd, link, stat, info, name, same, open: None })
     }
 }

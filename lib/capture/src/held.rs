@@ -1,5 +1,6 @@
 //! A process whose threads are all stopped.
 
+use crate::{Result, subject::Process};
 use floe_proc::Stat;
 use floe_tracee::Tracee;
 
@@ -16,6 +17,14 @@ pub struct Held {
     pub threads: Vec<Tracee>,
     /// Its wait status, for a zombie.
     pub zombie: Option<u32>,
+}
+
+impl Held {
+    /// What /proc says of a living one.
+    pub(crate) fn read(&self) -> Result<Process<'_>> {
+        let read = Process::read(self.pid, self.stat.clone(), &self.threads)?;
+        Ok(Process { maker: self.maker, ..read })
+    }
 }
 
 /// A thread that is gone needs no release.

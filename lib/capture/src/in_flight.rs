@@ -3,8 +3,9 @@
 
 use crate::{
     Result,
+    describing::Describing,
     entry::Holder,
-    files::{Describing, Files},
+    files::Files,
     object::socket_queue::{self, Read},
 };
 use floe_records::{

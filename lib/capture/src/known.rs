@@ -5,7 +5,7 @@
 //! descriptors that were told apart before are believed to be still, and each list is checked once from end to end: the order has not
 //! changed if nothing has. The third time everything has stood still since.
 
-use crate::descriptor_of::Descriptor;
+use crate::{descriptor_of::Descriptor, parallel};
 use floe_records::{FdNum, FdTable, FileId, Pid};
 use floe_sys::{Result, kcmp_file};
 use std::{
@@ -19,6 +19,9 @@ type Key = (u32, u64, Vec<u8>);
 /// Where the descriptions of descriptors stood in the order of kcmp(2), each among those with the same key.
 #[derive(Clone, Default, Debug)]
 pub struct Ranks(HashMap<(Pid, FdNum), u32>);
+
+/// Descriptors with one key from which on they are told apart beside others.
+const MANY: usize = 32;
 
 /// What was told of a descriptor before it is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -53,16 +56,17 @@ struct List {
     sorted: bool,
     /// Something was told of each of them.
     told: bool,
+    /// Those of which something was told, by that.
+    by_told: HashMap<Told, Seen>,
+    /// What was told is not so.
+    wrong: bool,
 }
 
 /// All descriptions that have been seen.
 #[derive(Default)]
 pub(crate) struct Known {
     lists: HashMap<Key, List>,
-    told: HashMap<Told, Seen>,
     ranks: Ranks,
-    /// What was told is not so.
-    wrong: bool,
 }
 
 impl Known {
@@ -74,37 +78,89 @@ impl Known {
     /// The description of a descriptor, if another one has led to it; else where it is to be added.
     pub fn find(&mut self, seen: &Descriptor<'_>) -> Result<(Option<FileId>, usize)> {
         let told = self.told(seen);
-        let list = self.lists.entry(key(seen)).or_default();
-        if let [old] = &list.all[..]
-            && is_single(seen)
-        {
-            return Ok((Some(old.id), 0));
-        }
-        match self.told.get(&told) {
-            Some(old) if matches!(told, Told::Same(_)) => return Ok((Some(old.id), 0)),
-            Some(old) if old.compare(seen.table(), seen.fd)? == Ordering::Equal => {
-                return Ok((Some(old.id), 0));
-            }
-            Some(_) => self.wrong = true,
-            None if told != Told::Nothing && list.told => return Ok((None, list.all.len())),
-            None => {}
-        }
-        self.wrong |= !list.sort()?;
-        list.search(seen)
+        self.lists.entry(key(seen)).or_default().find(seen, told)
     }
 
     /// Adds the description of a descriptor where [`Known::find`] has said.
     pub fn add(&mut self, seen: &Descriptor<'_>, id: FileId, at: usize) {
         let told = self.told(seen);
-        let new = Seen { pid: seen.table(), fd: seen.fd, id, told };
-        if told != Told::Nothing {
-            self.told.insert(told, new);
+        self.lists.entry(key(seen)).or_default().add(seen, id, at, told);
+    }
+
+    /// The descriptions of descriptors, in their order; those that nothing has led to are added, and counted from `next` on. Where
+    /// descriptors cannot be told apart, nothing is added.
+    pub fn find_all(&mut self, all: &[Descriptor<'_>], next: u32) -> Result<Vec<FileId>> {
+        let keys = parallel::each(all, key);
+        let mut members: HashMap<Key, Vec<usize>> = HashMap::new();
+        for (at, key) in keys.into_iter().enumerate() {
+            members.entry(key).or_default().push(at);
         }
-        if let Some(list) = self.lists.get_mut(&key(seen)) {
-            list.sorted &= !list.told || told == Told::Nothing || list.all.is_empty();
-            list.told &= told != Told::Nothing;
-            list.all.insert(at, new);
+        let work = members.into_iter().map(|(key, members)| {
+            let list = self.lists.remove(&key).unwrap_or_default();
+            (key, list, members)
+        });
+        let (many, few): (Vec<_>, Vec<_>) =
+            work.collect::<Vec<_>>().into_iter().partition(|(_, _, members)| members.len() >= MANY);
+        let find = |(key, mut list, members): (Key, List, Vec<usize>)| {
+            let ids = self.find_members(&mut list, all, &members, next);
+            (key, list, members, ids)
+        };
+        let mut done = parallel::each_of(many, 1, find);
+        done.extend(few.into_iter().map(find));
+        // Until all are known, each is called by its place in `all`.
+        let (mut found, mut failed) = (vec![FileId(0); all.len()], None);
+        for (_, _, members, ids) in &mut done {
+            match std::mem::replace(ids, Ok(Vec::new())) {
+                Ok(ids) => members.iter().zip(ids).for_each(|(at, id)| found[*at] = id),
+                Err(error) => failed = Some(error),
+            }
         }
+        let numbers = numbers(&found, next);
+        let number = |id: &mut FileId| {
+            if let Some(new) = id.0.checked_sub(next).and_then(|at| numbers.get(at as usize)) {
+                *id = *new;
+            }
+        };
+        found.iter_mut().for_each(number);
+        for (key, mut list, ..) in done {
+            list.ids().for_each(number);
+            self.lists.insert(key, list);
+        }
+        match failed {
+            Some(error) => {
+                self.forget(next);
+                Err(error)
+            }
+            None => Ok(found),
+        }
+    }
+
+    fn find_members(
+        &self,
+        list: &mut List,
+        all: &[Descriptor<'_>],
+        members: &[usize],
+        next: u32,
+    ) -> Result<Vec<FileId>> {
+        let find = |at: &usize| {
+            let (seen, own) = (&all[*at], FileId(next + *at as u32));
+            let told = self.told(seen);
+            let (old, place) = list.find(seen, told)?;
+            if old.is_none() {
+                list.add(seen, own, place, told);
+            }
+            Ok(old.unwrap_or(own))
+        };
+        members.iter().map(find).collect()
+    }
+
+    /// Forgets descriptions from this number on.
+    pub fn forget(&mut self, first: u32) {
+        for list in self.lists.values_mut() {
+            list.all.retain(|seen| seen.id.0 < first);
+            list.by_told.retain(|_, seen| seen.id.0 < first);
+        }
+        self.lists.retain(|_, list| !list.all.is_empty());
     }
 
     fn told(&self, seen: &Descriptor<'_>) -> Told {
@@ -117,12 +173,13 @@ impl Known {
 
     /// Whether everything is as it was told, as far as it was told by ranks.
     pub fn holds(&mut self) -> Result<bool> {
-        for list in self.lists.values_mut().filter(|list| !list.sorted) {
-            if self.wrong || !list.is_in_order()? {
-                return Ok(false);
-            }
+        if self.lists.values().any(|list| list.wrong) {
+            return Ok(false);
         }
-        Ok(!self.wrong)
+        let unsorted: Vec<&mut List> =
+            self.lists.values_mut().filter(|list| !list.sorted).collect();
+        let checked = parallel::each_of(unsorted, 1, List::is_in_order);
+        checked.into_iter().try_fold(true, |all, one| Ok(all && one?))
     }
 
     /// Where all stand. Of lists whose order was never asked for, nothing.
@@ -141,11 +198,46 @@ impl Known {
 
 impl Default for List {
     fn default() -> Self {
-        Self { all: Vec::new(), sorted: true, told: true }
+        let (all, by_told) = (Vec::new(), HashMap::new());
+        Self { all, sorted: true, told: true, by_told, wrong: false }
     }
 }
 
 impl List {
+    /// The description of a descriptor, or where it is to be added.
+    fn find(&mut self, seen: &Descriptor<'_>, told: Told) -> Result<(Option<FileId>, usize)> {
+        if let [old] = &self.all[..]
+            && is_single(seen)
+        {
+            return Ok((Some(old.id), 0));
+        }
+        match self.by_told.get(&told) {
+            Some(old) if matches!(told, Told::Same(_)) => return Ok((Some(old.id), 0)),
+            Some(old) if old.compare(seen.table(), seen.fd)? == Ordering::Equal => {
+                return Ok((Some(old.id), 0));
+            }
+            Some(_) => self.wrong = true,
+            None if told != Told::Nothing && self.told => return Ok((None, self.all.len())),
+            None => {}
+        }
+        self.wrong |= !self.sort()?;
+        self.search(seen)
+    }
+
+    fn add(&mut self, seen: &Descriptor<'_>, id: FileId, at: usize, told: Told) {
+        let new = Seen { pid: seen.table(), fd: seen.fd, id, told };
+        if told != Told::Nothing {
+            self.by_told.insert(told, new);
+        }
+        self.sorted &= !self.told || told == Told::Nothing || self.all.is_empty();
+        self.told &= told != Told::Nothing;
+        self.all.insert(at, new);
+    }
+
+    fn ids(&mut self) -> impl Iterator<Item = &mut FileId> {
+        self.all.iter_mut().chain(self.by_told.values_mut()).map(|seen| &mut seen.id)
+    }
+
     /// Puts all in the order of kcmp(2); false where two are the same.
     fn sort(&mut self) -> Result<bool> {
         if self.sorted {
@@ -199,6 +291,17 @@ impl List {
         self.sorted = true;
         Ok(true)
     }
+}
+
+/// Numbers without gaps for those that are new: they are called by their places, counted from `next` on.
+fn numbers(found: &[FileId], next: u32) -> Vec<FileId> {
+    let mut last = next;
+    let number = |(at, id): (usize, &FileId)| {
+        let own = FileId(last);
+        last += u32::from(id.0 == next + at as u32);
+        own
+    };
+    found.iter().enumerate().map(number).collect()
 }
 
 /// Position and flags are not in it: where a description is shared with a process outside, they may change between two reads.

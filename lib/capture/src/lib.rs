@@ -8,6 +8,7 @@
 mod by_inode;
 pub mod carry;
 mod connections;
+mod describing;
 mod descriptor_of;
 mod diag_of;
 mod entry;
@@ -19,6 +20,7 @@ mod in_flight;
 mod inet;
 mod inet_options;
 mod inode;
+mod kept;
 mod known;
 mod layout;
 pub mod look;
@@ -52,6 +54,7 @@ mod walk;
 pub use error::{Error, Result};
 pub use frozen::Frozen;
 pub use inet::release_ports;
+pub use kept::Kept;
 pub use known::Ranks;
 pub use mapped::{mapped_file, mapped_files};
 

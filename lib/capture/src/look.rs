@@ -9,10 +9,11 @@ use crate::{
     files::{Files, Purpose},
     frozen::Frozen,
     held::Held,
+    kept::Kept,
     known::Ranks,
     network,
     object::cgroup::{self, Memberships},
-    origin, other_names, resource,
+    origin, other_names, parallel, resource,
     rule::{
         clocks::Clocks,
         core_scheduling, denied, label, numa, outside,
@@ -38,6 +39,8 @@ use std::{
 /// tree that takes longer than that is looked at once more.
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
+/// Processes that are read before they are looked at.
+pub(crate) const AT_ONCE: usize = 64;
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
 /// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of
 /// netlink, an event of fanotify or a message of the kernel is read, a process that has ended is waited for.
@@ -77,10 +80,12 @@ pub struct Before {
     pub frozen: Frozen,
     /// Which descriptors were told apart.
     pub ranks: Ranks,
+    /// What shows descriptors.
+    pub kept: Kept,
 }
 
-/// Looks at the running tree below `root`.
-pub fn look(root: u32, options: &Options) -> Result<Look> {
+/// Looks at the running tree below `root`; `stops`: it is stopped then.
+pub fn look(root: u32, options: &Options, stops: bool) -> Result<Look> {
     same_pids()?;
     exists(root)?;
     let mut look = Look::default();
@@ -91,16 +96,22 @@ pub fn look(root: u32, options: &Options) -> Result<Look> {
     // The rest can be seen only by a process that may trace it.
     permitted(root)?;
     let begin = Instant::now();
-    let again = || once(root, options).map_err(untraceable);
-    look = again()?;
+    let again = |old: Look| {
+        // Of what the last look has kept open, nothing is of use.
+        drop(old);
+        let kept = if stops { Kept::new()? } else { Kept::default() };
+        once(root, options, kept).map_err(untraceable)
+    };
+    look = again(look)?;
     let patience = PATIENCE.max(begin.elapsed());
     if other_names::search() {
-        look = again()?;
+        look = again(look)?;
     }
     let since = Instant::now();
     while !look.found.refused.is_empty() && since.elapsed() < patience {
         sleep(PAUSE);
-        let before = std::mem::replace(&mut look, again()?).found.refused;
+        let before = std::mem::take(&mut look.found.refused);
+        look = again(look)?;
         // What is seen twice is no matter of two moments.
         if look.found.refused == before && !before.iter().any(passes) {
             break;
@@ -122,7 +133,7 @@ fn passes(finding: &Finding) -> bool {
 /// Of the executable, the working directory, the root or a mapping.
 const TOO_LONG: &str = "a path of it is longer than the kernel shows (4096 bytes)";
 
-fn once(root: u32, options: &Options) -> Result<Look> {
+fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
     let (all, mut found) = (family(root)?, Findings::default());
     let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
     let stats = stats(&pids)?;
@@ -132,12 +143,18 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
         (Clocks::default(), Rings::default(), Spaces::here(options)?);
-    for &pid in &pids {
-        let Some(stat) = stats.get(&pid).filter(|stat| !stat.is_dead()).cloned() else {
+    let read = |pid: &u32| {
+        let stat = stats.get(pid).filter(|stat| !stat.is_dead())?;
+        Some(Process::read(*pid, stat.clone(), &[]))
+    };
+    let chunks =
+        pids.chunks(AT_ONCE).map(|some| (some, parallel::each_of(some.iter().collect(), 2, read)));
+    for (&pid, process) in chunks.flat_map(|(some, read)| some.iter().zip(read)) {
+        let Some(process) = process else {
             state::dead_leader(pid, &mut found)?;
             continue;
         };
-        let looked = Process::read(pid, stat, &[]).and_then(|mut process| {
+        let looked = process.and_then(|mut process| {
             process.children = children.remove(&pid).unwrap_or_default();
             if !of_memory.contains(&Pid(pid)) {
                 attached.add(&process);
@@ -164,7 +181,9 @@ fn once(root: u32, options: &Options) -> Result<Look> {
             Err(error) => return Err(error),
         }
     }
-    attached.check(&tree(root)?, false, &mut found)?;
+    if attached.is_of_interest()? {
+        attached.check(&tree(root)?, false, &mut found)?;
+    }
     clocks.check(&mut found);
     spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
@@ -174,7 +193,8 @@ fn once(root: u32, options: &Options) -> Result<Look> {
         still.extend((!floe_proc::is_dead(pid)?).then_some(Pid(pid)));
     }
     let sharers = sharing.sharers(Share::Table);
-    let files = Files::describe(&still, &sharers, options, Purpose::Preview, &mut found);
+    let preview = Purpose::Preview;
+    let files = Files::describe(&still, &sharers, options, preview, &mut kept, &mut found);
     let mut ranks = Ranks::default();
     let looked = files.and_then(|mut files| {
         ranks = std::mem::take(&mut files.ranks);
@@ -189,10 +209,10 @@ fn once(root: u32, options: &Options) -> Result<Look> {
     {
         return Err(error);
     }
-    Ok(Look { pids, found, before: Before { frozen, ranks }, files: kept(records) })
+    Ok(Look { pids, found, before: Before { frozen, ranks, kept }, files: by_key(records) })
 }
 
-fn kept(records: Vec<AnyRecord>) -> Tree {
+fn by_key(records: Vec<AnyRecord>) -> Tree {
     let mut kept = Tree::default();
     for record in records {
         // Of a pid that was reused meanwhile, the first one.
@@ -236,7 +256,7 @@ pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-    ranks: &Ranks,
+    told: (&Ranks, &mut Kept),
 ) -> Result<(Findings, Sharing, Files, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
@@ -268,7 +288,7 @@ pub(crate) fn held(
     spaces.check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
-    let files = Files::describe_ranked(&living, &sharers, options, ranks, &mut found)?;
+    let files = Files::describe_ranked(&living, &sharers, options, told, &mut found)?;
     rings.check(&files, &mut found);
     denied::check(&files, options, &mut found);
     spaces.look(&files, &mut found);
@@ -353,19 +373,53 @@ pub fn tree(root: u32) -> floe_sys::Result<Vec<u32>> {
 
 /// All processes of a tree, parents first, each with the thread whose child it is; 0 for the root.
 pub(crate) fn family(root: u32) -> floe_sys::Result<Vec<(u32, u32)>> {
+    family_with(root, &mut |_, _| Ok(()))
+}
+
+/// The same; `threads` gets each process with all its threads.
+pub(crate) fn family_with(
+    root: u32,
+    threads: &mut dyn FnMut(u32, &[u32]) -> floe_sys::Result<()>,
+) -> floe_sys::Result<Vec<(u32, u32)>> {
     let mut all = vec![(root, 0)];
     let mut seen = BTreeSet::from([root]);
     let mut at = 0;
     while at < all.len() {
         let (pid, _) = all[at];
         at += 1;
-        for tid in subject::tids(pid)? {
+        let tids = subject::tids(pid)?;
+        threads(pid, &tids)?;
+        let mut left = children_of(pid, tids.len())?;
+        for tid in tids {
+            if left == Some(0) {
+                break;
+            }
             let children = subject::unless_gone(floe_proc::children(pid, tid))?;
+            left = left.map(|left| left.saturating_sub(children.len()));
             let new = children.into_iter().filter(|child| seen.insert(*child));
             all.extend(new.map(|child| (child, tid)));
         }
     }
     Ok(all)
+}
+
+/// How many children a process with so many threads has, where it takes less to ask all processes for their parents than all of these
+/// threads for their children.
+fn children_of(pid: u32, threads: usize) -> floe_sys::Result<Option<usize>> {
+    /// Fewer are asked at once.
+    const MANY: usize = 64;
+    if threads < MANY {
+        return Ok(None);
+    }
+    let all = floe_proc::numbers_in("/proc")?;
+    if all.len() > threads {
+        return Ok(None);
+    }
+    let mut count = 0;
+    for other in all {
+        count += usize::from(subject::stat(other)?.is_some_and(|stat| stat.ppid == pid));
+    }
+    Ok(Some(count))
 }
 
 /// /proc must show the processes that our system calls mean.

@@ -3,7 +3,10 @@
 use std::{
     num::NonZero,
     panic::resume_unwind,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::{Builder, available_parallelism, scope},
 };
 
@@ -14,8 +17,30 @@ const MOST: usize = 4;
 
 /// Does `work` on each; the results come in the order of `all`.
 pub(crate) fn each<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = available_parallelism().map_or(1, NonZero::get);
-    let threads = cores.min(MOST).min(all.len() / (2 * PIECE));
+    pieces(all, PIECE, work)
+}
+
+/// The same of things that are used up; `piece`: how many are taken at a time.
+pub(crate) fn each_of<T: Send, R: Send>(
+    all: Vec<T>,
+    piece: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let all: Vec<Mutex<Option<T>>> = all.into_iter().map(|it| Mutex::new(Some(it))).collect();
+    let once =
+        |it: &Mutex<Option<T>>| it.lock().unwrap_or_else(PoisonError::into_inner).take().map(&work);
+    pieces(&all, piece, once).into_iter().flatten().collect()
+}
+
+fn pieces<T: Sync, R: Send>(all: &[T], size: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    // Asked once: it takes three calls and a file.
+    static CORES: OnceLock<usize> = OnceLock::new();
+    let enough = if size == 1 { all.len() } else { all.len() / (2 * size) };
+    if enough < 2 {
+        return all.iter().map(work).collect();
+    }
+    let cores = *CORES.get_or_init(|| available_parallelism().map_or(1, NonZero::get));
+    let threads = cores.min(MOST).min(enough);
     if threads < 2 {
         return all.iter().map(work).collect();
     }
@@ -24,7 +49,7 @@ pub(crate) fn each<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -
         let mut done = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(piece) = all.chunks(PIECE).nth(at) else { return done };
+            let Some(piece) = all.chunks(size).nth(at) else { return done };
             done.push((at, piece.iter().map(&work).collect::<Vec<R>>()));
         }
     };
@@ -52,6 +77,8 @@ mod tests {
             let all: Vec<usize> = (0..len).collect();
             let twice = each(&all, |n| n * 2);
             assert!(twice.len() == len && twice.iter().enumerate().all(|(at, n)| *n == at * 2));
+            let of = each_of(all, 1 + len % 3, |n| n * 2);
+            assert_eq!(of, twice);
         }
     }
 }

@@ -117,16 +117,16 @@ impl TreeStop {
         let mut progress = Progress::default();
         loop {
             let before = (self.pids.len(), self.stopped.len());
-            let pids = look::family(root)?;
             let mut new = Vec::new();
-            for &(pid, _) in &pids {
-                for tid in subject::tids(pid)? {
+            let pids = look::family_with(root, &mut |pid, tids| {
+                for &tid in tids {
                     if self.is_new(tid)? {
                         self.pids.insert(tid, pid);
                         new.push(tid);
                     }
                 }
-            }
+                Ok(())
+            })?;
             if new.is_empty() && self.asked.is_empty() {
                 return Ok(pids);
             }
@@ -144,7 +144,7 @@ impl TreeStop {
         }
     }
 
-    fn is_new(&self, tid: u32) -> Result<bool> {
+    fn is_new(&self, tid: u32) -> floe_sys::Result<bool> {
         let known = self.seized.contains_key(&tid) || self.asked.contains_key(&tid);
         // Its id may be another thread's by now. (Of the others, seizing them tells.)
         let dead = !known && self.ended.contains(&tid) && floe_proc::is_dead(tid)?;

@@ -13,6 +13,7 @@ use floe_sys::{Result, socket_filter_len, socket_option};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     os::fd::AsFd,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 const IP: i32 = libc::IPPROTO_IP;
@@ -81,25 +82,22 @@ type Value = (i32, i32, Vec<u8>);
 /// What fresh sockets have, by kind.
 #[derive(Default)]
 pub(crate) struct Fresh {
-    values: BTreeMap<Kind, Vec<Value>>,
+    values: Mutex<BTreeMap<Kind, Arc<[Value]>>>,
 }
 
 impl Fresh {
     /// Parts of this socket that are not carried, in words.
-    pub fn losses(&mut self, seen: &Descriptor<'_>, kind: Kind) -> Result<Vec<String>> {
+    pub fn losses(&self, seen: &Descriptor<'_>, kind: Kind) -> Result<Vec<String>> {
         let fd = seen.duplicate()?;
         let mut lost = Vec::new();
         // The kernel shows the instructions of a classic one alone.
         if socket_filter_len(fd).is_err() {
             lost.push("its filter, which is none of classic BPF, is not carried".to_owned());
         }
-        let fresh = match self.values.entry(kind) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(values(kind)?),
-        };
+        let fresh = self.of(kind)?;
         let is_tcp = inet::is_tcp(kind) || inet::is_mptcp(kind);
         let connects = is_tcp && number(fd, SOCKET, libc::SO_ACCEPTCONN)? == 0;
-        for (level, name, usual) in &*fresh {
+        for (level, name, usual) in fresh.iter() {
             let skipped = connects && *level == TCP && OF_CONNECTIONS.contains(name);
             if !skipped && socket_option(fd, *level, *name, LONGEST).is_ok_and(|now| now != *usual)
             {
@@ -107,6 +105,14 @@ impl Fresh {
             }
         }
         Ok(lost)
+    }
+
+    fn of(&self, kind: Kind) -> Result<Arc<[Value]>> {
+        let mut all = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match all.entry(kind) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(place) => place.insert(values(kind)?.into()).clone(),
+        })
     }
 }
 

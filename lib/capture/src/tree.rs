@@ -5,9 +5,10 @@ use crate::{
     connections::{Connections, Left},
     frozen::Thawed,
     held::{Held, release},
+    kept::Kept,
     known::Ranks,
     look::{self, Before},
-    network,
+    network, parallel,
     process::ids::ids,
     question, resource, seize,
     subject::{self, Process},
@@ -18,7 +19,7 @@ use floe_records::{
 };
 use floe_tracee::Tracee;
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     collections::BTreeMap,
     time::{Duration, Instant},
 };
@@ -28,19 +29,19 @@ pub const INIT: u32 = 1;
 
 /// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on, or is frozen as it was.
 #[derive(Debug)]
-pub struct Tree(Vec<Held>, Thawed, OnceCell<Connections>, Ranks);
+pub struct Tree(Vec<Held>, Thawed, OnceCell<Connections>, Ranks, RefCell<Kept>);
 
 impl Tree {
     /// Stops every thread of every process below and including `root`. What is frozen is thawed until the tree is let go.
     pub fn seize(root: u32, before: Before) -> Result<Self> {
-        let Before { frozen, ranks } = before;
-        Self::arrange(root, seize::stop(root, frozen)?, ranks)
+        let Before { frozen, ranks, kept } = before;
+        Self::arrange(root, seize::stop(root, frozen)?, (ranks, kept))
     }
 
     fn arrange(
         root: u32,
         (pids, mut seized, thawed): seize::Stopped,
-        ranks: Ranks,
+        (ranks, kept): (Ranks, Kept),
     ) -> Result<Self> {
         let mut all = Vec::new();
         let mut refusals = Vec::new();
@@ -59,7 +60,7 @@ impl Tree {
         }
         // Threads that were killed meanwhile are nobody's any more.
         release(seized.into_values());
-        let tree = Self(all, thawed, OnceCell::new(), ranks);
+        let tree = Self(all, thawed, OnceCell::new(), ranks, RefCell::new(kept));
         if refusals.is_empty() {
             return Ok(tree);
         }
@@ -89,12 +90,8 @@ impl Tree {
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
         network::begin_reading();
         let living = self.0.iter().filter(|held| held.zombie.is_none());
-        let mut processes: Vec<Process<'_>> = living
-            .map(|held| {
-                let read = Process::read(held.pid, held.stat.clone(), &held.threads)?;
-                Ok(Process { maker: held.maker, ..read })
-            })
-            .collect::<Result<_>>()?;
+        let read = parallel::each_of(living.collect(), 2, Held::read);
+        let mut processes: Vec<Process<'_>> = read.into_iter().collect::<Result<_>>()?;
         let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
         for held in &self.0 {
             children.entry(held.stat.ppid).or_default().push((held.pid, held.stat.clone()));
@@ -103,8 +100,10 @@ impl Tree {
             process.children = children.remove(&process.pid).unwrap_or_default();
             process.children.sort_by_key(|(pid, _)| *pid);
         }
-        let (mut found, sharing, files, cgroups) =
-            look::held(&self.0, &processes, options, &self.3)?;
+        let (mut found, sharing, files, cgroups) = {
+            let mut kept = self.4.take();
+            look::held(&self.0, &processes, options, (&self.3, &mut kept))?
+        };
         processes.iter_mut().for_each(|process| process.shares = sharing.of(process.pid));
         found.refusals()?;
         let (mut all, mut asked) = (Vec::new(), floe_records::Findings::default());
@@ -233,7 +232,7 @@ impl Tree {
 
     /// Lets everything run on.
     pub fn detach(self) {
-        let Self(all, thawed, connections, _) = self;
+        let Self(all, thawed, connections, ..) = self;
         let mut locked = connections.into_inner();
         if locked.as_mut().is_some_and(|locked| locked.unlock().is_err()) {
             locked = None;

@@ -3,13 +3,13 @@
 
 use crate::{
     Fdinfo, numbers_in, path,
-    read::{drain, reported},
+    read::{again, reported},
     unable,
 };
 use floe_sys::Result;
 use nix::{
     fcntl::{AtFlags, OFlag, openat, readlinkat},
-    sys::stat::{FileStat, Mode, fstatat},
+    sys::stat::{FileStat, Mode, fstat, fstatat},
 };
 use std::{
     fs::OpenOptions,
@@ -66,11 +66,37 @@ impl Descriptors {
 
     /// Its fdinfo.
     pub fn info(&self, fd: u32) -> Result<Fdinfo> {
+        self.open_info(fd)?.read()
+    }
+
+    /// Its fdinfo, to be read as often as it is asked for.
+    pub fn open_info(&self, fd: u32) -> Result<OpenInfo> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let file = openat(&self.infos, fd.to_string().as_str(), flags, Mode::empty());
-        let text = file.map_err(Into::into).and_then(|file| drain(file, true));
-        let info = text.and_then(Fdinfo::parse);
-        info.map_err(|e| unable(self.pid, &format!("fdinfo/{fd}"), e))
+        let file = file.map_err(|e| unable(self.pid, &format!("fdinfo/{fd}"), e))?;
+        Ok(OpenInfo { pid: self.pid, fd, file })
+    }
+
+    /// How many there are; `None` on a kernel that does not tell (before Linux 6.2).
+    pub fn count(&self) -> Result<Option<usize>> {
+        let stat = fstat(&self.links).map_err(|e| unable(self.pid, "fd", e))?;
+        Ok(usize::try_from(stat.st_size).ok().filter(|count| *count > 0))
+    }
+}
+
+/// An fdinfo that is open. It belongs to a number in the table of a process: whatever stands there when it is read is what it tells of.
+#[derive(Debug)]
+pub struct OpenInfo {
+    pid: u32,
+    fd: u32,
+    file: OwnedFd,
+}
+
+impl OpenInfo {
+    /// As it is now; ENOENT where nothing has the number.
+    pub fn read(&self) -> Result<Fdinfo> {
+        let info = again(&self.file).and_then(Fdinfo::parse);
+        info.map_err(|e| unable(self.pid, &format!("fdinfo/{}", self.fd), e))
     }
 }
 
@@ -88,6 +114,14 @@ mod tests {
         assert_eq!(own.link(fd).unwrap(), b"/dev/null");
         assert_eq!(own.stat(fd).unwrap().st_rdev, libc::makedev(1, 3));
         assert_eq!(own.info(fd).unwrap(), Fdinfo::of(me, fd).unwrap());
+        let open = own.open_info(fd).unwrap();
+        assert_eq!(open.read().unwrap(), own.info(fd).unwrap());
+        // Other tests open and close files, too.
+        assert!(own.count().unwrap().is_none_or(|count| count > 2));
+        let other = File::open("/proc/self/stat").unwrap();
+        let mut file = OwnedFd::from(file);
+        nix::unistd::dup2(&other, &mut file).unwrap();
+        assert_eq!(open.read().unwrap().ino, own.stat(fd).unwrap().st_ino);
         drop(file);
         assert_eq!(own.info(1 << 20).unwrap_err().errno(), Some(libc::ENOENT));
         assert!(Descriptors::of(1 << 30).unwrap_err().is_gone());

@@ -25,6 +25,8 @@ pub struct Fdinfo {
     /// Inode number.
     pub ino: u64,
     text: Vec<u8>,
+    /// Most have no lock.
+    has_locks: bool,
 }
 
 impl Fdinfo {
@@ -48,12 +50,18 @@ impl Fdinfo {
         let flags = u32::try_from(flags).map_err(|_| unknown("flags"))?;
         let mnt_id = words::decimal(value("mnt_id")?, "mnt_id")?;
         let ino = words::decimal(value("ino")?, "ino")?;
-        Ok(Self { pos, flags, mnt_id, ino, text })
+        let has_locks = lines(&text).any(|line| line.starts_with(b"lock:"));
+        Ok(Self { pos, flags, mnt_id, ino, text, has_locks })
     }
 
     /// The text, as [`Fdinfo::parse`] takes it.
     pub fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// The same, without a copy.
+    pub fn into_text(self) -> Vec<u8> {
+        self.text
     }
 
     /// The value of a line of this kind of file: `sigmask`, `eventfd-count`. `None` for one that it does not have.
@@ -89,6 +97,9 @@ impl Fdinfo {
     /// The locks that are held by way of this descriptor: flock(2) and open file description locks of the file behind
     /// it, POSIX locks and leases of the process.
     pub fn locks(&self) -> io::Result<Vec<Lock>> {
+        if !self.has_locks {
+            return Ok(Vec::new());
+        }
         self.lines("lock").map(locks::line).collect()
     }
 }

@@ -31,7 +31,7 @@ mod timers;
 mod words;
 
 pub use clocks::ClockOffsets;
-pub use descriptors::Descriptors;
+pub use descriptors::{Descriptors, OpenInfo};
 pub use fdinfo::Fdinfo;
 pub use ipc::{IpcEntry, message_lists, semaphore_sets};
 pub use limits::{LIMITS, limits};

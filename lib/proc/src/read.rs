@@ -84,10 +84,22 @@ fn whole(path: &Path, one_record: bool) -> io::Result<Vec<u8>> {
 /// Reads to the end. A file of many records (`maps`) gives a part of them at each call, one of `one_record` gives all
 /// that there is room for.
 pub(crate) fn drain(file: impl AsFd, one_record: bool) -> io::Result<Vec<u8>> {
+    gather(one_record, |buffer, _| nix::unistd::read(&file, buffer))
+}
+
+/// Reads a file of one record anew, wherever it was read to.
+pub(crate) fn again(file: impl AsFd) -> io::Result<Vec<u8>> {
+    gather(true, |buffer, at| nix::sys::uio::pread(&file, buffer, at as i64))
+}
+
+fn gather(
+    one_record: bool,
+    mut read: impl FnMut(&mut [u8], usize) -> nix::Result<usize>,
+) -> io::Result<Vec<u8>> {
     BUFFER.with_borrow_mut(|buffer| {
         let mut text = Vec::new();
         loop {
-            let count = match nix::unistd::read(&file, buffer) {
+            let count = match read(buffer, text.len()) {
                 Err(nix::Error::EINTR) => continue,
                 other => other?,
             };

@@ -16,7 +16,10 @@ use nix::{
     },
     unistd::{Uid, getresuid},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 /// Those that a stub makes get these options from it.
 const TRACE: i32 = OPTIONS | libc::PTRACE_O_EXITKILL;
@@ -46,6 +49,8 @@ pub(crate) struct Stubs {
     /// What stubs have from restore.
     pub inherited: Inherited,
     leaders: BTreeSet<i32>,
+    /// How many filters of system calls all threads of a process have in common.
+    pub filters: OnceLock<BTreeMap<Pid, usize>>,
 }
 
 /// What every stub has from restore, for it is forked from it.
@@ -94,7 +99,18 @@ impl Stubs {
         let (insn_in_vdso, released) = (None, false);
         let own_vdso = own_vdso()?;
         let inherited = Inherited::now()?;
-        Ok(Self { hole, tasks, parked, insn_in_vdso, own_vdso, released, inherited, leaders })
+        let filters = OnceLock::new();
+        Ok(Self {
+            hole,
+            tasks,
+            parked,
+            insn_in_vdso,
+            own_vdso,
+            released,
+            inherited,
+            leaders,
+            filters,
+        })
     }
 
     /// A stopped thread.

@@ -194,7 +194,7 @@ fn has_own_clocks(pid: u32) -> bool {
 fn here(args: &Args, gone: Option<(Entered, Starter)>, channel: Option<Channel>) -> Result<u8> {
     let (entered, starter) = gone.unzip();
     if args.check {
-        let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
+        let mut look = look::look(args.pid, &args.options(), false).map_err(plain)?;
         look.found.outside.extend(lacking(&look)?);
         return check(args, look);
     }
@@ -233,7 +233,7 @@ fn stays_stopped(args: &Args) -> Result<()> {
 
 /// Refuses what can be seen before anything is stopped; gives what the stop goes by.
 fn look(args: &Args) -> Result<Before> {
-    let mut look = look::look(args.pid, &args.options()).map_err(plain)?;
+    let mut look = look::look(args.pid, &args.options(), true).map_err(plain)?;
     if args.then == Then::Kill {
         // Nobody is killed who could never be brought back.
         look.found.refused.extend(lacking(&look)?);

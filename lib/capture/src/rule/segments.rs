@@ -17,6 +17,11 @@ impl Attached {
         }
     }
 
+    /// Whether there is anything to compare.
+    pub fn is_of_interest(&self) -> Result<bool> {
+        Ok(!self.0.is_empty() || origin::has_left(NsKind::Ipc)?)
+    }
+
     /// Compares them with what the kernel counts, in a tree of `pids`. `still`: it stands still, so that nothing has changed
     /// since they were counted.
     pub fn check(&self, pids: &[u32], still: bool, out: &mut Findings) -> Result<()> {

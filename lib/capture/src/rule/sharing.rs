@@ -2,7 +2,7 @@
 //! And the reverse: threads that have left what their process shares (unshare(2), setns(2)).
 
 use crate::{
-    Result,
+    Result, parallel,
     subject::{OF_THREADS, Process},
 };
 use floe_proc::{is_dead, is_ending};
@@ -163,15 +163,16 @@ fn place(sorted: &[u32], pid: u32, kind: Shared) -> Result<Option<Result<usize, 
 pub(crate) fn threads(process: &Process<'_>, out: &mut Findings) -> Result<()> {
     let pid = process.pid;
     let leaders = OF_THREADS.map(|name| process.namespace(name));
-    for thread in process.tasks.iter().filter(|thread| thread.tid != pid) {
-        let tid = thread.tid;
+    let own = parallel::each(&process.tasks, |thread| {
         let own = |share: &Share| {
-            let order = kcmp_shared(pid as i32, tid as i32, kind(*share));
+            let order = kcmp_shared(pid as i32, thread.tid as i32, kind(*share));
             order.is_ok_and(|order| order != Ordering::Equal)
         };
-        let shares = [Share::Table, Share::Directories];
-        let mut left: Vec<String> =
-            shares.into_iter().filter(own).map(|share| share.name().to_owned()).collect();
+        let all = if thread.tid == pid { &[][..] } else { &[Share::Table, Share::Directories] };
+        all.iter().filter(|share| own(share)).map(|share| share.name().to_owned()).collect()
+    });
+    for (thread, mut left) in process.tasks.iter().zip::<Vec<Vec<String>>>(own) {
+        let tid = thread.tid;
         let theirs = thread.namespaces.unwrap_or(leaders);
         let differing = OF_THREADS.iter().zip(theirs.iter().zip(&leaders));
         let differing: Vec<_> = differing.filter(|(_, (theirs, own))| theirs != own).collect();

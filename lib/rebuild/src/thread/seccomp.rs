@@ -7,8 +7,9 @@ use crate::{
 };
 use floe_parasite::Arg;
 use floe_plan::Phase;
-use floe_records::{Filter, INSTRUCTION, Seccomp, Tid, Tree};
+use floe_records::{Filter, INSTRUCTION, Pid, Seccomp, Tid, Tree};
 use floe_sys::Result;
+use std::collections::BTreeMap;
 
 const SET_MODE_STRICT: u64 = 0;
 const SET_MODE_FILTER: u64 = 1;
@@ -19,7 +20,11 @@ const SPEC_ALLOW: u64 = 4;
 
 impl ForThread for Seccomp {
     fn apply(&self, context: Context<'_>, _: Phase, script: &mut Script<'_>) -> Result<()> {
-        let common = common(context.tree, self);
+        if self.is_free() {
+            return Ok(());
+        }
+        let common = context.stubs.filters.get_or_init(|| in_common(context.tree));
+        let common = common.get(&self.pid).copied().unwrap_or_default();
         let leads = self.tid == Tid(self.pid.0);
         for (at, filter) in self.filters.iter().enumerate() {
             match at < common {
@@ -35,14 +40,16 @@ impl ForThread for Seccomp {
     }
 }
 
-/// How many filters all threads of its process have in common. They share those, so that SECCOMP_FILTER_FLAG_TSYNC goes on to
+/// How many filters all threads of each process have in common. They share those, so that SECCOMP_FILTER_FLAG_TSYNC goes on to
 /// work: it asks for the same filters, not for such of the same content.
-fn common(tree: &Tree, one: &Seccomp) -> usize {
-    let others = tree.threads(one.pid).filter_map(|thread| tree.get::<Seccomp>(thread.tid));
-    let with = |other: &Seccomp| {
-        one.filters.iter().zip(&other.filters).take_while(|(a, b)| a == b).count()
-    };
-    others.map(with).min().unwrap_or_default()
+fn in_common(tree: &Tree) -> BTreeMap<Pid, usize> {
+    let mut all: BTreeMap<Pid, &[Filter]> = BTreeMap::new();
+    for one in tree.all::<Seccomp>() {
+        let common = all.entry(one.pid).or_insert(&one.filters);
+        let same = common.iter().zip(&one.filters).take_while(|(a, b)| a == b).count();
+        *common = &common[..same];
+    }
+    all.into_iter().map(|(pid, filters)| (pid, filters.len())).collect()
 }
 
 fn install(filter: &Filter, flags: u64, script: &mut Script<'_>) -> Result<()> {
