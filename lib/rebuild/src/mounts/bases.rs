@@ -1,6 +1,6 @@
 //! Where the file systems of mount namespaces come from.
 
-use crate::{cgroups::Cgroups, mounts::removed, options::RestoreOptions, unions};
+use crate::{cgroups::Cgroups, mounts::removed::{self, Names}, options::RestoreOptions, unions};
 use floe_mounts::{Base, Mount, System, is_global, is_in_memory, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -34,6 +34,7 @@ pub(super) struct Bases<'a> {
     /// Namespaces that file systems show, by their devices.
     shown: Shown<'a>,
     removed: BTreeMap<(NsId, u32), (&'a RemovedMount, &'a [u8])>,
+    names: Names,
 }
 
 /// Namespaces that were made and that file systems show, by the devices of those.
@@ -56,6 +57,7 @@ impl<'a> Bases<'a> {
             own: mounts(&text),
             shown,
             removed: removed_mounts(tree, trees),
+            names: Names::default(),
         };
         let same_boot = options.here.is_same_boot(tree);
         for it in trees {
@@ -155,6 +157,11 @@ impl<'a> Bases<'a> {
         })
     }
 
+    /// All is mounted: what had no name loses it.
+    pub fn remove_names(&self) -> Result<()> {
+        self.names.remove()
+    }
+
     /// What the workshop is to have.
     pub fn wanted(&self) -> Vec<Base<'_>> {
         self.keys.iter().map(|key| self.base(key)).collect()
@@ -168,7 +175,7 @@ impl<'a> Bases<'a> {
                 let gone = || Error::because("make what was removed", "it is not in the stream");
                 Base::By(Box::new(move || {
                     let (was, path) = removed.ok_or_else(gone)?;
-                    removed::detached(was, path)
+                    removed::detached(was, path, &self.names)
                 }))
             }
             Key::Mount(id) => match self.own.iter().find(|own| own.id == *id) {
@@ -300,6 +307,7 @@ mod tests {
             own: all.to_vec(),
             shown: Shown::new(),
             removed: BTreeMap::new(),
+            names: Names::default(),
         };
         let mount = MountPoint {
             id: 1,
