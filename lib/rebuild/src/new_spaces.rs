@@ -96,8 +96,7 @@ pub(crate) fn write_maps(pid: i32, maps: &IdMaps) -> Result<()> {
     let text = |map: &[IdRange]| -> String {
         map.iter().map(|(inside, outside, len)| format!("{inside} {outside} {len}\n")).collect()
     };
-    let all =
-        [("uid_map", &maps.users), ("gid_map", &maps.groups), ("projid_map", &maps.projects)];
+    let all = [("uid_map", &maps.users), ("gid_map", &maps.groups), ("projid_map", &maps.projects)];
     for (file, map) in all.into_iter().filter(|(_, map)| !map.is_empty()) {
         write(file, &text(map))?;
     }

@@ -103,7 +103,10 @@ impl<'a> Script<'a> {
                 return Err(Error::because(format!("start thread {wanted}"), problem));
             }
             let _ = kill(RawPid::from_raw(made as i32), Signal::SIGKILL);
-            self.one(libc::SYS_wait4, [Arg::Val(made), 0.into(), Arg::Val(libc::__WALL as u64), 0.into()])?;
+            self.one(
+                libc::SYS_wait4,
+                [Arg::Val(made), 0.into(), Arg::Val(libc::__WALL as u64), 0.into()],
+            )?;
         }
         Err(Error::because(format!("start a process with pid {wanted}"), "it is taken"))
     }

@@ -218,9 +218,8 @@ impl<'a> Spaces<'a> {
             all.push((space.map(AsFd::as_fd), kind, flag));
         }
         // The rights in the others are those of the one around it.
-        let user = Some(own.user).filter(|id| {
-            born.map_or(self.born != Some(*id), |born| born.user != *id)
-        });
+        let user = Some(own.user)
+            .filter(|id| born.map_or(self.born != Some(*id), |born| born.user != *id));
         if let Some(space) = user.and_then(|id| self.users.space(id)) {
             all.push((Some(space), NsKind::User, CloneFlags::CLONE_NEWUSER));
         }
@@ -241,8 +240,7 @@ pub(crate) fn cgroup_spaces<'a>(
     users: &Users<'_>,
 ) -> Result<Vec<NewSpace<'a>>> {
     let of_cgroups = inner(tree, options).filter(|space| space.kind == NsKind::Cgroup);
-    let begin =
-        |was: &Namespace| NewSpace::begin(tree, was.id, users.owner(tree, was)?);
+    let begin = |was: &Namespace| NewSpace::begin(tree, was.id, users.owner(tree, was)?);
     of_cgroups.map(begin).collect()
 }
 

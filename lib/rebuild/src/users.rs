@@ -42,9 +42,8 @@ impl<'a> Users<'a> {
             .flat_map(|all| own_above(tree, all.user))
             .map(|above| above.id)
             .collect();
-        let is_below = |it: &&Namespace| {
-            it.kind == NsKind::User && !it.inherited && !of_root.contains(&it.id)
-        };
+        let is_below =
+            |it: &&Namespace| it.kind == NsKind::User && !it.inherited && !of_root.contains(&it.id);
         let mut left: Vec<&Namespace> = tree.all::<Namespace>().iter().filter(is_below).collect();
         while !left.is_empty() {
             let before = left.len();
@@ -79,7 +78,11 @@ impl<'a> Users<'a> {
         let found = self.space(owner);
         let inherited = tree.get::<Namespace>(owner).is_none_or(|owner| owner.inherited);
         let other = "the user namespace that it belongs to is not made again";
-        if found.is_some() || inherited { Ok(found) } else { Err(Error::because("make it again", other)) }
+        if found.is_some() || inherited {
+            Ok(found)
+        } else {
+            Err(Error::because("make it again", other))
+        }
     }
 }
 

@@ -28,7 +28,6 @@ mod message;
 mod message_queue;
 mod mount;
 mod owned_space;
-mod user_member;
 mod pagemap;
 mod peek_offset;
 mod pidfd;
@@ -46,6 +45,7 @@ mod task;
 mod tcp_repair;
 mod tty;
 mod tun;
+mod user_member;
 mod watcher;
 mod write_mapped;
 mod xattr;
@@ -102,7 +102,6 @@ pub use mount::{
     set_mount_attributes,
 };
 pub use owned_space::owned_mount_namespace;
-pub use user_member::UserMember;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
@@ -128,6 +127,7 @@ pub use task::{
     PR_SET_VMA, arch_prctl_result, core_cookie, io_priority, knows_mseal, memory_policy,
     names_memory, prctl_result, prctl_word,
 };
+pub use user_member::UserMember;
 
 pub use tcp_repair::{Reconnection, Repair, Repairs, never_sent, set_repair};
 pub use tty::{

@@ -52,7 +52,8 @@ impl FilesOf {
     /// Those of reading it.
     pub fn read(dev: u64, spaces: &[Space]) -> Result<Self> {
         let all = spaces.iter().flat_map(|space| space.mounts.iter().map(move |it| (space, it)));
-        let mut all: Vec<(&Space, &Mount)> = all.filter(|(_, mount)| mount.dev == dev && !removed::is_removed(mount)).collect();
+        let mut all: Vec<(&Space, &Mount)> =
+            all.filter(|(_, mount)| mount.dev == dev && !removed::is_removed(mount)).collect();
         all.sort_by_key(|(_, mount)| mount.root.len());
         let mut walk = Walk::new(dev);
         let mut roots: Vec<&[u8]> = Vec::new();

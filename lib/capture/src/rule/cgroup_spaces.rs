@@ -1,11 +1,7 @@
 //! Cgroup namespaces of the tree's own: where their roots are must be known, and their members must be able to enter them.
 
 use crate::{
-    Result,
-    namespace::cgroup_roots,
-    origin,
-    rule::user_spaces::UserSpaces,
-    subject::Process,
+    Result, namespace::cgroup_roots, origin, rule::user_spaces::UserSpaces, subject::Process,
 };
 use floe_records::{Finding, Findings, NsKind, Pid};
 use std::collections::BTreeMap;

@@ -7,7 +7,10 @@ use crate::{
     origin::{self, Origin},
     own_spaces::OwnSpace,
     resource,
-    rule::{cgroup_spaces::CgroupSpaces, mounts::MountSpaces, spaces_below::SpacesBelow, user_spaces::UserSpaces},
+    rule::{
+        cgroup_spaces::CgroupSpaces, mounts::MountSpaces, spaces_below::SpacesBelow,
+        user_spaces::UserSpaces,
+    },
     subject::{Inodes, NAMESPACES, Process},
 };
 use floe_proc::{namespaces_of, unable};

@@ -25,12 +25,7 @@ impl SpacesBelow {
     }
 
     /// Looks at them, and at what is in them.
-    pub fn check(
-        &self,
-        users: &UserSpaces,
-        empty: &[NsKind],
-        out: &mut Findings,
-    ) -> Result<()> {
+    pub fn check(&self, users: &UserSpaces, empty: &[NsKind], out: &mut Findings) -> Result<()> {
         for (&(kind, id), space) in &self.0 {
             if let Some(problem) = stands_apart(kind, id, space.pid, users)? {
                 let object = format!("{} namespace", kind.name());

@@ -45,7 +45,8 @@ impl UserSpaces {
         let maps = &self.all[&own].0;
         for thread in &process.tasks {
             if let Some(id) = nameless(maps, &thread.status)? {
-                let problem = format!("user or group {id} of thread {} has no name in it", thread.tid);
+                let problem =
+                    format!("user or group {id} of thread {} has no name in it", thread.tid);
                 out.refuse(Finding::of(Pid(process.pid), "user namespace", RULE, problem));
             }
         }

@@ -1,6 +1,11 @@
 //! Where the file systems of mount namespaces come from.
 
-use crate::{cgroups::Cgroups, mounts::removed::{self, Names}, options::RestoreOptions, unions};
+use crate::{
+    cgroups::Cgroups,
+    mounts::removed::{self, Names},
+    options::RestoreOptions,
+    unions,
+};
 use floe_mounts::{Base, Mount, System, is_global, is_in_memory, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
