@@ -11,7 +11,7 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::sched::{CloneFlags, setns};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -149,11 +149,11 @@ impl<'a> Spaces<'a> {
             (NsKind::Cgroup, Some(made)) => made?,
             _ => SpaceMaker::start(kind, self.users.owner(self.tree, was)?)?.make()?,
         };
-        if !self.own.contains_key(&was.kind) {
+        if let Entry::Vacant(place) = self.own.entry(was.kind) {
             let path = format!("/proc/self/ns/{}", kind.0);
             let own = std::fs::File::open(&path);
             let own = own.map_err(|e| Error::new(format!("open {path}"), e))?;
-            self.own.insert(was.kind, own.into());
+            place.insert(own.into());
         }
         self.all.insert(was.id, Some(space));
         Ok(())
