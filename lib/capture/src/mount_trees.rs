@@ -140,6 +140,10 @@ pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> Mount
         }
         list.push(point);
     }
+    // Of one that shows nothing else, all that travels is what was removed.
+    let named = space.mounts.iter().filter(|mount| !removed::is_removed(mount));
+    let named: BTreeSet<u64> = named.map(|mount| mount.dev).collect();
+    systems.values_mut().for_each(|system| system.carried &= named.contains(&system.dev));
     if list.is_empty() {
         let problem = "nothing is mounted in it that could be seen";
         out.refuse(Finding::of(space.pid, "mnt namespace", RULE, problem));
@@ -222,7 +226,7 @@ fn problem(
         let flags = String::from_utf8_lossy(&mount.flags);
         return Some((format!("one of its options cannot be set again: {flags}"), ""));
     }
-    if mount.root.ends_with(b"//deleted") {
+    if removed::is_removed(mount) {
         let kept = matches!(removed::removed(space, mount), Ok(Some(_)));
         return (!kept).then(|| ("what it shows was removed".into(), "unmount it"));
     }

@@ -145,6 +145,7 @@ fn make(
             }
         }
     }
+    bases.remove_names()?;
     let mut notes = groups(trees, &built, &options.outer.groups)?;
     let of_users = |it: &&&MountTree| matches!(owner(tree, it.id, users), Ok(Some(_)));
     if trees.iter().any(|it| of_users(&it)) {

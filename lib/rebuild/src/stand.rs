@@ -124,19 +124,11 @@ impl<'a> Stands<'a> {
         for found in removed.values().filter_map(|made| Found::of(&made.path).ok()) {
             same.know(&found);
         }
-        let (mut all, mut open) = (BTreeMap::new(), BTreeMap::new());
         // Without its mounts nothing is where it was.
-        for fs in tree.all::<Fs>().iter().filter(|_| !failed) {
-            let found = match open.entry(key(tree, fs)) {
-                Entry::Occupied(found) => Ok(Arc::clone(found.get())),
-                Entry::Vacant(place) => directories(fs, tops.of(fs.pid), &same, &removed)
-                    .map(|found| Arc::clone(place.insert(Arc::new(found)))),
-            };
-            match found {
-                Ok(found) => drop(all.insert(fs.pid, found)),
-                Err(error) => report(fs.pid, "directory".into(), error),
-            }
-        }
+        let all = match failed {
+            true => BTreeMap::new(),
+            false => all_directories(tree, tops, &same, &removed, report),
+        };
         let members = tree.all::<Namespaces>().iter().map(|all| (all.pid, all.clone())).collect();
         let inner = |fs: &&Fs| fs.root.path.0 != b"/";
         let roots = tree.all::<Fs>().iter().filter(inner);
@@ -430,6 +422,29 @@ fn removed_nodes(tree: &Tree, tops: Tops<'_>) -> Result<RemovedNodes> {
         removed::make(nodes.into_iter(), &unfollowed, &lookup, &mut made)?;
     }
     Ok(made)
+}
+
+/// Those of all processes.
+fn all_directories(
+    tree: &Tree,
+    tops: Tops<'_>,
+    same: &Comparison,
+    removed: &RemovedNodes,
+    report: &mut dyn FnMut(Pid, String, Error),
+) -> BTreeMap<Pid, Arc<Directories>> {
+    let (mut all, mut open) = (BTreeMap::new(), BTreeMap::new());
+    for fs in tree.all::<Fs>() {
+        let found = match open.entry(key(tree, fs)) {
+            Entry::Occupied(found) => Ok(Arc::clone(found.get())),
+            Entry::Vacant(place) => directories(fs, tops.of(fs.pid), same, removed)
+                .map(|found| Arc::clone(place.insert(Arc::new(found)))),
+        };
+        match found {
+            Ok(found) => drop(all.insert(fs.pid, found)),
+            Err(error) => report(fs.pid, "directory".into(), error),
+        }
+    }
+    all
 }
 
 fn directories(

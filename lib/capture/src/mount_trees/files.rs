@@ -1,7 +1,7 @@
 //! Files of a file system that travel: of one in memory, or of the root of a container. They are read by way of a detached copy of a mount, so that nothing which is
 //! mounted over them is in the way, and the target sees nothing.
 
-use super::Space;
+use super::{Space, removed};
 use crate::{Result, inode};
 use floe_mounts::{Mount, below, copied, inside, place, uncovered};
 use floe_records::{Bytes, FileTree, NodeKind, TreeFile, TreeNode};
@@ -52,7 +52,10 @@ impl FilesOf {
     /// Those of reading it.
     pub fn read(dev: u64, part: &[u8], spaces: &[Space]) -> Result<Self> {
         let all = spaces.iter().flat_map(|space| space.mounts.iter().map(move |it| (space, it)));
-        let is_of = |mount: &Mount| mount.dev == dev && within(&mount.root, part).is_some();
+        let is_of = |mount: &Mount| {
+            let shown = within(&mount.root, part).is_some();
+            mount.dev == dev && shown && !removed::is_removed(mount)
+        };
         let mut all: Vec<(&Space, &Mount)> = all.filter(|(_, mount)| is_of(mount)).collect();
         all.sort_by_key(|(_, mount)| mount.root.len());
         let mut walk = Walk::new(dev);
@@ -97,7 +100,7 @@ pub(super) fn link(file: &OwnedFd) -> PathBuf {
 }
 
 /// A detached copy of a mount.
-fn open_copy(space: &Space, mount: &Mount) -> Result<OwnedFd> {
+pub(super) fn open_copy(space: &Space, mount: &Mount) -> Result<OwnedFd> {
     let plain = inside(space.file.as_fd(), || match mount.unbindable {
         true => Ok(None),
         false => place(mount).map(|place| clone_tree(place.as_fd())).transpose(),

@@ -1,16 +1,15 @@
 //! What mounts show that has no name any more, and whether a file system has any file.
 
-use super::{Space, files::link};
+use super::{
+    Space,
+    files::{link, open_copy},
+};
 use crate::Result;
-use floe_mounts::{Mount, inside, place};
+use floe_mounts::Mount;
 use floe_records::{NsId, RemovedMount};
 use floe_sys::{Error, open_unnoticed};
 use nix::sys::stat::{SFlag, fstat};
-use std::{
-    fs::File,
-    io::Read,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::{fs::File, io::Read};
 
 /// Those of a mount namespace.
 ///
@@ -18,15 +17,20 @@ use std::{
 /// Those of reading them.
 pub fn removed_mounts(id: NsId, space: &Space) -> Result<Vec<RemovedMount>> {
     let mut all = Vec::new();
-    for mount in space.mounts.iter().filter(|mount| mount.root.ends_with(b"//deleted")) {
+    for mount in space.mounts.iter().filter(|mount| is_removed(mount)) {
         all.extend(removed(space, mount)?.map(|it| RemovedMount { space: id, ..it }));
     }
     Ok(all)
 }
 
+/// Whether what a mount shows was removed.
+pub(super) fn is_removed(mount: &Mount) -> bool {
+    mount.root.ends_with(b"//deleted")
+}
+
 /// A regular file with a short content, or a FIFO; `None` for what is something else or cannot be reached.
 pub(super) fn removed(space: &Space, mount: &Mount) -> Result<Option<RemovedMount>> {
-    let Some(top) = top(space, mount)? else { return Ok(None) };
+    let top = open_copy(space, mount)?;
     let fail = |e: std::io::Error| Error::new("read what was removed", e);
     let stat = fstat(&top).map_err(|e| fail(e.into()))?;
     let mut content = Vec::new();
@@ -49,12 +53,7 @@ pub(super) fn removed(space: &Space, mount: &Mount) -> Result<Option<RemovedMoun
 
 /// Whether nothing is in the directory that a mount shows.
 pub(super) fn is_empty(space: &Space, mount: &Mount) -> bool {
-    let Ok(Some(top)) = top(space, mount) else { return false };
+    let Ok(top) = open_copy(space, mount) else { return false };
     let entries = std::fs::read_dir(link(&top));
     entries.is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// The top of a mount, where nothing covers it.
-fn top(space: &Space, mount: &Mount) -> Result<Option<OwnedFd>> {
-    Ok(inside(space.file.as_fd(), || Ok(place(mount)))?)
 }

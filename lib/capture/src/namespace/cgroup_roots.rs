@@ -1,10 +1,10 @@
 //! Roots of cgroup namespaces: the same processes looked at from outside and from inside.
 
-use crate::{Result, own_spaces, resource::OfNamespace, subject::unless_gone};
+use crate::{Result, origin, own_spaces, resource::OfNamespace, subject::unless_gone};
 use floe_cgroups::lines;
 use floe_records::{Bytes, CgroupRoots, Namespaces, NsKind, Pid, Tree};
 use floe_sys::Error;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl OfNamespace for CgroupRoots {
     fn collect(tree: &Tree) -> Result<Vec<Self>> {
@@ -55,6 +55,21 @@ pub(crate) fn roots(
         None => Err(hierarchy),
     };
     Ok(found.into_iter().map(known).collect())
+}
+
+/// The roots of all cgroup namespaces that these processes have of their own, as far as they are known: hierarchy and path.
+pub(crate) fn tops(pids: &[u32]) -> Result<BTreeSet<(Bytes, Bytes)>> {
+    let (ours, mut known) = (origin::namespace(NsKind::Cgroup)?, BTreeSet::new());
+    let mut all = BTreeSet::new();
+    for &pid in pids {
+        let space = unless_gone(floe_proc::namespace(pid, NsKind::Cgroup.name()))?;
+        if space.is_some() && space != ours && known.insert(space) {
+            // Where they are not known, or it may not be entered, it is refused for that.
+            all.extend(roots(pid, pids).ok().and_then(|roots| roots.ok()).unwrap_or_default());
+        }
+    }
+    all.retain(|(_, path)| path.0 != b"/");
+    Ok(all)
 }
 
 fn paths(pid: u32) -> Result<Paths> {

@@ -4,6 +4,7 @@ use crate::{
     Result,
     files::Files,
     frozen::{Frozen, Thawed},
+    namespace::cgroup_roots,
     origin, parallel,
     resource::OfObject,
     subject,
@@ -82,7 +83,11 @@ impl Memberships {
         }
         let (mut empty, mut many) = (Vec::new(), None);
         let own = own(&groups);
-        for (place, (_, directory)) in all.iter().filter(|(_, (members, _))| members.any()) {
+        // Those below a root that the tree has of its own are its own as well.
+        let tops = cgroup_roots::tops(pids)?;
+        let has_below =
+            |(place, (members, _)): &(&Place, &(Members, _))| members.any() || tops.contains(place);
+        for (place, (_, directory)) in all.iter().filter(has_below) {
             if let Some(directory) = directory
                 && !add_empty(place, directory, &own, &mut empty)?
             {

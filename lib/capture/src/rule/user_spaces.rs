@@ -7,7 +7,7 @@ use crate::{
 };
 use floe_proc::Status;
 use floe_records::{Finding, Findings, IdMaps, NsKind, Pid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 const RULE: &str = "namespace.user";
 
@@ -29,18 +29,7 @@ impl UserSpaces {
             return Ok(());
         }
         if !self.all.contains_key(&own) {
-            let maps = namespace::user::maps(Pid(process.pid))?;
-            let above = namespace::user::above(Pid(process.pid))?;
-            let ours = origin::namespace(NsKind::User)?.filter(|_| above.is_some());
-            let above = above.unwrap_or_default();
-            let around = |at: usize| above.get(at).map(|(id, _)| id.0).or(ours);
-            self.all.insert(own, (maps, around(0)));
-            for (at, (id, space)) in above.iter().enumerate() {
-                if !self.all.contains_key(&id.0) {
-                    let maps = namespace::user::maps_within(space)?;
-                    self.all.insert(id.0, (maps, around(at + 1)));
-                }
-            }
+            self.learn(process.pid, own)?;
         }
         let maps = &self.all[&own].0;
         for thread in &process.tasks {
@@ -48,6 +37,23 @@ impl UserSpaces {
                 let problem =
                     format!("user or group {id} of thread {} has no name in it", thread.tid);
                 out.refuse(Finding::of(Pid(process.pid), "user namespace", RULE, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads of one, and of those around it.
+    fn learn(&mut self, pid: u32, own: u64) -> Result<()> {
+        let maps = namespace::user::maps(Pid(pid))?;
+        let above = namespace::user::above(Pid(pid))?;
+        let ours = origin::namespace(NsKind::User)?.filter(|_| above.is_some());
+        let above = above.unwrap_or_default();
+        let around = |at: usize| above.get(at).map(|(id, _)| id.0).or(ours);
+        self.all.insert(own, (maps, around(0)));
+        for (at, (id, space)) in above.iter().enumerate() {
+            if let Entry::Vacant(place) = self.all.entry(id.0) {
+                let maps = namespace::user::maps_within(space)?;
+                place.insert((maps, around(at + 1)));
             }
         }
         Ok(())

@@ -62,6 +62,12 @@ pub(super) fn check(tree: &Tree, machine: &Machine, found: &mut Found) {
     crate::terminals::check(tree, found);
 }
 
+/// Whether a file is one that the kernel shows itself in, such as /proc/sys/kernel/hostname: a change of some of them is an event.
+fn is_of_kernel(tree: &Tree, file: FileId) -> bool {
+    let path = tree.get::<Regular>(file).map(|it| it.name.path.0.as_slice());
+    path.is_some_and(|path| path.starts_with(b"/proc/") || path.starts_with(b"/sys/"))
+}
+
 /// What can be watched is, and no chain is longer than the kernel lets it be. From those that watch none upwards.
 fn epoll(tree: &Tree, found: &mut Found) {
     let all = tree.all::<Epoll>();
@@ -71,7 +77,9 @@ fn epoll(tree: &Tree, found: &mut Found) {
         let mut inner = 0;
         for watch in &epoll.watches {
             let kind = tree.get::<OpenFile>(watch.file).and_then(|open| Kind::of(open.kind));
-            if matches!(kind, Some(Kind::Regular | Kind::Directory | Kind::NamelessFile)) {
+            let on_disk =
+                matches!(kind, Some(Kind::Regular | Kind::Directory | Kind::NamelessFile));
+            if on_disk && !is_of_kernel(tree, watch.file) {
                 let problem = format!("it watches {}, which cannot be", tree.describe(watch.file));
                 found.add(|| Finding::about(tree.describe(epoll.file), "plan.epoll", problem));
             }

@@ -1,8 +1,15 @@
 //! Where the file systems of mount namespaces come from.
 
-use super::files::Put;
-use super::unpacked::{Unpacked, is_carried_anew};
-use crate::{cgroups::Cgroups, mounts::removed, options::RestoreOptions, unions};
+use crate::{
+    cgroups::Cgroups,
+    mounts::{
+        files::Put,
+        removed::{self, Names},
+        unpacked::{Unpacked, is_carried_anew},
+    },
+    options::RestoreOptions,
+    unions,
+};
 use floe_mounts::{Base, Mount, System, is_global, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -38,6 +45,7 @@ pub(super) struct Bases<'a> {
     removed: BTreeMap<(NsId, u32), (&'a RemovedMount, &'a [u8])>,
     /// The root whose files travel, where there is one.
     unpacked: Option<Unpacked>,
+    names: Names,
 }
 
 /// Namespaces that were made and that file systems show, by the devices of those.
@@ -61,6 +69,7 @@ impl<'a> Bases<'a> {
             shown,
             unpacked: Unpacked::of(trees, options)?,
             removed: removed_mounts(tree, trees),
+            names: Names::default(),
         };
         let same_boot = options.here.is_same_boot(tree);
         for it in trees {
@@ -168,6 +177,11 @@ impl<'a> Bases<'a> {
         })
     }
 
+    /// All is mounted: what had no name loses it.
+    pub fn remove_names(&self) -> Result<()> {
+        self.names.remove()
+    }
+
     /// What the workshop is to have.
     pub fn wanted(&self) -> Vec<Base<'_>> {
         self.keys.iter().map(|key| self.base(key)).collect()
@@ -181,7 +195,7 @@ impl<'a> Bases<'a> {
                 let gone = || Error::because("make what was removed", "it is not in the stream");
                 Base::By(Box::new(move || {
                     let (was, path) = removed.ok_or_else(gone)?;
-                    removed::detached(was, path)
+                    removed::detached(was, path, &self.names)
                 }))
             }
             Key::Mount(id) => match self.own.iter().find(|own| own.id == *id) {
@@ -318,6 +332,7 @@ mod tests {
             shown: Shown::new(),
             unpacked: None,
             removed: BTreeMap::new(),
+            names: Names::default(),
         };
         let mount = MountPoint {
             id: 1,

@@ -1,4 +1,5 @@
-//! Mounts of files that have no name any more: each is made in a file system of its own, and loses its name there.
+//! Mounts of files that have no name any more: each is made in a file system of its own, and loses its name there when it is mounted, since
+//! nothing without a name can be.
 
 use crate::attributes::set_owner;
 use floe_records::RemovedMount;
@@ -10,20 +11,36 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::File,
     io::Write,
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
+    sync::{Mutex, PoisonError},
 };
 
 /// What the kernel shows behind the name.
 const REMOVED: &[u8] = b"//deleted";
 
+/// Names that are to be removed.
+#[derive(Debug, Default)]
+pub(super) struct Names(Mutex<Vec<(OwnedFd, OsString)>>);
+
+impl Names {
+    /// All that is to be mounted is.
+    pub fn remove(&self) -> Result<()> {
+        for (place, name) in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            unlinkat(&place, name.as_os_str(), UnlinkatFlags::NoRemoveDir)
+                .map_err(|e| Error::new("remove what was removed", e))?;
+        }
+        Ok(())
+    }
+}
+
 /// A detached mount of one that has had this path in its file system.
-pub(super) fn detached(was: &RemovedMount, path: &[u8]) -> Result<OwnedFd> {
+pub(super) fn detached(was: &RemovedMount, path: &[u8], names: &Names) -> Result<OwnedFd> {
     floe_sys::apart("make what was removed", || {
         let fail = |e: Errno| Error::new("make what was removed", e);
         floe_sys::private_mounts()?;
@@ -35,10 +52,10 @@ pub(super) fn detached(was: &RemovedMount, path: &[u8]) -> Result<OwnedFd> {
         attach_tree(top.as_fd(), root.as_fd())?;
         let path = path.strip_suffix(REMOVED).unwrap_or(path);
         let path = path.split(|byte| *byte == b'/').filter(|name| sane_name(name));
-        let mut names: Vec<&OsStr> = path.map(OsStr::from_bytes).collect();
-        let name = names.pop().unwrap_or(OsStr::new("removed"));
+        let mut above: Vec<&OsStr> = path.map(OsStr::from_bytes).collect();
+        let name = above.pop().unwrap_or(OsStr::new("removed"));
         let mut place = top.try_clone().map_err(|e| Error::new("keep a directory", e))?;
-        for name in names {
+        for name in above {
             mkdirat(&place, name, Mode::S_IRWXU).map_err(fail)?;
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
             place = openat(&place, name, flags, Mode::empty()).map_err(fail)?;
@@ -53,7 +70,8 @@ pub(super) fn detached(was: &RemovedMount, path: &[u8]) -> Result<OwnedFd> {
             .map_err(|e| Error::new("fill what was removed", e))?;
         let file = openat(&place, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
         let made = clone_tree(file.map_err(fail)?.as_fd())?;
-        unlinkat(&place, name, UnlinkatFlags::NoRemoveDir).map_err(fail)?;
+        let mut named = names.0.lock().unwrap_or_else(PoisonError::into_inner);
+        named.push((place, name.to_owned()));
         Ok(made)
     })
 }
