@@ -41,10 +41,9 @@ impl Describing<'_> {
     pub(crate) fn process(&mut self, pid: Pid) -> Result<()> {
         let mut holder = Holder::open(pid.0, self.context.held)?;
         let numbers = match self.runs() {
-            true => holder.numbers()?,
+            true => holder.numbers_to_keep(self.open)?,
             false => holder.numbers_among(self.open.take(pid.0))?,
         };
-        holder.keeps = self.runs() && self.open.takes(numbers.len());
         // Names that were searched for are known to freeze alone.
         let keeps = numbers.len() <= self.keep
             || (self.files.purpose == Some(Purpose::Look) && other_names::some_are_known());

@@ -31,11 +31,16 @@ impl Kept {
         Ok(Self { open: BTreeMap::new(), room, limits })
     }
 
-    /// Whether descriptors of another process can be kept, that many; if so, there is less room from then on.
+    /// Whether descriptors of another process can be kept, that many.
+    pub(crate) fn has_room(&self, count: usize) -> bool {
+        count <= self.room
+    }
+
+    /// The same; if they can, there is less room from then on.
     pub(crate) fn takes(&mut self, count: usize) -> bool {
-        let left = self.room.checked_sub(count);
-        self.room = left.unwrap_or(self.room);
-        left.is_some()
+        let has_room = self.has_room(count);
+        self.room -= if has_room { count } else { 0 };
+        has_room
     }
 
     /// Keeps those of a process.

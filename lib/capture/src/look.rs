@@ -40,7 +40,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Processes that are read before they are looked at.
-pub(crate) const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 64;
 /// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
 /// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of
 /// netlink, an event of fanotify or a message of the kernel is read, a process that has ended is waited for.
@@ -84,8 +84,19 @@ pub struct Before {
     pub kept: Kept,
 }
 
-/// Looks at the running tree below `root`; `stops`: it is stopped then.
-pub fn look(root: u32, options: &Options, stops: bool) -> Result<Look> {
+/// What follows a look at a running tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Nothing: [`Look::before`] is of no use.
+    Report,
+    /// The stop: [`Look::files`] stays empty.
+    Stop,
+    /// The stop, of a tree of which it must be known what a restore of it takes.
+    StopForGood,
+}
+
+/// Looks at the running tree below `root`.
+pub fn look(root: u32, options: &Options, next: Next) -> Result<Look> {
     same_pids()?;
     exists(root)?;
     let mut look = Look::default();
@@ -99,8 +110,8 @@ pub fn look(root: u32, options: &Options, stops: bool) -> Result<Look> {
     let again = |old: Look| {
         // Of what the last look has kept open, nothing is of use.
         drop(old);
-        let kept = if stops { Kept::new()? } else { Kept::default() };
-        once(root, options, kept).map_err(untraceable)
+        let kept = if next == Next::Report { Kept::default() } else { Kept::new()? };
+        once(root, options, (kept, next != Next::Stop)).map_err(untraceable)
     };
     look = again(look)?;
     let patience = PATIENCE.max(begin.elapsed());
@@ -133,7 +144,8 @@ fn passes(finding: &Finding) -> bool {
 /// Of the executable, the working directory, the root or a mapping.
 const TOO_LONG: &str = "a path of it is longer than the kernel shows (4096 bytes)";
 
-fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
+/// `all_files`: what is open and mapped is asked for.
+fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Result<Look> {
     let (all, mut found) = (family(root)?, Findings::default());
     let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
     let stats = stats(&pids)?;
@@ -143,13 +155,7 @@ fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
         (Clocks::default(), Rings::default(), Spaces::here(options)?);
-    let read = |pid: &u32| {
-        let stat = stats.get(pid).filter(|stat| !stat.is_dead())?;
-        Some(Process::read(*pid, stat.clone(), &[]))
-    };
-    let chunks =
-        pids.chunks(AT_ONCE).map(|some| (some, parallel::each_of(some.iter().collect(), 2, read)));
-    for (&pid, process) in chunks.flat_map(|(some, read)| some.iter().zip(read)) {
+    for (pid, process) in read_all(&pids, &stats) {
         let Some(process) = process else {
             state::dead_leader(pid, &mut found)?;
             continue;
@@ -171,7 +177,7 @@ fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
         match looked {
             Ok(vmas) => {
                 living.push(pid);
-                records.push(vmas.any());
+                records.extend(all_files.then(|| vmas.any()));
             }
             // It may end while it is looked at; the tree is read again when it stands still.
             Err(_) if pid != root && is_ending(pid)? => {}
@@ -181,17 +187,12 @@ fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
             Err(error) => return Err(error),
         }
     }
-    if attached.is_of_interest()? {
-        attached.check(&tree(root)?, false, &mut found)?;
-    }
+    attached.check_running(root, &mut found)?;
     clocks.check(&mut found);
     spaces.check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
-    let mut still: Vec<Pid> = Vec::with_capacity(living.len());
-    for pid in living {
-        still.extend((!floe_proc::is_dead(pid)?).then_some(Pid(pid)));
-    }
+    let still = still_living(&living)?;
     let sharers = sharing.sharers(Share::Table);
     let preview = Purpose::Preview;
     let files = Files::describe(&still, &sharers, options, preview, &mut kept, &mut found);
@@ -201,7 +202,9 @@ fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
         outside::look(&files, options, &mut found);
         spaces.look(&files, &mut found);
         rings.check(&files, &mut found);
-        records.extend(files.records());
+        if all_files {
+            records.extend(files.records());
+        }
         files.look(&mut found)
     });
     if let Err(error) = looked
@@ -210,6 +213,29 @@ fn once(root: u32, options: &Options, mut kept: Kept) -> Result<Look> {
         return Err(error);
     }
     Ok(Look { pids, found, before: Before { frozen, ranks, kept }, files: by_key(records) })
+}
+
+/// Processes of which `stats` were read, some at once; nothing of those that have ended.
+fn read_all<'a>(
+    pids: &'a [u32],
+    stats: &'a BTreeMap<u32, Stat>,
+) -> impl Iterator<Item = (u32, Option<Result<Process<'static>>>)> + 'a {
+    let read = |pid: &u32| {
+        let stat = stats.get(pid).filter(|stat| !stat.is_dead())?;
+        Some(Process::read(*pid, stat.clone(), &[]))
+    };
+    pids.chunks(AT_ONCE).flat_map(move |some| {
+        let processes = parallel::each_of(some.iter().collect(), 2, read);
+        some.iter().copied().zip(processes)
+    })
+}
+
+fn still_living(pids: &[u32]) -> Result<Vec<Pid>> {
+    let mut still = Vec::with_capacity(pids.len());
+    for pid in pids {
+        still.extend((!floe_proc::is_dead(*pid)?).then_some(Pid(*pid)));
+    }
+    Ok(still)
 }
 
 fn by_key(records: Vec<AnyRecord>) -> Tree {
@@ -403,7 +429,7 @@ pub(crate) fn family_with(
     Ok(all)
 }
 
-/// How many children a process with so many threads has, where it takes less to ask all processes for their parents than all of these
+/// How many children a process with this many threads has, where it takes less to ask all processes for their parents than all of these
 /// threads for their children.
 fn children_of(pid: u32, threads: usize) -> floe_sys::Result<Option<usize>> {
     /// Fewer are asked at once.

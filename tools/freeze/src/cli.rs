@@ -11,7 +11,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use floe_capture::{
-    look::{self, Before, Look},
+    look::{self, Before, Look, Next},
     tree::{INIT, Tree},
 };
 use floe_proc::Stat;
@@ -194,7 +194,7 @@ fn has_own_clocks(pid: u32) -> bool {
 fn here(args: &Args, gone: Option<(Entered, Starter)>, channel: Option<Channel>) -> Result<u8> {
     let (entered, starter) = gone.unzip();
     if args.check {
-        let mut look = look::look(args.pid, &args.options(), false).map_err(plain)?;
+        let mut look = look::look(args.pid, &args.options(), Next::Report).map_err(plain)?;
         look.found.outside.extend(lacking(&look)?);
         return check(args, look);
     }
@@ -233,8 +233,10 @@ fn stays_stopped(args: &Args) -> Result<()> {
 
 /// Refuses what can be seen before anything is stopped; gives what the stop goes by.
 fn look(args: &Args) -> Result<Before> {
-    let mut look = look::look(args.pid, &args.options(), true).map_err(plain)?;
-    if args.then == Then::Kill {
+    let kills = args.then == Then::Kill;
+    let next = if kills { Next::StopForGood } else { Next::Stop };
+    let mut look = look::look(args.pid, &args.options(), next).map_err(plain)?;
+    if kills {
         // Nobody is killed who could never be brought back.
         look.found.refused.extend(lacking(&look)?);
     }

@@ -1,6 +1,6 @@
 //! System V shared memory (shmget(2)) that others have attached as well: they would go on without the tree.
 
-use crate::{Result, origin, subject::Process};
+use crate::{Result, look::tree, origin, subject::Process};
 use floe_records::{Finding, Findings, NsKind, Pid, SEGMENTS};
 use std::collections::BTreeMap;
 
@@ -17,9 +17,12 @@ impl Attached {
         }
     }
 
-    /// Whether there is anything to compare.
-    pub fn is_of_interest(&self) -> Result<bool> {
-        Ok(!self.0.is_empty() || origin::has_left(NsKind::Ipc)?)
+    /// The same as [`Attached::check`] for the running tree below `root`.
+    pub fn check_running(&self, root: u32, out: &mut Findings) -> Result<()> {
+        if self.0.is_empty() && !origin::has_left(NsKind::Ipc)? {
+            return Ok(());
+        }
+        self.check(&tree(root)?, false, out)
     }
 
     /// Compares them with what the kernel counts, in a tree of `pids`. `still`: it stands still, so that nothing has changed
