@@ -254,8 +254,11 @@ impl<'a> Restore<'a> {
             // Without the network the tree can be restored once more, with it only go on.
             Step::Connect => {
                 self.files.keep_carried()?;
-                self.files.end_repair()?;
-                release::turn(&self.stubs, self.guardian.as_ref())?;
+                let turn = || release::turn(&self.stubs, self.guardian.as_ref());
+                self.files
+                    .end_repair()
+                    .and_then(|()| turn())
+                    .inspect_err(|_| self.files.silence())?;
                 self.files.connect()
             }
             Step::Release => release::release(&mut self.stubs),

@@ -18,7 +18,7 @@ use crate::{
     users::Users,
 };
 use floe_records::*;
-use floe_sys::{Error, Guardian, Reconnection, Result};
+use floe_sys::{Error, Guardian, Reconnection, Repair, Result};
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     sched::CloneFlags,
@@ -255,6 +255,12 @@ impl OpenFiles<'_> {
     /// can read from them or write to them.
     pub(crate) fn end_repair(&self) -> Result<()> {
         self.connections().try_for_each(|(was, fd)| connection::end_repair(was, fd))
+    }
+
+    /// Has the TCP connections of the tree end without a word to their peers, so that they can be restored once more.
+    pub(crate) fn silence(&self) {
+        // One that is not in repair mode ends as any other.
+        self.connections().for_each(|(_, fd)| drop(floe_sys::set_repair(fd.as_fd(), Repair::On)));
     }
 
     /// Gives the TCP connections of the tree the network back, and lets them go on.
