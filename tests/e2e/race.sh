@@ -7,7 +7,7 @@ cat > held.sh <<'SCRIPT'
 imgpack -o image
 tree() { local child; echo "$1"; for child in $(cat "/proc/$1/task/"*/children); do tree "$child"; done; }
 for process in $(tree "$1"); do
-    [[ $(readlink "/proc/$process/ns/uts") == "$(readlink /proc/self/ns/uts)" ]] || echo "process $process stands apart" >> lost
+    [[ $(readlink "/proc/$process/ns/pid_for_children") == "$(readlink /proc/self/ns/pid)" ]] || echo "process $process stands apart" >> lost
     for fd in "/proc/$process/fd/"*; do
         [[ $(readlink "$fd") != anon_inode:*fanotify* ]] || echo "process $process has $fd" >> lost
     done
