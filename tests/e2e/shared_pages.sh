@@ -45,7 +45,7 @@ end_group "$pid"
 start log fixture-bench 1 "$PWD/gaps" --processes 300
 until_true 20 test -s gaps
 checkpoint_kill "$pid" small
-below "image of 300 small processes" "$(size small)" $((1024 + 300 * 10))
+below "image of 300 small processes" "$(size small)" $((1024 + 300 * 11))
 restore_detached small --on-change append
 [[ $(family | wc -w) == 301 ]] || fail "not all came back"
 end_group "$pid"
