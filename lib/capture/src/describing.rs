@@ -44,6 +44,7 @@ impl Describing<'_> {
             true => holder.numbers_to_keep(self.open)?,
             false => holder.numbers_among(self.open.take(pid.0))?,
         };
+        holder.make_room(self.files.all.len() + numbers.len());
         // Names that were searched for are known to freeze alone.
         let keeps = numbers.len() <= self.keep
             || (self.files.purpose == Some(Purpose::Look) && other_names::some_are_known());
@@ -80,6 +81,7 @@ impl Describing<'_> {
     /// A process of which all has been read.
     pub(crate) fn process_read(&mut self, pid: Pid, read: Vec<FdEntry>) -> Result<()> {
         let holder = Holder::open(pid.0, self.context.held)?;
+        holder.make_room(self.files.all.len() + read.len());
         let mut fds = Vec::with_capacity(read.len());
         let mut read = read.into_iter();
         loop {

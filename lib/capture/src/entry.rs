@@ -26,6 +26,8 @@ use std::{
 
 /// Descriptors that a thread reads at a time.
 const PIECE: usize = 64;
+/// What else we have open.
+const OTHERS: usize = 256;
 
 /// A process whose descriptors are looked at.
 pub(crate) struct Holder {
@@ -118,7 +120,9 @@ impl Holder {
     /// as the numbers from 0 on that something is open at, the directory need not be read, which takes half as long as to open
     /// the files in it.
     pub fn numbers_to_keep(&mut self, kept: &mut Kept) -> Result<Vec<u32>> {
-        let count = self.all.count()?.filter(|count| *count > PIECE && kept.has_room(*count));
+        let count = self.all.count()?;
+        self.make_room(count.unwrap_or_default());
+        let count = count.filter(|count| *count > PIECE && kept.has_room(*count));
         let dense = count.map(|count| (0..count as u32).collect::<Vec<u32>>());
         let is_open = |fd: &u32| self.all.open_info(*fd).is_ok();
         let dense = dense.filter(|all| all.last().is_some_and(is_open));
@@ -153,6 +157,13 @@ impl Holder {
         numbers.sort_unstable();
         *self.infos.lock().unwrap_or_else(PoisonError::into_inner) = infos;
         Ok(numbers)
+    }
+
+    /// For what shows that many descriptors, and for a duplicate of each.
+    pub fn make_room(&self, count: usize) {
+        if count > PIECE {
+            parallel::make_room(self.pidfd.as_fd(), 2 * count + OTHERS);
+        }
     }
 
     fn read_info(&self, fd: u32) -> Result<(Fdinfo, Option<OpenInfo>)> {

@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZero,
+    os::fd::BorrowedFd,
     panic::resume_unwind,
     sync::{
         Mutex, OnceLock, PoisonError,
@@ -65,6 +66,19 @@ fn pieces<T: Sync, R: Send>(all: &[T], size: usize, work: impl Fn(&T) -> R + Syn
     });
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().flat_map(|(_, some)| some).collect()
+}
+
+/// Sees to it that as many descriptors can be open without their table growing: while several threads have it, the kernel waits
+/// for all CPUs whenever it grows, some hundredths of a second. To be called before there are others.
+pub(crate) fn make_room(like: BorrowedFd<'_>, count: usize) {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    if MADE.fetch_max(count, Ordering::Relaxed) >= count {
+        return;
+    }
+    let limit = floe_sys::get_limit(0, libc::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    let last = (count as u64).min(limit.saturating_sub(1));
+    // Where it is not to be had, it only takes longer.
+    let _ = floe_sys::duplicate_from(like, i32::try_from(last).unwrap_or(0));
 }
 
 #[cfg(test)]
