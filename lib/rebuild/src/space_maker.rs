@@ -31,9 +31,15 @@ pub(crate) struct SpaceMaker {
 
 impl SpaceMaker {
     /// Starts it, in the user namespace `owner` where that is not our own. The calling thread must be the only one.
-    pub fn start(
+    pub fn start(kind: (&'static str, CloneFlags), owner: Option<BorrowedFd<'_>>) -> Result<Self> {
+        Self::start_as(kind, owner, || Ok(()))
+    }
+
+    /// The same; there it first becomes who is to make the namespace.
+    pub fn start_as(
         (kind, flag): (&'static str, CloneFlags),
         owner: Option<BorrowedFd<'_>>,
+        become_maker: impl FnOnce() -> nix::Result<()>,
     ) -> Result<Self> {
         let fail = |e| Error::new(format!("make a {kind} namespace"), e);
         let (wait, go) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
@@ -42,8 +48,9 @@ impl SpaceMaker {
         let Some(pid) = floe_sys::fork(&[], 0)? else {
             drop((go, answer));
             let entered = owner.map_or(Ok(()), |owner| setns(owner, CloneFlags::CLONE_NEWUSER));
+            let entered = entered.and_then(|()| become_maker());
             let (mut wait, mut tell) = (File::from(wait), File::from(tell));
-            // Behind the user namespace, which would make it forget that.
+            // Behind what would make it forget that: another user namespace, or another user.
             let lives = floe_sys::end_with_parent(parent.as_fd()).unwrap_or(false);
             if lives && wait.read(&mut [0]).is_ok_and(|some| some > 0) {
                 let made = entered.and_then(|()| unshare(flag));
@@ -62,20 +69,28 @@ impl SpaceMaker {
         self.pid as u32
     }
 
-    /// Makes the namespace.
+    /// Makes the namespace, and opens it.
     pub fn make(mut self) -> Result<OwnedFd> {
+        self.make_it()?;
+        self.open()
+    }
+
+    /// Makes the namespace.
+    pub fn make_it(&mut self) -> Result<()> {
         let fail = |e| Error::new(format!("make a {} namespace", self.kind), e);
         let mut answer = [0; 4];
         self.go.write_all(&[1]).map_err(fail)?;
         self.answer.read_exact(&mut answer).map_err(fail)?;
         match i32::from_ne_bytes(answer) {
-            MADE => {
-                let path = format!("/proc/{}/ns/{}", self.pid, self.kind);
-                let open = File::open(&path).map_err(|e| Error::new(format!("open {path}"), e))?;
-                Ok(open.into())
-            }
+            MADE => Ok(()),
             errno => Err(fail(std::io::Error::from_raw_os_error(errno))),
         }
+    }
+
+    /// Opens what has been made.
+    pub fn open(&self) -> Result<OwnedFd> {
+        let path = format!("/proc/{}/ns/{}", self.pid, self.kind);
+        File::open(&path).map(OwnedFd::from).map_err(|e| Error::new(format!("open {path}"), e))
     }
 }
 

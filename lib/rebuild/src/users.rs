@@ -1,21 +1,18 @@
 //! User namespaces of the tree: that of its root, in which the root may have been born, and others below it.
 
-use crate::new_spaces::{OwnUser, write_maps};
+use crate::{
+    new_spaces::{OwnUser, write_maps},
+    space_maker::SpaceMaker,
+};
 use floe_records::{IdMaps, Namespace, Namespaces, NsId, NsKind, Tree};
 use floe_sys::{Error, Result};
 use nix::{
-    fcntl::OFlag,
-    sched::{CloneFlags, setns, unshare},
-    sys::{
-        signal::{Signal, kill},
-        wait::{WaitStatus, waitpid},
-    },
-    unistd::{Gid, Pid, Uid, pipe2, setegid, seteuid},
+    sched::{CloneFlags, setns},
+    sys::wait::{WaitStatus, waitpid},
+    unistd::{Gid, Pid, Uid, setegid, seteuid},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -127,7 +124,6 @@ pub(crate) fn make_with_those_above(
 
 /// Makes one, in another one where that is not our own.
 fn make(tree: &Tree, was: &Namespace, parent: Option<(NsId, BorrowedFd<'_>)>) -> Result<OwnedFd> {
-    let fail = |e| Error::new(DOING, e);
     let none = || Error::because(DOING, "its maps are not in the stream");
     let maps = tree.get::<IdMaps>(was.id).ok_or_else(none)?;
     let outer = parent.map(|(id, _)| tree.get::<IdMaps>(id).ok_or_else(none)).transpose()?;
@@ -136,43 +132,19 @@ fn make(tree: &Tree, was: &Namespace, parent: Option<(NsId, BorrowedFd<'_>)>) ->
     let maps = outer.map_or_else(|| Some(maps.clone()), |outer| within(maps, outer));
     let maps = maps.ok_or_else(|| Error::because(DOING, "the one around it lacks its ids"))?;
     let group = outer.and_then(IdMaps::anybody).map(|(_, group)| group);
-    let (wait, go) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
-    let (ready, done) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
-    let Some(pid) = floe_sys::fork(&[], 0)? else {
-        drop((go, ready));
-        let enter = || {
-            space.map_or(Ok(()), |space| setns(space, CloneFlags::CLONE_NEWUSER))?;
-            group.map_or(Ok(()), |group| setegid(Gid::from_raw(group)))?;
-            // The owner is who makes it.
-            seteuid(Uid::from_raw(maps.owner))?;
-            unshare(CloneFlags::CLONE_NEWUSER)
-        };
-        let made = enter().map_or_else(|e| e as i32, |()| 0);
-        let _ = File::from(done).write_all(&made.to_ne_bytes());
-        // Until it has maps and is open.
-        let _ = File::from(wait).read(&mut [0]);
-        std::process::exit(0);
-    };
-    drop((wait, done));
-    let made = || {
-        let mut answer = [0; 4];
-        File::from(ready).read_exact(&mut answer).map_err(|e| Error::new(DOING, e))?;
-        match i32::from_ne_bytes(answer) {
-            0 => {}
-            errno => return Err(Error::new(DOING, std::io::Error::from_raw_os_error(errno))),
-        }
-        match space {
-            None => write_maps(pid, &maps)?,
-            Some(space) => write_from(space, pid, &maps)?,
-        }
-        let path = format!("/proc/{pid}/ns/user");
-        File::open(&path).map(OwnedFd::from).map_err(|e| Error::new(format!("open {path}"), e))
-    };
-    let made = made();
-    drop(go);
-    let pid = Pid::from_raw(pid);
-    let _ = kill(pid, Signal::SIGKILL).and_then(|()| waitpid(pid, None).map(drop));
-    made
+    let kind = (NsKind::User.name(), CloneFlags::CLONE_NEWUSER);
+    let mut maker = SpaceMaker::start_as(kind, space, || {
+        group.map_or(Ok(()), |group| setegid(Gid::from_raw(group)))?;
+        // The owner is who makes it.
+        seteuid(Uid::from_raw(maps.owner))
+    })?;
+    maker.make_it()?;
+    let pid = maker.pid() as i32;
+    match space {
+        None => write_maps(pid, &maps)?,
+        Some(space) => write_from(space, pid, &maps)?,
+    }
+    maker.open()
 }
 
 /// Writes the maps of the namespace of a process from the one around it.
