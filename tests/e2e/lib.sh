@@ -118,14 +118,15 @@ cluster() {
 }
 number() { "${user[@]}" psql -h "$PWD" -U floe -At -c "$1" postgres; }
 
-# with_libraries ROOT PATH…: files of this system below another root, with the libraries that programs among them are linked to.
+# with_libraries ROOT PATH…: files and directories of this system below another root, with the libraries that programs among them are
+# linked with.
 with_libraries() {
     local root=$1 path file
     shift
     for path; do
         for file in "$path" $({ ldd "$path" 2> /dev/null || true; } | grep -o '/[^ )]*' | sort -u); do
             mkdir -p "$root${file%/*}"
-            [[ -e $root$file ]] || cp -L "$file" "$root$file"
+            [[ -e $root$file ]] || cp -rL "$file" "$root$file"
         done
     done
 }

@@ -23,17 +23,6 @@ SCRIPT
     bundle "$@" < more.py
     mkdir -m 1777 bundle/rootfs/scratch
 }
-# install_files PATH…: files and directories of the host, with the libraries that programs among them are linked with.
-install_files() {
-    local path library
-    for path; do
-        mkdir -p "bundle/rootfs${path%/*}"
-        cp -rL "$path" "bundle/rootfs${path%/*}/"
-        for library in $({ ldd "$path" 2> /dev/null || true; } | grep -o '/[^ ]*' | sort -u); do
-            [[ -e bundle/rootfs$library ]] || { mkdir -p "bundle/rootfs${library%/*}"; cp -L "$library" "bundle/rootfs$library"; }
-        done
-    done
-}
 cgroup_files() { # NAME: those of the container, of whatever version
     awk -F: '{ print $2, $3 }' "/proc/$pid/cgroup" | while read -r -a at; do
         ls -d "/sys/fs/cgroup/${at[0]}${at[-1]}/$1" "/sys/fs/cgroup${at[-1]}/$1" 2> /dev/null || true
@@ -61,7 +50,7 @@ twice() {
 
 if needs redis-server; then
     prepare redis redis-server --bind 127.0.0.1 --port 6400 --save '' --dir /scratch --enable-debug-command yes <<< ''
-    install_files "$(type -p redis-server)"
+    with_libraries bundle/rootfs "$(type -p redis-server)"
     ln -sf "$(type -p redis-server)" bundle/rootfs/bin/redis-server
     start_box
     until_true 20 eval 'exec 7<> /dev/tcp/127.0.0.1/6400' 2> /dev/null || fail "$(cat out)"
@@ -78,7 +67,7 @@ fi
 
 if needs nginx; then
     prepare nginx sh -c 'echo hello > /scratch/small; exec nginx -e /scratch/errors -c /etc/nginx.conf' <<< ''
-    install_files "$(type -p nginx)"
+    with_libraries bundle/rootfs "$(type -p nginx)"
     ln -sf "$(type -p nginx)" bundle/rootfs/bin/nginx
     mkdir -p bundle/rootfs/{var,run}
     echo root:x:0:0:root:/root:/bin/sh > bundle/rootfs/etc/passwd
@@ -113,7 +102,7 @@ if PATH=$bin:$PATH needs postgres psql setpriv; then
     prepare postgres "$bin/postgres" -F -D /data -k /scratch -c listen_addresses=127.0.0.1 << 'SCRIPT'
 config["process"]["user"] = {"uid": 1000, "gid": 1000}
 SCRIPT
-    install_files "$bin/postgres" "${bin%/bin}/lib" "/usr/share/postgresql/$version" /usr/share/zoneinfo/UTC /usr/share/zoneinfo/Etc
+    with_libraries bundle/rootfs "$bin/postgres" "${bin%/bin}/lib" "/usr/share/postgresql/$version" /usr/share/zoneinfo/UTC /usr/share/zoneinfo/Etc
     echo "floe:x:1000:1000::/:/bin/sh" > bundle/rootfs/etc/passwd
     # Who makes the files wants a name, too.
     cp bundle/rootfs/etc/passwd passwd && mount --bind passwd /etc/passwd
