@@ -8,7 +8,7 @@ use crate::{
     file::{directory, message_queue, nameless_file, netlink, unix},
     files::{Files, MOST},
     inet,
-    kept::Kept as Open,
+    kept::Kept,
     known::Known,
     object::datagram_queue,
     other_names, parallel, resource,
@@ -32,7 +32,7 @@ pub(crate) struct Describing<'a> {
     /// Descriptors of which it is still to be kept what was read.
     pub(crate) keep: usize,
     /// What is kept open for the next look.
-    pub(crate) open: &'a mut Open,
+    pub(crate) open: &'a mut Kept,
     pub(crate) out: &'a mut Findings,
 }
 
@@ -302,27 +302,27 @@ impl Describing<'_> {
     }
 
     /// What is to be kept of a description that has contents. Only that of a socket can be looked into while the processes run.
-    fn kept(&self, open: &OpenFile, what: &AnyRecord, seen: &Descriptor<'_>) -> Result<Kept> {
+    fn kept(&self, open: &OpenFile, what: &AnyRecord, seen: &Descriptor<'_>) -> Result<Keep> {
         match what {
             // What is known to be empty need not be looked into.
-            AnyRecord::UnixSocket(socket) if !unix::may_hold(socket, seen) => Ok(Kept::Nothing),
+            AnyRecord::UnixSocket(socket) if !unix::may_hold(socket, seen) => Ok(Keep::Nothing),
             AnyRecord::PtySlave(slave) => {
                 let hung_up =
                     !slave.controlling && seen.duplicate().is_ok_and(|fd| tcgetattr(fd).is_err());
-                Ok(Kept::Link { hung_up })
+                Ok(Keep::Link { hung_up })
             }
             // It may be closed by now.
             AnyRecord::UnixSocket(_) if !self.context.held => match seen.duplicate() {
-                Ok(_) => Ok(Kept::Duplicate),
-                Err(_) => Ok(Kept::Nothing),
+                Ok(_) => Ok(Keep::Duplicate),
+                Err(_) => Ok(Keep::Nothing),
             },
-            AnyRecord::MessageQueue(_) => Ok(Kept::Queue(Box::new(message_queue::state(seen)?))),
-            _ if !self.context.held => Ok(Kept::Nothing),
-            AnyRecord::Pipe(_) if !open.reads() => Ok(Kept::Nothing),
+            AnyRecord::MessageQueue(_) => Ok(Keep::Queue(Box::new(message_queue::state(seen)?))),
+            _ if !self.context.held => Ok(Keep::Nothing),
+            AnyRecord::Pipe(_) if !open.reads() => Ok(Keep::Nothing),
             AnyRecord::UdpSocket(_) | AnyRecord::DatagramSocket(_)
                 if !seen.socket().is_some_and(datagram_queue::is_carried) =>
             {
-                Ok(Kept::Nothing)
+                Ok(Keep::Nothing)
             }
             AnyRecord::Pipe(_)
             | AnyRecord::Fifo(_)
@@ -330,25 +330,25 @@ impl Describing<'_> {
             | AnyRecord::UdpSocket(_)
             | AnyRecord::DatagramSocket(_) => {
                 seen.duplicate()?;
-                Ok(Kept::Duplicate)
+                Ok(Keep::Duplicate)
             }
-            AnyRecord::NamelessFile(_) => Ok(Kept::Object(Box::new(nameless_file::object(seen)?))),
-            _ => Ok(Kept::Nothing),
+            AnyRecord::NamelessFile(_) => Ok(Keep::Object(Box::new(nameless_file::object(seen)?))),
+            _ => Ok(Keep::Nothing),
         }
     }
 
-    fn keep(&mut self, open: &OpenFile, kept: Kept, seen: Descriptor<'_>) -> Result<()> {
+    fn keep(&mut self, open: &OpenFile, kept: Keep, seen: Descriptor<'_>) -> Result<()> {
         match kept {
-            Kept::Nothing => {}
-            Kept::Link { hung_up } => {
+            Keep::Nothing => {}
+            Keep::Link { hung_up } => {
                 self.files.links.insert(open.id, seen.link.to_vec());
                 self.files.hung_up.extend(hung_up.then_some(open.id));
             }
-            Kept::Duplicate => drop(self.files.duplicates.insert(open.id, seen.into_duplicate()?)),
-            Kept::Queue(state) => {
+            Keep::Duplicate => drop(self.files.duplicates.insert(open.id, seen.into_duplicate()?)),
+            Keep::Queue(state) => {
                 self.files.message_queues.entry(state.0.id).or_insert(*state);
             }
-            Kept::Object(object) => {
+            Keep::Object(object) => {
                 self.files.objects.entry(object.0.id).or_insert(*object);
             }
         }
@@ -368,11 +368,11 @@ struct New {
     what: AnyRecord,
     /// Parts of it that are not carried.
     lost: Vec<Finding>,
-    kept: Kept,
+    kept: Keep,
 }
 
 /// What is kept of a description besides its record.
-enum Kept {
+enum Keep {
     Nothing,
     /// The duplicate that has been taken.
     Duplicate,

@@ -5,7 +5,8 @@ use crate::{
     entry::{Entry, Holder, Name},
     inode::Inode,
     known::Told,
-    net_spaces::{self, NetSpaces, Sockets},
+    namespace::space,
+    net_spaces::{NetSpaces, Sockets},
     origin,
     other_names::{self, Lost},
     path::{self, Root},
@@ -13,7 +14,7 @@ use crate::{
     socket_kind,
 };
 use floe_proc::Fdinfo;
-use floe_records::{Bytes, FileRef, Finding, NsKind, Options, Pid};
+use floe_records::{Bytes, FileRef, Finding, NsId, NsKind, Options, Pid};
 use nix::fcntl::OFlag;
 use std::{
     ffi::OsStr,
@@ -260,7 +261,8 @@ impl<'a> Descriptor<'a> {
         if let Some(known) = self.net.get() {
             return Some(*known);
         }
-        let number = net_spaces::number(self.duplicate().ok()?).ok()?;
+        let space = floe_sys::network_namespace(self.duplicate().ok()?).ok()?;
+        let NsId(number) = space::number(space)?;
         Some(*self.net.get_or_init(|| number))
     }
 

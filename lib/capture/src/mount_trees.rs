@@ -58,29 +58,24 @@ impl Space {
 /// Our own mounts.
 pub struct Own {
     mounts: Vec<Mount>,
-    /// What AUFS mounts are made of: that is to be seen only where they were mounted.
-    stacks: Vec<Union>,
 }
 
 impl Own {
     /// Reads them.
     ///
     /// # Errors
-    /// Those of reading /proc and /sys.
+    /// Those of reading /proc.
     pub fn read() -> Result<Self> {
         let mounts = mounts(&floe_proc::read_at("/proc/self/mountinfo")?);
-        let stacks = stacks(&mounts)?;
-        Ok(Self { mounts, stacks })
+        Ok(Self { mounts })
     }
 
-    /// AUFS mounts of ours that a mount namespace shows parts of, each once.
-    pub fn stacks_of(&self, tree: &MountTree) -> Vec<Union> {
-        let outside = tree.systems.iter().filter_map(|system| system.outside.first());
-        let stack = |mount: &OutsideMount| {
-            let mut all = self.stacks.iter();
-            all.find(|union| (&union.point, &union.root) == (&mount.point, &mount.root)).cloned()
-        };
-        outside.filter_map(stack).collect()
+    /// What our AUFS mounts are made of; of those whose branches nothing tells, nothing. That is to be seen only where they were mounted.
+    ///
+    /// # Errors
+    /// Those of reading /sys.
+    pub fn stacks(&self) -> Result<Stacks> {
+        stacks(&self.mounts).map(Stacks)
     }
 
     /// Mounts of a file system, those that show most of it first.
@@ -97,7 +92,21 @@ impl Own {
     }
 }
 
-/// The AUFS mounts among ours whose branches are known.
+/// AUFS mounts of ours.
+pub struct Stacks(Vec<Union>);
+
+impl Stacks {
+    /// Those that a mount namespace shows parts of.
+    pub fn of<'s>(&'s self, tree: &'s MountTree) -> impl Iterator<Item = &'s Union> {
+        let outside = tree.systems.iter().filter_map(|system| system.outside.first());
+        outside.filter_map(|mount| {
+            let is_it = |union: &&Union| (&union.point, &union.root) == (&mount.point, &mount.root);
+            self.0.iter().find(is_it)
+        })
+    }
+}
+
+/// The AUFS mounts among these whose branches are known.
 fn stacks(mounts: &[Mount]) -> Result<Vec<Union>> {
     let ask = |mount: &Mount| {
         let point = File::open(Path::new(OsStr::from_bytes(&mount.point))).ok()?;

@@ -7,11 +7,7 @@ use crate::{
 use floe_records::{NsKind, Pid};
 use floe_sys::Error;
 use nix::sched::{CloneFlags, setns};
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    os::fd::{AsFd, BorrowedFd},
-};
+use std::{collections::BTreeMap, fs::File};
 
 /// The sockets of a network namespace.
 #[derive(Debug, Default)]
@@ -84,11 +80,4 @@ impl NetSpaces {
     pub fn sockets(&self, number: Option<u64>) -> &Sockets {
         number.and_then(|number| self.others.get(&number)).unwrap_or(&self.own.1)
     }
-}
-
-/// The number of the network namespace of a socket.
-pub(crate) fn number(socket: BorrowedFd<'_>) -> floe_sys::Result<u64> {
-    let space = floe_sys::network_namespace(socket)?;
-    let stat = nix::sys::stat::fstat(space.as_fd());
-    Ok(stat.map_err(|e| Error::new("read a network namespace", e))?.st_ino)
 }

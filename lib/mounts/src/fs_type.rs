@@ -1,24 +1,8 @@
 //! Types of file systems that are on no disk.
 
 /// The kernel shows itself in them: each can be mounted anew.
-const KERNEL: [&[u8]; 15] = [
-    b"proc",
-    b"sysfs",
-    b"devpts",
-    b"mqueue",
-    b"cgroup",
-    b"cgroup2",
-    b"devtmpfs",
-    b"debugfs",
-    b"tracefs",
-    b"securityfs",
-    b"configfs",
-    b"fusectl",
-    b"pstore",
-    b"efivarfs",
-    b"bpf",
-];
-/// Those of them of which there is one for all of the system.
+const KERNEL: [&[u8]; 7] = [b"proc", b"sysfs", b"devpts", b"mqueue", b"cgroup", b"cgroup2", b"bpf"];
+/// Likewise, and there is one for all of the system.
 const GLOBAL: [&[u8]; 8] = [
     b"devtmpfs",
     b"debugfs",
@@ -36,7 +20,7 @@ const IN_MEMORY: [&[u8]; 2] = [b"tmpfs", b"ramfs"];
 
 /// Whether the kernel shows itself in such a file system, and another one is as good.
 pub fn is_of_kernel(fs_type: &[u8]) -> bool {
-    KERNEL.contains(&fs_type)
+    KERNEL.contains(&fs_type) || is_global(fs_type)
 }
 
 /// Whether there is one of such file systems for all of the system: its options are those of all.

@@ -338,7 +338,6 @@ fn has_tail(was: &Regular, again: impl FnOnce() -> Result<OwnedFd>) -> Result<bo
     Ok(XxHash3_64::oneshot(&read_before(&file, was.size, TAIL)?) == tail)
 }
 
-/// What files are known by whose contents travel.
 /// What `--external` has taken the place of.
 fn replaced(tree: &Tree, options: &RestoreOptions) -> (BTreeSet<u32>, BTreeSet<u64>) {
     let mounts = tree.all::<MountTree>().iter().flat_map(|tree| &tree.mounts);
@@ -347,6 +346,7 @@ fn replaced(tree: &Tree, options: &RestoreOptions) -> (BTreeSet<u32>, BTreeSet<u
     mounts.filter(given).map(|mount| (mount.id, mount.dev)).unzip()
 }
 
+/// What files are known by whose contents travel.
 fn names_of_carried(tree: &Tree) -> BTreeSet<ObjectId> {
     let names = tree.all::<CarriedFile>().iter().flat_map(|carried| &carried.names);
     names.map(|name| name.file.object()).collect()

@@ -50,9 +50,9 @@ pub(crate) struct Stands<'a> {
     members: BTreeMap<Pid, Namespaces>,
     /// What stands for the root of the mount namespace, where that is not our own.
     top: Option<OwnedFd>,
-    /// Our own mount namespace, as it was before we have left it.
     /// Over connections in a network namespace that restore has made.
     pub early_lock: Option<Held>,
+    /// Our own mount namespace, as it was before we have left it.
     outer: &'a Outer,
     /// Mount namespaces that were made.
     pub mounts: Mounts,

@@ -14,10 +14,9 @@ const NODES: usize = 1024;
 
 /// The session keyring of the calling thread (KEYCTL_GET_KEYRING_ID of keyctl(2)); `None` on a kernel without keyrings.
 pub fn session_keyring() -> Option<u32> {
-    const GET_ID: i32 = 0;
-    const SESSION: i32 = -3;
+    let (get, session) = (libc::KEYCTL_GET_KEYRING_ID, libc::KEY_SPEC_SESSION_KEYRING);
     // SAFETY: numbers only.
-    let id = check(unsafe { libc::syscall(libc::SYS_keyctl, GET_ID, SESSION, 0) });
+    let id = check(unsafe { libc::syscall(libc::SYS_keyctl, get, session, 0) });
     id.ok().map(|id| id as u32)
 }
 
@@ -32,21 +31,19 @@ pub fn join_session_keyring(
     group: Option<u32>,
     permissions: u32,
 ) -> Result<()> {
-    const JOIN: i32 = 1;
-    const CHOWN: i32 = 4;
-    const SETPERM: i32 = 5;
     let name = name.map(CStr::from_bytes_with_nul).transpose();
     let name = name.map_err(|_| Error::because("join a session keyring", "its name has no end"))?;
     let at = name.map_or(std::ptr::null(), CStr::as_ptr);
     // SAFETY: the name, where there is one, ends with a zero byte, and outlives the call.
-    let id = check(unsafe { libc::syscall(libc::SYS_keyctl, JOIN, at) });
+    let id =
+        check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, at) });
     let id = id.map_err(|e| Error::new("join a session keyring", e))?;
     let (owner, group) = (owner.unwrap_or(u32::MAX), group.unwrap_or(u32::MAX));
     // SAFETY: numbers only; -1 leaves what there is.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, CHOWN, id, owner, group) })
+    check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_CHOWN, id, owner, group) })
         .map_err(|e| Error::new("set the owner of a session keyring", e))?;
     // SAFETY: numbers only.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, SETPERM, id, permissions) })
+    check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, id, permissions) })
         .map_err(|e| Error::new("set the permissions of a session keyring", e))?;
     Ok(())
 }

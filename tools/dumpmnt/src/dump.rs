@@ -3,7 +3,7 @@
 use anyhow::Result;
 use floe_capture::{
     memory::{Gather, contents},
-    mount_trees::{FilesOf, Own, Space, carry_roots, describe, part_of, removed_mounts},
+    mount_trees::{FilesOf, Own, Space, Stacks, carry_roots, describe, part_of, removed_mounts},
 };
 use floe_records::{Findings, Namespace, Namespaces, NsId, NsKind, ObjectData, ObjectId, Pid};
 use floe_stream::RawRecord;
@@ -17,6 +17,8 @@ const BUFFER: usize = 256 << 10;
 pub struct DumpMnt {
     /// Our own mounts, before the tool goes where the tree stands.
     own: Own,
+    /// The AUFS mounts among them.
+    stacks: Stacks,
     /// Whether the files of the roots travel.
     carry_root: bool,
     /// A process of each mount namespace.
@@ -30,8 +32,10 @@ pub struct DumpMnt {
 impl DumpMnt {
     /// Nothing is known yet.
     pub fn new(carry_root: bool) -> Result<Self> {
+        let own = Own::read()?;
         Ok(Self {
-            own: Own::read()?,
+            stacks: own.stacks()?,
+            own,
             carry_root,
             members: BTreeMap::new(),
             others: BTreeSet::new(),
@@ -75,14 +79,14 @@ impl Stage for DumpMnt {
         let mut stacks = Vec::new();
         for (tree, space) in trees.iter().zip(&spaces) {
             out.record(tree)?;
-            stacks.extend(self.own.stacks_of(tree));
+            stacks.extend(self.stacks.of(tree));
             for removed in removed_mounts(tree.id, space)? {
                 out.record(&removed)?;
             }
         }
         stacks.sort_by(|one, other| one.point.0.cmp(&other.point.0));
         stacks.dedup();
-        for stack in &stacks {
+        for stack in stacks {
             out.record(stack)?;
         }
         for dev in carried {

@@ -1,5 +1,5 @@
-//! Files of a file system that travel: of one in memory, or of the root of a container. They are read by way of a detached copy of a mount, so that nothing which is
-//! mounted over them is in the way, and the target sees nothing.
+//! Files of a file system that travel: of one in memory, or of the root of a container. They are read by way of a detached copy of a
+//! mount, so that nothing which is mounted over them is in the way, and the target sees nothing.
 
 use super::{Space, removed};
 use crate::{Result, inode};
@@ -53,7 +53,7 @@ impl FilesOf {
     pub fn read(dev: u64, part: &[u8], spaces: &[Space]) -> Result<Self> {
         let all = spaces.iter().flat_map(|space| space.mounts.iter().map(move |it| (space, it)));
         let is_of = |mount: &Mount| {
-            let shown = within(&mount.root, part).is_some();
+            let shown = floe_unions::below(&mount.root, part).is_some();
             mount.dev == dev && shown && !removed::is_removed(mount)
         };
         let mut all: Vec<(&Space, &Mount)> = all.filter(|(_, mount)| is_of(mount)).collect();
@@ -61,7 +61,7 @@ impl FilesOf {
         let mut walk = Walk::new(dev);
         let mut roots: Vec<&[u8]> = Vec::new();
         for (space, mount) in all {
-            let shown = |root: &&[u8]| within(&mount.root, root).is_some();
+            let shown = |root: &&[u8]| floe_unions::below(&mount.root, root).is_some();
             if roots.iter().any(shown) {
                 continue;
             }
@@ -69,7 +69,7 @@ impl FilesOf {
             let top = open_copy(space, mount)?;
             // Reading leaves no times behind.
             set_mount_attributes(top.as_fd(), NOATIME, ATIME, 0)?;
-            let inner = within(&mount.root, part).filter(|inner| !inner.is_empty());
+            let inner = floe_unions::below(&mount.root, part).filter(|inner| !inner.is_empty());
             walk.mount(top, inner.unwrap_or(b"/"))?;
         }
         Ok(walk.done())
@@ -84,14 +84,6 @@ impl FilesOf {
         let path = below(self.tops.get(file.top).ok_or_else(gone)?.as_fd(), &file.path)?;
         Ok(open_unnoticed(&link(&path))?)
     }
-}
-
-/// What is left of a path below another one; nothing where they are the same.
-fn within<'p>(path: &'p [u8], top: &[u8]) -> Option<&'p [u8]> {
-    if top == b"/" {
-        return Some(path);
-    }
-    path.strip_prefix(top).filter(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
 /// A link that leads to it.

@@ -4,14 +4,6 @@ use crate::{Result, resource::OfProcess, subject::Process};
 use floe_parasite::{Arg, Batch, Call, Replies, Slot};
 use floe_records::{Finding, Keyring, Pid, SessionKeyring};
 
-/// KEYCTL_GET_KEYRING_ID, KEYCTL_DESCRIBE and KEYCTL_READ of keyctl(2).
-const GET_ID: i32 = 0;
-const DESCRIBE: i32 = 6;
-const READ: i32 = 11;
-/// KEY_SPEC_THREAD_KEYRING, KEY_SPEC_PROCESS_KEYRING and KEY_SPEC_SESSION_KEYRING.
-const THREAD: i32 = -1;
-const PROCESS: i32 = -2;
-const SESSION: i32 = -3;
 /// Room for a description: type, ids, permissions and a name of up to 4095 bytes.
 const DESCRIPTION: usize = 4352;
 /// How the kernel calls the keyring that those without one of their own have.
@@ -35,21 +27,20 @@ impl OfProcess for Keyring {
 
     fn ask(_: &Process<'_>, batch: &mut Batch) -> Result<Asked> {
         let text = batch.zeroed(DESCRIPTION);
-        let mut ask = |what: i32, keyring: i32, at: Arg, len: usize| {
-            let args = [what.into(), keyring.into(), at, len.into()];
+        let mut ask = |what: u32, keyring: i32, at: Arg, len: usize| {
+            let args = [Arg::Val(what.into()), keyring.into(), at, len.into()];
             batch.try_call(libc::SYS_keyctl, args)
         };
         let none = || Arg::Val(0);
-        Ok(Asked {
-            id: ask(GET_ID, SESSION, none(), 0),
-            described: ask(DESCRIBE, SESSION, text.into(), DESCRIPTION),
-            text,
-            keys: ask(READ, SESSION, none(), 0),
-            others: [
-                ("thread keyring", ask(GET_ID, THREAD, none(), 0)),
-                ("process keyring", ask(GET_ID, PROCESS, none(), 0)),
-            ],
-        })
+        let session = libc::KEY_SPEC_SESSION_KEYRING;
+        let described = ask(libc::KEYCTL_DESCRIBE, session, text.into(), DESCRIPTION);
+        let keys = ask(libc::KEYCTL_READ, session, none(), 0);
+        let mut id = |keyring| ask(libc::KEYCTL_GET_KEYRING_ID, keyring, none(), 0);
+        let others = [
+            ("thread keyring", id(libc::KEY_SPEC_THREAD_KEYRING)),
+            ("process keyring", id(libc::KEY_SPEC_PROCESS_KEYRING)),
+        ];
+        Ok(Asked { id: id(session), described, text, keys, others })
     }
 
     fn take(process: &Process<'_>, asked: Asked, replies: &Replies) -> Result<Vec<Self>> {

@@ -5,7 +5,6 @@ use crate::{
     rule::spaces::owner,
     subject::{Process, unless_gone},
 };
-use floe_proc::Status;
 use floe_records::{Finding, Findings, IdMaps, NsKind, Pid};
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -33,7 +32,9 @@ impl UserSpaces {
         }
         let maps = &self.all[&own].0;
         for thread in &process.tasks {
-            if let Some(id) = nameless(maps, &thread.status)? {
+            let status = &thread.status;
+            let (uids, gids) = (status.ids("Uid")?, status.ids("Gid")?);
+            if let Some(id) = maps.nameless(&uids, &gids, &status.numbers("Groups")?) {
                 let problem =
                     format!("user or group {id} of thread {} has no name in it", thread.tid);
                 out.refuse(Finding::of(Pid(process.pid), "user namespace", RULE, problem));
@@ -103,13 +104,4 @@ impl UserSpaces {
         }
         false
     }
-}
-
-/// A user or group of a thread that has no name. Groups need none where nobody may set them.
-fn nameless(maps: &IdMaps, status: &Status) -> Result<Option<u32>> {
-    let mut users = status.ids("Uid")?.into_iter();
-    let others = if maps.denies_groups { Vec::new() } else { status.numbers("Groups")? };
-    let mut groups = status.ids("Gid")?.into_iter().chain(others);
-    let user = users.find(|id| maps.user(*id).is_none());
-    Ok(user.or_else(|| groups.find(|id| maps.group(*id).is_none())))
 }

@@ -75,7 +75,7 @@ fn of_the_system(tree: &Tree, machine: &Machine, found: &mut Found) {
 
 /// Who a thread is must have a name where it is.
 fn ids(maps: &IdMaps, creds: &Creds, found: &mut Found) {
-    if let Some(id) = maps.nameless(creds) {
+    if let Some(id) = maps.nameless(&creds.uids, &creds.gids, &creds.groups) {
         let problem = format!("user or group {id} has no name in its user namespace");
         found.add(|| Finding::of(creds.pid, "credentials", "plan.ids", problem));
     }

@@ -7,14 +7,9 @@ use crate::{
 };
 use floe_parasite::Arg;
 use floe_plan::Phase;
-use floe_records::{Finding, IdMaps, IdRange, Keyring, Pid, SessionKeyring, Tree};
+use floe_records::{Finding, Keyring, Pid, SessionKeyring, Tree};
 use floe_sys::Result;
 use std::collections::BTreeMap;
-
-/// KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_CHOWN and KEYCTL_SETPERM of keyctl(2).
-const JOIN: i32 = 1;
-const CHOWN: i32 = 4;
-const SETPERM: i32 = 5;
 
 fn of(tree: &Tree, pid: Pid) -> Option<&SessionKeyring> {
     tree.get::<Keyring>(pid)?.session.as_ref()
@@ -35,16 +30,10 @@ fn name(keyring: &SessionKeyring) -> Option<Vec<u8>> {
 pub fn join_keyring(tree: &Tree) -> Option<Finding> {
     let keyring = of_root(tree)?;
     // Its own user namespace is not there yet.
-    let maps = tree.all::<IdMaps>().first();
-    let outside = |id: u32, map: fn(&IdMaps) -> &Vec<IdRange>| match maps {
-        None => Some(id),
-        Some(maps) => map(maps).iter().find_map(|(inside, outside, len)| {
-            let at = id.checked_sub(*inside).filter(|at| at < len)?;
-            outside.checked_add(at)
-        }),
+    let (owner, group) = match tree.root().and_then(|root| tree.id_maps(root.pid)) {
+        None => (Some(keyring.uid), Some(keyring.gid)),
+        Some(maps) => (maps.user_outside(keyring.uid), maps.group_outside(keyring.gid)),
     };
-    let owner = outside(keyring.uid, |maps| &maps.users);
-    let group = outside(keyring.gid, |maps| &maps.groups);
     let name = name(keyring);
     let joined = floe_sys::join_session_keyring(name.as_deref(), owner, group, keyring.permissions);
     let error = joined.err()?;
@@ -75,11 +64,12 @@ impl ForProcess for Keyring {
             return Ok(());
         };
         let name = name(keyring).map_or(Arg::Val(0), |name| script.bytes(&name).into());
-        let id = script.call(libc::SYS_keyctl, [JOIN.into(), name]);
         let number = |value: u32| Arg::Val(value.into());
-        let owner = [CHOWN.into(), id.into(), number(keyring.uid), number(keyring.gid)];
-        script.call(libc::SYS_keyctl, owner);
-        let permissions = [SETPERM.into(), id.into(), number(keyring.permissions)];
+        let join = number(libc::KEYCTL_JOIN_SESSION_KEYRING);
+        let id = script.call(libc::SYS_keyctl, [join, name]);
+        let (uid, gid) = (number(keyring.uid), number(keyring.gid));
+        script.call(libc::SYS_keyctl, [number(libc::KEYCTL_CHOWN), id.into(), uid, gid]);
+        let permissions = [number(libc::KEYCTL_SETPERM), id.into(), number(keyring.permissions)];
         script.call(libc::SYS_keyctl, permissions);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Ids in a user namespace (user_namespaces(7)).
 
-use crate::{Creds, Link, Namespaces, NsId, NsKind, Pid, Resource, Tree, ensure};
+use crate::{Link, Namespaces, NsId, NsKind, Pid, Resource, Tree, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Most lines of a map (UID_GID_MAP_MAX_EXTENTS of include/linux/user_namespace.h).
@@ -39,6 +39,16 @@ impl IdMaps {
         inside(&self.groups, outside)
     }
 
+    /// What a user of the namespace is called outside of it.
+    pub fn user_outside(&self, inside: u32) -> Option<u32> {
+        outside(&self.users, inside)
+    }
+
+    /// What a group of the namespace is called outside of it.
+    pub fn group_outside(&self, inside: u32) -> Option<u32> {
+        outside(&self.groups, inside)
+    }
+
     /// What a project is called inside.
     pub fn project(&self, outside: u32) -> Option<u32> {
         inside(&self.projects, outside)
@@ -50,14 +60,19 @@ impl IdMaps {
         Some((first(&self.users)?, first(&self.groups)?))
     }
 
-    /// The first id of a thread that has no name inside.
-    pub fn nameless(&self, creds: &Creds) -> Option<u32> {
-        let users = creds.uids.iter().find(|id| self.user(**id).is_none());
+    /// The first id of a thread, by its users, its groups and its further groups, that has no name inside.
+    pub fn nameless(&self, uids: &[u32], gids: &[u32], groups: &[u32]) -> Option<u32> {
+        let users = uids.iter().find(|id| self.user(**id).is_none());
         // Where nobody may set groups, a thread has them from before.
-        let own = creds.groups.iter().filter(|_| !self.denies_groups);
-        let mut groups = creds.gids.iter().chain(own);
+        let own = groups.iter().filter(|_| !self.denies_groups);
+        let mut groups = gids.iter().chain(own);
         users.or_else(|| groups.find(|id| self.group(**id).is_none())).copied()
     }
+}
+
+fn outside(map: &[IdRange], inside: u32) -> Option<u32> {
+    let offset = |range: &IdRange| inside.checked_sub(range.0).filter(|off| *off < range.2);
+    map.iter().find_map(|range| range.1.checked_add(offset(range)?))
 }
 
 fn inside(map: &[IdRange], outside: u32) -> Option<u32> {
