@@ -18,6 +18,8 @@ cargo build --release --workspace --bins
 FLOE_SKIPPED=$(mktemp)
 export FLOE_SKIPPED
 trap 'rm -f "$FLOE_SKIPPED"' EXIT
+# Scenarios wait more than they compute.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 cargo test --release --workspace "$@"
 if ((all)); then
     for kernel in 6.1 6.12 newest aufs; do

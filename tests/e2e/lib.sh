@@ -87,9 +87,14 @@ grows() { # FILE: does it grow within the next seconds?
     return 1
 }
 
+# Gone, or not dead: the parent of a zombie has yet to wait for it.
+is_reaped() { ! grep -qs '^State:.*Z' "/proc/$1/status"; } # PID
+
 checkpoint_kill() { # PID FILE
     checkpoint.sh "$1" -o "$2" --kill || fail "checkpoint of $1: exit $?"
     wait "$1" 2> /dev/null || true
+    # The parent of one in a pid namespace of its own is not this shell.
+    until_true 5 is_reaped "$1" || true
     [[ ! -e /proc/$1 ]] || fail "pid $1 is still there: $(grep State "/proc/$1/status")"
 }
 

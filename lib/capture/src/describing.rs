@@ -61,8 +61,12 @@ impl Describing<'_> {
                 self.open.put(pid.0, open);
             }
             if keeps {
+                let what = |file: FileId| &self.files.all[file.0 as usize].1;
                 let of_found = entries.into_iter().zip(&found);
-                kept.extend(of_found.filter_map(|(entry, fd)| Some(entry.record((*fd)?.file))));
+                kept.extend(of_found.filter_map(|(entry, fd)| {
+                    let file = (*fd)?.file;
+                    Some(entry.record(file, what(file)))
+                }));
             }
             fds.extend(found.into_iter().flatten());
         }

@@ -4,6 +4,7 @@ use crate::{
     Error, Result,
     entry::{Entry, Holder, Name},
     inode::Inode,
+    ipc_spaces::IpcSpaces,
     known::Told,
     namespace::space,
     net_spaces::{NetSpaces, Sockets},
@@ -88,18 +89,24 @@ pub(crate) struct Context<'a> {
     pub stopped_ns: Option<u64>,
     /// The sockets of the system.
     pub nets: &'a NetSpaces,
+    /// Where message queues may be.
+    pub ipcs: &'a IpcSpaces<'a>,
 }
 
 impl<'a> Context<'a> {
     /// Nothing is known of sockets yet.
-    pub fn new(options: &'a Options, purpose: Purpose, nets: &'a NetSpaces) -> Self {
+    pub fn new(
+        options: &'a Options,
+        purpose: Purpose,
+        (nets, ipcs): (&'a NetSpaces, &'a IpcSpaces<'a>),
+    ) -> Self {
         let held = purpose != Purpose::Preview;
         let stopped_ns = match purpose {
             Purpose::Take { stopped_ns } => Some(stopped_ns),
             Purpose::Preview | Purpose::Look => None,
         };
         let taking = stopped_ns.is_some();
-        Self { options, held, taking, stopped_ns, nets }
+        Self { options, held, taking, stopped_ns, nets, ipcs }
     }
 }
 
@@ -182,6 +189,11 @@ impl<'a> Descriptor<'a> {
     /// What is known of its description.
     pub fn same(&self) -> Told {
         self.entry.same
+    }
+
+    /// The message that was read last, of a log of the kernel that `freeze` has found at its end.
+    pub fn last_message(&self) -> Option<u64> {
+        self.entry.last_message
     }
 
     /// The root directory of the process that has it.

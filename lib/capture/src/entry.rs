@@ -9,7 +9,7 @@ use crate::{
     path::{self, DELETED, Root},
 };
 use floe_proc::{Descriptors, Fdinfo, OpenInfo};
-use floe_records::{Bytes, FdEntry, FdNum, FileId, Finding, NamedFile, Pid};
+use floe_records::{AnyRecord, Bytes, FdEntry, FdNum, FileId, Finding, NamedFile, Pid};
 use floe_sys::{pidfd_getfd, pidfd_open};
 use nix::{
     fcntl::OFlag,
@@ -59,6 +59,8 @@ pub(crate) struct Entry {
     pub name: Option<Name>,
     /// What is known of its description.
     pub same: Told,
+    /// The message that was read last, of a log of the kernel, as `freeze` has found it.
+    pub last_message: Option<u64>,
     /// What shows it, if that is kept open.
     pub open: Option<OpenInfo>,
 }
@@ -179,20 +181,24 @@ impl Holder {
     /// Reads what /proc says of a descriptor.
     pub fn entry(&self, fd: u32) -> Result<Entry> {
         let (info, open) = self.read_info(fd)?;
+        let found = |link, stat, info, name, open| {
+            let (same, last_message) = (Told::Nothing, None);
+            Entry { fd, link, stat, info, name, same, last_message, open }
+        };
         let link = match inode::link(&info)? {
             Some(link) => link,
             None => self.all.link(fd)?,
         };
         if let Some(stat) = Inode::nameless(&link, info.ino)? {
-            return Ok(Entry { fd, link, stat, info, name: None, same: Told::Nothing, open });
+            return Ok(found(link, stat, info, None, open));
         }
         if let Some(stat) = self.by_path(&link, &info) {
             let name = Some(Name::new(&self.root, link.clone(), false, true));
-            return Ok(Entry { fd, link, stat, info, name, same: Told::Nothing, open });
+            return Ok(found(link, stat, info, name, open));
         }
         let stat = Inode::of(&self.stat(fd)?);
         let name = self.name(&link, &stat);
-        Ok(Entry { fd, link, stat, info, name, same: Told::Nothing, open })
+        Ok(found(link, stat, info, name, open))
     }
 
     /// The file by its path, where that is known to lead to it: what has no name any more, or one that the kernel shows as
@@ -290,19 +296,23 @@ impl Holder {
 
 impl Entry {
     /// As it travels to `dumpfs`, with its description.
-    pub fn record(self, id: FileId) -> FdEntry {
+    pub fn record(self, id: FileId, what: &AnyRecord) -> FdEntry {
         let Inode { dev, ino, mode, nlink, rdev, size, mtime_ns, ctime_ns } = self.stat;
         let stat = [dev, ino, mode.into(), nlink, rdev, size];
         let named = |name: Name| {
             NamedFile(stat, [mtime_ns, ctime_ns], Bytes(name.full), name.deleted, name.leads)
         };
         let (link, text) = (Bytes(self.link), Bytes(self.info.into_text()));
-        FdEntry(FdNum(self.fd), link, text, self.name.map(named), id)
+        let last_message = match what {
+            AnyRecord::KernelLog(log) => Some(log.last),
+            _ => None,
+        };
+        FdEntry(FdNum(self.fd), link, text, self.name.map(named), id, last_message)
     }
 
     /// As `freeze` has read it.
     pub fn of_record(record: FdEntry, holder: &Holder) -> Result<Self> {
-        let FdEntry(FdNum(fd), Bytes(link), Bytes(text), named, FileId(id)) = record;
+        let FdEntry(FdNum(fd), Bytes(link), Bytes(text), named, FileId(id), last_message) = record;
         let unknown = |e| floe_sys::Error::new(format!("read descriptor {fd}"), e);
         let info = Fdinfo::parse(text).map_err(unknown)?;
         let (stat, name) = match named {
@@ -316,6 +326,6 @@ impl Entry {
         };
         let none = || floe_sys::Error::because(format!("read descriptor {fd}"), "it has no file");
         let (stat, same) = (stat.ok_or_else(none)?, Told::Same(id));
-        Ok(Self { fd, link, stat, info, name, same, open: None })
+        Ok(Self { fd, link, stat, info, name, same, last_message, open: None })
     }
 }

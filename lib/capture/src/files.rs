@@ -10,6 +10,7 @@ use crate::{
     descriptor_of::Context,
     file::message_queue,
     in_flight,
+    ipc_spaces::IpcSpaces,
     kept::Kept,
     known::{Known, Ranks},
     net_spaces::NetSpaces,
@@ -117,8 +118,8 @@ impl Files {
         (read, ranks, open): (Vec<FdEntries>, Ranks, &mut Kept),
         out: &mut Findings,
     ) -> Result<Option<Self>> {
-        let nets = NetSpaces::of(pids)?;
-        let context = Context::new(options, purpose, &nets);
+        let (nets, ipcs) = (NetSpaces::of(pids)?, IpcSpaces::of(pids));
+        let context = Context::new(options, purpose, (&nets, &ipcs));
         let files = Self { pids: pids.to_vec(), purpose: Some(purpose), ..Self::default() };
         let (known, fresh, lost) = (Known::new(ranks), Fresh::default(), Vec::new());
         let keep = if purpose == Purpose::Look { MOST } else { 0 };

@@ -46,6 +46,11 @@ impl Thawed {
         self.cgroups.clear();
     }
 
+    /// Whether none was frozen.
+    pub fn is_empty(&self) -> bool {
+        self.cgroups.is_empty()
+    }
+
     /// Whether this cgroup was frozen.
     pub fn contains(&self, place: &Place) -> bool {
         self.cgroups.iter().any(|(frozen, _)| frozen == place)

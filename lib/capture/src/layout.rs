@@ -7,7 +7,9 @@ use crate::{
     path::Root,
 };
 use floe_proc::{Mapping, SmapsEntry};
-use floe_records::{Addr, FileRef, Finding, HugePages, Pid, SEGMENTS, Vma, VmaKind};
+use floe_records::{
+    Addr, FileRef, Finding, HugePages, NsId, NsKind, Pid, SEGMENTS, Vma, VmaKind, segments_below,
+};
 use std::{
     collections::{BTreeMap, HashMap},
     os::unix::{
@@ -219,7 +221,8 @@ fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma) -> Option<&'static
     if path.starts_with(b"/SYSV") {
         vma.kind = VmaKind::Object;
         let name = path.strip_suffix(b" (deleted)").unwrap_or(path);
-        vma.file = file.map(|f| FileRef { path: name.into(), dev: SEGMENTS, deleted: true, ..f });
+        let dev = segments_of(files.pid);
+        vma.file = file.map(|f| FileRef { path: name.into(), dev, deleted: true, ..f });
         return None;
     }
     let inner = path.strip_prefix(b"[").and_then(|path| path.strip_suffix(b"]"));
@@ -241,6 +244,16 @@ fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma) -> Option<&'static
         _ => {}
     }
     None
+}
+
+/// What takes the place of the device of segments that a process maps.
+pub(crate) fn segments_of(pid: u32) -> u64 {
+    let space = |pid| floe_proc::namespace(pid, NsKind::Ipc.name()).ok().flatten();
+    // A process that has just ended is looked at once more.
+    match (space(std::process::id()), space(pid)) {
+        (Some(own), Some(theirs)) if own != theirs => segments_below(NsId(theirs)),
+        _ => SEGMENTS,
+    }
 }
 
 /// Mapped files of a process. Most are mapped by several VMAs.

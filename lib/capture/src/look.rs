@@ -13,7 +13,9 @@ use crate::{
     known::Ranks,
     network,
     object::cgroup::{self, Memberships},
-    origin, other_names, parallel, resource,
+    origin, other_names, parallel,
+    passing::passes,
+    resource,
     rule::{
         clocks::Clocks,
         core_scheduling, denied, label, numa, outside,
@@ -41,25 +43,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Processes that are read before they are looked at.
 const AT_ONCE: usize = 64;
-/// Rules of what passes by itself: a child of vfork(2) shares the memory of its parent until it calls execve(2), a connection is
-/// made or accepted, urgent data is read, descriptors on their way are received, a lease is broken, a packet status, an answer of
-/// netlink, an event of fanotify or a message of the kernel is read, a process that has ended is waited for.
-const PASSING: [&str; 13] = [
-    "process.shares",
-    "thread.waits",
-    "file.tcp",
-    "file.unix",
-    "file.udp",
-    "file.netlink",
-    crate::file::io_uring::FLIGHT,
-    "descriptor.lease",
-    crate::rule::pty::RULE,
-    crate::file::fanotify::EVENTS,
-    crate::file::kernel_log::MESSAGES,
-    "process.leader",
-    "thread.zombie",
-];
-
 /// What a look has found.
 #[derive(Debug, Default)]
 pub struct Look {
@@ -135,10 +118,6 @@ pub fn look(root: u32, options: &Options, next: Next) -> Result<Look> {
         network::open_variables()?;
     }
     Ok(look)
-}
-
-fn passes(finding: &Finding) -> bool {
-    PASSING.contains(&finding.rule.as_str())
 }
 
 /// Of the executable, the working directory, the root or a mapping.

@@ -1,6 +1,7 @@
 //! Mount namespaces of the tree that are not the one of freeze: what is mounted there, and whether it can be mounted again.
 
 mod files;
+mod pids;
 mod removed;
 mod roots;
 
@@ -146,6 +147,8 @@ pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> Mount
             let fs_type = String::from_utf8_lossy(&mount.fs_type);
             let object = format!("mount {shown} ({fs_type})");
             out.refuse(Finding::of(space.pid, object, RULE, problem).hint(hint));
+        } else {
+            pids::check(space, mount, system, out);
         }
         list.push(point);
     }

@@ -1,13 +1,12 @@
 //! Sockets of each network namespace that a tree has: sock_diag(7) tells of those in the namespace where it is asked.
 
 use crate::{
-    Result,
+    Result, own_spaces,
     sock_diag::{InetSockets, UnixSockets},
 };
 use floe_records::{NsKind, Pid};
 use floe_sys::Error;
-use nix::sched::{CloneFlags, setns};
-use std::{collections::BTreeMap, fs::File};
+use std::{collections::BTreeMap, fs::File, os::fd::AsFd};
 
 /// The sockets of a network namespace.
 #[derive(Debug, Default)]
@@ -25,11 +24,7 @@ impl Sockets {
         ask: impl FnOnce(&Self) -> std::result::Result<T, E> + Send,
     ) -> std::result::Result<T, E> {
         let Some(space) = &self.space else { return ask(self) };
-        floe_sys::apart("look into its network namespace", || {
-            let fail = |e| Error::new("enter its network namespace", e);
-            setns(space, CloneFlags::CLONE_NEWNET).map_err(fail)?;
-            ask(self)
-        })
+        floe_sys::apart_in(space.as_fd(), "network", || ask(self))
     }
 }
 
@@ -45,20 +40,10 @@ pub(crate) struct NetSpaces {
 impl NetSpaces {
     /// Those of these processes.
     pub fn of(pids: &[Pid]) -> Result<Self> {
-        let name = NsKind::Net.name();
-        let number = floe_proc::namespace(std::process::id(), name)?;
-        let mut me = Self { own: (number, Sockets::default()), others: BTreeMap::new() };
-        for pid in pids {
-            let Ok(Some(number)) = floe_proc::namespace(pid.0, name) else { continue };
-            if Some(number) == me.own.0 || me.others.contains_key(&number) {
-                continue;
-            }
-            // One that has just ended has no sockets, either.
-            if let Ok(space) = File::open(floe_proc::path(pid.0, "ns/net")) {
-                me.others.insert(number, Sockets { space: Some(space), ..Sockets::default() });
-            }
-        }
-        Ok(me)
+        let (own, others) = own_spaces::others(pids, NsKind::Net)?;
+        let sockets = |space| Sockets { space: Some(space), ..Sockets::default() };
+        let others = others.into_iter().map(|(number, space)| (number, sockets(space))).collect();
+        Ok(Self { own: (own, Sockets::default()), others })
     }
 
     /// Whether there is more than one.

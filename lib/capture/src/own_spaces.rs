@@ -4,7 +4,7 @@ use crate::Result;
 use floe_records::{Namespace, Namespaces, NsId, NsKind, Pid, Tree};
 use floe_sys::Error;
 use nix::sched::{CloneFlags, setns};
-use std::fs::File;
+use std::{collections::BTreeMap, fs::File};
 
 /// A namespace that is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,26 @@ pub(crate) fn members(tree: &Tree, kind: NsKind) -> impl Iterator<Item = (NsId, 
         let member = tree.all::<Namespaces>().iter().find(is_member)?;
         Some((space.id, member.pid))
     })
+}
+
+/// Our own namespace of a kind, and the others that processes are in, by their numbers.
+pub(crate) fn others(
+    pids: &[Pid],
+    kind: NsKind,
+) -> floe_sys::Result<(Option<u64>, BTreeMap<u64, File>)> {
+    let own = floe_proc::namespace(std::process::id(), kind.name())?;
+    let mut all = BTreeMap::new();
+    for pid in pids {
+        let Ok(Some(number)) = floe_proc::namespace(pid.0, kind.name()) else { continue };
+        if Some(number) == own || all.contains_key(&number) {
+            continue;
+        }
+        // One that has just ended is in none.
+        if let Ok(space) = File::open(floe_proc::path(pid.0, &format!("ns/{}", kind.name()))) {
+            all.insert(number, space);
+        }
+    }
+    Ok((own, all))
 }
 
 /// Does something in the namespace of a process.

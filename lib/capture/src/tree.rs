@@ -19,7 +19,7 @@ use floe_records::{
 };
 use floe_tracee::Tracee;
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
     time::{Duration, Instant},
 };
@@ -29,7 +29,15 @@ pub const INIT: u32 = 1;
 
 /// A tree that is held by this thread, parents before children. When the thread ends, all of it runs on, or is frozen as it was.
 #[derive(Debug)]
-pub struct Tree(Vec<Held>, Thawed, OnceCell<Connections>, Ranks, RefCell<Kept>);
+pub struct Tree {
+    pub(crate) held: Vec<Held>,
+    pub(crate) thawed: Thawed,
+    connections: OnceCell<Connections>,
+    ranks: Ranks,
+    kept: RefCell<Kept>,
+    /// Whether a process of it takes orphans in, by PR_SET_CHILD_SUBREAPER.
+    pub(crate) has_subreaper: Cell<bool>,
+}
 
 impl Tree {
     /// Stops every thread of every process below and including `root`. What is frozen is thawed until the tree is let go.
@@ -60,7 +68,14 @@ impl Tree {
         }
         // Threads that were killed meanwhile are nobody's any more.
         release(seized.into_values());
-        let tree = Self(all, thawed, OnceCell::new(), ranks, RefCell::new(kept));
+        let tree = Self {
+            held: all,
+            thawed,
+            connections: OnceCell::new(),
+            ranks,
+            kept: RefCell::new(kept),
+            has_subreaper: Cell::new(false),
+        };
         if refusals.is_empty() {
             return Ok(tree);
         }
@@ -70,17 +85,17 @@ impl Tree {
 
     /// The processes, parents before children.
     pub fn processes(&self) -> &[Held] {
-        &self.0
+        &self.held
     }
 
     /// How many threads are held.
     pub fn threads(&self) -> usize {
-        self.0.iter().map(|p| p.threads.len()).sum()
+        self.held.iter().map(|p| p.threads.len()).sum()
     }
 
     /// XCR0 as the kernel notes it in each extended state block.
     pub fn xfeatures(&self) -> Result<u64> {
-        let Some(leader) = self.0.first().and_then(|p| p.threads.first()) else { return Ok(0) };
+        let Some(leader) = self.held.first().and_then(|p| p.threads.first()) else { return Ok(0) };
         let xstate = leader.xstate()?;
         Ok(xstate.get(464..472).and_then(|b| b.try_into().ok()).map_or(3, u64::from_ne_bytes))
     }
@@ -89,11 +104,11 @@ impl Tree {
     /// their TCP connections from here on.
     pub fn capture(&self, options: &Options) -> Result<Vec<AnyRecord>> {
         network::begin_reading();
-        let living = self.0.iter().filter(|held| held.zombie.is_none());
+        let living = self.held.iter().filter(|held| held.zombie.is_none());
         let read = parallel::each_of(living.collect(), 2, Held::read);
         let mut processes: Vec<Process<'_>> = read.into_iter().collect::<Result<_>>()?;
         let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
-        for held in &self.0 {
+        for held in &self.held {
             children.entry(held.stat.ppid).or_default().push((held.pid, held.stat.clone()));
         }
         for process in &mut processes {
@@ -101,17 +116,17 @@ impl Tree {
             process.children.sort_by_key(|(pid, _)| *pid);
         }
         let (mut found, sharing, files, cgroups) = {
-            let mut kept = self.4.take();
-            look::held(&self.0, &processes, options, (&self.3, &mut kept))?
+            let mut kept = self.kept.take();
+            look::held(&self.held, &processes, options, (&self.ranks, &mut kept))?
         };
         processes.iter_mut().for_each(|process| process.shares = sharing.of(process.pid));
         found.refusals()?;
         let (mut all, mut asked) = (Vec::new(), floe_records::Findings::default());
         if let Some(connections) = Connections::hold(&files)? {
-            all.push(self.2.get_or_init(|| connections).record().any());
+            all.push(self.connections.get_or_init(|| connections).record().any());
         }
         let mut processes = processes.iter();
-        for held in &self.0 {
+        for held in &self.held {
             match held.zombie {
                 Some(status) => {
                     let shares = Shares::none(Pid(held.pid));
@@ -127,6 +142,9 @@ impl Tree {
             }
         }
         found.lost.extend(look::told(asked, options)?.lost);
+        let is_subreaper =
+            |record: &AnyRecord| matches!(record, AnyRecord::Settings(it) if it.child_subreaper);
+        self.has_subreaper.set(all.iter().any(is_subreaper));
         let mut tree = Records::default();
         let _ = tree.insert(options.clone().any());
         for members in all.iter().filter(|record| matches!(record, AnyRecord::Namespaces(_))) {
@@ -138,7 +156,7 @@ impl Tree {
             let _ = tree.insert(queue.clone().any());
         }
         all.extend(resource::namespaces(tree)?);
-        all.extend(cgroups.records(options, &self.1)?);
+        all.extend(cgroups.records(options, &self.thawed)?);
         all.extend(files.entries.into_iter().map(Record::any));
         if !found.lost.is_empty() {
             all.push(floe_records::Losses { tool: "freeze".into(), lost: found.lost }.any());
@@ -149,12 +167,12 @@ impl Tree {
     /// The processes that run when they are let go: those that have not ended, and that job control has not stopped.
     pub fn running(&self) -> Vec<u32> {
         let runs = |held: &&Held| held.threads.first().is_some_and(|t| t.stopped_by().is_none());
-        self.0.iter().filter(runs).map(|held| held.pid).collect()
+        self.held.iter().filter(runs).map(|held| held.pid).collect()
     }
 
     /// Sends a signal to every process.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        for held in self.0.iter().filter(|p| p.zombie.is_none()) {
+        for held in self.held.iter().filter(|p| p.zombie.is_none()) {
             let pidfd = floe_sys::pidfd_open(held.pid as i32)?;
             floe_sys::pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), signal)
                 .map_err(|e| e.pid(held.pid))?;
@@ -178,21 +196,21 @@ impl Tree {
         };
         // There is no way back: it dies with us, as a whole.
         left.iter_mut().for_each(Left::silence);
-        if self.0.first().is_some_and(|root| root.pid == INIT) {
-            self.1.leave();
+        if self.held.first().is_some_and(|root| root.pid == INIT) {
+            self.thawed.leave();
             left.map_or(Ok(()), Left::keep)?;
             return Ok(Vec::new());
         }
         self.signal(libc::SIGKILL)?;
-        let pids: Vec<u32> = self.0.iter().map(|p| p.pid).collect();
+        let pids: Vec<u32> = self.held.iter().map(|p| p.pid).collect();
         // A tracee that was killed is first reported to its tracer, and only then to its parent.
         // The end of a leader is told only when its other threads have been waited for.
-        for tracee in self.0.into_iter().flat_map(|p| p.threads.into_iter().rev()) {
+        for tracee in self.held.into_iter().flat_map(|p| p.threads.into_iter().rev()) {
             // One that is gone has ended.
             let _ = tracee.wait_end();
         }
         left.map_or(Ok(()), Left::keep)?;
-        if let Some(connections) = self.2.get_mut().filter(|_| lives) {
+        if let Some(connections) = self.connections.get_mut().filter(|_| lives) {
             connections.forget()?;
         }
         let (mut left, mut begin) = (pids, Instant::now());
@@ -212,10 +230,10 @@ impl Tree {
     /// Has all of it die when this thread ends, and its connections in silence. No other signal from inside of a pid namespace ends
     /// its pid 1.
     fn kill_at_our_end(&self) -> Result<Option<Left>> {
-        let root = self.0.first().map_or(0, |root| root.pid);
-        let left = self.2.get().map(|connections| connections.leave(root)).transpose()?;
+        let root = self.held.first().map_or(0, |root| root.pid);
+        let left = self.connections.get().map(|connections| connections.leave(root)).transpose()?;
         left.as_ref().map_or(Ok(()), Left::turn)?;
-        let tracees = || self.0.iter().flat_map(|held| &held.threads);
+        let tracees = || self.held.iter().flat_map(|held| &held.threads);
         for tracee in tracees() {
             match tracee.set_options(floe_tracee::OPTIONS | libc::PTRACE_O_EXITKILL) {
                 // Somebody else has killed it.
@@ -232,7 +250,7 @@ impl Tree {
 
     /// Lets everything run on.
     pub fn detach(self) {
-        let Self(all, thawed, connections, ..) = self;
+        let Self { held: all, thawed, connections, .. } = self;
         let mut locked = connections.into_inner();
         if locked.as_mut().is_some_and(|locked| locked.unlock().is_err()) {
             locked = None;

@@ -60,6 +60,15 @@ impl Network {
         Ok(Held { network: self, id, locked: true })
     }
 
+    /// Keeps what has our mark away from connection tracking and NAT until the result is dropped, or the process ends.
+    ///
+    /// # Errors
+    /// As [`Network::hold`], and where the kernel cannot say so (CONFIG_NFT_CT).
+    pub fn untrack(self, id: u64) -> Result<Held> {
+        self.transact(&table::untrack(&table::held_name(id)), "keep NAT from own datagrams")?;
+        Ok(Held { network: self, id, locked: true })
+    }
+
     /// Keeps the network away from them until somebody unlocks it, see [`Held::unlock`].
     ///
     /// # Errors
@@ -116,7 +125,7 @@ impl Network {
     }
 }
 
-/// Connections that the network is kept away from.
+/// A table that ends with its process: connections that the network is kept away from, or what has our mark.
 #[derive(Debug)]
 pub struct Held {
     network: Network,

@@ -30,6 +30,10 @@ pub const BATCH_END: usize = BATCH + (256 << 10);
 /// The top of the payload's stack and the end of the arena.
 pub const STACK_TOP: usize = BATCH_END + (64 << 10);
 
+/// The number of an entry that is no system call: the process is copied (see the payload). The result is the id of the helper, which
+/// has to be waited for.
+pub const COPY: u64 = 1 << 32;
+
 /// Words of an entry: number, must, kinds (a byte an argument: 1 is "result of entry"), six arguments, result.
 pub const ENTRY_WORDS: usize = 10;
 /// Bytes of an entry.

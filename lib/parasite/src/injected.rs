@@ -7,7 +7,7 @@
 
 use crate::{Batch, PayloadLayout, Replies, Runner, abi};
 use floe_sys::{Result, write_memory};
-use floe_tracee::RemoteCall;
+use floe_tracee::{Event, RemoteCall};
 use zerocopy::IntoBytes;
 
 /// Ignored by default, and rarely handled.
@@ -46,16 +46,32 @@ impl<'a> InjectedRunner<'a> {
     }
 }
 
-impl Runner for InjectedRunner<'_> {
-    fn run(&mut self, batch: &Batch) -> Result<Replies> {
+impl InjectedRunner<'_> {
+    /// The id of the thread.
+    pub(crate) fn tid(&self) -> i32 {
+        self.thread.tid()
+    }
+
+    /// Runs a batch; `hook` is called at event stops.
+    pub(crate) fn run_with(
+        &mut self,
+        batch: &Batch,
+        hook: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<Replies> {
         let pid = self.thread.tid();
         self.prepare(pid)?;
         let (layout, signal) = (self.layout, self.signal);
         let mut go = || {
-            let ran = self.thread.run_code(signal, |regs| layout.enter(regs, abi::INJECTED));
+            let ran = self.thread.run_code(signal, |regs| layout.enter(regs, abi::INJECTED), hook);
             ran.map_err(|e| e.pid(pid as u32))
         };
         layout.run(pid, batch, &mut go)
+    }
+}
+
+impl Runner for InjectedRunner<'_> {
+    fn run(&mut self, batch: &Batch) -> Result<Replies> {
+        self.run_with(batch, &mut |_| Ok(()))
     }
 
     fn capacity(&self) -> usize {

@@ -28,6 +28,7 @@
 
 mod abi;
 mod batch;
+mod copy;
 mod injected;
 mod layout;
 mod names;
@@ -36,6 +37,7 @@ mod split;
 mod stub;
 
 pub use batch::{Arg, Batch, Call, Entry, Replies, Slot};
+pub use copy::copy;
 pub use injected::InjectedRunner;
 pub use layout::PayloadLayout;
 pub use ptrace::PtraceRunner;

@@ -4,7 +4,7 @@
 mod common;
 
 use common::Target;
-use floe_parasite::{Batch, InjectedRunner, PayloadLayout, PtraceRunner, Runner};
+use floe_parasite::{Batch, InjectedRunner, PayloadLayout, PtraceRunner, Runner, copy};
 use floe_tracee::{RemoteSession, recover, seize_all};
 use std::{
     process::{Command, Stdio},
@@ -13,14 +13,17 @@ use std::{
 
 const TARGET: &str = "FLOE_TEST_TARGET";
 /// Computes with all registers, sleeps, and knows whether anything went wrong.
-const BUSY: &str = "python3 -c 'import hashlib,signal,time\nprint(\"ready\",flush=True)\n\
+const BUSY: &str = "python3 -c 'import hashlib,os,signal,time\nprint(\"ready\",flush=True)\n\
      end=time.monotonic()+6\nh=b\"\"\nn=0\n\
      while time.monotonic()<end:\n  h=hashlib.sha256(h).digest(); n+=1\n  \
      if n%50==0: time.sleep(0.0005)\n\
      assert not signal.pthread_sigmask(signal.SIG_BLOCK,())\n\
      g=b\"\"\n\
      for i in range(n): g=hashlib.sha256(g).digest()\n\
-     assert g==h'";
+     assert g==h\n\
+     try: os.waitpid(-1,0x40000000)\n\
+     except ChildProcessError: pass\n\
+     else: raise SystemExit(1)'";
 
 /// Not a test of its own: the tracer that is killed. It has one session with its target after the other.
 #[test]
@@ -42,6 +45,10 @@ fn tracer() {
         layout.fill(pid).expect("fill");
         let signal = InjectedRunner::signal(session.leader(), 0).expect("no handler");
         InjectedRunner::new(session.leader(), layout, signal).run(&batch).expect("run");
+        let copied =
+            copy(&mut InjectedRunner::new(session.leader(), layout, signal)).expect("copy");
+        session.clean_copy(&copied).expect("clean");
+        copied.kill().expect("kill");
         session.end().expect("end");
         tracee.detach().expect("detach");
     }

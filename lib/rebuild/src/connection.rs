@@ -3,6 +3,7 @@
 
 use crate::{
     inet::{REUSE, bind, shown},
+    own_traffic::OwnTraffic,
     socket::{option, set_filter, set_inet_options, shut},
     tcp_segment::{ACK, FIN, Segment},
 };
@@ -49,12 +50,16 @@ const ARRIVAL: Duration = Duration::from_secs(2);
 const PIECE: usize = 32 << 10;
 
 /// A connected socket, and what could not be set of it. It is in repair mode.
-pub(crate) fn make(was: &InetSocket, it: &TcpConnection) -> Result<(OwnedFd, Vec<String>)> {
+pub(crate) fn make(
+    was: &InetSocket,
+    it: &TcpConnection,
+    own: &OwnTraffic,
+) -> Result<(OwnedFd, Vec<String>)> {
     let fd = socket(was.family as i32, libc::SOCK_STREAM, TCP)?;
     let is_late = |o: &SocketOption| o.level == SOCKET && LATE.contains(&o.name);
     let (late, early): (Vec<_>, Vec<_>) = was.options.iter().cloned().partition(is_late);
     let notes = set_inet_options(&fd, &early)?;
-    let work = Work { fd: &fd, was, it };
+    let work = Work { fd: &fd, was, it, own };
     work.make_room()?;
     set_repair(fd.as_fd(), Repair::On)?;
     bind(&fd, was, &|| bind_raw(fd.as_fd(), &was.name.0))?;
@@ -97,6 +102,7 @@ struct Work<'a> {
     fd: &'a OwnedFd,
     was: &'a InetSocket,
     it: &'a TcpConnection,
+    own: &'a OwnTraffic,
 }
 
 impl Work<'_> {
@@ -252,6 +258,7 @@ impl Work<'_> {
         let scale = self.it.window_scale.map_or(0, |(peer, _)| peer);
         let window = u16::try_from(self.it.window.peer >> scale).unwrap_or(u16::MAX);
         let before = self.state()?;
+        self.own.untrack()?;
         Segment { connection, seq, ack, flags, window }.arrive(&self.was.name)?;
         let begin = Instant::now();
         while self.state()? == before {

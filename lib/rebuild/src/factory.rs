@@ -7,6 +7,7 @@ use crate::{
     late_queues::Late,
     object::{carried_file::CarriedFiles, datagram_queue, pty::Made, queue},
     options::{Inherit, OutsideRule, RestoreOptions},
+    own_traffic::OwnTraffic,
     segment,
     socket::FreshOptions,
     socket_file,
@@ -80,8 +81,10 @@ pub(crate) struct Factory<'a> {
     pub nameless_pipes: BTreeSet<ObjectId>,
     /// What will not be quite as it was, in words.
     pub notes: Vec<String>,
-    /// The network, kept away from connections until they go on.
-    pub lock: Mutex<Option<floe_netlock::Held>>,
+    /// Networks, kept away from connections until they go on.
+    pub locks: Mutex<Vec<floe_netlock::Held>>,
+    /// What restore sends to itself, kept away from NAT.
+    pub own_traffic: OwnTraffic,
     pub tcp_ports: Ports,
     pub udp_ports: Ports,
     /// Numbers that outside files have in the tree.
@@ -124,7 +127,8 @@ impl<'a> Factory<'a> {
             late: Mutex::default(),
             nameless_pipes: tree.all::<Pipe>().iter().map(|pipe| pipe.pipe).collect(),
             notes: Vec::new(),
-            lock: Mutex::default(),
+            locks: Mutex::default(),
+            own_traffic: OwnTraffic::default(),
             // Connections share the port of their listener, and are bound in spite of it.
             tcp_ports: Ports::of(
                 tree.all::<TcpSocket>()

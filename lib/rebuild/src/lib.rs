@@ -30,6 +30,7 @@ mod network;
 mod new_spaces;
 mod open;
 mod options;
+mod own_traffic;
 mod private;
 mod release;
 mod removed;

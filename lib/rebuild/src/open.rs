@@ -347,7 +347,8 @@ impl<'a> OpenFiles<'a> {
         let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
         for (id, fd) in self.make.objects.iter().chain(writers.iter()) {
             let object = self.tree.get::<Object>(*id);
-            object.map_or(Ok(()), |object| nameless::finish(object, fd))?;
+            let stands = &self.make.stands;
+            object.map_or(Ok(()), |object| nameless::finish(object, fd, stands))?;
             let given = self.make.given.get(id).and_then(|file| self.tree.get::<OpenFile>(*file));
             given.map_or(Ok(()), |open| set_status(fd, open))?;
             let carried = self.tree.get::<CarriedFile>(*id);

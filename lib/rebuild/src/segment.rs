@@ -39,38 +39,50 @@ impl Drop for Made {
 
 /// Makes or finds one; gives the file of its content.
 pub(crate) fn make(object: &Object, kept: &Segment, make: &mut Factory<'_>) -> Result<OwnedFd> {
-    let id = object.id.ino as u32;
-    let there = floe_proc::segments()?.into_iter().find(|there| there.id == id);
-    match there {
-        Some(there) => same(make.tree, object, kept, &there)?,
-        None => {
-            let maker = kept.pids[0];
-            let new = NewSegment {
-                key: kept.key,
-                id,
-                size: object.size,
-                mode: object.mode,
-                huge: object.huge.map_or(0, |huge| SHM_HUGETLB | huge.flags()),
-                creator: kept.creator,
-                pid: maker.0 as i32,
-            };
-            let exact = match floe_sys::make_segment(&new) {
-                // Once it is marked for removal nobody finds it by its key: only its name in /proc/PID/maps tells it.
-                Err(e) if kept.removed && e.errno() == Some(libc::EEXIST) => {
-                    floe_sys::make_segment(&NewSegment { key: 0, ..new })?
-                }
-                made => made?,
-            };
-            make.segments.push(Made(id));
-            floe_sys::own_segment(id, object.uid, object.gid, object.mode)?;
-            if !exact {
-                let what =
-                    format!("segment {id}: process {maker}, which made it, is another one now");
-                make.notes.push(what);
+    let (id, dev, tree) = (object.id.ino as u32, object.id.dev, make.tree);
+    // What is made in a namespace that restore has made goes with that.
+    let (below, mut made) = (make.stands.is_other_ipc(dev), None);
+    let opened = make.stands.in_ipc(dev, || {
+        match floe_proc::segments()?.into_iter().find(|there| there.id == id) {
+            Some(there) => same(tree, object, kept, &there)?,
+            None => {
+                let exact = anew(object, kept)?;
+                let undone = (!below).then(|| Made(id));
+                floe_sys::own_segment(id, object.uid, object.gid, object.mode)?;
+                made = Some((exact, undone));
             }
         }
+        floe_sys::open_segment(id, object.size, object.page_size())
+    })?;
+    if let Some((exact, undone)) = made {
+        make.segments.extend(undone);
+        if !exact {
+            let maker = kept.pids[0];
+            let what = format!("segment {id}: process {maker}, which made it, is another one now");
+            make.notes.push(what);
+        }
     }
-    floe_sys::open_segment(id, object.size, object.page_size())
+    Ok(opened)
+}
+
+/// Makes one. Whether its maker had the pid that it is to show.
+fn anew(object: &Object, kept: &Segment) -> Result<bool> {
+    let new = NewSegment {
+        key: kept.key,
+        id: object.id.ino as u32,
+        size: object.size,
+        mode: object.mode,
+        huge: object.huge.map_or(0, |huge| SHM_HUGETLB | huge.flags()),
+        creator: kept.creator,
+        pid: kept.pids[0].0 as i32,
+    };
+    match floe_sys::make_segment(&new) {
+        // Once it is marked for removal nobody finds it by its key: only its name in /proc/PID/maps tells it.
+        Err(e) if kept.removed && e.errno() == Some(libc::EEXIST) => {
+            floe_sys::make_segment(&NewSegment { key: 0, ..new })
+        }
+        made => made,
+    }
 }
 
 /// Whether a segment is the one of the checkpoint, and nobody has used it since.

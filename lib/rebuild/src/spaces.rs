@@ -2,14 +2,16 @@
 
 use crate::{
     cgroups::{self, NewSpace},
+    file::tcp,
     here::Here,
     options::{RestoreOptions, Veth},
     space_maker::SpaceMaker,
     users::{self, Users},
 };
+use floe_netlock::Held;
 use floe_records::*;
 use floe_sys::{Error, Result};
-use nix::sched::{CloneFlags, setns};
+use nix::sched::CloneFlags;
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -48,6 +50,8 @@ pub(crate) struct Spaces<'a> {
     told: Vec<NsKind>,
     /// What takes the place of the other ends of interfaces that were outside, and the namespace where they are.
     pub veth: (&'a [Veth], Option<BorrowedFd<'a>>),
+    /// Over connections in network namespaces that were made, each from before it had an interface.
+    pub locks: BTreeMap<NsId, Held>,
     /// What is not quite as it was, for people.
     pub notes: Vec<String>,
     /// Mount namespaces that the stream describes.
@@ -78,7 +82,8 @@ impl<'a> Spaces<'a> {
         let empty = |space: &&Namespace| options.empty.contains(&space.kind);
         let empty = tree.all::<Namespace>().iter().filter(empty).map(|space| space.id).collect();
         let veth = (options.veth.as_slice(), Some(options.outer.net.as_fd()));
-        let (all, to_make, notes) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (all, locks, to_make, notes) =
+            (BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new());
         let flag = |kind| ENTERED.into_iter().find(|(of, _)| *of == kind);
         let inner = inner(tree, options).filter_map(|it| {
             let (kind, flag) = flag(it.kind)?;
@@ -101,6 +106,7 @@ impl<'a> Spaces<'a> {
             same_boot,
             told,
             veth,
+            locks,
             notes,
             described,
             to_make,
@@ -111,7 +117,7 @@ impl<'a> Spaces<'a> {
     pub fn inherit(&mut self, was: &Namespace) -> Result<()> {
         self.all.insert(was.id, None);
         if self.made.contains(&was.id) {
-            return Ok(());
+            return self.lock(was, None);
         }
         if self.users.space(was.id).is_some() {
             return Ok(());
@@ -155,7 +161,17 @@ impl<'a> Spaces<'a> {
             let own = own.map_err(|e| Error::new(format!("open {path}"), e))?;
             place.insert(own.into());
         }
+        self.lock(was, Some(space.as_fd()))?;
         self.all.insert(was.id, Some(space));
+        Ok(())
+    }
+
+    /// Keeps the network away from connections in a namespace that was made, our own or `space`.
+    fn lock(&mut self, was: &Namespace, space: Option<BorrowedFd<'_>>) -> Result<()> {
+        if was.kind == NsKind::Net {
+            let lock = tcp::lock(self.tree, was.id, space)?;
+            self.locks.extend(lock.map(|lock| (was.id, lock)));
+        }
         Ok(())
     }
 
@@ -164,6 +180,16 @@ impl<'a> Spaces<'a> {
         let all = tree.all::<SpaceDevice>().iter();
         let open = |id| self.all.get(id).and_then(Option::as_ref).map(AsFd::as_fd);
         all.filter_map(|it| Some((it.dev, open(&it.id)?))).collect()
+    }
+
+    /// The IPC namespace that a file system of message queues shows, or that what stands for one tells of segments; `None` for our own.
+    pub fn shown_ipc(&self, dev: u64) -> Result<Option<&OwnedFd>> {
+        if is_of_segments(dev) {
+            return space_of_segments(dev).map_or(Ok(None), |id| self.of(id));
+        }
+        let mut all = self.tree.all::<SpaceDevice>().iter();
+        let shown = all.find(|it| it.kind == NsKind::Ipc && it.dev == dev);
+        shown.map_or(Ok(None), |it| self.of(it.id))
     }
 
     /// Mount namespaces that are to be made.
@@ -176,16 +202,6 @@ impl<'a> Spaces<'a> {
         self.all.insert(id, Some(space));
     }
 
-    /// Whether restore has made a namespace of a kind.
-    pub fn has_made(&self, kind: NsKind, tree: &Tree) -> bool {
-        tree.all::<Namespace>().iter().any(|it| it.kind == kind && self.is_made(it.id))
-    }
-
-    /// Whether restore has made it.
-    pub fn is_made(&self, id: NsId) -> bool {
-        self.made.contains(&id)
-    }
-
     /// Puts something into a namespace that restore has made; one that was there has its own.
     pub fn furnish(&self, id: NsId, work: impl FnOnce() -> Result<()> + Send) -> Result<()> {
         if self.empty.contains(&id) {
@@ -195,11 +211,8 @@ impl<'a> Spaces<'a> {
             return work();
         }
         let inner = self.inner.get(&id).zip(self.all.get(&id).and_then(Option::as_ref));
-        let Some(((kind, flag), space)) = inner else { return Ok(()) };
-        floe_sys::apart("work in a namespace", || {
-            setns(space, *flag).map_err(|e| Error::new(format!("enter a {kind} namespace"), e))?;
-            work()
-        })
+        let Some(((kind, _), space)) = inner else { return Ok(()) };
+        floe_sys::apart_in(space.as_fd(), kind, work)
     }
 
     /// What a process enters that is born where another one is, or where restore is, each with its flag.

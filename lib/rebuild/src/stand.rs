@@ -2,7 +2,6 @@
 
 use crate::{
     cgroups::Cgroups,
-    file::tcp,
     mounts::{Around, Mounts, Outer},
     options::RestoreOptions,
     removed::{self, Made, RemovedNodes},
@@ -50,8 +49,6 @@ pub(crate) struct Stands<'a> {
     members: BTreeMap<Pid, Namespaces>,
     /// What stands for the root of the mount namespace, where that is not our own.
     top: Option<OwnedFd>,
-    /// Over connections in a network namespace that restore has made.
-    pub early_lock: Option<Held>,
     /// Our own mount namespace, as it was before we have left it.
     outer: &'a Outer,
     /// Mount namespaces that were made.
@@ -79,6 +76,11 @@ fn know(mounts: &Mounts, spaces: &mut Spaces<'_>, same: &mut Comparison) -> Resu
 }
 
 impl<'a> Stands<'a> {
+    /// The lock over connections in a network namespace that restore has made.
+    pub fn take_lock(&mut self, net: NsId) -> Option<Held> {
+        self.spaces.locks.remove(&net)
+    }
+
     /// What namespaces have otherwise than they had it.
     pub fn notes(&self) -> &[String] {
         &self.spaces.notes
@@ -92,8 +94,6 @@ impl<'a> Stands<'a> {
     ) -> Self {
         let root = tree.root().map_or(Pid(0), |p| p.pid);
         let mut spaces = Spaces::new(tree, options, (std::mem::take(&mut cgroups.spaces), users));
-        let early_lock = early_lock(tree, &spaces)
-            .map_err(|error| report(root, "TCP connections".into(), error));
         crate::resource::stand(tree, &mut spaces, &mut |error| {
             report(root, "namespace".into(), error);
         });
@@ -138,7 +138,6 @@ impl<'a> Stands<'a> {
             same,
             members,
             top,
-            early_lock: early_lock.unwrap_or_default(),
             outer: &options.outer,
             mounts,
             roots,
@@ -316,11 +315,18 @@ impl<'a> Stands<'a> {
         work: impl FnOnce() -> Result<T> + Send,
     ) -> Result<T> {
         let Some(space) = self.spaces.of(net)? else { return work() };
-        floe_sys::apart("work in a network namespace", || {
-            let fail = |e| Error::new("enter a network namespace", e);
-            setns(space, CloneFlags::CLONE_NEWNET).map_err(fail)?;
-            work()
-        })
+        floe_sys::apart_in(space.as_fd(), "network", work)
+    }
+
+    /// Does something in the IPC namespace that a device shows, where that is not the one which restore is in.
+    pub fn in_ipc<T: Send>(&self, dev: u64, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let Some(space) = self.spaces.shown_ipc(dev)? else { return work() };
+        floe_sys::apart_in(space.as_fd(), "IPC", work)
+    }
+
+    /// Whether the IPC namespace that a device shows is made beside the one that restore is in, and goes with restore if that fails.
+    pub fn is_other_ipc(&self, dev: u64) -> bool {
+        self.spaces.shown_ipc(dev).is_ok_and(|space| space.is_some())
     }
 
     /// Moves the calling thread there, for good.
@@ -348,11 +354,6 @@ fn top(options: &RestoreOptions) -> Result<Option<OwnedFd>> {
         Some(top) => top.try_clone().map(Some).map_err(|e| Error::new("keep a root", e)),
         None => opened(&options.root),
     }
-}
-
-/// Before a network namespace that was made has an interface, what the tree's connections are in is locked.
-fn early_lock(tree: &Tree, spaces: &Spaces<'_>) -> Result<Option<Held>> {
-    if spaces.has_made(NsKind::Net, tree) { tcp::early_lock(tree) } else { Ok(None) }
 }
 
 /// `None` for our own root.

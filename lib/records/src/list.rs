@@ -43,8 +43,9 @@ macro_rules! resources {
                 file_tree: FileTree 37 1 [];
                 removed_mount: RemovedMount 233 1 [];
                 stage: Stage 31 1 [];
+                requests: Requests 39 1 [];
                 mapped_file: MappedFile 41 1 [];
-                fd_entries: FdEntries 48 2 [];
+                fd_entries: FdEntries 48 3 [];
                 union: Union 43 1 [];
                 inherited: Inherited 44 1 [];
                 network_lock: NetworkLock 45 1 [];
@@ -71,7 +72,7 @@ macro_rules! resources {
             }
             process {
                 ids: Process 2 3 [];
-                namespaces: Namespaces 16 1 [];
+                namespaces: Namespaces 16 1 [Limits];
                 vmas: Vmas 12 3 [Map Protect];
                 mm: Mm 11 2 [Numbers Executable];
                 fs: Fs 10 1 [Directories Settings];

@@ -51,7 +51,7 @@ mod write_mapped;
 mod xattr;
 
 pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, timerfd_set_ticks};
-pub use apart::apart;
+pub use apart::{apart, apart_in};
 pub use beside::{Place, Places};
 pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};

@@ -48,8 +48,8 @@ pub fn never_sent(fd: BorrowedFd<'_>) -> Result<usize> {
 /// What gives connections that were made in repair mode the network back.
 #[derive(Debug, Default)]
 pub struct Reconnection<'a> {
-    /// A netlink socket, and the message by which it unlocks the network.
-    pub unlock: Option<(BorrowedFd<'a>, Vec<u8>)>,
+    /// Netlink sockets, each with the message by which it unlocks its network.
+    pub unlock: Vec<(BorrowedFd<'a>, Vec<u8>)>,
     /// The connections, with the SO_REUSEADDR that they are to have.
     pub sockets: Vec<(BorrowedFd<'a>, i32)>,
 }
@@ -69,7 +69,7 @@ impl Reconnection<'_> {
 
     /// Calls nothing but the kernel: it runs behind a fork. What is done already is harmless.
     pub(crate) fn finish(&self) {
-        if let Some((fd, message)) = &self.unlock {
+        for (fd, message) in &self.unlock {
             tell(*fd, message);
         }
         for (fd, reuse) in &self.sockets {

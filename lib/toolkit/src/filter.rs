@@ -43,13 +43,13 @@ pub trait Stage {
         Ok(())
     }
 
-    /// The first bulk of another stage, or End, is about to come: bulk that must stand before all other is written here.
+    /// The first bulk of another stage is about to come: bulk that must stand before all other is written here.
     fn first_bulk(&mut self, out: &mut Out) -> anyhow::Result<()> {
         let _ = out;
         Ok(())
     }
 
-    /// End is about to come: the stage's own bulk is written here.
+    /// End is about to come: the stage's own bulk is written here; where no other stage has any, all of it.
     fn bulk(&mut self, out: &mut Out) -> anyhow::Result<()> {
         let _ = out;
         Ok(())
@@ -164,9 +164,6 @@ fn pass(
     if !complete {
         let problem = "no TreeEnd: freeze has not finished its part".to_owned();
         return Err(floe_stream::Error::Damaged { at: reader.offset(), problem }.into());
-    }
-    if !in_bulk {
-        stage.first_bulk(out)?;
     }
     stage.bulk(out)?;
     if let Some(held) = held.filter(|_| stage.needs_target()) {

@@ -12,6 +12,7 @@ mod hangup;
 mod held;
 mod progress;
 mod report;
+pub mod requests;
 mod zero_copy;
 
 pub use abort::{abort, abort_stream};

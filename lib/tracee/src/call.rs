@@ -110,24 +110,38 @@ impl RemoteCall {
     /// Runs injected code, with the registers that `enter` makes of the saved ones, until it sends `signal` to itself.
     /// The process must neither handle nor block that signal, and its default action must be to ignore it. If we die, the
     /// code has to continue to [`RemoteCall::return_path`].
-    pub fn run_code(&mut self, signal: i32, enter: impl FnOnce(&mut Regs)) -> Result<()> {
+    /// `hook` is called at event stops.
+    pub fn run_code(
+        &mut self,
+        signal: i32,
+        enter: impl FnOnce(&mut Regs),
+        hook: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         let mut regs = self.saved;
         enter(&mut regs);
         self.tracee.set_regs(&regs)?;
         self.tracee.set_sigmask(!(1 << (signal - 1)))?;
-        let ran = self.run_to_own_signal(signal);
+        let ran = self.run_to_own_signal(signal, hook);
         // Until the next run it waits on its path and not in the code, which another thread's path may unmap.
         let parked = self.park().and_then(|()| self.tracee.set_sigmask(u64::MAX));
         ran.and(parked)
     }
 
-    fn run_to_own_signal(&mut self, signal: i32) -> Result<()> {
+    fn run_to_own_signal(
+        &mut self,
+        signal: i32,
+        hook: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         let mut pass = 0;
         loop {
             pass = match self.tracee.cont(pass)?.wait()? {
                 Stop::Signal(met) if met == signal && self.has_sent(signal)? => return Ok(()),
                 // Somebody else's: the process ignores it.
                 Stop::Signal(met) if met == signal => signal,
+                Stop::Event(kind) => {
+                    hook(Event { kind, message: self.tracee.event_message()? })?;
+                    0
+                }
                 stop => self.signal_to_pass(stop)?,
             };
         }

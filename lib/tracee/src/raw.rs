@@ -71,6 +71,15 @@ pub fn set_registers(tid: i32, set: RegisterSet, from: &[u8]) -> io::Result<()> 
     unsafe { ptrace(libc::PTRACE_SETREGSET, tid, set.number(), (&raw mut part).cast()) }.map(drop)
 }
 
+/// Kills the process of a tracee. Until that has been waited for, its id is that of no other one.
+pub fn kill(pid: i32) -> io::Result<()> {
+    // SAFETY: numbers only.
+    match unsafe { libc::kill(pid, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The blocked signals.
 pub fn signal_mask(tid: i32) -> io::Result<u64> {
     let mut mask = 0u64;

@@ -77,6 +77,11 @@ impl RemoteSession {
         self.trampoline.write(at, bytes)
     }
 
+    /// Takes the trampoline out of the memory of a copy of the process.
+    pub fn clean_copy(&self, copy: &Tracee) -> Result<()> {
+        self.trampoline.remove_of(copy.tid())
+    }
+
     /// Memory of the target for the data of calls.
     pub fn scratch(&self) -> Scratch {
         self.scratch

@@ -256,6 +256,12 @@ impl Tracee {
         Ok(())
     }
 
+    /// Kills its process, and waits for its end.
+    pub fn kill(self) -> Result<()> {
+        raw::kill(self.tid).map_err(self.fail("kill it"))?;
+        self.wait_end()
+    }
+
     /// Lets it go. A thread that job control had stopped stays stopped.
     pub fn detach(self) -> Result<()> {
         self.command(Command::Detach, "detach from it")

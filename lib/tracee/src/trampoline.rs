@@ -71,10 +71,7 @@ pub(crate) struct Trampoline {
 impl Trampoline {
     /// Finds a place in a process that this thread traces; nothing is written yet.
     pub fn find(pid: i32, mappings: &[Mapping]) -> Result<Self> {
-        let mem = File::options()
-            .write(true)
-            .open(floe_proc::path(pid as u32, "mem"))
-            .map_err(|e| floe_proc::unable(pid as u32, "mem", e))?;
+        let mem = memory(pid)?;
         let mut tail = [0; LEN];
         let code = code();
         for map in crate::memory::executable(mappings) {
@@ -127,6 +124,12 @@ impl Trampoline {
         self.write(self.at, &[0; LEN])
     }
 
+    /// Takes it out of the memory of a copy of the process.
+    pub fn remove_of(&self, copy: i32) -> Result<()> {
+        let other = Self { pid: copy, at: self.at, mem: memory(copy)? };
+        other.remove()
+    }
+
     fn address(&self, path: ReturnPath) -> u64 {
         match path {
             ReturnPath::Leader => self.at,
@@ -140,6 +143,12 @@ impl Trampoline {
             .write_all_at(bytes, at)
             .map_err(|e| Error::new("write code", e).pid(self.pid as u32))
     }
+}
+
+/// Memory of a process that this thread traces, to be written to.
+fn memory(pid: i32) -> Result<File> {
+    let file = File::options().write(true).open(floe_proc::path(pid as u32, "mem"));
+    file.map_err(|e| floe_proc::unable(pid as u32, "mem", e))
 }
 
 /// How long a thread may take to get back, in steps of [`STEP`].

@@ -4,6 +4,8 @@
 //! the producer.
 #![forbid(unsafe_code)]
 
+pub mod parallel;
+
 use std::{
     fmt, io,
     sync::{

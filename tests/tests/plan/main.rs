@@ -9,6 +9,7 @@ mod model;
 mod property;
 mod queues;
 mod refused;
+mod rights;
 mod rings;
 mod scale;
 mod sockets;

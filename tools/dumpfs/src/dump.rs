@@ -8,12 +8,15 @@ use floe_capture::{
     memory::{Gather, contents, lone_segments},
 };
 use floe_records::{
-    AnyRecord, Begin, CarriedFile, FdEntries, Findings, Mm, Namespace, NsKind, Object, ObjectData,
-    ObjectId, Options, PathPattern, Pid, Process, State, Vma, VmaKind, Vmas,
+    AnyRecord, Begin, CarriedFile, FdEntries, Findings, Mm, Namespace, Namespaces, NsId, NsKind,
+    Object, ObjectData, ObjectId, Options, PathPattern, Pid, Process, State, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
-use std::{collections::BTreeSet, fs::File};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+};
 
 /// Bytes of content that go into one record.
 const BUFFER: usize = 256 << 10;
@@ -36,9 +39,11 @@ pub struct DumpFs {
     /// What `freeze` has read of descriptors.
     read: Vec<FdEntries>,
     files: Files,
-    /// The IPC namespace is the tree's own.
-    own_ipc: bool,
-    /// Its segments of shared memory that nobody has attached.
+    /// IPC namespaces that are the tree's own.
+    own_ipc: BTreeSet<NsId>,
+    /// A process in each IPC namespace.
+    of_ipc: BTreeMap<NsId, Pid>,
+    /// Segments of shared memory in those that are the tree's own, which nobody has attached.
     segments: Vec<(Object, File)>,
 }
 
@@ -57,7 +62,8 @@ impl DumpFs {
             programs: Vec::new(),
             read: Vec::new(),
             files: Files::default(),
-            own_ipc: false,
+            own_ipc: BTreeSet::new(),
+            of_ipc: BTreeMap::new(),
             segments: Vec::new(),
         }
     }
@@ -84,7 +90,12 @@ impl Stage for DumpFs {
             self.stopped_ns = begin.realtime_ns;
         } else if raw.is::<Namespace>() {
             let space: Namespace = raw.decode()?;
-            self.own_ipc |= space.kind == NsKind::Ipc && !space.inherited;
+            if space.kind == NsKind::Ipc && !space.inherited {
+                self.own_ipc.insert(space.id);
+            }
+        } else if raw.is::<Namespaces>() {
+            let members: Namespaces = raw.decode()?;
+            self.of_ipc.entry(members.ipc).or_insert(members.pid);
         } else if raw.is::<Options>() {
             self.options = raw.decode()?;
         }
@@ -127,8 +138,9 @@ impl Stage for DumpFs {
         for record in self.files.records() {
             out.any(&record)?;
         }
-        if self.own_ipc && !self.options.empty.contains(&NsKind::Ipc) {
-            self.segments = lone_segments()?;
+        let own = self.of_ipc.iter().filter(|(id, _)| self.own_ipc.contains(id));
+        for (_, pid) in own.filter(|_| !self.options.empty.contains(&NsKind::Ipc)) {
+            self.segments.append(&mut lone_segments(pid.0)?);
         }
         for (segment, _) in &self.segments {
             out.record(segment)?;

@@ -1,12 +1,16 @@
 //! The stage: objects as metadata, pages and object contents as bulk.
 
-use crate::shared::{self, Runs};
+use crate::{
+    early::{Early, Running, bytes},
+    piece::{Held, Origin, Piece, Sink, Stream, What},
+    shared::{self, Runs},
+};
 use anyhow::Result;
-use floe_capture::memory::{Gather, MemFile, Scanner, Source, contents, describe};
+use floe_capture::memory::{Scanner, contents, describe};
 use floe_plan::Heritage;
 use floe_records::{
-    Finding, Object, ObjectData, ObjectId, ObjectKind, Pages, ParentPages, Pid, Process, Ranges,
-    Record, Refusals, Tree, Vma, VmaKind, Vmas,
+    Begin, Finding, Object, ObjectId, ObjectKind, Pid, Process, Record, Refusals, Requests,
+    Stage as Mark, Tree, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Progress, Stage, ZeroCopyWriter};
@@ -28,6 +32,9 @@ pub struct DumpMem {
     runs: Runs,
     heritage: Heritage,
     lines: Option<File>,
+    early: Early,
+    /// The tree runs by now.
+    runs_on: bool,
     /// Once bulk is being written.
     sending: Option<(Progress, ZeroCopyWriter)>,
 }
@@ -38,8 +45,8 @@ impl DumpMem {
         Self { lines, ..Self::default() }
     }
 
-    /// Sends what is inherited, before anything else; then, what is left.
-    fn start(&mut self, out: &mut Out) -> Result<()> {
+    /// Leaves out what is inherited, and begins to tell progress.
+    fn start(&mut self) -> Result<()> {
         let mut left = 0;
         for (pid, runs) in &mut self.runs {
             *runs = shared::without(runs, self.heritage.kept.get(pid).map_or(&[], Vec::as_slice));
@@ -49,41 +56,102 @@ impl DumpMem {
         let objects = self.objects.values().map(|(object, _)| object.size);
         let total = left + inherited.chain(objects).sum::<u64>();
         let progress = Progress::new("dumpmem", Some(total), self.lines.take())?;
-        let (progress, writer) = self.sending.insert((progress, ZeroCopyWriter::new()?));
-        for (pid, from, runs) in shared::by_source(&self.heritage.supplies) {
-            let record = |ranges| ParentPages { pid, ranges };
-            let memory = MemFile::open(from)?;
-            send(out, writer, progress, Gather::new(&memory, runs), record)?;
+        self.sending = Some((progress, ZeroCopyWriter::new()?));
+        Ok(())
+    }
+
+    /// What is inherited.
+    fn parents(&self) -> Vec<Piece> {
+        let supplies = shared::by_source(&self.heritage.supplies);
+        let piece =
+            |(pid, from, runs)| Piece { what: What::Parent(pid), origin: Origin::Tree(from), runs };
+        supplies.map(piece).collect()
+    }
+
+    /// What is not, but for what comes from copies.
+    fn rest(&mut self) -> Result<Vec<Piece>> {
+        let mut pieces = Vec::new();
+        for (object, file) in self.objects.values() {
+            // `freeze` has sent it: only its own processes can read it.
+            if object.kind != ObjectKind::Secret {
+                let (what, runs) = (What::Object(object.id), contents(file, object.size)?);
+                pieces.push(Piece { what, origin: Origin::File, runs });
+            }
+        }
+        for (pid, runs) in std::mem::take(&mut self.runs) {
+            pieces.push(Piece { what: What::Own(pid), origin: Origin::Tree(pid), runs });
+        }
+        let (what, origin) = (What::Differences, Origin::File);
+        pieces.push(Piece { what, origin, runs: Vec::new() });
+        Ok(pieces)
+    }
+
+    fn send(&self, piece: Piece, sink: &mut impl Sink) -> Result<()> {
+        match piece.what {
+            What::Differences => shared::send_differences(&self.heritage.differ, sink),
+            What::Object(id) => piece.send(self.objects.get(&id).map(|(_, file)| file), sink),
+            _ => piece.send(None, sink),
+        }
+    }
+
+    /// Sends pieces. The tree runs as soon as nothing is left to be read of it; a little of that is read before anything is sent.
+    fn send_all(
+        &self,
+        pieces: Vec<Piece>,
+        running: Option<&Running>,
+        stream: &mut Stream<'_>,
+    ) -> Result<()> {
+        let of_tree = |piece: &Piece| if piece.is_of_tree() { bytes(&piece.runs) } else { 0 };
+        let Some(running) = running else {
+            return pieces.into_iter().try_for_each(|piece| self.send(piece, stream));
+        };
+        let differ = self.heritage.differ.iter().map(|differ| differ.end - differ.start);
+        let held = pieces.iter().map(of_tree).chain(differ).sum::<u64>() <= HELD;
+        let mut later = Vec::new();
+        if held {
+            for piece in pieces {
+                if piece.is_of_tree() {
+                    let mut held = Held::new();
+                    self.send(piece, &mut held)?;
+                    later.push(Ok(held));
+                } else {
+                    later.push(Err(piece));
+                }
+            }
+        } else {
+            let last = pieces.iter().rposition(Piece::is_of_tree).map_or(0, |last| last + 1);
+            let mut pieces = pieces.into_iter();
+            pieces.by_ref().take(last).try_for_each(|piece| self.send(piece, stream))?;
+            later.extend(pieces.map(Err));
+        }
+        running.release()?;
+        later.into_iter().try_for_each(|one| match one {
+            Ok(held) => held.send(stream),
+            Err(piece) => self.send(piece, stream),
+        })
+    }
+}
+
+/// What is read of the tree before anything is sent, bytes.
+const HELD: u64 = 32 << 20;
+
+impl Stage for DumpMem {
+    fn record(&mut self, raw: &RawRecord) -> Result<()> {
+        if raw.is::<Begin>() {
+            self.early.begin = Some(raw.decode()?);
+        } else if raw.is::<Requests>() {
+            self.early.requests = Some(raw.decode()?);
+        } else if raw.is::<Mark>() {
+            self.early.files_are_told |= raw.decode::<Mark>()?.tool == "dumpfs";
         }
         Ok(())
     }
-}
 
-fn bytes(runs: &[Range<u64>]) -> u64 {
-    runs.iter().map(|run| run.end - run.start).sum()
-}
-
-/// Writes records of ranges of a source, with their bytes.
-fn send<const ALIGN: u64, R: Record>(
-    out: &mut Out,
-    writer: &mut ZeroCopyWriter,
-    progress: &mut Progress,
-    mut gather: Gather<impl Source>,
-    record: impl Fn(Ranges<ALIGN>) -> R,
-) -> Result<()> {
-    loop {
-        let (ranges, read) = gather.fill(writer.buffer())?;
-        progress.add(read);
-        if ranges.is_empty() {
-            return Ok(());
-        }
-        let len = ranges.bytes() as usize;
-        out.record(&record(ranges))?;
-        writer.bulk(out, 0..len)?;
+    /// Behind the moment at which the tree runs on it may end.
+    fn needs_target(&self) -> bool {
+        !self.runs_on
     }
-}
 
-impl Stage for DumpMem {
     fn passed(&mut self, raw: &RawRecord) -> Result<()> {
         if raw.is::<Process>() {
             self.tree.insert(raw.decode::<Process>()?.any())?;
@@ -114,25 +182,29 @@ impl Stage for DumpMem {
     }
 
     fn first_bulk(&mut self, out: &mut Out) -> Result<()> {
-        self.start(out)
+        self.start()?;
+        let Some((mut progress, mut writer)) = self.sending.take() else { return Ok(()) };
+        let mut stream = Stream { out, writer: &mut writer, progress: &mut progress };
+        self.send_all(self.parents(), None, &mut stream)?;
+        self.sending = Some((progress, writer));
+        Ok(())
     }
 
     fn bulk(&mut self, out: &mut Out) -> Result<()> {
+        let mut pieces = Vec::new();
+        if self.sending.is_none() {
+            self.start()?;
+            pieces = self.parents();
+        }
         let Some((mut progress, mut writer)) = self.sending.take() else { return Ok(()) };
-        for (object, file) in self.objects.values() {
-            // `freeze` has sent it: only its own processes can read it.
-            if object.kind == ObjectKind::Secret {
-                continue;
-            }
-            let gather = Gather::new(file, contents(file, object.size)?);
-            let record = |ranges| ObjectData { id: object.id, ranges };
-            send(out, &mut writer, &mut progress, gather, record)?;
+        let running = self.early.copy(&self.tree, &mut self.runs)?;
+        pieces.append(&mut self.rest()?);
+        if let Some(running) = &running {
+            running.take_over(&self.tree, &mut pieces);
         }
-        for (pid, runs) in std::mem::take(&mut self.runs) {
-            let record = |ranges| Pages { pid, ranges };
-            send(out, &mut writer, &mut progress, Gather::new(pid, runs), record)?;
-        }
-        shared::send_differences(&self.heritage.differ, out)?;
+        let mut stream = Stream { out, writer: &mut writer, progress: &mut progress };
+        self.send_all(pieces, running.as_ref(), &mut stream)?;
+        self.runs_on = running.is_some();
         progress.finish();
         Ok(())
     }

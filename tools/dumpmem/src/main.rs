@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod dump;
+mod early;
+mod piece;
 mod shared;
 
 use clap::Parser;

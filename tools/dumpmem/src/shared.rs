@@ -1,10 +1,10 @@
 //! Pages that processes of the tree share since fork(2): sent once, and had by children from their parents again.
 
+use crate::piece::Sink;
 use anyhow::Result;
 use floe_capture::memory::{Candidates, MemFile, Source, equal_pages};
 use floe_plan::{Differ, Equal, Heritage, Supply, heritage, sorts};
 use floe_records::{BadRange, PAGE_SIZE, Patches, Pid, Process, Ranges, Tree};
-use floe_toolkit::Out;
 use std::{collections::BTreeMap, ops::Range};
 
 const PAGE: usize = PAGE_SIZE as usize;
@@ -90,7 +90,7 @@ pub fn by_source(supplies: &[Supply]) -> impl Iterator<Item = (Pid, Pid, Vec<Ran
 }
 
 /// Sends by which bytes pages differ from those that were inherited.
-pub fn send_differences(differ: &[Differ], out: &mut Out) -> Result<()> {
+pub fn send_differences(differ: &[Differ], sink: &mut impl Sink) -> Result<()> {
     for some in differ.chunk_by(|a, b| (a.pid, a.from) == (b.pid, b.from)) {
         let (pid, from) = (some[0].pid, some[0].from);
         let memories = [MemFile::open(pid)?, MemFile::open(from)?];
@@ -108,8 +108,7 @@ pub fn send_differences(differ: &[Differ], out: &mut Out) -> Result<()> {
                     let pushed = ranges.push(at.0 + part.start as u64, len);
                     if pushed == Err(BadRange::Full) {
                         let full = Patches { pid, ranges: std::mem::take(&mut ranges) };
-                        out.record(&full)?;
-                        out.bulk(&bytes)?;
+                        sink.put_bytes(&full, &bytes)?;
                         bytes.clear();
                         ranges.push(at.0 + part.start as u64, len)?;
                     } else {
@@ -120,8 +119,7 @@ pub fn send_differences(differ: &[Differ], out: &mut Out) -> Result<()> {
             }
         }
         if !ranges.is_empty() {
-            out.record(&Patches { pid, ranges })?;
-            out.bulk(&bytes)?;
+            sink.put_bytes(&Patches { pid, ranges }, &bytes)?;
         }
     }
     Ok(())

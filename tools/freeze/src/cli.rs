@@ -5,7 +5,9 @@ use crate::{
     commit::{Channel, Commit},
     failure::plain,
     interrupt::Interrupt,
+    requests::Requests,
     starter::{self, Killed, Starter},
+    stop,
     write::{self, Captured},
 };
 use anyhow::{Context, Result};
@@ -33,6 +35,13 @@ enum Then {
     Kill,
     /// It stays stopped, as by SIGSTOP.
     Stop,
+}
+
+/// How long a tree that is to run stands still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Pause {
+    Short,
+    Long,
 }
 
 /// What becomes of outside files.
@@ -108,6 +117,10 @@ struct Args {
     /// --then kill.
     #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(i32).range(3..10))]
     commit_fd: Option<i32>,
+    /// With --then run: short lets the tree run as soon as copies of its processes (fork(2)) have its memory; long when COMMAND,
+    /// or what reads the stream, has ended.
+    #[arg(long, value_enum, default_value = "short", value_name = "short|long")]
+    pause: Pause,
     /// Root of the tree.
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     pid: u32,
@@ -117,6 +130,12 @@ struct Args {
 }
 
 impl Args {
+    /// What later stages may ask of us, where the tree is to run.
+    fn requests(&self) -> Result<Option<Requests>> {
+        let takes = self.then == Then::Run && self.pause == Pause::Short;
+        takes.then(Requests::new).transpose()
+    }
+
     /// What travels in the stream, for every later stage.
     fn options(&self) -> Options {
         let outside = match self.outside {
@@ -214,10 +233,14 @@ fn here(args: &Args, gone: Option<(Entered, Starter)>, channel: Option<Channel>)
             return Err(error);
         }
     };
-    let written = write::write(&captured, &mut out).and_then(|()| {
-        floe_toolkit::wait_for_hangup(out.as_fd()).context("unable to wait for the reader")
+    let mut tree = Some(tree);
+    let written = args.requests().and_then(|requests| {
+        write::write(&captured, requests.as_ref(), &mut out)?;
+        let wait =
+            || floe_toolkit::wait_for_hangup(out.as_fd()).context("unable to wait for the reader");
+        requests.map_or_else(wait, |requests| requests.serve(&mut tree, wait)?)
     });
-    tree.detach();
+    tree.into_iter().for_each(Tree::detach);
     written.map(|()| 0)
 }
 
@@ -290,21 +313,14 @@ fn begin(
     // Tools that are still starting need no target that stands still.
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
-    let tree = Tree::seize(args.pid, before).map_err(plain)?;
-    let captured = write::collect((args.pid, entered), &args.options(), &tree);
+    let held = stop::stop((args.pid, entered), &args.options(), before, || look(args), &interrupt);
     if let Some(signal) = interrupt.caught() {
-        tree.detach();
+        held.into_iter().for_each(|(tree, _)| tree.detach());
         return Ok(ControlFlow::Break(128 + signal));
     }
     // From here on the tree is as it was found: whatever ends us lets it run on.
     interrupt.end_process();
-    match captured {
-        Ok(captured) => Ok(ControlFlow::Continue((tree, captured))),
-        Err(error) => {
-            tree.detach();
-            Err(error)
-        }
-    }
+    Ok(ControlFlow::Continue(held?))
 }
 
 /// Holds while COMMAND lives.
@@ -316,27 +332,42 @@ fn hold(
 ) -> Result<u8> {
     let commit = Commit::default();
     let interrupt = Interrupt::watch()?;
-    let tree = Tree::seize(args.pid, before).map_err(plain)?;
-    let worked = write::collect((args.pid, entered), &args.options(), &tree).and_then(|captured| {
+    let options = args.options();
+    let held = stop::stop((args.pid, entered), &options, before, || look(args), &interrupt);
+    let (tree, captured) = match held {
+        Ok(held) => held,
+        Err(error) => return interrupt.caught().map_or(Err(error), |signal| Ok(128 + signal)),
+    };
+    let mut tree = Some(tree);
+    let work = |tree: &mut Option<Tree>| {
         if args.then == Then::Kill {
             // Nobody is killed who could never be brought back.
             captured.can_be_restored()?;
         }
         let far = channel.as_mut().and_then(|channel| channel.far.take());
         if let Some(channel) = channel {
-            commit.listen(channel, tree.running())?;
+            commit.listen(channel, tree.iter().flat_map(Tree::running).collect())?;
         }
         let mut command = Command::start(&args.command, args.stream_fd, far, starter)?;
         command.pid().into_iter().for_each(|pid| interrupt.kill_on_signal(pid));
         // A COMMAND that reads only a part of the stream decides by its status whether that was enough.
-        if let Err(error) = write::write(&captured, &command.stream()?)
+        let requests = args.requests()?;
+        if let Err(error) = write::write(&captured, requests.as_ref(), &command.stream()?)
             && !write::is_broken_pipe(&error)
         {
             command.kill();
             return Err(error);
         }
-        command.wait()
-    });
+        match requests {
+            Some(requests) => requests.serve(tree, || command.wait())?,
+            None => command.wait(),
+        }
+    };
+    let worked = work(&mut tree);
+    // It may run by now.
+    let Some(tree) = tree else {
+        return interrupt.caught().map_or(worked, |signal| Ok(128 + signal));
+    };
     let committed = commit.close();
     let status = match (interrupt.caught(), worked) {
         (None, Ok(0)) => return finish(args, tree, committed),

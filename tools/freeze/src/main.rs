@@ -6,7 +6,9 @@ mod command;
 mod commit;
 mod failure;
 mod interrupt;
+mod requests;
 mod starter;
+mod stop;
 mod write;
 
 fn main() -> std::process::ExitCode {

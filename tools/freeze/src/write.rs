@@ -1,6 +1,6 @@
 //! The records of a held tree, as a stream.
 
-use crate::failure::plain;
+use crate::{failure::plain, requests::Requests};
 use anyhow::{Context, Result};
 use floe_capture::{
     memory::{Gather, MemFile, Scanner, secrets},
@@ -99,13 +99,15 @@ fn clocks_of(root: u32) -> Result<(u64, u64)> {
 }
 
 /// Writes it all, End included; by the thread that holds the tree.
-pub fn write(captured: &Captured, out: impl Write) -> Result<()> {
+/// `requests`: where later stages find the holder.
+pub fn write(captured: &Captured, requests: Option<&Requests>, out: impl Write) -> Result<()> {
     let mut w = Writer::new(out);
     w.record(&captured.begin)?;
     if let Some(entered) = &captured.entered {
         w.record(entered)?;
     }
     w.record(&captured.options)?;
+    requests.map_or(Ok(()), |requests| w.record(&requests.record()))?;
     w.record(&floe_rebuild::cpu())?;
     if let Some(vdso) = floe_rebuild::own_vdso()? {
         w.record(&vdso)?;

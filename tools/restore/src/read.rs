@@ -2,46 +2,121 @@
 
 use floe_records::*;
 use floe_stream::{Item, RawRecord, Reader, Source};
+use floe_worker_pool::parallel::each_of;
 
 /// Contents are read in pieces of this, bytes.
 const MAX: u64 = 1 << 20;
 /// Longest contents of metadata, such as those of a pipe (the kernel lets a privileged process have 2 GiB).
 const MOST: u64 = floe_stream::MAX_BULK;
 
+/// Records that are decoded at a time, by several threads, and bytes of them from which on no more are read before that.
+const AT_ONCE: usize = 4096;
+const BYTES: usize = 4 << 20;
+/// Those that a thread takes at a time.
+const PIECE: usize = 64;
+
+/// A record that has been read.
+struct Read {
+    raw: RawRecord,
+    /// One that has contents is decoded at once, because it says how much that is.
+    whole: Option<(AnyRecord, Vec<u8>)>,
+}
+
+/// Why no more is read.
+enum Stopped {
+    /// There is enough to be decoded; the next record.
+    Full(RawRecord),
+    Bulk(RawRecord),
+    End,
+}
+
 /// Everything before the first record of bulk; that record too.
 pub fn metadata<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option<RawRecord>)> {
     let mut tree = Tree::default();
-    let mut last: Option<(Kind, u64)> = None;
+    let mut next = None;
+    loop {
+        let mut read = Vec::new();
+        read.extend(next.take().map(|raw| Read { raw, whole: None }));
+        let stopped = read_some(reader, &mut read);
+        // Of several faults the first one in the stream is told.
+        for (raw, decoded) in each_of(read, PIECE, decoded) {
+            insert(&mut tree, &raw, decoded?)?;
+        }
+        match stopped? {
+            Stopped::Full(raw) => next = Some(raw),
+            Stopped::Bulk(raw) => return Ok((tree, Some(raw))),
+            Stopped::End => return Ok((tree, None)),
+        }
+    }
+}
+
+/// Reads on until that is enough for several threads.
+fn read_some<R: Source>(reader: &mut Reader<R>, read: &mut Vec<Read>) -> anyhow::Result<Stopped> {
+    let mut bytes = 0;
     loop {
         let at = reader.offset();
-        let item = reader.next()?;
-        if !matches!(item, Item::Bulk(_)) && last.is_some_and(|(_, wanted)| wanted > 0) {
-            return Err(floe_stream::Error::damaged(at, "a record without its bulk").into());
-        }
-        match item {
-            Item::End => return Ok((tree, None)),
+        match reader.next()? {
+            Item::End => return Ok(Stopped::End),
             Item::Bulk(len) => {
                 let damaged = |what: &str| floe_stream::Error::damaged(at, what);
-                let Some((kind, wanted)) = last.take().filter(|(_, wanted)| *wanted > 0) else {
+                let last = read.last_mut().filter(|last| last.whole.is_none());
+                let Some(last) = last else {
                     return Err(damaged("bulk that belongs to nothing").into());
                 };
+                let Some(record) = last.raw.any()? else { return Err(unknown(&last.raw)) };
+                let wanted = record.content_len();
+                if wanted == 0 {
+                    return Err(damaged("bulk that belongs to nothing").into());
+                }
                 if len != wanted || len > MOST {
                     return Err(damaged("bulk of another length than its record says").into());
                 }
-                let bytes = body(reader, len)?;
-                if let Some(content) = tree.last_content(kind) {
-                    *content = bytes;
-                }
+                last.whole = Some((record, body(reader, len)?));
+                bytes += len as usize;
             }
-            Item::Record(raw) if is_bulk(raw.kind) => return Ok((tree, Some(raw))),
+            Item::Record(raw) if is_bulk(raw.kind) => return Ok(Stopped::Bulk(raw)),
+            Item::Record(raw) if read.len() >= AT_ONCE || bytes >= BYTES => {
+                return Ok(Stopped::Full(raw));
+            }
             Item::Record(raw) => {
-                let Some(record) = raw.any()? else { return Err(unknown(&raw)) };
-                last = Some((record.kind(), record.content_len()));
-                let twice = |e: Duplicate| floe_stream::Error::damaged(raw.at, e.to_string());
-                tree.insert(record).map_err(twice)?;
+                bytes += raw.bytes.len();
+                read.push(Read { raw, whole: None });
             }
         }
     }
+}
+
+type Decoded = anyhow::Result<(AnyRecord, Option<Vec<u8>>)>;
+
+fn decoded(read: Read) -> (RawRecord, Decoded) {
+    let Read { raw, whole } = read;
+    let decoded = match whole {
+        Some((record, content)) => Ok((record, Some(content))),
+        None => match raw.any() {
+            Ok(Some(record)) => Ok((record, None)),
+            Ok(None) => Err(unknown(&raw)),
+            Err(error) => Err(error.into()),
+        },
+    };
+    (raw, decoded)
+}
+
+fn insert(
+    tree: &mut Tree,
+    raw: &RawRecord,
+    (record, content): (AnyRecord, Option<Vec<u8>>),
+) -> anyhow::Result<()> {
+    if content.is_none() && record.content_len() > 0 {
+        let behind = raw.at + raw.bytes.len() as u64;
+        return Err(floe_stream::Error::damaged(behind, "a record without its bulk").into());
+    }
+    let kind = record.kind();
+    let twice = |e: Duplicate| floe_stream::Error::damaged(raw.at, e.to_string());
+    tree.insert(record).map_err(twice)?;
+    if let (Some(bytes), Some(place)) = (content, tree.last_content(kind)) {
+        *place = bytes;
+    }
+    Ok(())
 }
 
 /// Memory grows with what arrives, not with what is announced.

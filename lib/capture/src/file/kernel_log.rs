@@ -1,5 +1,5 @@
 //! /dev/kmsg, open for reading. How far it has read is not shown; but whether there is more for it is, and where the end is
-//! another descriptor tells.
+//! another descriptor tells. Messages come at any time: what `freeze` has found behind the stop is what holds.
 
 use crate::{
     descriptor_of::{Descriptor, Problem},
@@ -28,25 +28,31 @@ impl OfFile for KernelLog {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        let fail = |e| Error::new("read the log of the kernel", e);
         let (pid, name) = (Pid(seen.pid), seen.file_or_removed()?);
-        let own = seen.open_again(OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
-        let mut last = None;
-        loop {
-            last = read_kernel_log(own.as_fd(), None).map_err(fail)?.or(last);
-            if has_more(seen.duplicate()?)? {
-                let hint = "try again when it has read them";
-                let problem = "messages of the kernel wait to be read";
-                return Err(Problem::Refused(MESSAGES, problem.into(), hint));
-            }
-            // None has come in between: both are at the same end.
-            if !has_more(own.as_fd())? {
-                break;
-            }
-        }
-        let none = || Problem::new("file.device", "the log of the kernel is empty");
-        Ok(KernelLog { file, pid, name, last: last.ok_or_else(none)? })
+        let last = seen.last_message().map_or_else(|| end(seen), Ok)?;
+        Ok(KernelLog { file, pid, name, last })
     }
+}
+
+/// Number of the message at the end, which it has read.
+fn end(seen: &Descriptor<'_>) -> Result<u64, Problem> {
+    let fail = |e| Error::new("read the log of the kernel", e);
+    let own = seen.open_again(OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+    let mut last = None;
+    loop {
+        last = read_kernel_log(own.as_fd(), None).map_err(fail)?.or(last);
+        if has_more(seen.duplicate()?)? {
+            let hint = "try again when it has read them";
+            let problem = "messages of the kernel wait to be read";
+            return Err(Problem::Refused(MESSAGES, problem.into(), hint));
+        }
+        // None has come in between: both are at the same end.
+        if !has_more(own.as_fd())? {
+            break;
+        }
+    }
+    let none = || Problem::new("file.device", "the log of the kernel is empty");
+    last.ok_or_else(none)
 }
 
 fn has_more(log: BorrowedFd<'_>) -> Result<bool, Error> {

@@ -36,7 +36,7 @@ impl OfFile for MessageQueue {
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
         let path = path(seen)?;
         if !is_removed(seen) && !has_name(seen)? {
-            let what = "no queue of the IPC namespace of the root has that name and is this one";
+            let what = "no queue of an IPC namespace of the tree has that name and is this one";
             return Err(Problem::new(RULE, what));
         }
         reader(seen)?;
@@ -143,10 +143,16 @@ fn path(seen: &Descriptor<'_>) -> Result<Option<FileRef>, Problem> {
     Ok(Some(FileRef { path, outside, dev, ino, mnt_id, deleted: false }))
 }
 
-/// Whether the name leads to it here. We are in the IPC namespace of the tree.
+/// Whether the name leads to it in an IPC namespace of the tree. We are in that of the root.
 fn has_name(seen: &Descriptor<'_>) -> Result<bool, Problem> {
-    let name = name(seen);
-    let open = |how: OFlag| open_queue(&name, (how | OFlag::O_NONBLOCK).bits());
+    let (name, inode) = (name(seen), seen.inode());
+    let leads = || leads(&name, inode).map(|leads| leads.then_some(()));
+    seen.context.ipcs.find(leads).map(|found| found.is_some())
+}
+
+/// Whether a name leads to a queue in the IPC namespace of the calling thread.
+fn leads(name: &[u8], inode: (u64, u64)) -> Result<bool, Problem> {
+    let open = |how: OFlag| open_queue(name, (how | OFlag::O_NONBLOCK).bits());
     let opened = match open(OFlag::O_RDONLY) {
         Err(e) if e.errno() == Some(libc::EACCES) => open(OFlag::O_WRONLY),
         opened => opened,
@@ -159,7 +165,7 @@ fn has_name(seen: &Descriptor<'_>) -> Result<bool, Problem> {
         Err(e) => Err(e.into()),
         Ok(found) => {
             let stat = fstat(&found).map_err(|e| floe_sys::Error::new("read a queue", e))?;
-            Ok((stat.st_dev, stat.st_ino) == seen.inode())
+            Ok((stat.st_dev, stat.st_ino) == inode)
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use crate::{
     inode,
+    layout::segments_of,
     memory::{SECRET, is_secret},
+    own_spaces,
 };
 use floe_records::{
-    HugePages, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, SEGMENTS, Segment, Vma,
+    FileRef, HugePages, NsKind, Object, ObjectId, ObjectKind, PAGE_SIZE, Pid, Segment, Vma,
+    is_of_segments,
 };
 use floe_sys::{Error, Result, open_unnoticed};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
@@ -25,7 +28,7 @@ pub fn describe(pid: u32, vma: &Vma) -> Result<(Object, File)> {
     let path = floe_proc::map_file_path(pid, vma.start.0, vma.end.0);
     let file = open(&path, is_secret(vma)).map_err(|e| e.pid(pid))?;
     let object = match vma.file.as_ref() {
-        Some(named) if named.dev == SEGMENTS => segment(named.ino, &named.path.0, &file),
+        Some(named) if is_of_segments(named.dev) => segment(pid, named, &file),
         Some(named) => object(&named.path.0, &file),
         None => object(&[], &file),
     };
@@ -42,35 +45,43 @@ pub(crate) fn open(path: &Path, secret: bool) -> Result<File> {
     opened.map_err(|e| Error::new(format!("open {}", path.display()), e))
 }
 
-/// Describes and opens the segments of our IPC namespace that nobody has attached. That we attach them for a moment shows in who was
+/// Describes and opens the segments of the IPC namespace of a process that nobody has attached. That we attach them for a moment shows in who was
 /// the last to do so, and when.
 ///
 /// # Errors
 /// Those of shmat(2).
-pub fn lone_segments() -> Result<Vec<(Object, File)>> {
+pub fn lone_segments(pid: u32) -> crate::Result<Vec<(Object, File)>> {
+    let dev = segments_of(pid);
+    own_spaces::within(pid, NsKind::Ipc, || Ok(lone(dev)?))
+}
+
+fn lone(dev: u64) -> Result<Vec<(Object, File)>> {
     let mut all = Vec::new();
     for found in floe_proc::segments()?.into_iter().filter(|found| found.attached == 0) {
         let open = |page| floe_sys::open_segment(found.id, found.size, page);
         // Only its end tells of which pages it is.
         let file =
             File::from(open(PAGE_SIZE).or_else(|_| open(2 << 20)).or_else(|_| open(1 << 30))?);
-        all.push((segment_of(&found, &[], &file)?, file));
+        all.push((segment_of(dev, &found, &[], &file)?, file));
     }
     Ok(all)
 }
 
-/// Describes a segment of System V shared memory, of our IPC namespace.
-fn segment(id: u64, name: &[u8], file: &File) -> Result<Object> {
-    let all = floe_proc::segments()?;
+/// Describes a segment of System V shared memory, of the IPC namespace of a process.
+fn segment(pid: u32, named: &FileRef, file: &File) -> Result<Object> {
+    let id = named.ino;
+    let doing = || format!("describe the segment {id}");
+    let all = own_spaces::within(pid, NsKind::Ipc, || Ok(floe_proc::segments()?));
+    let all = all.map_err(|e| Error::because(doing(), e.to_string()))?;
     let found = all.into_iter().find(|segment| u64::from(segment.id) == id);
-    let gone = || Error::because(format!("describe the segment {id}"), "there is none");
-    segment_of(&found.ok_or_else(gone)?, name, file)
+    let gone = || Error::because(doing(), "there is none");
+    segment_of(named.dev, &found.ok_or_else(gone)?, &named.path.0, file)
 }
 
-fn segment_of(found: &floe_proc::Segment, name: &[u8], file: &File) -> Result<Object> {
+fn segment_of(dev: u64, found: &floe_proc::Segment, name: &[u8], file: &File) -> Result<Object> {
     let removed = found.mode & SHM_DEST != 0;
     Ok(Object {
-        id: ObjectId { dev: SEGMENTS, ino: found.id.into() },
+        id: ObjectId { dev, ino: found.id.into() },
         size: found.size,
         mode: found.mode & 0o777,
         uid: found.owner[0],

@@ -5,6 +5,7 @@ use crate::{
     Result,
     file::message_queue::{RULE, place},
     files::Files,
+    ipc_spaces::IpcSpaces,
     namespace::closed_queues,
     origin,
     path::DELETED,
@@ -25,11 +26,12 @@ impl OfObject for Queue {
                 the tree is restored";
             out.lose(finding(files, queue, "queue.unread", problem));
         }
-        if !origin::has_left(NsKind::Ipc)? {
-            return Ok(());
+        let closed = || closed_queues::all(|id| files.message_queues.contains_key(&id));
+        let mut all = IpcSpaces::of(&files.pids).each_other(closed)?.concat();
+        if origin::has_left(NsKind::Ipc)? {
+            all.extend(closed()?);
         }
-        let closed = closed_queues::all(|id| files.message_queues.contains_key(&id))?;
-        for queue in closed.iter().filter(|queue| queue.messages > 0) {
+        for queue in all.iter().filter(|queue| queue.messages > 0) {
             let problem = "messages wait in it, and are lost";
             out.lose(finding(files, queue, "queue.unread", problem));
         }

@@ -5,12 +5,13 @@ use crate::{
     Result,
     descriptor_of::{Descriptor, Problem},
     files::{Files, Purpose},
+    namespace::space,
     net_spaces::Sockets,
     resource::OfObject,
     socket_kind::number,
 };
 use floe_records::{
-    AnyRecord, FdNum, FileId, Finding, Findings, Pid, TcpConnection, TcpSocket, TcpWindow,
+    AnyRecord, FdNum, FileId, Finding, Findings, NsId, Pid, TcpConnection, TcpSocket, TcpWindow,
 };
 use floe_sys::{Error, Repairs, never_sent, pidfd_getfd, pidfd_open, socket_option};
 use nix::sys::socket::{MsgFlags, recv};
@@ -50,8 +51,9 @@ pub(crate) fn look(seen: &Descriptor<'_>, fd: BorrowedFd<'_>, state: u8) -> Resu
         let problem = format!("its connection is still being made ({what})");
         return refuse(&problem, "try again when it has been made, or use --close-tcp");
     }
-    if seen.net().is_some_and(|net| !seen.context.nets.is_own(net)) {
-        let problem = "it is an established TCP connection of another network namespace than that of the root";
+    let space = space::number(floe_sys::network_namespace(fd)?);
+    if space.is_some_and(|NsId(net)| !seen.context.nets.has(net)) {
+        let problem = "it is an established TCP connection of a network namespace that no process of the tree is in";
         return refuse(problem, close);
     }
     let unlockable = |all: &Sockets| Ok::<_, Error>(all.inet.unlockable(fd).map(str::to_owned));

@@ -26,7 +26,10 @@ impl OfProcess for Namespaces {
             mnt: ns("mnt")?,
             net: ns("net")?,
             pid_ns: ns("pid")?,
-            pid_for_children: ns("pid_for_children")?,
+            // Which of those without a number are taken is a matter of `rule/spaces.rs`.
+            pid_for_children: process
+                .namespace("pid_for_children")
+                .map_or(Namespaces::AWAITED, NsId),
             time: ns("time")?,
             time_for_children: ns("time_for_children")?,
             user: ns("user")?,

@@ -70,7 +70,6 @@ impl Spaces {
     /// Looks at what descriptors lead to.
     pub fn look(&self, files: &Files, out: &mut Findings) {
         self.mounts.look(files, out);
-        self.below.look(files, out);
     }
 
     /// What is in namespaces of the tree's own; those that we have not entered are refused anyway.
@@ -85,6 +84,20 @@ impl Spaces {
             }
         }
         Ok(())
+    }
+
+    /// Looks at a pid namespace that a process has made for its children, and that nobody is in yet. Each thread makes its own,
+    /// which belongs to the user namespace that it is in then; it may have gone into one further inside since, but not out of one.
+    fn awaited(&self, process: &Process<'_>, out: &mut Findings) {
+        let problem = if process.tasks.len() > 1 {
+            "it awaits its first process, and is that of one thread among others"
+        } else if process.namespace("user") != self.origin.get(&NsKind::User).copied() {
+            "it awaits its first process, and which user namespace owns it cannot be told"
+        } else {
+            return;
+        };
+        let object = "pid_for_children namespace";
+        out.refuse(Finding::of(Pid(process.pid), object, "namespace", problem));
     }
 
     /// Looks at those of a process; the first one is the root.
@@ -105,6 +118,10 @@ impl Spaces {
             let kind = BELOW.into_iter().find(|kind| kind.name() == name);
             if let Some((kind, id)) = kind.zip(theirs).filter(|_| process.pid != root) {
                 self.below.add(kind, id, process);
+                continue;
+            }
+            if nameless && name == "pid_for_children" {
+                self.awaited(process, out);
                 continue;
             }
             let (problem, hint) = match process.pid != root {

@@ -1,16 +1,13 @@
 //! Network, IPC and UTS namespaces of processes that are not in those of the root.
 
 use crate::{
-    Result,
-    files::Files,
-    namespace::space_device,
-    origin,
+    Result, origin,
     own_spaces::{self, OwnSpace},
     resource,
     rule::user_spaces::UserSpaces,
     subject::Process,
 };
-use floe_records::{Finding, Findings, MessageQueue, NsKind, Pid};
+use floe_records::{Finding, Findings, NsKind, Pid};
 use std::collections::BTreeMap;
 
 /// Those that processes were found in: kind and number, and the first process in it.
@@ -31,10 +28,8 @@ impl SpacesBelow {
                 let object = format!("{} namespace", kind.name());
                 out.refuse(Finding::of(Pid(space.pid), object, "namespace", problem));
             } else if !empty.contains(&kind) {
-                let looked = own_spaces::within(space.pid, kind, || {
-                    resource::look_into(space, out)?;
-                    if kind == NsKind::Ipc { segments(space, out) } else { Ok(()) }
-                });
+                let looked =
+                    own_spaces::within(space.pid, kind, || resource::look_into(space, out));
                 if looked.is_err() && floe_proc::is_dead(space.pid)? {
                     continue;
                 }
@@ -42,24 +37,6 @@ impl SpacesBelow {
             }
         }
         Ok(())
-    }
-
-    /// Looks at what descriptors lead to.
-    pub fn look(&self, files: &Files, out: &mut Findings) {
-        let is_ipc = |(kind, _): &&(NsKind, u64)| *kind == NsKind::Ipc;
-        if !self.0.keys().any(|key| is_ipc(&key)) {
-            return;
-        }
-        let own = space_device::device(NsKind::Ipc).ok().flatten();
-        for (id, queue) in &files.message_queues {
-            if Some(id.dev) != own {
-                let pid = files.of::<MessageQueue>().map(|(open, _)| open.pid).next();
-                let object = format!("message queue {}", queue.0.name);
-                let problem = "it is of another IPC namespace than that of the root";
-                let finding = Finding::about(object, "namespace.ipc", problem);
-                out.refuse(Finding { pid, ..finding });
-            }
-        }
     }
 }
 
@@ -74,14 +51,4 @@ fn stands_apart(
         return Ok(Some("it is that of freeze, and that of the root is another one"));
     }
     users.beyond(pid, kind)
-}
-
-/// Segments are known by their identifiers alone, which are those of a namespace.
-fn segments(space: &OwnSpace, out: &mut Findings) -> Result<()> {
-    for segment in floe_proc::segments()? {
-        let object = format!("segment {} of System V shared memory", segment.id);
-        let problem = "it is of another IPC namespace than that of the root";
-        out.refuse(Finding::of(Pid(space.pid), object, "namespace.ipc", problem));
-    }
-    Ok(())
 }

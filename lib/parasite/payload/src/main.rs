@@ -13,6 +13,9 @@ use abi::*;
 use core::arch::{asm, global_asm};
 
 const TKILL: u64 = 200;
+const CLONE_VM: u64 = 0x100;
+const CLONE_FS: u64 = 0x200;
+const CLONE_FILES: u64 = 0x400;
 
 // Entered with the arena in rdi, STUB or INJECTED in rsi, and the stack at the end of the arena. In a borrowed thread the
 // extended state is kept around the batch; behind the stop by a signal the tracer restores the rest. Without a tracer,
@@ -52,6 +55,57 @@ global_asm!(
     regs = const REGS,
 );
 
+// Copies the process (fork(2)) so that nobody sees a child: a helper that shares its memory and its descriptors makes the copy and
+// ends, which makes the copy an orphan. Neither of them touches memory, so the stack of the caller is theirs as well. The
+// copy gives its descriptors up, and ends; its tracer holds it in between. So without a tracer all of it is gone at once.
+global_asm!(
+    ".globl floe_copy",
+    "floe_copy:",
+    "mov edi, {helper}",
+    "xor esi, esi",
+    "xor edx, edx",
+    "xor r10d, r10d",
+    "xor r8d, r8d",
+    "mov eax, {clone}",
+    "syscall",
+    "test rax, rax",
+    "jz 2f",
+    "ret",
+    "2:",
+    "mov edi, {files}",
+    "xor esi, esi",
+    "xor edx, edx",
+    "xor r10d, r10d",
+    "xor r8d, r8d",
+    "mov eax, {clone}",
+    "syscall",
+    "test rax, rax",
+    "jz 3f",
+    // It ends by the errno, or 0.
+    "mov edi, eax",
+    "neg edi",
+    "jns 4f",
+    "xor edi, edi",
+    "jmp 4f",
+    "3:",
+    "mov eax, {close_range}",
+    "xor edi, edi",
+    "mov esi, -1",
+    "mov edx, {unshare}",
+    "syscall",
+    "xor edi, edi",
+    "4:",
+    "mov eax, {exit}",
+    "syscall",
+    "jmp 4b",
+    helper = const CLONE_VM | CLONE_FS | CLONE_FILES,
+    files = const CLONE_FILES,
+    clone = const 56,
+    close_range = const 436,
+    unshare = const 2,
+    exit = const 231,
+);
+
 unsafe extern "C" {
     /// Exists nowhere: a build that could panic does not link.
     fn floe_payload_could_panic() -> !;
@@ -71,6 +125,17 @@ unsafe fn syscall(nr: u64, a: [u64; 6]) -> i64 {
     unsafe {
         asm!("syscall", inlateout("rax") nr => result, in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
             in("r10") a[3], in("r8") a[4], in("r9") a[5], lateout("rcx") _, lateout("r11") _);
+    }
+    result
+}
+
+/// Copies the process; gives the id of the helper, or an errno below zero.
+fn copy() -> i64 {
+    let result;
+    // SAFETY: here it only makes a system call, as `syscall` does; what it makes runs on no memory.
+    unsafe {
+        asm!("call floe_copy", out("rax") result, out("rdi") _, out("rsi") _, out("rdx") _,
+            out("r10") _, out("r8") _, out("rcx") _, out("r11") _);
     }
     result
 }
@@ -107,7 +172,10 @@ unsafe extern "C" fn floe_run(arena: *mut u8) {
                     _ => get(arena, ENTRIES + value as usize * ENTRY + ENTRY_RESULT * 8),
                 };
             }
-            let result = syscall(get(arena, entry), args);
+            let result = match get(arena, entry) {
+                COPY => copy(),
+                nr => syscall(nr, args),
+            };
             put(arena, entry + ENTRY_RESULT * 8, result as u64);
             done += 1;
             if (-4095..0).contains(&result) && get(arena, entry + ENTRY_MUST * 8) != 0 {

@@ -59,9 +59,18 @@ fn seccomp(tree: &Tree, machine: &Machine, found: &mut Found) {
     }
 }
 
-/// Groups of fanotify are told of what others do; maps of BPF are the system's.
+/// Groups of fanotify are told of what others do; maps of BPF are the system's. A pid namespace is made with the rights in the user
+/// namespace that is to own it.
 fn of_the_system(tree: &Tree, machine: &Machine, found: &mut Found) {
     if machine.capabilities >> SYS_ADMIN & 1 == 0 {
+        let awaiting = |all: &&Namespaces| all.awaits_init() && tree.id_maps(all.pid).is_none();
+        for all in tree.all::<Namespaces>().iter().filter(awaiting) {
+            let problem = "it awaits its first process, and restore needs CAP_SYS_ADMIN to make it";
+            let object = "pid_for_children namespace";
+            found.add(|| {
+                Finding::of(all.pid, object, "plan.admin", problem).hint("run restore as root")
+            });
+        }
         let groups = tree.all::<Fanotify>().iter().map(|one| one.file);
         for file in groups.chain(tree.all::<BpfMap>().iter().map(|one| one.file)) {
             let problem = "restore needs CAP_SYS_ADMIN to make it";

@@ -5,6 +5,7 @@
 
 use crate::{
     factory::Factory,
+    own_traffic::OwnTraffic,
     resource::ForObject,
     udp_packet::{Sender, address, name_four, name_six},
 };
@@ -33,6 +34,8 @@ const INTERFACE: [(i32, i32); 3] = [
     (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
     (libc::IPPROTO_IPV6, 2),
 ];
+/// What is said where they are not kept from it.
+const TRANSLATED: &str = "datagrams in it may say that they come from elsewhere: rules of NAT (iptables) were not kept away from them";
 /// Datagrams that do not come although they are waited for, until no more are sent.
 const PATIENCE: u32 = 3;
 
@@ -41,7 +44,7 @@ impl ForObject for DatagramQueue {
         let Some(id) = make.datagram_sockets.get(&self.ino).copied() else { return Ok(()) };
         let Some((was, protocol)) = socket_of(make.tree, id) else { return Ok(()) };
         let lost = "messages in it that nobody has read are not carried";
-        let notes = match make.within(id, || filled(self, was, protocol)) {
+        let notes = match make.within(id, || filled(self, was, protocol, &make.own_traffic)) {
             Ok((fd, notes)) => {
                 make.filled.insert(self.ino, fd);
                 notes
@@ -83,6 +86,7 @@ fn filled(
     queue: &DatagramQueue,
     was: &InetSocket,
     protocol: i32,
+    own: &OwnTraffic,
 ) -> Result<(OwnedFd, Vec<String>)> {
     let fd = socket(was.family as i32, libc::SOCK_DGRAM, protocol)?;
     if queue.messages.is_empty() {
@@ -105,7 +109,11 @@ fn filled(
     };
     attach_filter(fd.as_fd(), &only_ours())?;
     bind_raw(fd.as_fd(), &any)?;
-    let notes = fill(queue, &fd, protocol)?;
+    let translated = own.untrack()?;
+    let mut notes = fill(queue, &fd, protocol)?;
+    if translated {
+        notes.push(TRANSLATED.to_owned());
+    }
     // Ends a binding to a port that was not asked for.
     connect_raw(fd.as_fd(), &[0; 16])?;
     set(libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &[0; 4])?;

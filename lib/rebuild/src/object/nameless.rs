@@ -156,9 +156,9 @@ pub(crate) fn mapped_page(object: &Object) -> Option<u64> {
 }
 
 /// Everything is written and mapped: attributes and times go on, and at last the seals.
-pub(crate) fn finish(object: &Object, fd: &OwnedFd) -> Result<()> {
+pub(crate) fn finish(object: &Object, fd: &OwnedFd, stands: &Stands<'_>) -> Result<()> {
     if let ObjectKind::Segment(kept) = &object.kind {
-        return segment::finish(object, kept);
+        return stands.in_ipc(object.id.dev, || segment::finish(object, kept));
     }
     set_last(fd, &object.attributes, object.times)?;
     seal(object, fd)

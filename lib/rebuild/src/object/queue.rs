@@ -47,14 +47,33 @@ impl ForObject for Queue {
         let Some((_, first)) = all.first() else { return Ok(()) };
         // What is only a path is opened for reading here.
         let how = flags(first) & OFlag::O_ACCMODE | OFlag::O_NONBLOCK;
-        let there = if self.removed { None } else { there(&self.name, how)? };
-        let Some(queue) = there else { return again(self, &all, make) };
-        let stat = stat(&queue)?;
-        make.stands.same.queue(self, &stat, queue_attributes(&queue)?)?;
-        if all.iter().any(|(it, _)| it.notified.is_some()) {
-            nobody_is_told(&self.name, &queue)?;
+        let tell = all.iter().any(|(it, _)| it.notified.is_some());
+        let stands = &make.stands;
+        let taken = stands.in_ipc(self.id.dev, || {
+            let there = if self.removed { None } else { there(&self.name, how)? };
+            let Some(queue) = there else { return again(self, &all, stands) };
+            let stat = stat(&queue)?;
+            stands.same.queue(self, &stat, queue_attributes(&queue)?)?;
+            if tell {
+                nobody_is_told(&self.name, &queue)?;
+            }
+            Ok((open_all(&all, &self.name, &stat, stands)?, None))
+        })?;
+        let (open, made) = taken;
+        make.message_queues.extend(open);
+        if let Some(named) = made {
+            if self.messages > 0 {
+                let many = self.messages;
+                let note = format!("{}: made again, without its {many} messages", self.describe());
+                make.notes.push(note);
+            }
+            // One in a namespace that restore has made goes with that.
+            match named {
+                Some(named) if make.stands.is_other_ipc(self.id.dev) => named.keep(),
+                named => make.queue_names.extend(named),
+            }
         }
-        open_all(&all, &self.name, &stat, make)
+        Ok(())
     }
 
     fn describe(&self) -> String {
@@ -107,9 +126,12 @@ fn nobody_is_told(name: &Bytes, queue: &OwnedFd) -> Result<()> {
     }
 }
 
+/// Descriptions that were opened; where the queue had to be made for that, with its name unless that is removed.
+type Opened = (Vec<(FileId, OwnedFd)>, Option<Option<Made>>);
+
 /// Makes one that is gone.
-fn again(was: &Queue, all: &[(&MessageQueue, &OpenFile)], make: &mut Factory<'_>) -> Result<()> {
-    if !was.removed && make.stands.same.must_be_there(&was.name) {
+fn again(was: &Queue, all: &[(&MessageQueue, &OpenFile)], stands: &Stands<'_>) -> Result<Opened> {
+    if !was.removed && stands.same.must_be_there(&was.name) {
         return Err(Error::because(format!("open {}", was.name), "it is gone"));
     }
     let new = |name: &Bytes| make_queue(&name.0, was.max_messages, was.message_size);
@@ -123,18 +145,11 @@ fn again(was: &Queue, all: &[(&MessageQueue, &OpenFile)], make: &mut Factory<'_>
         made => (made?, was.name.clone()),
     };
     let named = Made(name.clone());
-    open_all(all, &name, &stat(&queue)?, make)?;
+    let open = open_all(all, &name, &stat(&queue)?, stands)?;
     let fail = |e| Error::new(format!("set the owner of {name}"), e);
     set_owner(&queue, (was.uid, was.gid), was.mode).map_err(fail)?;
     set_times(&queue, was.times)?;
-    if !was.removed {
-        make.queue_names.push(named);
-    }
-    if was.messages > 0 {
-        let many = was.messages;
-        make.notes.push(format!("{}: made again, without its {many} messages", was.describe()));
-    }
-    Ok(())
+    Ok((open, Some(Some(named).filter(|_| !was.removed))))
 }
 
 /// Opens all descriptions of a queue, each in the way that it was.
@@ -142,11 +157,12 @@ fn open_all(
     all: &[(&MessageQueue, &OpenFile)],
     name: &Bytes,
     queue: &FileStat,
-    make: &mut Factory<'_>,
-) -> Result<()> {
+    stands: &Stands<'_>,
+) -> Result<Vec<(FileId, OwnedFd)>> {
+    let mut opened = Vec::new();
     for (it, open) in all {
         let fd = match &it.path {
-            Some(path) => by_path(path, name, open, queue, &make.stands)?,
+            Some(path) => by_path(path, name, open, queue, stands)?,
             None => {
                 let cloexec = if it.cloexec { libc::O_CLOEXEC } else { 0 };
                 open_queue(&name.0, (open.flags & !NEVER) as i32 | cloexec)?
@@ -156,9 +172,9 @@ fn open_all(
         if (found.st_dev, found.st_ino) != (queue.st_dev, queue.st_ino) {
             return Err(Error::because(format!("open {name}"), "it was removed meanwhile"));
         }
-        make.message_queues.insert(it.file, fd);
+        opened.push((it.file, fd));
     }
-    Ok(())
+    Ok(opened)
 }
 
 /// By its path in a mounted mqueue, where that is one of this IPC namespace.

@@ -17,6 +17,7 @@ use crate::{
     spaces,
     users::Users,
 };
+use floe_netlock::Held;
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Repair, Result};
 use nix::{
@@ -173,7 +174,8 @@ impl OpenFiles<'_> {
     /// Whether a message has come into a queue before the process that is to be told of messages was registered for that.
     pub(crate) fn has_missed(&self, queue: &Queue, id: FileId) -> Result<bool> {
         let none = || Error::because("look into a message queue", "it is not open");
-        queue::has_missed(queue, self.files.get(&id).ok_or_else(none)?)
+        let open = self.files.get(&id).ok_or_else(none)?;
+        self.make.stands.in_ipc(queue.id.dev, || queue::has_missed(queue, open))
     }
 
     /// What restore itself has done to files is no event for the tree.
@@ -244,11 +246,11 @@ impl OpenFiles<'_> {
     /// Over processes that are about to be let go: a guardian that has them end with us or, from its turn on, gives their TCP
     /// connections the network back in our place.
     pub(crate) fn guard(&self, pids: &[i32]) -> Result<Guardian> {
-        let lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let unlock = lock.as_ref();
-        let unlock = unlock.map(|lock| (lock.network().socket(), lock.removal(self.left())));
+        let locks = self.make.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let removal = |lock: &Held| lock.removal(self.left());
+        let unlock = locks.iter().map(|lock| (lock.network().socket(), removal(lock)));
         let sockets = self.connections().map(|(was, fd)| (fd.as_fd(), connection::reuse(was)));
-        Guardian::over(pids, &Reconnection { unlock, sockets: sockets.collect() })
+        Guardian::over(pids, &Reconnection { unlock: unlock.collect(), sockets: sockets.collect() })
     }
 
     /// Ends the repair mode of the TCP connections of the tree, from which the network is still kept away. In repair mode no process
@@ -265,9 +267,9 @@ impl OpenFiles<'_> {
 
     /// Gives the TCP connections of the tree the network back, and lets them go on.
     pub(crate) fn connect(&self) -> Result<()> {
-        let mut lock = self.make.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        // It is dropped behind the release of the tree, since that takes longer than all that is left to do.
-        lock.as_mut().map_or(Ok(()), |lock| lock.unlock(self.left()))?;
+        let mut locks = self.make.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        // They are dropped behind the release of the tree, since that takes longer than all that is left to do.
+        locks.iter_mut().try_for_each(|lock| lock.unlock(self.left()))?;
         self.connections().try_for_each(|(was, fd)| connection::go_on(was, fd))
     }
 

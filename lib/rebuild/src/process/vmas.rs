@@ -79,7 +79,7 @@ fn map(context: Context<'_>, pid: Pid, b: &mut Script<'_>) -> Result<()> {
                 continue;
             }
             VmaKind::Object => {
-                if let Some(id) = vma.object().filter(|id| id.dev == SEGMENTS) {
+                if let Some(id) = vma.object().filter(|id| is_of_segments(id.dev)) {
                     segment::attach(context.tree, pid, vma, id, b)?;
                     advise(vma, b);
                     continue;

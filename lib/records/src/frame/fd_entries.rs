@@ -15,9 +15,18 @@ pub struct FdEntries {
 }
 
 /// One descriptor: its number, where its link in /proc/PID/fd leads, the text of /proc/PID/fdinfo, the file where it was
-/// opened by a path, and a number that all descriptors of one description have, which `dumpfs` may change. An array, because a process may have thousands of them.
+/// opened by a path, a number that all descriptors of one description have, which `dumpfs` may change, and the number of the message
+/// that was read last, of a log of the kernel, which nobody can tell any more when another one has come. An array, because a process
+/// may have thousands of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct FdEntry(pub FdNum, pub Bytes, pub Bytes, pub Option<NamedFile>, pub FileId);
+pub struct FdEntry(
+    pub FdNum,
+    pub Bytes,
+    pub Bytes,
+    pub Option<NamedFile>,
+    pub FileId,
+    pub Option<u64>,
+);
 
 /// What stat(2) says of a file: device, inode, type and permissions, number of links, the device that it is, bytes, last change
 /// of the content and of the inode (nanoseconds since the epoch); its path as `freeze` sees it, whether no path leads to it any

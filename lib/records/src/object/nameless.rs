@@ -1,7 +1,9 @@
 //! Files without a name: shared anonymous memory, memfds, deleted files, System V shared memory. Their content travels with the
 //! tree. `dumpmem` writes those that a VMA maps, `dumpfs` those that only descriptors hold.
 
-use crate::{Bytes, HugePages, ObjectId, PAGE_SIZE, Pid, Resource, ensure, sane};
+use crate::{
+    Bytes, HugePages, Link, NsId, NsKind, ObjectId, PAGE_SIZE, Pid, Resource, ensure, sane,
+};
 use serde::{Deserialize, Serialize};
 
 /// How the file is made again.
@@ -15,7 +17,8 @@ pub enum ObjectKind {
     Secret,
     /// A regular file that was removed; the path it had.
     Deleted(Bytes),
-    /// shmget(2). Its key has device 0 and the identifier as inode.
+    /// shmget(2). Its key has the identifier as inode; as device 0, or, of another IPC namespace than that of the root, the number of that
+    /// and the highest bit.
     Segment(Segment),
 }
 
@@ -38,6 +41,24 @@ pub struct Segment {
 /// What takes the place of the device of a segment in an [`ObjectId`]: the inode numbers of segments are their identifiers,
 /// and those of other shared memory on the same device are not apart from them.
 pub const SEGMENTS: u64 = 0;
+
+/// In a place of the device that no device has: the segment is of another IPC namespace than that of the root, whose number follows.
+const BELOW: u64 = 1 << 63;
+
+/// What takes the place of the device of segments of an IPC namespace that is not that of the root.
+pub const fn segments_below(space: NsId) -> u64 {
+    BELOW | space.0
+}
+
+/// Whether the rest of an [`ObjectId`] with this device tells a segment.
+pub const fn is_of_segments(dev: u64) -> bool {
+    dev == SEGMENTS || dev & BELOW != 0
+}
+
+/// The IPC namespace of such segments; `None` for that of the root.
+pub const fn space_of_segments(dev: u64) -> Option<NsId> {
+    if dev & BELOW != 0 { Some(NsId(dev & !BELOW)) } else { None }
+}
 
 /// A file without a name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -76,6 +97,13 @@ impl Resource for Object {
         self.id
     }
 
+    fn links(&self, visit: &mut dyn FnMut(Link)) {
+        if let (ObjectKind::Segment(_), Some(space)) = (&self.kind, space_of_segments(self.id.dev))
+        {
+            visit(Link::Namespace(space, NsKind::Ipc));
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         ensure(self.size <= i64::MAX as u64, "it is larger than any file")?;
         sane::attributes(self.mode, &self.times, &self.attributes)?;
@@ -87,7 +115,7 @@ impl Resource for Object {
             }
             ObjectKind::Deleted(path) => sane::text(path),
             ObjectKind::Segment(_) => {
-                let sane = self.id.dev == SEGMENTS && self.id.ino <= i32::MAX as u64;
+                let sane = is_of_segments(self.id.dev) && self.id.ino <= i32::MAX as u64;
                 ensure(sane && self.size > 0, "it is no segment of shared memory")?;
                 ensure(self.mode <= 0o777, "it has impossible permissions")
             }

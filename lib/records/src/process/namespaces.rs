@@ -23,6 +23,14 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
+    /// What stands for the pid namespace of the children where none of them is there yet: it has no number before its init is.
+    pub const AWAITED: NsId = NsId(0);
+
+    /// Whether the next child is to be the init of a new pid namespace (CLONE_NEWPID of unshare(2)).
+    pub fn awaits_init(&self) -> bool {
+        self.pid_for_children == Self::AWAITED
+    }
+
     /// That of a kind.
     pub fn of(&self, kind: NsKind) -> NsId {
         match kind {
@@ -61,7 +69,8 @@ impl Resource for Namespaces {
     }
 
     fn links(&self, visit: &mut dyn FnMut(Link)) {
-        for (name, id) in self.all() {
+        let awaited = |name: &str| name == "pid_for_children" && self.awaits_init();
+        for (name, id) in self.all().into_iter().filter(|(name, _)| !awaited(name)) {
             let of_kind =
                 |kind: &&NsKind| name.strip_suffix("_for_children").unwrap_or(name) == kind.name();
             let kind = NsKind::ALL.iter().find(of_kind);
