@@ -76,6 +76,18 @@ pub trait Record: Resource {
 
     /// The record as one of all.
     fn any(self) -> AnyRecord;
+
+    /// Appends the CBOR of its body. Here and not generic, so that it is compiled once, and not by each crate that writes it.
+    ///
+    /// # Errors
+    /// What ciborium says, for people.
+    fn write_body(&self, out: &mut Vec<u8>) -> Result<(), String>;
+
+    /// Decodes a body, and moves `rest` behind it.
+    ///
+    /// # Errors
+    /// As [`Record::write_body`].
+    fn read_body(rest: &mut &[u8]) -> Result<Self, String>;
 }
 
 macro_rules! kinds {
@@ -209,6 +221,14 @@ macro_rules! kinds {
 
                 fn any(self) -> AnyRecord {
                     AnyRecord::$type(self)
+                }
+
+                fn write_body(&self, out: &mut Vec<u8>) -> Result<(), String> {
+                    ciborium::into_writer(self, out).map_err(|e| e.to_string())
+                }
+
+                fn read_body(rest: &mut &[u8]) -> Result<Self, String> {
+                    ciborium::from_reader(rest).map_err(|e| e.to_string())
                 }
             }
         )*)*

@@ -25,7 +25,8 @@ impl RawRecord {
         head(&mut bytes, T::KIND);
         head(&mut bytes, T::VERSION);
         let body = bytes.len();
-        ciborium::into_writer(record, &mut bytes)
+        record
+            .write_body(&mut bytes)
             .map_err(|e| std::io::Error::other(format!("unable to encode {}: {e}", T::NAME)))?;
         if bytes.len() > crate::MAX_RECORD {
             return Err(std::io::Error::other(format!("a {} record is too long", T::NAME)).into());
@@ -72,7 +73,7 @@ impl RawRecord {
             let problem = format!("kind {} version {} is not {}", self.kind, self.version, T::NAME);
             return Err(Error::damaged(self.at, problem));
         }
-        self.body(T::NAME)
+        self.read_body(T::NAME, |rest| T::read_body(rest))
     }
 
     /// The CBOR of the body alone.
@@ -80,18 +81,25 @@ impl RawRecord {
         &self.bytes[self.body..]
     }
 
-    /// Decodes the body alone; `name` is for the error.
+    /// Decodes the body alone, of a kind that is none of the list; `name` is for the error.
     ///
     /// # Errors
     /// As [`RawRecord::decode`].
     pub fn body<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
+        self.read_body(name, |rest| ciborium::from_reader(rest).map_err(|e| e.to_string()))
+    }
+
+    fn read_body<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&mut &[u8]) -> Result<T, String>,
+    ) -> Result<T> {
         if !crate::cbor::is_dense(self.body_bytes()) {
             let problem = format!("{name}: too many items for its length");
             return Err(Error::damaged(self.at, problem));
         }
         let mut rest = self.body_bytes();
-        let value = ciborium::from_reader(&mut rest)
-            .map_err(|e| Error::damaged(self.at, format!("{name}: {e}")))?;
+        let value = read(&mut rest).map_err(|e| Error::damaged(self.at, format!("{name}: {e}")))?;
         if rest.is_empty() {
             Ok(value)
         } else {
