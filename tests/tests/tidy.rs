@@ -9,7 +9,7 @@ use std::{
 /// Crates in which `unsafe` may stand.
 const UNSAFE: [&str; 3] = ["sys", "tracee", "parasite"];
 /// Who may know whom, for those that must not know much.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("records", &[]),
     ("worker_pool", &[]),
     ("elf", &[]),
@@ -20,6 +20,7 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("plan", &["records"]),
     ("proc", &["sys"]),
     ("netlock", &["sys"]),
+    ("pager", &["sys"]),
     ("tracee", &["sys", "proc"]),
     ("parasite", &["sys", "tracee"]),
 ];

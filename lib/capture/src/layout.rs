@@ -88,7 +88,11 @@ pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
         match problem {
             Some(problem) => {
                 let finding = finding("mapping", problem.to_owned());
-                layout.refusals.push(finding.hint("have the program unmap it first"));
+                let hint = match problem {
+                    WATCHED => "after restore --lazy: wait until floe-pager has ended",
+                    _ => "have the program unmap it first",
+                };
+                layout.refusals.push(finding.hint(hint));
             }
             None => {
                 let lost = lost_flags(&vma).into_iter();
@@ -386,10 +390,13 @@ fn lost_flags(vma: &Vma) -> Vec<String> {
     shown.map(|flag| format!("its flag \"{flag}\" (VmFlags) is not carried")).collect()
 }
 
+/// What is not whole yet, among others.
+const WATCHED: &str = "userfaultfd watches it";
+
 fn blocked_flags(flags: &[u8]) -> Option<&'static str> {
     flags.as_chunks::<2>().0.iter().find_map(|flag| match flag {
         b"ss" => Some("shadow stacks cannot be captured"),
-        b"um" | b"uw" | b"ui" => Some("userfaultfd watches it"),
+        b"um" | b"uw" | b"ui" => Some(WATCHED),
         _ => None,
     })
 }

@@ -14,11 +14,11 @@ use crate::{
 use floe_parasite::Arg;
 use floe_plan::{Inheritance, Phase, Plan, Step, Subject};
 use floe_records::*;
-use floe_sys::{Error, Guardian, Result};
+use floe_sys::{Error, Guardian, Result, Userfaultfd};
 use nix::sched::CloneFlags;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     sync::OnceLock,
 };
 
@@ -308,6 +308,23 @@ impl<'a> Restore<'a> {
         let none = || Error::because("write pages for it", "it has no parent").pid(pages.pid.0);
         let parent = self.tree.get::<Process>(pages.pid).ok_or_else(none)?.ppid;
         self.memory(parent, pages.ranges.as_slice(), bytes)
+    }
+
+    /// Whether memory of a process can be watched. One in a user namespace of its own has not the right to make what does it.
+    pub fn may_be_watched(&self, pid: Pid) -> bool {
+        self.files.maps_of(pid).is_none()
+    }
+
+    /// Watches the memory of a process, whose pages that are missing will come when it touches them.
+    pub fn watch(&self, pid: Pid) -> Result<(OwnedFd, Userfaultfd)> {
+        // What has been kept would be missing, and there is nobody yet to bring it.
+        self.forced.settle()?;
+        let flags = [floe_sys::USERFAULTFD_FLAGS as u64];
+        let number = self.stubs.one(pid.0, libc::SYS_userfaultfd, &flags)?;
+        let handle = floe_sys::pidfd_open(pid.0 as i32)?;
+        let memory = Userfaultfd::take(handle.as_fd(), number as i32)?;
+        self.stubs.one(pid.0, libc::SYS_close, &[number])?;
+        Ok((handle, memory))
     }
 
     /// Writes ranges, addresses and lengths in bytes, into the memory of a process, by any thread. What only the one

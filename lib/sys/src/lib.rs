@@ -5,6 +5,7 @@ mod apart;
 mod beside;
 mod bpf;
 mod caller;
+mod child;
 mod clone;
 mod cpu;
 mod datagram;
@@ -46,6 +47,7 @@ mod tcp_repair;
 mod tty;
 mod tun;
 mod user_member;
+mod userfaultfd;
 mod watcher;
 mod write_mapped;
 mod xattr;
@@ -55,6 +57,7 @@ pub use apart::{apart, apart_in};
 pub use beside::{Place, Places};
 pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
 pub use caller::{Call, Caller, call_as};
+pub use child::{child, child_apart};
 pub use clone::{fork, fork_sibling, is_alone, pidfds_of_ended, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use datagram::{PeekedDatagram, peek_datagram};
@@ -129,6 +132,7 @@ pub use task::{
     memory_policy, names_memory, prctl_result, prctl_word, session_keyring,
 };
 pub use user_member::UserMember;
+pub use userfaultfd::{MemoryEvent, NotPut, USERFAULTFD_FLAGS, Userfaultfd, may_watch_memory};
 
 pub use tcp_repair::{Reconnection, Repair, Repairs, never_sent, set_repair};
 pub use tty::{

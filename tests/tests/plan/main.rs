@@ -5,6 +5,7 @@ mod golden;
 mod grow;
 mod huge;
 mod inheritance;
+mod later;
 mod model;
 mod property;
 mod queues;

@@ -38,6 +38,9 @@ pub enum Place {
     Patches(Patches),
 }
 
+/// Pages that come later, and where in the image their content stands.
+pub type LaterPart = (Pages, floe_image::Bulk);
+
 /// What tells whether bulk belongs where it says.
 #[derive(Clone, Copy)]
 pub struct Whole<'a> {
@@ -87,6 +90,13 @@ impl Place {
     fn child(&self) -> Option<Pid> {
         match self {
             Self::Parent(pages) => Some(pages.pid),
+            _ => None,
+        }
+    }
+
+    fn pages(&self) -> Option<&Pages> {
+        match self {
+            Self::Memory(pages) => Some(pages),
             _ => None,
         }
     }
@@ -173,6 +183,23 @@ impl<'a> Bulk<'a> {
                 file.metadata().ok().filter(|about| about.is_file()).map(|about| about.len())
             }
         }
+    }
+
+    /// Pages that may come later, of those that need not be there before a child is made, which are not put into place from now on.
+    /// `choose` says of each record whether it may.
+    pub fn set_aside(&mut self, choose: impl FnOnce(&[&Pages]) -> Vec<bool>) -> Vec<LaterPart> {
+        let BulkSource::Indexed(parts) = &mut self.source else { return Vec::new() };
+        let pages: Vec<&Pages> = parts.iter().filter_map(|(place, _)| place.pages()).collect();
+        let mut chosen = choose(&pages).into_iter();
+        let mut is_chosen = |place: &Place| place.pages().is_some() && chosen.next() == Some(true);
+        let all = std::mem::take(parts).into_iter();
+        let (later, now): (Vec<_>, Vec<_>) = all.partition(|(place, _)| is_chosen(place));
+        *parts = now;
+        let later = later.into_iter().filter_map(|(place, bulk)| match place {
+            Place::Memory(pages) => Some((pages, bulk)),
+            _ => None,
+        });
+        later.collect()
     }
 
     /// Puts into place what must be there before `child` is made; for `None`, all that is left, up to End.

@@ -7,6 +7,7 @@ mod events;
 mod external;
 mod foreground;
 mod join;
+mod lazy;
 mod outside;
 mod pidfile;
 mod pidns;
@@ -15,6 +16,7 @@ mod receipt;
 mod terminals;
 mod thaw;
 mod wait;
+mod working_set;
 
 use anyhow::Context;
 use bulk::{Bulk, Whole};
@@ -32,6 +34,7 @@ use floe_records::{
 use floe_toolkit::Progress;
 use foreground::Foreground;
 use join::Join;
+use lazy::{Later, Lazy};
 use pidns::{Inside, Side};
 use receipt::Receipt;
 use std::{
@@ -113,6 +116,8 @@ struct Args {
     /// come behind the stream on standard input, and write "runs".
     #[arg(long, value_name = "FD", requires = "detach", conflicts_with = "plan")]
     receipt: Option<i32>,
+    #[command(flatten)]
+    later: lazy::Options,
     /// Print the steps and do nothing.
     #[arg(long)]
     plan: bool,
@@ -175,6 +180,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let stacks = stacks(&args, &tree, &plan.steps)?;
     let (made, user) = args.new.make(&mut args.new_pidns, &tree, &told, &here)?;
     let args = &args;
+    let lazy = args.later.prepare(from_start, args.new_pidns && root_is_init(&tree))?;
     let enter = || pidns::enter(&tree, user.as_deref(), args.sibling, top.is_some());
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
@@ -193,7 +199,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let rebuilt = floe_rebuild::unions(&tree, &plan.steps, &args.root, args.rebuild_unions)?;
     let waits = !beside && (inside.is_some() || !args.leaves());
     let talk = Talk { lines: lines.take(), events: &events, receipt: receipt.as_ref() };
-    let around = Around { here, made, user, outer, top, waits };
+    let around = Around { here, made, user, outer, top, waits, lazy };
     let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, talk))?;
     rebuilt.keep();
     stacks.keep();
@@ -241,6 +247,8 @@ struct Around {
     top: Option<Arc<OwnedFd>>,
     /// It waits for the tree.
     waits: bool,
+    /// Memory comes later.
+    lazy: Option<Lazy>,
 }
 
 /// Whom restore tells what.
@@ -398,13 +406,13 @@ fn opened<'a>(
 /// From the first process to the release of them all, ready to wait for them where it is to. Where it fails nothing is left.
 fn build(
     args: &Args,
-    around: Around,
+    mut around: Around,
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
 ) -> anyhow::Result<Option<Waiter>> {
     let total = bulk.total(reader.get_mut().file());
-    let waits = around.waits;
+    let (waits, lazy) = (around.waits, around.lazy.take());
     let options = options(args, tree, around, talk.events.are_told());
     let is_there = args.new_pidns && root_is_init(tree);
     if is_there {
@@ -436,9 +444,13 @@ fn build(
         }
     }
     work.run(&steps[done..fill])?;
+    let image = reader.get_mut().file();
+    let later = lazy.as_ref().map(|lazy| Later::find(lazy, &mut bulk, (tree, plan), &work, image));
+    let later = later.transpose()?;
     bulk.fill(None, reader, (&work, &open), &mut progress)?;
     progress.finish();
     open.seal()?;
+    let pager = later.map_or(Ok(None), |later| later.start(&work))?;
     work.run(&steps[fill..lend])?;
     talk.events.of_root(events::BUILT, tree)?;
     let front = match steps.get(lend) {
@@ -449,6 +461,7 @@ fn build(
     };
     let waiter = waits.then(|| Waiter::new(front)).transpose()?;
     release(work, &steps[lend..], talk.receipt)?;
+    drop(pager);
     waiter.iter().for_each(Waiter::greet);
     open.keep();
     if let Some(pidfile) = pidfile {
