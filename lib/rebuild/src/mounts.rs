@@ -104,7 +104,7 @@ fn make(
     refuse: &mut dyn FnMut(String, Error),
 ) -> Result<Mounts> {
     let Around { cgroups, shown, users } = around;
-    let bases = Bases::find(tree, trees, (options, cgroups, shown), refuse)?;
+    let mut bases = Bases::find(tree, trees, (options, cgroups, shown), refuse)?;
     let (workshop, problems) = Workshop::open(&bases.wanted())?;
     let mut failed = false;
     for (at, problem) in problems.into_iter().enumerate() {
@@ -125,6 +125,7 @@ fn make(
             return Ok(Mounts::default());
         }
     }
+    bases.put_removed(&workshop)?;
     let consoles = consoles::make(trees, &bases, &workshop)?;
     let mut built = BTreeMap::new();
     for it in trees {

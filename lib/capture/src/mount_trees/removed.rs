@@ -47,8 +47,8 @@ pub(super) fn removed(space: &Space, mount: &Mount) -> Result<Option<RemovedMoun
         _ => return Ok(None),
     }
     let owner = (stat.st_uid, stat.st_gid);
-    let (space, mount) = (NsId(0), mount.id);
-    Ok(Some(RemovedMount { space, mount, mode: stat.st_mode, owner, content: content.into() }))
+    let (space, mount, ino) = (NsId(0), mount.id, stat.st_ino);
+    Ok(Some(RemovedMount { space, mount, ino, mode: stat.st_mode, owner, content: content.into() }))
 }
 
 /// Whether nothing is in the directory that a mount shows.

@@ -12,9 +12,12 @@ use floe_sys::{Error, Result};
 use nix::{
     fcntl::{OFlag, open as open_path},
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
-    sys::stat::Mode,
+    sys::stat::{Mode, fstat, makedev},
 };
 use std::os::fd::OwnedFd;
+
+/// The device /dev/null.
+const NULL: u64 = makedev(1, 3);
 
 /// The rule of the findings of [`missing`].
 pub const OUTSIDE: &str = "file.outside";
@@ -37,9 +40,7 @@ pub(crate) fn by_number(make: &Factory<'_>, id: FileId, number: u32) -> Result<O
         if let Some(ours) = terminal::ours().filter(|_| is_terminal(make, id)) {
             return take(ours);
         }
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let fd = open_path("/dev/null", flags, Mode::empty());
-        return fd.map(Some).map_err(|e| Error::new("open /dev/null", e));
+        return null(make, id, OFlag::O_RDONLY).map(Some);
     }
     Ok(None)
 }
@@ -96,7 +97,7 @@ impl ForFile for External {
         }
         match (make.outside(self), socket) {
             (Outside::Refuse, _) => {}
-            (Outside::Null, _) => return null(named::flags(open)),
+            (Outside::Null, _) => return null(make, id, named::flags(open)),
             (Outside::Broken, Some(socket)) => return outside_socket::broken(open, socket),
             (Outside::Broken, None) => return broken(open),
             (Outside::Reconnect, _) => return outside_socket::reconnected(make, open, socket),
@@ -131,8 +132,18 @@ pub(crate) fn missing(make: &Factory<'_>) -> Vec<(FileId, Finding)> {
     missing
 }
 
-fn null(flags: OFlag) -> Result<OwnedFd> {
+/// That of the tree, where it has one: ours may lie on a mount that the tree does not see.
+fn null(make: &Factory<'_>, id: FileId, flags: OFlag) -> Result<OwnedFd> {
     let flags = (flags & OFlag::O_ACCMODE) | OFlag::O_CLOEXEC;
+    let path = Bytes::from("/dev/null");
+    if let Some((pid, _)) = make.tree.holder(id)
+        && let Ok(place) = make.stands.bytes(pid, &path, OFlag::O_PATH)
+        && fstat(&place)
+            .is_ok_and(|stat| stat.st_rdev == NULL && stat.st_mode & libc::S_IFMT == libc::S_IFCHR)
+        && let Ok(fd) = make.stands.bytes(pid, &path, flags)
+    {
+        return Ok(fd);
+    }
     open_path("/dev/null", flags, Mode::empty()).map_err(|e| Error::new("open /dev/null", e))
 }
 

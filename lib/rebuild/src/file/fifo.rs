@@ -24,7 +24,14 @@ impl ForFile for Fifo {
                 both
             }
         };
-        let fd = reopen(&both, flags(open))?;
+        let fd = match flags(open).contains(OFlag::O_NOFOLLOW) && !self.name.deleted {
+            // The flag stays with the description, and our way to open one again is a link.
+            true => {
+                let found = make.stands.found(open.pid, &self.name, SFlag::S_IFIFO)?;
+                make.stands.open(open.pid, &self.name, &found, flags(open))?
+            }
+            false => reopen(&both, flags(open))?,
+        };
         make.fifos.insert(pipe, both);
         Ok(fd)
     }

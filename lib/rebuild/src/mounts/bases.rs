@@ -10,7 +10,7 @@ use crate::{
     options::RestoreOptions,
     unions,
 };
-use floe_mounts::{Base, Mount, System, is_global, is_of_kernel, mounts};
+use floe_mounts::{Base, Mount, System, Workshop, is_global, is_of_kernel, mounts};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::sys::stat::major;
@@ -29,8 +29,8 @@ enum Key {
     Mount(u32),
     /// A path of our own.
     Path(PathBuf),
-    /// What a mount shows that was removed.
-    Removed(NsId, u32),
+    /// What was removed, by the device and inode number that it had.
+    Removed(u64, u64),
 }
 
 /// All of them.
@@ -42,10 +42,19 @@ pub(super) struct Bases<'a> {
     own: Vec<Mount>,
     /// Namespaces that file systems show, by their devices.
     shown: Shown<'a>,
-    removed: BTreeMap<(NsId, u32), (&'a RemovedMount, &'a [u8])>,
+    removed: BTreeMap<(u64, u64), Removed<'a>>,
     /// The root whose files travel, where there is one.
     unpacked: Option<Unpacked>,
     names: Names,
+}
+
+/// What was removed, and is mounted.
+struct Removed<'a> {
+    was: &'a RemovedMount,
+    /// The path that it had in its file system.
+    path: &'a [u8],
+    /// What shows it.
+    mounts: Vec<(NsId, u32)>,
 }
 
 /// Namespaces that were made and that file systems show, by the devices of those.
@@ -110,11 +119,15 @@ impl<'a> Bases<'a> {
             let fail = |e| Error::new(format!("open {}", source.display()), e);
             return Ok((Key::Path(std::fs::canonicalize(source).map_err(fail)?), Vec::new()));
         }
-        if self.removed.contains_key(&(tree.id, mount.id)) {
-            return Ok((Key::Removed(tree.id, mount.id), Vec::new()));
-        }
         let none = || Error::because("find its file system", "it is not in the stream");
-        let system = tree.system(mount.dev).ok_or_else(none)?;
+        let removed = self.removed.iter().find(|it| it.1.mounts.contains(&(tree.id, mount.id)));
+        let system = tree.system(mount.dev);
+        if let Some(((dev, ino), _)) = removed {
+            // Its part of a file system that is mounted anew is known when it is made there.
+            let anew = system.is_some_and(is_carried_anew);
+            return Ok((if anew { Key::Anew(*dev) } else { Key::Removed(*dev, *ino) }, Vec::new()));
+        }
+        let system = system.ok_or_else(none)?;
         let here = self.here(system, mount, same_boot);
         if let Some((own, part)) = here {
             return Ok((Key::Mount(own.id), part.to_vec()));
@@ -177,6 +190,23 @@ impl<'a> Bases<'a> {
         })
     }
 
+    /// Makes what was removed, and is mounted, in the file systems that were mounted anew.
+    pub fn put_removed(&mut self, workshop: &Workshop) -> Result<()> {
+        for ((dev, _), removed) in &self.removed {
+            let Some(at) = self.keys.iter().position(|key| *key == Key::Anew(*dev)) else {
+                continue;
+            };
+            let top = workshop.base(at).and_then(|top| top.try_clone_to_owned().ok());
+            let gone = || Error::because("make what was removed", "its file system is not there");
+            let part =
+                removed::put(removed.was, removed.path, &top.ok_or_else(gone)?, &self.names)?;
+            for mount in &removed.mounts {
+                self.of.insert(*mount, (at, part.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// All is mounted: what had no name loses it.
     pub fn remove_names(&self) -> Result<()> {
         self.names.remove()
@@ -190,11 +220,11 @@ impl<'a> Bases<'a> {
     fn base<'k>(&'k self, key: &'k Key) -> Base<'k> {
         match key {
             Key::Path(path) => Base::Path(path),
-            Key::Removed(id, mount) => {
-                let removed = self.removed.get(&(*id, *mount)).copied();
+            Key::Removed(dev, ino) => {
+                let removed = self.removed.get(&(*dev, *ino));
                 let gone = || Error::because("make what was removed", "it is not in the stream");
                 Base::By(Box::new(move || {
-                    let (was, path) = removed.ok_or_else(gone)?;
+                    let Removed { was, path, .. } = removed.ok_or_else(gone)?;
                     removed::detached(was, path, &self.names)
                 }))
             }
@@ -231,7 +261,7 @@ impl<'a> Bases<'a> {
                 None => "file system".into(),
             },
             Some(Key::Path(path)) => format!("{}", path.display()),
-            Some(Key::Removed(_, mount)) => format!("what mount {mount} shows"),
+            Some(Key::Removed(_, ino)) => format!("the removed file with the inode number {ino}"),
             Some(Key::Mount(id)) => {
                 let own = self.own.iter().find(|own| own.id == *id);
                 let point = own.map(|own| String::from_utf8_lossy(&own.point));
@@ -272,17 +302,21 @@ impl<'a> Bases<'a> {
     }
 }
 
-/// Those that show what was removed, with the paths that it had.
+/// What was removed, and the mounts that show it.
 fn removed_mounts<'a>(
     tree: &'a Tree,
     trees: &[&'a MountTree],
-) -> BTreeMap<(NsId, u32), (&'a RemovedMount, &'a [u8])> {
-    let all = trees.iter().flat_map(|it| it.mounts.iter().map(move |mount| (it.id, mount)));
-    let all = all.filter_map(|(id, mount)| {
-        let key = (id, mount.id);
-        Some((key, (tree.get::<RemovedMount>(key)?, mount.root.0.as_slice())))
-    });
-    all.collect()
+) -> BTreeMap<(u64, u64), Removed<'a>> {
+    let mut all: BTreeMap<(u64, u64), Removed<'a>> = BTreeMap::new();
+    for (id, mount) in trees.iter().flat_map(|it| it.mounts.iter().map(|mount| (it.id, mount))) {
+        if let Some(was) = tree.get::<RemovedMount>((id, mount.id)) {
+            let path = mount.root.0.as_slice();
+            let it =
+                all.entry((mount.dev, was.ino)).or_insert(Removed { was, path, mounts: vec![] });
+            it.mounts.push((id, mount.id));
+        }
+    }
+    all
 }
 
 /// A mount, with the place of what it shows where that is a cgroup which another one takes the place of.

@@ -11,6 +11,8 @@ pub struct RemovedMount {
     pub space: NsId,
     /// The mount.
     pub mount: u32,
+    /// Inode number of what it shows: several mounts may show the same.
+    pub ino: u64,
     /// `st_mode`: S_IFREG or S_IFIFO, and permission bits.
     pub mode: u32,
     /// Owner and group.
