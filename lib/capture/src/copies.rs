@@ -73,10 +73,17 @@ impl Tree {
             return Err("a process of it takes orphans in (PR_SET_CHILD_SUBREAPER)".into());
         }
         for held in self.held.iter().filter(|held| held.zombie.is_none()) {
-            let children = floe_proc::namespace(held.pid, "pid_for_children");
-            if children.map_err(|e| e.to_string())?.is_none() {
-                let awaits = "awaits the init of a pid namespace, which the copy would be";
-                return Err(format!("process {} {awaits}", held.pid));
+            let space = |name| floe_proc::namespace(held.pid, name).map_err(|e| e.to_string());
+            match space("pid_for_children")? {
+                None => {
+                    let awaits = "awaits the init of a pid namespace, which the copy would be";
+                    return Err(format!("process {} {awaits}", held.pid));
+                }
+                children if children != space("pid")? => {
+                    let other = "has another pid namespace for its children";
+                    return Err(format!("process {} {other}", held.pid));
+                }
+                _ => {}
             }
             let ids = Status::of(held.pid).and_then(|status| status.numbers("NSpid"));
             if ids.map_err(|e| e.to_string())?.last() == Some(&INIT) {

@@ -13,7 +13,7 @@ use crate::{
     question, resource, seize,
     subject::{self, Process},
 };
-use floe_proc::Stat;
+use floe_proc::{Stat, Status};
 use floe_records::{
     AnyRecord, Finding, Options, Pid, Record, Refusals, Shares, State, Tree as Records,
 };
@@ -147,9 +147,11 @@ impl Tree {
         self.has_subreaper.set(all.iter().any(is_subreaper));
         let mut tree = Records::default();
         let _ = tree.insert(options.clone().any());
-        for members in all.iter().filter(|record| matches!(record, AnyRecord::Namespaces(_))) {
-            // A process has one record of them.
-            let _ = tree.insert(members.clone());
+        let described =
+            |it: &&AnyRecord| matches!(it, AnyRecord::Namespaces(_) | AnyRecord::Process(_));
+        for record in all.iter().filter(described) {
+            // A process has one record of each kind.
+            let _ = tree.insert(record.clone());
         }
         for (queue, _) in files.message_queues.values() {
             // Those that are open are described by dumpfs.
@@ -201,10 +203,12 @@ impl Tree {
             left.map_or(Ok(()), Left::keep)?;
             return Ok(Vec::new());
         }
+        inits_last(&mut self.held);
         self.signal(libc::SIGKILL)?;
         let pids: Vec<u32> = self.held.iter().map(|p| p.pid).collect();
         // A tracee that was killed is first reported to its tracer, and only then to its parent.
-        // The end of a leader is told only when its other threads have been waited for.
+        // The end of a leader is told only when its other threads have been waited for, that of the init of a pid namespace when
+        // all that was in it has been.
         for tracee in self.held.into_iter().flat_map(|p| p.threads.into_iter().rev()) {
             // One that is gone has ended.
             let _ = tracee.wait_end();
@@ -261,4 +265,14 @@ impl Tree {
         // Which takes longer than the rest.
         drop(locked);
     }
+}
+
+/// Puts inits of pid namespaces behind all others, those further inside first.
+fn inits_last(all: &mut [Held]) {
+    all.sort_by_cached_key(|held| {
+        // What cannot be read has ended.
+        let names = Status::of(held.pid).and_then(|status| status.numbers("NSpid"));
+        let names = names.unwrap_or_default();
+        if names.last() == Some(&INIT) { usize::MAX - names.len() } else { 0 }
+    });
 }

@@ -13,7 +13,7 @@ pub const STUB: u64 = 0;
 pub const INJECTED: u64 = 1;
 /// Address of the return path.
 pub const RETURN_PATH: usize = 0;
-/// What an injected payload stops by: thread and signal, a word each.
+/// The signal that an injected payload stops by.
 pub const STOP: usize = 8;
 /// The saved registers, 27 words.
 pub const REGS: usize = 64;

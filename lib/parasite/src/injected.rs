@@ -39,8 +39,8 @@ impl<'a> InjectedRunner<'a> {
 
     /// Writes what the payload needs to leave without a tracer.
     fn prepare(&self, pid: i32) -> Result<()> {
-        const { assert!(abi::STOP == abi::RETURN_PATH + 8 && abi::STOP + 16 <= abi::REGS) };
-        let words = [self.thread.return_path(), self.thread.tid() as u64, self.signal as u64];
+        const { assert!(abi::STOP == abi::RETURN_PATH + 8 && abi::STOP + 8 <= abi::REGS) };
+        let words = [self.thread.return_path(), self.signal as u64];
         write_memory(pid, self.layout.arena + abi::RETURN_PATH as u64, words.as_bytes())?;
         write_memory(pid, self.layout.arena + abi::REGS as u64, self.thread.saved().as_bytes())
     }

@@ -7,6 +7,7 @@
 mod files;
 mod ids;
 mod memory;
+mod pid_spaces;
 mod rights;
 mod sockets;
 mod stream;
@@ -50,6 +51,7 @@ pub(crate) fn check(tree: &Tree, machine: &Machine, extent: Extent, found: &mut 
     ids::check(tree, machine, found);
     records(tree, extent, found);
     memory::check(tree, found);
+    pid_spaces::check(tree, found);
     rights::check(tree, machine, found);
     if extent == Extent::Whole {
         memory::rings(tree, found);

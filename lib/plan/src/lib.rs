@@ -10,6 +10,7 @@ mod cgroups;
 mod check;
 mod cpu;
 mod descriptors;
+mod early_groups;
 mod family;
 mod hole;
 mod huge;

@@ -61,6 +61,8 @@ pub enum Step {
     Leader(Pid, Pid),
     /// setpgid(2).
     Group(Pid, Pid),
+    /// The same by the parent of a process that has no number for the group: its leader is in a pid namespace further outside.
+    Place(Pid, Pid, Pid),
     /// That leader is not needed any more.
     Dismiss(Pid, Pid),
     /// Close what is below the numbers that restore keeps, put the descriptors on theirs, and close what restore keeps but an
@@ -170,6 +172,7 @@ impl fmt::Display for Step {
             Self::Leader(group, by) => write!(f, "leader of process group {group}, by {by}"),
             Self::Dismiss(group, by) => write!(f, "end the leader of {group}, by {by}"),
             Self::Group(pid, group) => write!(f, "put {pid} into process group {group}"),
+            Self::Place(by, pid, group) => write!(f, "{by} puts {pid} into process group {group}"),
             Self::Table(pid) => write!(f, "put the descriptors of {pid} on their numbers"),
             Self::Thread(pid, tid) => write!(f, "start thread {tid} of {pid}"),
             Self::Join(tid) => write!(f, "put {tid} into its cgroups"),
@@ -227,11 +230,11 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     let mut on_files = phase::on_files(tree);
     let mut steps = open(tree, &mut on_files);
     let mut made = Vec::new();
-    let shared = family::create(tree, &mut made, &mut found);
+    let (shared, settled) = family::create(tree, &mut made, &mut found);
     let inheritance = Inheritance::find(tree, &mut made, &mut found);
     let places = Places::of(tree);
     steps.extend(places.processes(made));
-    family::groups(tree, &mut steps, &mut found);
+    family::groups(tree, &settled, &mut steps, &mut found);
     terminals::steps(tree, &mut steps);
     shared.leave(&mut steps);
     opened_threads(tree, &places, &mut steps);

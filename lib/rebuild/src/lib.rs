@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod births;
 mod caller;
 mod cgroups;
 mod clocks;

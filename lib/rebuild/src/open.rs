@@ -38,6 +38,8 @@ pub struct OpenFiles<'a> {
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
     /// How stubs get what comes late.
     handover: Option<Handover>,
+    /// Pid namespaces below that of the root, or what keeps their places.
+    pids: BTreeMap<NsId, OwnedFd>,
     /// What is opened when all processes exist.
     late: BTreeSet<FileId>,
     /// What each process runs.
@@ -100,6 +102,7 @@ impl<'a> OpenFiles<'a> {
             files: BTreeMap::new(),
             standard: BTreeMap::new(),
             handover: None,
+            pids: BTreeMap::new(),
             late: steps.iter().filter_map(late).collect(),
             exes: BTreeMap::new(),
             maps: BTreeMap::new(),
@@ -137,21 +140,11 @@ impl<'a> OpenFiles<'a> {
         if no.is_empty() { Ok(me) } else { Err(Refusals(no)) }
     }
 
-    /// The way by which what is opened late comes to those who have it.
-    fn open_handover(&mut self, no: &mut Vec<Finding>) {
-        if self.late.is_empty() {
-            return;
-        }
-        match Handover::new(self.base) {
-            Ok(handover) => self.handover = Some(handover),
-            Err(e) => no.push(Finding::about("restore", "rebuild.open", e.to_string())),
-        }
-    }
-
     /// The highest number that anything of the tree is kept at.
     fn last_kept(&self) -> u32 {
         let handover = self.handover.iter().flat_map(Handover::kept);
         let files = self.files.values().chain(self.standard.values()).chain(handover);
+        let files = files.chain(self.pids.values());
         let maps = self.maps.values().chain(self.readable.values()).chain(self.programs.values());
         let all = files.chain(maps).chain(self.make.objects.values());
         let terminals = self.make.ptys.values().filter_map(|made| made.slave.as_ref());

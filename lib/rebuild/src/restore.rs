@@ -24,12 +24,12 @@ use std::{
 
 /// A restore under way. Dropped before the release, it kills what it made.
 pub struct Restore<'a> {
-    tree: &'a Tree,
-    files: &'a OpenFiles<'a>,
+    pub(crate) tree: &'a Tree,
+    pub(crate) files: &'a OpenFiles<'a>,
     inheritance: &'a Inheritance,
     /// Over all processes while they are let go. Where that fails it kills them before the stubs are waited for.
     guardian: Option<Guardian>,
-    stubs: Stubs,
+    pub(crate) stubs: Stubs,
     cpu: OneCpu,
     /// What was opened late before its turn.
     made: BTreeMap<FileId, OwnedFd>,
@@ -79,16 +79,24 @@ impl<'a> Restore<'a> {
     fn run_here(&mut self, steps: &[Step]) -> Result<()> {
         let mut rest = steps;
         while let Some(step) = rest.first() {
-            let Some(tid) = caller(step) else {
+            let Some(tid) = self.caller(step) else {
                 self.step(step)?;
                 rest = &rest[1..];
                 continue;
             };
-            let some = rest.iter().take_while(|step| caller(step) == Some(tid)).count();
+            let some = rest.iter().take_while(|step| self.caller(step) == Some(tid)).count();
             self.gather(tid, &rest[..some])?;
             rest = &rest[some..];
         }
         Ok(())
+    }
+
+    /// The stub that makes the calls of a step, where one alone does it.
+    fn caller(&self, step: &Step) -> Option<Tid> {
+        match *step {
+            Step::Create(pid, Some(by), _) if self.is_born_inside(pid, by) => None,
+            _ => caller(step),
+        }
     }
 
     /// Steps for which one stub makes calls.
@@ -137,15 +145,21 @@ impl<'a> Restore<'a> {
             Step::GiveUp(_, pty) => self.terminal(pty, libc::TIOCNOTTY, Arg::Val(0), script)?,
             Step::Foreground(_, pty) => {
                 let group = self.tree.get::<Pty>(pty).and_then(|pty| pty.session);
-                let group = script.words(&[group.map_or(0, |(_, group)| u64::from(group.0))]);
+                let group = group.map_or(Ok(0), |(_, group)| script.called(self.tree, group.0))?;
+                let group = script.words(&[group]);
                 self.terminal(pty, libc::TIOCSPGRP, group.into(), script)?;
             }
             Step::Group(pid, group) => {
                 // Most are born in their groups.
                 if !script.is_empty() || !is_in(pid, group) {
-                    let args = [Arg::Val(0), Arg::Val(u64::from(group.0))];
-                    script.call(libc::SYS_setpgid, args);
+                    let group = script.called(self.tree, group.0)?;
+                    script.call(libc::SYS_setpgid, [Arg::Val(0), Arg::Val(group)]);
                 }
+            }
+            Step::Place(_, pid, group) => {
+                let (pid, group) =
+                    (script.called(self.tree, pid.0)?, script.called(self.tree, group.0)?);
+                script.call(libc::SYS_setpgid, [Arg::Val(pid), Arg::Val(group)]);
             }
             Step::Table(pid) => self.table(pid, script)?,
             Step::Inherit(pid) => {
@@ -191,28 +205,6 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
-    /// Makes a process or thread. In a user namespace below that of the pid namespace nobody may choose an id.
-    fn clone(
-        &self,
-        newborn: Newborn,
-        (flags, exit_signal): (u64, u64),
-        script: &mut Script<'_>,
-    ) -> Result<()> {
-        let maker = script.pid(self.tree);
-        let owner = |all: &Namespaces| Some(self.tree.get::<Namespace>(all.pid_ns)?.owner);
-        let is_below = self.files.maps_of(maker).is_some_and(|maps| {
-            let all = self.tree.get::<Namespaces>(maker);
-            all.and_then(owner).flatten() != Some(maps.id)
-        });
-        match is_below {
-            true => script.clone_next(newborn, flags, exit_signal),
-            false => {
-                script.clone(newborn, flags, exit_signal);
-                Ok(())
-            }
-        }
-    }
-
     fn context(&self) -> Context<'_> {
         let (tree, files, inheritance) = (self.tree, self.files, self.inheritance);
         Context { tree, files, stubs: &self.stubs, inheritance }
@@ -229,8 +221,9 @@ impl<'a> Restore<'a> {
     fn step(&mut self, step: &Step) -> Result<()> {
         match *step {
             Step::Create(pid, None, _) => self.stubs.create_root(pid, self.sibling),
-            Step::Leader(group, by) => self.stubs.leader(group, by),
-            Step::Dismiss(group, by) => self.stubs.dismiss(group, by),
+            Step::Create(pid, Some(by), shares) => self.bear(pid, by, shares),
+            Step::Leader(group, by) => self.stubs.leader(self.tree, group, by),
+            Step::Dismiss(group, by) => self.stubs.dismiss(self.tree, group, by),
             Step::Late(file, kind) => {
                 let fd = resource::late(self.tree, file, kind, &mut self.made)?;
                 self.files.put_late(file, &fd)
@@ -279,6 +272,14 @@ impl<'a> Restore<'a> {
     fn table(&self, pid: Pid, script: &mut Script<'_>) -> Result<()> {
         let (base, top) = self.files.numbers();
         let (base, top) = (u64::from(base), u64::from(top));
+        let sharers = self.tree.sharers(Share::Table, pid);
+        let mut kept = BTreeSet::new();
+        for user in [&pid].into_iter().chain(sharers) {
+            if let Some(space) = self.tree.get::<Namespaces>(*user).and_then(Namespaces::entered) {
+                let in_user_space = self.files.maps_of(pid).is_some();
+                kept.insert(self.files.hand_over_pids(space, in_user_space, script)?);
+            }
+        }
         script.call(libc::SYS_close_range, [0, base - 1, 0].map(Arg::Val));
         script.call(libc::SYS_close_range, [top + 1, u64::from(u32::MAX), 0].map(Arg::Val));
         for fd in self.tree.fds(pid) {
@@ -288,14 +289,15 @@ impl<'a> Restore<'a> {
         }
         let mut from = base;
         // They are set when their content is there.
-        let users = [pid].into_iter().chain(self.tree.sharers(Share::Table, pid).iter().copied());
-        let late = users.filter(|pid| self.files.exe_comes_late(*pid));
-        let late = late.map(|pid| Ok(u64::from(self.files.exe(pid)?)));
-        for exe in late.collect::<Result<BTreeSet<u64>>>()? {
-            if exe > from {
-                script.call(libc::SYS_close_range, [from, exe - 1, 0].map(Arg::Val));
+        let users = [&pid].into_iter().chain(sharers);
+        for user in users.filter(|pid| self.files.exe_comes_late(**pid)) {
+            kept.insert(u64::from(self.files.exe(*user)?));
+        }
+        for number in kept {
+            if number > from {
+                script.call(libc::SYS_close_range, [from, number - 1, 0].map(Arg::Val));
             }
-            from = exe + 1;
+            from = number + 1;
         }
         if from <= top {
             script.call(libc::SYS_close_range, [from, top, 0].map(Arg::Val));
@@ -351,7 +353,7 @@ const THREAD: i32 = libc::CLONE_VM
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM;
 
-fn clone_flags(shares: ShareSet) -> u64 {
+pub(crate) fn clone_flags(shares: ShareSet) -> u64 {
     let flag = |share| match share {
         Share::Memory => libc::CLONE_VM,
         Share::Table => libc::CLONE_FILES,
@@ -371,6 +373,7 @@ fn caller(step: &Step) -> Option<Tid> {
     match *step {
         _ if is_of_restore(step) => None,
         Step::Create(_, Some(by), _) => Some(by),
+        Step::Place(by, ..) => Some(Tid(by.0)),
         Step::Thread(pid, _)
         | Step::Unshare(pid, _)
         | Step::Enter(pid)

@@ -67,17 +67,37 @@ impl<'a> Script<'a> {
         self.batch.try_call(nr, args)
     }
 
-    /// Makes a process or thread with a given id, which is traced as this one is. Flags are those of clone(2).
-    pub fn clone(&mut self, newborn: Newborn, flags: u64, exit_signal: u64) {
-        let id = self.bytes(&newborn.tid.0.to_ne_bytes());
+    /// Makes a process or thread with given ids, the innermost first, which is traced as this one is. Flags are those of clone(2).
+    pub fn clone(&mut self, newborn: Newborn, names: &[u32], flags: u64, exit_signal: u64) {
+        let args = self.clone_args(names, flags, exit_signal);
+        // What was made before a failure must be known, so a failure stops nothing.
+        let call = self.try_call(libc::SYS_clone3, [args.into(), args.len().into()]);
+        self.clones.push((newborn, call));
+    }
+
+    /// Makes the calls so far, and then a process; gives what its maker calls it.
+    pub fn clone_one(&mut self, names: &[u32], flags: u64, exit_signal: u64) -> Result<u64> {
+        self.run()?;
+        let args = self.clone_args(names, flags, exit_signal);
+        self.one(libc::SYS_clone3, [args.into(), args.len().into()])
+    }
+
+    fn clone_args(&mut self, names: &[u32], flags: u64, exit_signal: u64) -> Slot {
         let mut args = [0; CLONE_ARGS];
         // With CLONE_PTRACE and no option to trace clones, its maker does not stop for it.
-        (args[0], args[4], args[9]) = (flags | libc::CLONE_PTRACE as u64, exit_signal, 1);
+        (args[0], args[4]) = (flags | libc::CLONE_PTRACE as u64, exit_signal);
+        args[9] = names.len() as u64;
+        let ids = names.iter().flat_map(|name| name.to_ne_bytes()).collect::<Vec<u8>>();
+        let ids = (!ids.is_empty()).then(|| self.bytes(&ids));
         let slot = self.words(&args);
-        self.pointer(slot, SET_TID, id);
-        // What was made before a failure must be known, so a failure stops nothing.
-        let call = self.try_call(libc::SYS_clone3, [slot.into(), slot.len().into()]);
-        self.clones.push((newborn, call));
+        ids.into_iter().for_each(|ids| self.pointer(slot, SET_TID, ids));
+        slot
+    }
+
+    /// What the process that makes the calls calls a task, a process group or a session.
+    pub fn called(&self, tree: &Tree, id: u32) -> Result<u64> {
+        let none = || Error::because(format!("name {id}"), "it has no number for it");
+        tree.seen_by(self.pid(tree), id).map(u64::from).ok_or_else(|| none().pid(self.tid.0))
     }
 
     /// The same for one that may not choose: it is in a user namespace below the one that the pid namespace belongs to. The next id
@@ -90,10 +110,7 @@ impl<'a> Script<'a> {
         for _ in 0..TRIES {
             let last = (wanted - 1).to_string();
             std::fs::write(LAST, last).map_err(|e| Error::new(format!("write {LAST}"), e))?;
-            let mut args = [0; CLONE_ARGS];
-            (args[0], args[4]) = (flags | libc::CLONE_PTRACE as u64, exit_signal);
-            let slot = self.words(&args);
-            let made = self.one(libc::SYS_clone3, [slot.into(), slot.len().into()])?;
+            let made = self.clone_one(&[], flags, exit_signal)?;
             if made == u64::from(wanted) {
                 self.born.push(newborn);
                 return Ok(());

@@ -22,9 +22,14 @@ pub(crate) fn die(tree: &Tree, stubs: &mut Stubs, pid: Pid) -> Result<()> {
     let mut regs = tracee.regs()?;
     regs.set_rip(hole).set_orig_rax(u64::MAX).set_rax(libc::SYS_exit_group as u64);
     regs.set_rdi(u64::from(status >> 8 & 0xff));
-    if status & 0x7f != 0 {
+    let called = tree.seen_by(pid, pid.0).unwrap_or(pid.0);
+    if status & 0x7f != 0 && tree.init_of(tree.pid_space(pid)) == Some(pid) {
+        // No signal from inside of its namespace ends it.
+        kill(nix::unistd::Pid::from_raw(pid.0 as i32), Signal::SIGKILL)
+            .map_err(|e| Error::new("end it", e).pid(pid.0))?;
+    } else if status & 0x7f != 0 {
         regs.set_rax(libc::SYS_kill as u64)
-            .set_rdi(u64::from(pid.0))
+            .set_rdi(u64::from(called))
             .set_rsi(u64::from(status & 0x7f));
         tracee.set_sigmask(0)?;
     }

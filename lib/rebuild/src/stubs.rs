@@ -167,25 +167,27 @@ impl Stubs {
     }
 
     /// A leader for a process group whose own has ended.
-    pub fn leader(&mut self, group: Pid, by: Pid) -> Result<()> {
+    pub fn leader(&mut self, tree: &Tree, group: Pid, by: Pid) -> Result<()> {
         let newborn = Newborn { tid: Tid(group.0), is_process: true };
+        let none = || Error::because("make a leader", "the group has no number there").pid(by.0);
+        let names = tree.names_from(tree.pid_space(by), group.0).ok_or_else(none)?;
         let mut script = Script::new(self, Tid(by.0));
-        script.clone(newborn, 0, 0);
+        script.clone(newborn, &names, 0, 0);
         script.run()?;
         self.adopt(newborn)?;
         self.one(group.0, libc::SYS_setpgid, &[0, 0]).map(drop)
     }
 
     /// Ends such a leader.
-    pub fn dismiss(&mut self, group: Pid, by: Pid) -> Result<()> {
+    pub fn dismiss(&mut self, tree: &Tree, group: Pid, by: Pid) -> Result<()> {
         let Some(tracee) = self.tasks.remove(&(group.0 as i32)) else { return Ok(()) };
         let pid = nix::unistd::Pid::from_raw(group.0 as i32);
         kill(pid, Signal::SIGKILL).map_err(|e| Error::new("end a leader", e).pid(group.0))?;
         // Where this fails, so does the wait of its parent.
         let _ = tracee.wait_end();
         self.leaders.remove(&(group.0 as i32));
-        let all = libc::__WALL as u64;
-        self.one(by.0, libc::SYS_wait4, &[u64::from(group.0), 0, all, 0]).map(drop)
+        let (all, called) = (libc::__WALL as u64, tree.seen_by(by, group.0).unwrap_or(group.0));
+        self.one(by.0, libc::SYS_wait4, &[u64::from(called), 0, all, 0]).map(drop)
     }
 
     /// The root of the tree. One that is pid 1 of our pid namespace is there already, as a stub, and has its table of

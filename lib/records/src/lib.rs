@@ -17,6 +17,7 @@ mod list;
 mod net_message;
 mod on_change;
 mod path_pattern;
+mod pid_spaces;
 mod ranges;
 mod record;
 mod reference;

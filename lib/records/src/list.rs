@@ -69,6 +69,7 @@ macro_rules! resources {
                 closed_queues: ClosedQueues 210 1 [];
                 cgroup_roots: CgroupRoots 230 1 [];
                 space_device: SpaceDevice 231 1 [];
+                pid_names: PidNames 234 1 [];
             }
             process {
                 ids: Process 2 3 [];

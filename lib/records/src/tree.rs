@@ -1,6 +1,6 @@
 //! All metadata of a stream: a typed table for each kind, and the relations between them.
 
-use crate::*;
+use crate::{pid_spaces::PidSpaces, *};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -122,6 +122,7 @@ struct Relations {
     groups: BTreeSet<u32>,
     /// Bytes of the regular files of file systems that travel.
     of_trees: BTreeMap<ObjectId, u64>,
+    pids: PidSpaces,
 }
 
 impl Tree {
@@ -199,7 +200,7 @@ impl Tree {
 
     fn relations(&self) -> &Relations {
         self.relations.get_or_init(|| {
-            let mut found = Relations::default();
+            let mut found = Relations { pids: PidSpaces::of(self), ..Relations::default() };
             for p in self.all::<Process>().iter().skip(1) {
                 found.children.entry(p.ppid).or_default().push(p.pid);
                 found.makers.insert(p.maker);
@@ -234,6 +235,10 @@ impl Tree {
             }
             found
         })
+    }
+
+    pub(crate) fn pids(&self) -> &PidSpaces {
+        &self.relations().pids
     }
 
     /// The children of a process, in the order of the stream.
@@ -303,17 +308,23 @@ impl Tree {
         }
     }
 
-    /// Process groups whose leader has ended, and the first member of each, which may have ended as well. The group of the
-    /// root may be one that lives on outside; it gets that of restore.
+    /// Process groups whose leader has ended, each with the first of its members, which may have ended as well, of those that are
+    /// in the innermost pid namespace where it has a number. The group of the root may be one that lives on outside; it gets that of
+    /// restore.
     pub fn lost_leaders(&self) -> Vec<(Pid, Pid)> {
         let outside = self.root().map(|root| root.pgid);
-        let mut lost = BTreeMap::new();
+        let mut lost: BTreeMap<Pid, (usize, Pid)> = BTreeMap::new();
         for p in self.all::<Process>() {
             if self.get::<Process>(p.pgid).is_none() && Some(p.pgid) != outside {
-                lost.entry(p.pgid).or_insert(p.pid);
+                let names = self.names_from(self.pid_space(p.pid), p.pgid.0);
+                let depth = names.map_or(0, |names| names.len());
+                let best = lost.entry(p.pgid).or_insert((depth, p.pid));
+                if depth > best.0 {
+                    *best = (depth, p.pid);
+                }
             }
         }
-        lost.into_iter().collect()
+        lost.into_iter().map(|(group, (_, by))| (group, by)).collect()
     }
 
     /// The property of a kind that a descriptor, or the description behind it, has.

@@ -147,12 +147,11 @@ impl RemoteCall {
         }
     }
 
-    /// Whether the thread stopped in its own tkill(2). (The sender of a signal is lost when the process has reached its
-    /// limit of queued signals.)
+    /// Whether the thread stopped in its own tkill(2), which it makes for itself alone. (The sender of a signal is lost when the
+    /// process has reached its limit of queued signals.)
     fn has_sent(&self, signal: i32) -> Result<bool> {
         let regs = self.tracee.regs()?;
-        let call = (regs.orig_rax(), regs.rdi(), regs.rsi());
-        Ok(call == (libc::SYS_tkill as u64, self.tracee.tid as u64, signal as u64))
+        Ok((regs.orig_rax(), regs.rsi()) == (libc::SYS_tkill as u64, signal as u64))
     }
 
     /// The signal to let the thread run on with after a stop that is not the awaited one.

@@ -103,10 +103,7 @@ impl World<'_> {
             Step::Unshare(pid, shares) => self.unshare(pid, shares),
             Step::Enter(pid) => must(self.task(pid)?.threads.len() == 1, "EINVAL: it has threads"),
             Step::Supply(pid) => self.supply(pid),
-            Step::Inherit(pid) => {
-                let task = self.task(pid)?;
-                must(!task.mapped, "its own mappings are there")
-            }
+            Step::Inherit(pid) => must(!self.task(pid)?.mapped, "its own mappings are there"),
             Step::Session(pid) => self.setsid(pid),
             Step::Controlling(pid, pty) | Step::GiveUp(pid, pty) | Step::Foreground(pid, pty) => {
                 self.terminal(step, pid, pty)
@@ -117,6 +114,7 @@ impl World<'_> {
                 self.setpgid(group, group)
             }
             Step::Group(pid, group) => self.setpgid(pid, group),
+            Step::Place(by, pid, group) => self.place(by, pid, group),
             Step::Dismiss(group, by) => self.dismiss(group, by),
             Step::Table(pid) => self.table(pid),
             Step::Thread(pid, tid) => self.thread(pid, tid),
@@ -173,8 +171,7 @@ impl World<'_> {
 
     fn unshare(&mut self, pid: Pid, shares: ShareSet) -> Played {
         must(!self.task(pid)?.table, "too late")?;
-        let alone = self.task(pid)?.threads.len() == 1;
-        must(alone, "a thread would stay behind")?;
+        must(self.task(pid)?.threads.len() == 1, "a thread would stay behind")?;
         for share in shares.iter() {
             must(share.can_be_left(), "EINVAL: it can never be left")?;
             let next = self.have.len() + self.done.len();
@@ -365,6 +362,11 @@ impl World<'_> {
         Ok(())
     }
 
+    fn place(&mut self, by: Pid, pid: Pid, group: Pid) -> Played {
+        must(self.task(pid)?.parent == Some(by), "ESRCH: it is no child of it")?;
+        self.setpgid(pid, group)
+    }
+
     fn apply(&mut self, phase: Phase, subject: Subject, kind: Kind) -> Played {
         let tree = self.tree;
         if phase == Phase::Opened {
@@ -485,13 +487,11 @@ impl World<'_> {
             let owners = self.tree.living().filter(|p| p.shares.of(share) == p.pid);
             let mut seen = BTreeSet::new();
             let mut owners = owners.map(|p| of(p.pid));
-            must(
-                owners.all(|thing| seen.insert(thing)),
-                &format!("{share:?} is shared by too many"),
-            )?;
+            let apart = owners.all(|thing| seen.insert(thing));
+            must(apart, &format!("{share:?} is shared by too many"))?;
         }
-        let unions = 0..self.tree.all::<Union>().len() as u32;
-        unions.into_iter().try_for_each(|row| self.was(Step::Union(row)))?;
+        let mut unions = 0..self.tree.all::<Union>().len() as u32;
+        unions.try_for_each(|row| self.was(Step::Union(row)))?;
         for wanted in wanted(self.tree) {
             must(self.done.contains(&wanted), &format!("never done: {wanted}"))?;
         }

@@ -1,7 +1,12 @@
 //! The namespaces that the processes of a tree are members of.
 
-use crate::{Result, namespace::user, origin, resource::OfNamespace};
-use floe_records::{Namespace, Namespaces, NsId, NsKind, NsMount, Pid, Tree};
+use crate::{
+    Result,
+    namespace::{pid_names, user},
+    origin,
+    resource::OfNamespace,
+};
+use floe_records::{Namespace, Namespaces, NsId, NsKind, NsMount, Pid, Process, Tree};
 use std::{
     collections::BTreeSet,
     fs::File,
@@ -32,6 +37,13 @@ impl OfNamespace for Namespace {
                     let around = user::above(members.pid)?.unwrap_or_default();
                     above.extend(around.into_iter().map(|it| (members.pid, it)));
                 }
+            }
+        }
+        // One that has ended may be the only one that was in its pid namespace.
+        for ended in tree.all::<Process>().iter().filter(|p| p.has_ended()) {
+            let (id, file) = pid_names::open(ended.pid)?;
+            if known.insert(id) {
+                all.push(describe(ended.pid, NsKind::Pid, id, &file.into())?);
             }
         }
         // Nobody need be in those around.

@@ -9,6 +9,7 @@ use crate::{
 use floe_parasite::{Batch, Replies, Slot};
 use floe_proc::{Stat, Status};
 use floe_records::*;
+use floe_sys::Error;
 use floe_tracee::Tracee;
 
 /// Where the answers will be found.
@@ -55,18 +56,19 @@ impl OfProcess for ProcessSignals {
         };
         let actions = set.map(action).collect();
         let living = process.children.iter().filter(|(_, stat)| !stat.is_dead());
-        let child = |(pid, _): &(u32, Stat)| {
+        let level = process.status.numbers("NSpid")?.len().saturating_sub(1);
+        let child = |(pid, _): &(u32, Stat)| -> Result<(u32, Slot)> {
             let slot = batch.zeroed(128);
             // It stays as it is: WNOWAIT.
             let flags =
                 libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-            let id = u64::from(*pid).into();
+            let id = u64::from(called(*pid, level)?).into();
             let args =
                 [u64::from(libc::P_PID).into(), id, slot.into(), (flags as u64).into(), 0.into()];
             batch.call(libc::SYS_waitid, args);
-            (*pid, slot)
+            Ok((*pid, slot))
         };
-        Ok(Asked { actions, children: living.map(child).collect() })
+        Ok(Asked { actions, children: living.map(child).collect::<Result<_>>()? })
     }
 
     fn take(process: &Process<'_>, asked: Asked, replies: &Replies) -> Result<Vec<Self>> {
@@ -99,6 +101,16 @@ impl OfProcess for ProcessSignals {
             children,
         }])
     }
+}
+
+/// What a process is called in the pid namespace that lies so deep below the one that we see.
+fn called(pid: u32, level: usize) -> Result<u32> {
+    if level == 0 {
+        return Ok(pid);
+    }
+    let names = Status::of(pid)?.numbers("NSpid")?;
+    let none = || Error::because("ask for it", "its parent has no number for it").pid(pid);
+    Ok(names.get(level).copied().ok_or_else(none)?)
 }
 
 /// Groups of a process: real, effective, saved, file system, then all others.

@@ -1,4 +1,4 @@
-//! Namespaces of a tree: those of its root may be its own, and all others must be those of the root.
+//! Namespaces of a tree: those of its root may be its own, and so may others below it.
 
 use crate::{
     Result,
@@ -8,8 +8,8 @@ use crate::{
     own_spaces::OwnSpace,
     resource,
     rule::{
-        cgroup_spaces::CgroupSpaces, mounts::MountSpaces, spaces_below::SpacesBelow,
-        user_spaces::UserSpaces,
+        cgroup_spaces::CgroupSpaces, mounts::MountSpaces, pid_spaces::PidSpaces,
+        spaces_below::SpacesBelow, user_spaces::UserSpaces,
     },
     subject::{Inodes, NAMESPACES, Process},
 };
@@ -21,9 +21,7 @@ use std::{
 };
 
 /// Those that freeze has entered, or was in: it must be where the root is.
-const ENTERED: [&str; 5] = ["pid", "pid_for_children", "net", "ipc", "uts"];
-/// Those of them of which there may be others in a tree.
-const BELOW: [NsKind; 3] = [NsKind::Net, NsKind::Ipc, NsKind::Uts];
+const ENTERED: [NsKind; 4] = [NsKind::Pid, NsKind::Net, NsKind::Ipc, NsKind::Uts];
 
 /// The namespaces that have been met. Of time namespaces a rule of its own knows more.
 pub(crate) struct Spaces {
@@ -31,6 +29,7 @@ pub(crate) struct Spaces {
     pub mounts: MountSpaces,
     cgroups: CgroupSpaces,
     below: SpacesBelow,
+    pids: PidSpaces,
     root: Option<u32>,
     users: UserSpaces,
     ours: Inodes,
@@ -51,6 +50,7 @@ impl Spaces {
             mounts,
             cgroups,
             below,
+            pids: PidSpaces::default(),
             root: None,
             users: UserSpaces::default(),
             ours,
@@ -64,6 +64,7 @@ impl Spaces {
         self.users.check(out)?;
         self.cgroups.check(&self.users, out)?;
         self.below.check(&self.users, &self.empty, out)?;
+        self.pids.check(self.root.unwrap_or_default(), out)?;
         self.mounts.check(out)
     }
 
@@ -106,32 +107,28 @@ impl Spaces {
         self.mounts.add(process);
         self.cgroups.add(process);
         self.users.add(process, out)?;
-        let mount = process.namespace("mnt");
-        for (name, ours) in NAMESPACES.into_iter().zip(self.ours) {
-            let theirs = process.namespace(name);
-            // The pid namespace of its children has no name before the first of them is there.
-            let nameless = theirs.is_none() && mount.is_some();
-            let differs = nameless || theirs.is_some_and(|theirs| Some(theirs) != ours);
-            if !differs || !ENTERED.contains(&name) {
+        self.pids.add(process, out)?;
+        // The pid namespace of its children has no name before the first of them is there.
+        let nameless = process.namespace("pid_for_children").is_none();
+        if nameless && process.namespace(NsKind::Mnt.name()).is_some() {
+            self.awaited(process, out);
+        }
+        for kind in ENTERED {
+            let ours = NAMESPACES.iter().zip(self.ours).find(|(name, _)| **name == kind.name());
+            let Some(id) = process.namespace(kind.name()) else { continue };
+            if ours.is_some_and(|(_, ours)| ours == Some(id)) {
                 continue;
             }
-            let kind = BELOW.into_iter().find(|kind| kind.name() == name);
-            if let Some((kind, id)) = kind.zip(theirs).filter(|_| process.pid != root) {
-                self.below.add(kind, id, process);
-                continue;
-            }
-            if nameless && name == "pid_for_children" {
-                self.awaited(process, out);
-                continue;
-            }
-            let (problem, hint) = match process.pid != root {
-                true => ("it is not that of the root", "freeze the tree of a process in it"),
-                false => {
-                    ("it is not the one of freeze", "run freeze inside that namespace (nsenter)")
+            match process.pid == root {
+                true => {
+                    let problem = "it is not the one of freeze";
+                    let object = format!("{} namespace", kind.name());
+                    let finding = Finding::of(Pid(process.pid), object, "namespace", problem);
+                    out.refuse(finding.hint("run freeze inside that namespace (nsenter)"));
                 }
-            };
-            let object = format!("{name} namespace");
-            out.refuse(Finding::of(Pid(process.pid), object, "namespace", problem).hint(hint));
+                false if kind == NsKind::Pid => {}
+                false => self.below.add(kind, id, process),
+            }
         }
         if process.pid == root {
             self.contents(process, out)?;

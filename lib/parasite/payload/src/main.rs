@@ -12,6 +12,7 @@ mod abi;
 use abi::*;
 use core::arch::{asm, global_asm};
 
+const GETTID: u64 = 186;
 const TKILL: u64 = 200;
 const CLONE_VM: u64 = 0x100;
 const CLONE_FS: u64 = 0x200;
@@ -36,9 +37,12 @@ global_asm!(
     "mov eax, -1",
     "mov edx, -1",
     "xrstor64 [rbx + {xstate}]",
+    // Its own id, as it is in its pid namespace.
+    "mov eax, {gettid}",
+    "syscall",
+    "mov edi, eax",
     "mov eax, {tkill}",
-    "mov rdi, [rbx + {stop}]",
-    "mov rsi, [rbx + {stop} + 8]",
+    "mov rsi, [rbx + {stop}]",
     "syscall",
     "mov rdi, rbx",
     // Their numbers in struct user_regs_struct: 18 is eflags, 5 is rbx, 19 is rsp.
@@ -49,6 +53,7 @@ global_asm!(
     "jmp qword ptr [rdi + {return_path}]",
     injected = const INJECTED,
     return_path = const RETURN_PATH,
+    gettid = const GETTID,
     tkill = const TKILL,
     stop = const STOP,
     xstate = const XSTATE,

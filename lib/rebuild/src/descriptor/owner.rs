@@ -16,7 +16,8 @@ impl ForDescriptor for Owner {
     fn apply(&self, context: Context<'_>, fd: FdNum, script: &mut Script<'_>) -> Result<()> {
         let number = Arg::Val(u64::from(fd.0));
         if context.tree.has_task(self.id) {
-            let owner = [self.kind.to_ne_bytes(), self.id.to_ne_bytes()].concat();
+            let id = script.called(context.tree, self.id)? as u32;
+            let owner = [self.kind.to_ne_bytes(), id.to_ne_bytes()].concat();
             let owner = script.bytes(&owner);
             let pid = script.pid(context.tree);
             let own = context.uids(pid);

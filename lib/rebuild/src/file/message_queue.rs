@@ -51,7 +51,8 @@ impl ForFile for MessageQueue {
             if notified.signal.is_some() {
                 let info = words(&[signal, 0, libc::SI_MESGQ.cast_unsigned()], SIGINFO);
                 let info = script.bytes(&info);
-                let args = [Arg::Val(u64::from(pid.0)), Arg::Val(u64::from(signal)), info.into()];
+                let pid = Arg::Val(script.called(context.tree, pid.0)?);
+                let args = [pid, Arg::Val(u64::from(signal)), info.into()];
                 script.call(libc::SYS_rt_sigqueueinfo, args);
             }
         }

@@ -10,6 +10,7 @@ use crate::{
         inotify::{self, watch_removed},
         io_uring,
     },
+    handover::Handover,
     late_queues,
     object::{pty, queue},
     options::RestoreOptions,
@@ -48,6 +49,23 @@ pub(super) fn around<'a>(
 }
 
 impl OpenFiles<'_> {
+    /// The way by which what is opened late comes to those who have it.
+    pub(super) fn open_handover(&mut self, no: &mut Vec<Finding>) {
+        if self.late.is_empty() && self.tree.all::<PidNames>().is_empty() {
+            return;
+        }
+        let spaces = self.tree.all::<PidNames>().iter().map(|space| space.id);
+        let places = spaces.map(|id| Ok((id, high(self.base, super::place_of_late()?)?)));
+        let opened = Handover::new(self.base).and_then(|handover| {
+            self.handover = Some(handover);
+            self.pids = places.collect::<Result<_>>()?;
+            Ok(())
+        });
+        if let Err(e) = opened {
+            no.push(Finding::about("restore", "rebuild.open", e.to_string()));
+        }
+    }
+
     /// What ids are called where a process is, in a user namespace that restore has made.
     pub(crate) fn maps_of(&self, pid: Pid) -> Option<&IdMaps> {
         self.make.stands.maps(self.tree, pid)
@@ -56,12 +74,48 @@ impl OpenFiles<'_> {
     /// Has a stub get a file that has come late, under the number that it has here.
     pub(crate) fn hand_over(&self, id: FileId, script: &mut Script<'_>) -> Result<()> {
         let none = || Error::because("hand over a file", "it is not open");
+        let open = self.files.get(&id).ok_or_else(none)?;
+        let in_user_space = self.maps_of(script.pid(self.tree)).is_some();
+        self.hand_over_open(open, in_user_space, script).map(drop)
+    }
+
+    /// Has a stub get something that was opened late, under the number that it has here; gives that. `in_user_space`: the stub is in a
+    /// user namespace of the tree's own.
+    pub(crate) fn hand_over_open(
+        &self,
+        open: &OwnedFd,
+        in_user_space: bool,
+        script: &mut Script<'_>,
+    ) -> Result<u64> {
+        let none = || Error::because("hand over a file", "there is no way");
         let handover = self.handover.as_ref().ok_or_else(none)?;
-        if self.maps_of(script.pid(self.tree)).is_some() {
-            return handover.send(self.files.get(&id).ok_or_else(none)?.as_fd(), script);
+        let number = open.as_raw_fd() as u32;
+        match in_user_space {
+            true => handover.send(open.as_fd(), script)?,
+            false => handover.take(number, script),
         }
-        handover.take(self.file(id)?, script);
-        Ok(())
+        Ok(number.into())
+    }
+
+    /// Puts a pid namespace, which is there now, in the place that was kept for it.
+    pub(crate) fn put_pids(&self, space: NsId, open: BorrowedFd<'_>) -> Result<()> {
+        floe_sys::replace_descriptor(self.pids(space)?.as_fd(), open)
+    }
+
+    /// A pid namespace below that of the root.
+    pub(crate) fn pids(&self, space: NsId) -> Result<&OwnedFd> {
+        let none = || Error::because("find a pid namespace", "no place was kept for it");
+        self.pids.get(&space).ok_or_else(none)
+    }
+
+    /// Has a stub get a pid namespace; gives its number.
+    pub(crate) fn hand_over_pids(
+        &self,
+        space: NsId,
+        in_user_space: bool,
+        script: &mut Script<'_>,
+    ) -> Result<u64> {
+        self.hand_over_open(self.pids(space)?, in_user_space, script)
     }
 
     /// The process of the tree that a process is a child of.

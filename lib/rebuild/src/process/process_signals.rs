@@ -25,7 +25,7 @@ impl ForProcess for ProcessSignals {
             }
             Phase::Queue => {
                 take_news(context.tree, pid, script)?;
-                queue(signals, script)?;
+                queue(context.tree, signals, script)?;
             }
             _ => {
                 if let Some(action) = signals.actions.iter().find(late) {
@@ -52,7 +52,7 @@ fn take_news(tree: &Tree, pid: Pid, script: &mut Script<'_>) -> Result<()> {
         };
         if matches!(child.state, State::Stopped(_)) && news.is_none() {
             let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
-            let id = Arg::Val(u64::from(child.pid.0));
+            let id = Arg::Val(script.called(tree, child.pid.0)?);
             let args = [Arg::Val(P_PID), id, Arg::Val(0), Arg::Val(flags as u64), Arg::Val(0)];
             script.call(libc::SYS_waitid, args);
         }
@@ -66,12 +66,12 @@ fn take_news(tree: &Tree, pid: Pid, script: &mut Script<'_>) -> Result<()> {
     script.breathe()
 }
 
-fn queue(signals: &ProcessSignals, script: &mut Script<'_>) -> Result<()> {
+fn queue(tree: &Tree, signals: &ProcessSignals, script: &mut Script<'_>) -> Result<()> {
     if signals.queued.is_empty() {
         return Ok(());
     }
     script.block_signals()?;
-    let pid = Arg::Val(u64::from(signals.pid.0));
+    let pid = Arg::Val(script.called(tree, signals.pid.0)?);
     for info in &signals.queued {
         let (slot, signal) = (script.bytes(&info.0), info.0.first().copied().unwrap_or(0));
         script.call(libc::SYS_rt_sigqueueinfo, [pid, Arg::Val(u64::from(signal)), slot.into()]);

@@ -42,7 +42,7 @@ fn posix(tree: &Tree, pid: Pid, timers: &[PosixTimer], script: &mut Script<'_>) 
     let exact = script.run()?.is_some_and(|replies| replies.errno(asked).is_none());
     for timer in timers {
         if exact {
-            make(tree, timer, script);
+            make(tree, timer, script)?;
             script.breathe()?;
         } else {
             make_by_counting(tree, pid, timer, script)?;
@@ -62,19 +62,21 @@ fn posix(tree: &Tree, pid: Pid, timers: &[PosixTimer], script: &mut Script<'_>) 
 }
 
 /// timer_create(2); where the id will be found. With PR_TIMER_CREATE_RESTORE_IDS it is the one that is asked for.
-fn make(tree: &Tree, timer: &PosixTimer, script: &mut Script<'_>) -> Slot {
+fn make(tree: &Tree, timer: &PosixTimer, script: &mut Script<'_>) -> Result<Slot> {
     let mut event = timer.value.0.to_ne_bytes().to_vec();
     // A thread that has ended hears nothing any more.
     let dead = timer.tid.is_some_and(|tid| tree.get::<Thread>(tid).is_none());
     let notify = if dead { libc::SIGEV_NONE as u32 } else { timer.notify };
-    for word in [timer.signal, notify, timer.tid.map_or(0, |tid| tid.0)] {
+    let told = timer.tid.filter(|_| !dead);
+    let told = told.map_or(Ok(0), |tid| script.called(tree, tid.0))? as u32;
+    for word in [timer.signal, notify, told] {
         event.extend(word.to_ne_bytes());
     }
     event.resize(SIGEVENT, 0);
     let (event, id) = (script.bytes(&event), script.bytes(&timer.id.to_ne_bytes()));
     let clock = Arg::Val(timer.clock as i64 as u64);
     script.call(libc::SYS_timer_create, [clock, event.into(), id.into()]);
-    id
+    Ok(id)
 }
 
 fn make_by_counting(
@@ -84,7 +86,7 @@ fn make_by_counting(
     script: &mut Script<'_>,
 ) -> Result<()> {
     for _ in 0..TRIES {
-        let slot = make(tree, timer, script);
+        let slot = make(tree, timer, script)?;
         let replies = script.run()?;
         let id = replies.and_then(|replies| replies.bytes(slot).first_chunk().copied());
         let id = id.map_or(u32::MAX, u32::from_ne_bytes);

@@ -124,7 +124,8 @@ fn foreign_vdso(
         let from = iovec(b, from, len);
         let to = b.words(&[start, len]);
         let one = Arg::Val(1);
-        let args = [Arg::Val(u64::from(pid.0)), from.into(), one, to.into(), one, Arg::Val(0)];
+        let own = Arg::Val(b.called(context.tree, pid.0)?);
+        let args = [own, from.into(), one, to.into(), one, Arg::Val(0)];
         b.call(libc::SYS_process_vm_writev, args);
     }
     b.call(libc::SYS_mprotect, [start, len, u64::from(vma.prot)].map(Arg::Val));

@@ -10,7 +10,7 @@ use floe_records::ThreadSignals;
 use floe_sys::Result;
 
 impl ForThread for ThreadSignals {
-    fn apply(&self, _: Context<'_>, phase: Phase, script: &mut Script<'_>) -> Result<()> {
+    fn apply(&self, context: Context<'_>, phase: Phase, script: &mut Script<'_>) -> Result<()> {
         if phase == Phase::Register {
             // Set even without one, since a stub begins with that of restore. SS_ONSTACK cannot be set.
             let (addr, flags, size) = self.altstack;
@@ -22,7 +22,8 @@ impl ForThread for ThreadSignals {
             return Ok(());
         }
         script.block_signals()?;
-        let ids = [self.pid.0, self.tid.0].map(|id| Arg::Val(u64::from(id)));
+        let called = |id| script.called(context.tree, id).map(Arg::Val);
+        let ids = [called(self.pid.0)?, called(self.tid.0)?];
         for info in &self.queued {
             let (slot, signal) = (script.bytes(&info.0), info.0.first().copied().unwrap_or(0));
             let args = [ids[0], ids[1], Arg::Val(u64::from(signal)), slot.into()];

@@ -43,6 +43,13 @@ pub struct Process {
     pub tty_pgrp: i32,
 }
 
+impl Process {
+    /// Whether it is a zombie.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Zombie(_))
+    }
+}
+
 impl Resource for Process {
     type Key = Pid;
     fn key(&self) -> Self::Key {

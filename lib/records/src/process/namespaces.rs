@@ -31,6 +31,12 @@ impl Namespaces {
         self.pid_for_children == Self::AWAITED
     }
 
+    /// The pid namespace of its children, where that is there and not its own.
+    pub fn entered(&self) -> Option<NsId> {
+        let other = self.pid_for_children != self.pid_ns && !self.awaits_init();
+        other.then_some(self.pid_for_children)
+    }
+
     /// That of a kind.
     pub fn of(&self, kind: NsKind) -> NsId {
         match kind {
