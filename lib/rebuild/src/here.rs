@@ -2,7 +2,7 @@
 
 use floe_records::{Bytes, Namespace, NsKind, NsMount, Tree};
 use floe_sys::{Error, Result};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File, os::fd::AsFd};
 
 /// Kinds of namespaces of which one stands for another without harm: process ids can be chosen, and of the others a tree sees
 /// another host name, other clocks (which go on as the machine's do anyway) or another view of its control groups.
@@ -12,10 +12,33 @@ const HARMLESS: [NsKind; 4] = [NsKind::Cgroup, NsKind::Pid, NsKind::Time, NsKind
 #[derive(Clone, Debug)]
 pub struct Here {
     boot_id: Bytes,
-    /// Number of each namespace, and whether it is the initial one.
-    own: BTreeMap<NsKind, (u64, bool)>,
-    cookie: Option<u64>,
+    own: BTreeMap<NsKind, Own>,
     mounts: Vec<NsMount>,
+}
+
+/// A namespace of ours.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    /// Its inode number, which may be given again when it is gone.
+    id: u64,
+    /// The one that the system was started with.
+    initial: bool,
+    /// A number of it that is not given again, where the kernel tells one.
+    cookie: Option<u64>,
+}
+
+impl Own {
+    fn read(kind: NsKind) -> Result<Option<Self>> {
+        let Some(id) = floe_proc::namespace(std::process::id(), kind.name())? else {
+            return Ok(None);
+        };
+        let path = format!("/proc/self/ns/{}", kind.name());
+        let file = File::open(&path).map_err(|e| Error::new(format!("open {path}"), e))?;
+        let of_network = || floe_sys::network_cookie().ok().filter(|_| kind == NsKind::Net);
+        let cookie = floe_sys::namespace_cookie(file.as_fd()).or_else(of_network);
+        let initial = floe_proc::is_initial_namespace(kind.name(), id)?;
+        Ok(Some(Self { id, initial, cookie }))
+    }
 }
 
 impl Here {
@@ -28,10 +51,7 @@ impl Here {
             |path: &str| std::fs::read(path).map_err(|e| Error::new(format!("read {path}"), e));
         let mut own = BTreeMap::new();
         for kind in NsKind::ALL {
-            let id = floe_proc::namespace(std::process::id(), kind.name())?;
-            if let Some(id) = id {
-                own.insert(kind, (id, floe_proc::is_initial_namespace(kind.name(), id)?));
-            }
+            own.extend(Own::read(kind)?.map(|own| (kind, own)));
         }
         let mounts = floe_unions::lasting_mounts(&text("/proc/self/mountinfo")?).into_iter();
         let record = |mount: floe_unions::Mount| NsMount {
@@ -43,7 +63,6 @@ impl Here {
         Ok(Self {
             boot_id: text("/proc/sys/kernel/random/boot_id")?.trim_ascii_end().into(),
             own,
-            cookie: floe_sys::network_cookie().ok(),
             mounts: mounts.map(record).collect(),
         })
     }
@@ -66,10 +85,14 @@ impl Here {
 
     /// Whether our namespace is the one that a tree was in; `None` where we have none of its kind.
     pub(crate) fn is_in(&self, was: &Namespace, same_boot: bool) -> Option<bool> {
-        let (id, initial) = *self.own.get(&was.kind)?;
-        let same_cookie =
-            was.cookie.is_none() || self.cookie.is_none() || was.cookie == self.cookie;
-        Some((was.initial && initial) || (same_boot && was.id.0 == id && same_cookie))
+        let own = self.own.get(&was.kind)?;
+        let same_number = || match (was.cookie, own.cookie) {
+            (Some(was), Some(own)) => was == own,
+            // One that is gone may have had that number.
+            _ => was.kind != NsKind::Mnt || self.other_mount(&was.mounts, true).is_none(),
+        };
+        let same = || same_boot && was.id.0 == own.id && same_number();
+        Some((was.initial && own.initial) || same())
     }
 
     /// A place where something else is mounted for us. A namespace in which all is mounted in the same way is as good.
@@ -100,9 +123,10 @@ mod tests {
     }
 
     fn here() -> Here {
-        let own = NsKind::ALL.iter().map(|kind| (*kind, (9, false))).collect();
+        let own = Own { id: 9, initial: false, cookie: Some(5) };
+        let own = NsKind::ALL.iter().map(|kind| (*kind, own)).collect();
         let mounts = vec![mount("/", "/", 1), mount("/tmp", "/t", 1)];
-        Here { boot_id: "b".into(), own, cookie: Some(5), mounts }
+        Here { boot_id: "b".into(), own, mounts }
     }
 
     fn space(kind: NsKind, id: u64) -> Namespace {
@@ -119,8 +143,12 @@ mod tests {
             assert!(here.differs(&space(kind, 9), false).is_some());
             assert!(here.differs(&space(kind, 8), true).is_some());
         }
-        let other = Namespace { cookie: Some(6), ..space(NsKind::Net, 9) };
-        assert!(here.differs(&other, true).is_some());
+        for kind in [NsKind::Net, NsKind::Ipc, NsKind::User, NsKind::Mnt] {
+            let other = Namespace { cookie: Some(6), ..space(kind, 9) };
+            assert!(here.differs(&other, true).is_some(), "a number that was given again");
+        }
+        // Where the kernel tells no cookie, a mount namespace is known by its mounts as well.
+        assert_eq!(here.is_in(&space(NsKind::Mnt, 9), true), Some(false));
         assert_eq!(here.differs(&space(NsKind::Uts, 8), false), None);
     }
 
@@ -129,7 +157,7 @@ mod tests {
         let mut here = here();
         let initial = Namespace { initial: true, ..space(NsKind::Net, 1) };
         assert!(here.differs(&initial, false).is_some());
-        here.own.insert(NsKind::Net, (2, true));
+        here.own.insert(NsKind::Net, Own { id: 2, initial: true, cookie: None });
         assert_eq!(here.differs(&initial, false), None);
     }
 

@@ -108,9 +108,9 @@ pub use owned_space::owned_mount_namespace;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};
 pub use pidfd::{
-    end_with_parent, end_with_starter, namespace_owner, namespace_owner_uid, namespace_parent,
-    network_namespace, pidfd_exit_status, pidfd_getfd, pidfd_open, pidfd_open_thread,
-    pidfd_send_signal,
+    end_with_parent, end_with_starter, namespace_cookie, namespace_owner, namespace_owner_uid,
+    namespace_parent, network_namespace, pidfd_exit_status, pidfd_getfd, pidfd_open,
+    pidfd_open_thread, pidfd_send_signal,
 };
 pub use placeholder::Placeholder;
 pub use poll::poll;

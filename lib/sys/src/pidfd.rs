@@ -124,6 +124,19 @@ pub fn namespace_parent(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     namespace_ioctl(namespace, 0xb702, "find the parent of a namespace")
 }
 
+/// The number of a namespace that is given once in the life of a system, where the kernel tells it: NS_GET_ID of linux/nsfs.h (Linux 6.18), of
+/// mount namespaces NS_GET_MNTNS_ID (6.11). The inode numbers of namespaces are given again.
+pub fn namespace_cookie(namespace: BorrowedFd<'_>) -> Option<u64> {
+    const GET_ID: libc::c_ulong = 0x8008_b70d;
+    const GET_MOUNT_ID: libc::c_ulong = 0x8008_b705;
+    [GET_ID, GET_MOUNT_ID].into_iter().find_map(|request| {
+        let mut id = 0u64;
+        // SAFETY: both requests write one u64.
+        let done = unsafe { libc::ioctl(namespace.as_raw_fd(), request, &mut id) };
+        (done == 0).then_some(id)
+    })
+}
+
 /// The network namespace that a socket is in (SIOCGSKNS of linux/sockios.h). EPERM without CAP_NET_ADMIN in it.
 pub fn network_namespace(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
     namespace_ioctl(socket, 0x894c, "find the network namespace of a socket")

@@ -70,10 +70,10 @@ fn describe(pid: Pid, kind: NsKind, id: NsId, file: &File) -> Result<Namespace> 
         owner: owner.and_then(number),
         inherited,
         initial: floe_proc::is_initial_namespace(kind.name(), id.0)?,
-        cookie: match kind {
-            NsKind::Net if inherited => floe_sys::network_cookie().ok(),
-            _ => None,
-        },
+        cookie: floe_sys::namespace_cookie(file.as_fd()).or_else(|| {
+            let is_ours = kind == NsKind::Net && inherited;
+            is_ours.then(|| floe_sys::network_cookie().ok()).flatten()
+        }),
         mounts: match kind {
             NsKind::Mnt => mounts(pid)?,
             _ => Vec::new(),

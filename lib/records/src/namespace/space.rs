@@ -73,7 +73,7 @@ pub struct Namespace {
     pub inherited: bool,
     /// It is the one that the system was started with, whose number a reboot may change.
     pub initial: bool,
-    /// Of a network namespace: its cookie (SO_NETNS_COOKIE), which is given once in the life of a system.
+    /// A number that is given once in the life of a system, where the kernel tells it (NS_GET_ID, NS_GET_MNTNS_ID, SO_NETNS_COOKIE).
     pub cookie: Option<u64>,
     /// Of a mount namespace: what is mounted there, but for what the kernel shows of itself, by ascending mount point.
     pub mounts: Vec<NsMount>,
