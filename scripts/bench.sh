@@ -3,7 +3,7 @@
 #
 #   bench.sh [-r ROUNDS] [-w "ROW ..."] [-d "DIRECTORY ..."]
 #
-# ROWs, by default all of them:
+# ROWs, by default all of them but lazy:
 #   1MiB 1024MiB  a process with this much memory of random bytes; any other number works too
 #   mappings      10,000 mappings, a page of each written     reserved     10,000 mappings, no page written
 #   sparse        a 4 GiB mapping, 1 % of its pages written   threads      500 threads that sleep
@@ -11,6 +11,7 @@
 #   files         3,000 regular files                         eventfds     3,000 eventfds
 #   mixed         10,000 descriptors of ten kinds             crowd        5,000 threads that sleep
 #   tree          1,000 processes that sleep, eight deep
+#   lazy          4 GiB of random bytes, and floe restores with --lazy: the time until it runs. CRIU brings all before that
 #   references    how many references to files aufsfix rewrites in a second
 #
 # Prints the medians, and behind them the best, of all rounds: floe, CRIU, their ratio (below 1: floe is faster). Without
@@ -31,6 +32,7 @@ done
 
 # What fixture-bench is to set up for a row, and about how many MiB its image has.
 fixture() { # ROW
+    later=()
     case $1 in
         *[0-9]MiB) size=${1%MiB} situation=("$size") ;;
         mappings) size=64 situation=(1 --mappings 10000) ;;
@@ -44,6 +46,7 @@ fixture() { # ROW
         crowd) size=64 situation=(1 --threads 5000) ;;
         processes) size=256 situation=(1 --processes 1000) ;;
         tree) size=256 situation=(1 --tree 1000) ;;
+        lazy) size=4096 situation=(4096) later=(--lazy) ;;
         *) return 1 ;;
     esac
 }
@@ -64,7 +67,7 @@ trap clean EXIT
 trap 'exit 130' INT TERM
 
 floe_dump() { checkpoint.sh "$pid" -o "$dir/image" "$@"; }
-floe_restore() { restore.sh "$dir/image" --detach; }
+floe_restore() { restore.sh "$dir/image" --detach "${later[@]}"; }
 criu_dump() {
     local leave=()
     [[ $1 == --kill ]] || leave=(--leave-running)
@@ -117,6 +120,7 @@ one_round() { # TOOL
     touched
     clock "$1_restore"
     echo "$took" >> "$dir/$1.restore"
+    while pgrep -x floe-pager > /dev/null; do sleep 0.02; done
     if [[ $1 == floe ]]; then stat -c %s "$dir/image"; else du -sb "$dir/criu" | cut -f1; fi > "$dir/$1.size"
     sleep 0.2
 }
@@ -177,7 +181,7 @@ compare() { # ROW PLACE
     target
     peak checkpoint.sh "$pid" -o "$dir/image" --kill
     gone
-    peak restore.sh "$dir/image" --detach
+    peak restore.sh "$dir/image" --detach "${later[@]}"
     stop
     clean
 }

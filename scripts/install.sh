@@ -9,7 +9,7 @@ remove=''
 if [[ ${1-} == --remove ]]; then remove=1; shift; fi
 case ${1-} in -*) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
 to=${DESTDIR-}${1:-/usr/local}
-tools=(freeze dumpmnt dumpfs aufsfix dumpmem imgpack restore)
+tools=(freeze dumpmnt dumpfs aufsfix dumpmem servemem imgpack restore)
 
 # One list for both ways: put SOURCE PLACE MODE.
 if [[ $remove ]]; then

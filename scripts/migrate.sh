@@ -11,19 +11,22 @@
 #   --move COMMAND       a command for sh that is run when the tree is complete there and stands still here, to move its
 #                        addresses along; where it fails, the tree runs on here
 #   --move-back COMMAND  one that is run where the tree runs on here all the same
+#   --lazy               let it run there before its memory is there: it is fetched when it is touched, and all of it behind that,
+#                        while the tree stands still here
 #
 # Each other OPTION is one of freeze (--tcp WHAT, --outside WHAT, --on-change RULE, --cgroup MODE, --timens, --strict), of dumpmnt
 # (--carry-root), of dumpfs (--carry PATTERN) or of aufsfix (--branches FILE, --proc DIR, --sysfs DIR).
 #
 # Exit codes are those of the tools: 0 it runs there, and not here any more; 1 failed, 2 usage, 3 refused, 4 damaged, 5 not
-# permitted: it runs on here, and not there; 6: it is stopped here and may run there, which must be looked at by hand.
+# permitted: it runs on here, and not there; 6: it is stopped here and may run there, or with --lazy has run there, which must
+# be looked at by hand.
 set -uo pipefail
 # The tools are beside this script, on PATH, or where cargo builds them.
 here=$(dirname "$(readlink -f "$0")")
 PATH=$here:$PATH:${CARGO_TARGET_DIR:-$here/../target}/release
 
 usage() {
-    sed -n '2,20s/^# \{0,1\}//p' "$0"
+    sed -n '2,23s/^# \{0,1\}//p' "$0"
 }
 
 # Each argument as a word of sh.
@@ -32,7 +35,7 @@ quoted() {
     for word; do printf " '%s'" "${word//\'/\'\\\'\'}"; done
 }
 
-pid='' host='' by='' move='' back=''
+pid='' host='' by='' move='' back='' lazy=''
 # What freeze is asked for travels in the stream, to every later stage.
 for_freeze=() for_dumpmnt=() for_dumpfs=() for_aufsfix=() for_restore=()
 while (($#)); do
@@ -49,6 +52,7 @@ while (($#)); do
         --move) move=${words[1]} ;;
         --move-back) back=${words[1]} ;;
         --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --cgroup | --cgroup=*) for_freeze+=("${words[@]}") ;;
+        --lazy) lazy=1 ;;
         --carry-root) for_dumpmnt+=("${words[@]}") ;;
         --carry | --carry=*) for_dumpfs+=("${words[@]}") ;;
         --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;
@@ -66,8 +70,8 @@ done
 
 # What is run while the tree stands still, with the stream as descriptor 8 and freeze behind descriptor 9.
 held() {
-    local move=$1 back=$2 carry=$3 fix=$4 way there statuses word
-    shift 4
+    local move=$1 back=$2 lazy=$3 carry=$4 fix=$5 way there statuses word left=''
+    shift 5
     local for_dumpfs=("${@:1:carry}") for_aufsfix=("${@:carry + 1:fix}")
     way=("${@:carry + fix + 1}")
     fail() { # STATUS SENTENCE
@@ -82,11 +86,16 @@ held() {
     # The next line with one of these words from there; none when the way ends.
     hear() { while read -r word <&6; do [[ $word == "$1" ]] && return; done; false; }
 
-    coproc far { exec "${way[@]}" 8<&- 9>&-; }
+    # What stays here when it runs there is written down in a file without a name.
+    if [[ -n $lazy ]]; then
+        left=$(mktemp) && exec 5<> "$left" && rm "$left" || exit 1
+        left=/dev/fd/5
+    fi
+    coproc far { exec "${way[@]}" 5<&- 8<&- 9>&-; }
     there=$far_PID
     exec 6<&"${far[0]}" 7>&"${far[1]}" || exit 1
     exec {far[0]}<&- {far[1]}>&-
-    { dumpmnt "${for_dumpmnt[@]}" | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" | dumpmem; } <&8 >&7 6<&- 7>&- 8<&- 9>&-
+    { dumpmnt "${for_dumpmnt[@]}" | dumpfs "${for_dumpfs[@]}" | aufsfix "${for_aufsfix[@]}" | dumpmem ${left:+--leave "$left"}; } <&8 >&7 6<&- 7>&- 8<&- 9>&-
     statuses=("${PIPESTATUS[@]}")
     trap '' PIPE
     if ! (worst "${statuses[@]}") || ! hear built; then
@@ -110,8 +119,10 @@ held() {
         read -r word <&9
         undo "the other side is gone: it runs on here"
     fi
-    exec 7>&-
+    [[ -n $left ]] || exec 7>&-
     hear runs || fail 6 "the way has ended before it was said that the tree runs there: look there"
+    # It runs there while its memory is still here.
+    [[ -z $left ]] || servemem "$left" <&6 >&7 9>&- || fail 6 "not all of its memory has come there: it has ended there"
 }
 # The first stage that failed says why; but one that fails (1) because the one behind it has gone is outdone by what that one says.
 worst() {
@@ -124,6 +135,8 @@ worst() {
 }
 export -f held worst
 
+[[ -z $lazy ]] || for_restore+=(--lazy)
+
 # Receipts travel back on standard output, where nothing of the tree may come between.
 far="exec restore --detach --receipt 3$(quoted "${for_restore[@]}") 3>&1 > /dev/null"
 if [[ -n $host ]]; then
@@ -133,4 +146,4 @@ else
 fi
 
 exec freeze "${for_freeze[@]}" --then kill --stream-fd 8 --commit-fd 9 "$pid" -- bash -c 'held "$@"' migrate.sh \
-    "$move" "$back" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${way[@]}"
+    "$move" "$back" "$lazy" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${way[@]}"

@@ -24,7 +24,7 @@ rmdir "$tree/usr/share/zsh/site-functions"
     tail -n +5 "$root/LICENSE-MIT" | sed 's/^$/./; s/^/ /'
     printf '%s\n' "" "License: Apache-2.0" " The text is in /usr/share/common-licenses/Apache-2.0."
 } > "$tree/usr/share/doc/floe/copyright"
-strip --strip-unneeded "$tree"/usr/bin/{freeze,dumpmnt,dumpfs,aufsfix,dumpmem,imgpack,restore,criu-front}
+strip --strip-unneeded "$tree"/usr/bin/{freeze,dumpmnt,dumpfs,aufsfix,dumpmem,servemem,imgpack,restore,criu-front}
 # The newest symbols of libc that a tool needs say which version of it.
 libc=$(objdump -T "$tree"/usr/bin/{freeze,restore,imgpack} | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -n 1)
 cat > "$tree/DEBIAN/control" <<CONTROL

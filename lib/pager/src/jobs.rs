@@ -20,15 +20,18 @@ struct State {
     busy: BTreeSet<u32>,
     /// Whether what nobody waits for is filled.
     open: bool,
+    /// Before that nothing is.
+    strict: bool,
     over: bool,
 }
 
 impl Jobs {
     /// Those of `order` come when [`Jobs::open`] has been called, the first ones at once.
-    pub fn new(order: &[u32], early: usize) -> Self {
+    /// `strict`: before that, nothing comes.
+    pub fn new(order: &[u32], early: usize, strict: bool) -> Self {
         let (urgent, order) = (VecDeque::new(), order.iter().copied().collect());
         let busy = BTreeSet::new();
-        let state = State { urgent, order, early, busy, open: false, over: false };
+        let state = State { urgent, order, early, busy, open: false, strict, over: false };
         Self { state: Mutex::new(state), bell: Condvar::new() }
     }
 
@@ -39,8 +42,9 @@ impl Jobs {
             if state.over {
                 return None;
             }
-            let State { urgent, order, early, open, busy, .. } = &mut *state;
-            let run = urgent.pop_front().or_else(|| {
+            let State { urgent, order, early, open, strict, busy, .. } = &mut *state;
+            let urgent = if *strict && !*open { None } else { urgent.pop_front() };
+            let run = urgent.or_else(|| {
                 let may = *open || *early > 0;
                 *early = early.saturating_sub(1);
                 if may { order.pop_front() } else { None }
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_somebody_waits_for_comes_first() {
-        let jobs = Jobs::new(&[0, 1, 2], 0);
+        let jobs = Jobs::new(&[0, 1, 2], 0, false);
         jobs.hurry(2);
         jobs.hurry(2);
         assert_eq!(jobs.next(), Some(2));
@@ -107,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_first_ones_need_no_opening() {
-        let jobs = Jobs::new(&[4, 5, 6], 2);
+        let jobs = Jobs::new(&[4, 5, 6], 2, false);
         assert_eq!((jobs.next(), jobs.next()), (Some(4), Some(5)));
         jobs.hurry(9);
         assert_eq!(jobs.next(), Some(9));

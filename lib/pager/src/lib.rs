@@ -50,6 +50,14 @@ pub trait Source: Sync {
     /// Where that cannot be had.
     fn read(&self, run: u32, into: &mut Vec<u8>) -> Result<(), Box<dyn StdError + Send + Sync>>;
 
+    /// All is in place, or nobody is left who wants it.
+    ///
+    /// # Errors
+    /// Where that cannot be told to who wants to know.
+    fn finish(&self) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        Ok(())
+    }
+
     /// What the pager needs open for it, and for a recording.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 }
@@ -68,8 +76,11 @@ pub struct Work<'a> {
     pub recording: Option<Recording<'a>>,
     /// Where they come from.
     pub source: &'a dyn Source,
-    /// Before something can be read from this, or its other end is closed, only those are filled that somebody waits for.
+    /// Before its other end is closed, only those are filled that somebody waits for.
     pub gate: OwnedFd,
+    /// Before that nothing can be read at all. As long as not even a byte has come through the gate, nobody waits for anything but
+    /// by mistake, and for ever: then the pager fails.
+    pub strict: bool,
     /// Tells people something.
     pub say: &'a (dyn Fn(&str) + Sync),
 }
@@ -89,6 +100,8 @@ pub enum Error {
     Kernel(io::Error),
     /// The content cannot be read.
     Content(Box<dyn StdError + Send + Sync>),
+    /// Somebody waits for pages that cannot come yet.
+    Early,
     /// A thread of the pager has failed.
     Thread,
 }
@@ -98,6 +111,7 @@ impl fmt::Display for Error {
         match self {
             Self::Kernel(e) => write!(f, "unable to put pages into place: {e}"),
             Self::Content(e) => write!(f, "unable to read pages: {e}"),
+            Self::Early => f.write_str("pages were touched before the process runs"),
             Self::Thread => f.write_str("unable to put pages into place: a thread has failed"),
         }
     }

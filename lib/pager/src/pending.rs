@@ -44,7 +44,7 @@ impl Pending {
         self.of_run.range((run, 0)..=(run, u64::MAX)).next().is_some()
     }
 
-    /// What of a run is not in place.
+    /// The pieces of a run that are not in place.
     pub fn of(&self, run: u32) -> Vec<(u64, Piece)> {
         let starts = self.of_run.range((run, 0)..=(run, u64::MAX)).map(|(_, start)| *start);
         starts.filter_map(|start| Some((start, *self.pieces.get(&start)?))).collect()

@@ -7,14 +7,20 @@ use crate::{
     record::Record,
     space::Space,
 };
-use nix::sys::{
-    epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-    eventfd::EventFd,
+use nix::{
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        eventfd::EventFd,
+    },
+    unistd::read,
 };
 use std::{
     fs::File,
     os::fd::AsFd,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -37,6 +43,8 @@ struct Pager<'a> {
     /// In the place of what watches a space that is done.
     null: File,
     open: Mutex<usize>,
+    /// Who waits for something does so with right.
+    armed: AtomicBool,
 }
 
 /// Serves all processes until all is in place, or nobody is left.
@@ -44,18 +52,20 @@ pub(crate) fn serve(work: &Work<'_>) -> Result<(), Error> {
     let pager = Pager {
         work,
         spaces: RwLock::default(),
-        jobs: Jobs::new(&work.order, work.early),
+        jobs: Jobs::new(&work.order, work.early, work.strict),
         heard: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
         stop: EventFd::new()?,
         null: File::open("/dev/null")?,
         open: Mutex::new(0),
+        armed: AtomicBool::new(!work.strict),
     };
     pager.heard.add(&pager.stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
     pager.heard.add(&work.gate, EpollEvent::new(EpollFlags::EPOLLIN, GATE))?;
     for (client, pending) in work.clients.iter().zip(pending(work.clients.len(), &work.runs)) {
         pager.add(Space::new(&client.memory, pending))?;
     }
-    pager.run()
+    pager.run()?;
+    work.source.finish().map_err(Error::Content)
 }
 
 /// What is pending in each client.
@@ -78,7 +88,9 @@ impl<'a> Pager<'a> {
     fn run(&self) -> Result<(), Error> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
-            let fillers: Vec<_> = (0..cores.clamp(2, FILLERS))
+            // Where most of the time is spent on the way, more can be on their way.
+            let least = if self.work.strict { FILLERS } else { 2 };
+            let fillers: Vec<_> = (0..cores.clamp(least, FILLERS))
                 .map(|_| {
                     thread::Builder::new().spawn_scoped(scope, || self.finishing(|| self.work()))
                 })
@@ -136,6 +148,9 @@ impl<'a> Pager<'a> {
                         record.iter_mut().for_each(Record::end);
                         return Ok(());
                     }
+                    GATE if read(&self.work.gate, &mut [0])? > 0 => {
+                        self.armed.store(true, Ordering::Relaxed);
+                    }
                     GATE => {
                         self.heard.delete(&self.work.gate)?;
                         match &mut record {
@@ -158,12 +173,21 @@ impl<'a> Pager<'a> {
     fn settle(&self, number: usize, record: Option<&mut Record<'_>>) -> Result<bool, Error> {
         let Some(space) = self.space(number) else { return Ok(false) };
         let news = space.settle(&mut |child| self.add(child))?;
+        if !news.wanted.is_empty() && !self.is_armed()? {
+            return Err(Error::Early);
+        }
         news.wanted.iter().for_each(|run| self.jobs.hurry(*run));
         if let Some(record) = record {
             record.add(&news.wanted);
         }
         self.close(&space)?;
         Ok(news.again)
+    }
+
+    /// Whether a byte has come through the gate: it comes before the processes run, but may be heard behind what they do.
+    fn is_armed(&self) -> Result<bool, Error> {
+        let now = || floe_sys::poll(self.work.gate.as_fd(), libc::POLLIN, Some(Duration::ZERO));
+        Ok(self.armed.load(Ordering::Relaxed) || now()? != 0)
     }
 
     /// Fills one run after the other.

@@ -64,7 +64,7 @@ pub struct News {
 /// How far pages were put into place.
 enum Put {
     All,
-    /// So many bytes of them, no more for now.
+    /// As many bytes of them, no more for now.
     Until(usize),
     Gone,
 }

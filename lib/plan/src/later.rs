@@ -2,7 +2,10 @@
 
 use crate::{Inheritance, vma_at};
 use floe_records::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// Mappings with less content than this are not worth it, bytes.
 const LEAST: u64 = 64 << 10;
@@ -59,6 +62,58 @@ pub fn later(
         *later = !pages.ranges.as_slice().iter().any(has);
     }
     later
+}
+
+/// Around what must be there, as much comes with it, bytes.
+const AROUND: u64 = 64 << 10;
+
+/// Of runs of pages of each process, ascending, those that may stay where they are until somebody asks for them. `locks` are addresses
+/// that must be there besides those that the records name.
+pub fn left(
+    tree: &Tree,
+    runs: &BTreeMap<Pid, Vec<Range<u64>>>,
+    locks: BTreeSet<(Pid, u64)>,
+) -> BTreeMap<Pid, Vec<(u64, u64)>> {
+    let mut needed = needed(tree);
+    needed.extend(locks);
+    let blocks: BTreeSet<(Pid, u64)> =
+        needed.into_iter().map(|(pid, at)| (pid, at - at % AROUND)).collect();
+    let mut all = BTreeMap::new();
+    for (pid, runs) in runs {
+        // The kernel looks at buffers that are registered with io_uring before the process runs.
+        if tree.vmas(*pid).any(|vma| vma.kind == VmaKind::Ring) {
+            continue;
+        }
+        let mut left = Vec::new();
+        for vma in tree.vmas(*pid).filter(|vma| may_come_later(vma)) {
+            let next = runs.partition_point(|run| run.end <= vma.start.0);
+            let some = runs[next..].iter().take_while(|run| run.start < vma.end.0);
+            let parts = some.map(|run| run.start.max(vma.start.0)..run.end.min(vma.end.0));
+            let parts: Vec<Range<u64>> = parts.collect();
+            if parts.iter().map(|part| part.end - part.start).sum::<u64>() >= LEAST {
+                parts.into_iter().for_each(|part| without(part, *pid, &blocks, &mut left));
+            }
+        }
+        if !left.is_empty() {
+            all.insert(*pid, left);
+        }
+    }
+    all
+}
+
+/// A range but for some blocks.
+fn without(part: Range<u64>, pid: Pid, blocks: &BTreeSet<(Pid, u64)>, left: &mut Vec<(u64, u64)>) {
+    let mut at = part.start;
+    let first = part.start.saturating_sub(AROUND - 1);
+    for (_, block) in blocks.range((pid, first)..(pid, part.end)) {
+        if *block > at {
+            left.push((at, *block));
+        }
+        at = at.max(block + AROUND);
+    }
+    if at < part.end {
+        left.push((at, part.end));
+    }
 }
 
 /// Addresses that must be there: the kernel waits for no page when a thread ends, and leaves alone what it finds missing then; and

@@ -36,7 +36,7 @@ pub use descriptors::{base, lacking_descriptors, uses};
 pub use hole::HOLE;
 pub use huge::huge_pages;
 pub use inherit::{Change, Inheritance};
-pub use later::{later, may_come_later};
+pub use later::{later, left, may_come_later};
 pub use limits::lower_limits;
 pub use lineage::{Differ, Equal, Heritage, Supply, heritage, sorts};
 pub use machine::{CAP_SYS_RESOURCE, Extent, Machine};

@@ -48,6 +48,7 @@ macro_rules! resources {
                 fd_entries: FdEntries 48 3 [];
                 union: Union 43 1 [];
                 inherited: Inherited 44 1 [];
+                left_pages: LeftPages 239 1 [];
                 network_lock: NetworkLock 45 1 [];
                 open_file: OpenFile 49 2 [];
                 fd_table: FdTable 50 1 [];

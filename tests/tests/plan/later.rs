@@ -1,8 +1,9 @@
 //! Which pages may come when their process runs.
 
-use floe_plan::{Inheritance, later};
+use floe_plan::{Inheritance, later, left};
 use floe_records::*;
 use floe_tests::made;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PAGE: u32 = 4096;
 const PID: Pid = Pid(7);
@@ -65,4 +66,23 @@ fn large_anonymous_memory_comes_later() {
     let found = later(&tree(0x12_0008), &none, &all, |_| true);
     assert_eq!(found, [true, false, false, false, false, false]);
     assert_eq!(later(&tree(0), &none, &all, |_| false), [false; 6]);
+}
+
+#[test]
+fn what_must_be_there_is_not_left() {
+    let page = u64::from(PAGE);
+    let runs = vec![
+        0x10_0000..0x10_0000 + 60 * page,
+        0x20_0000..0x20_0000 + 32 * page,
+        0x30_0000..0x30_0000 + 32 * page,
+        0x40_0000..0x40_0000 + 15 * page,
+    ];
+    let runs = BTreeMap::from([(PID, runs)]);
+    // A stack and a lock: 64 KiB around each.
+    let locks = BTreeSet::from([(PID, 0x13_0010), (PID, 0x20_0000)]);
+    let found = left(&tree(0x11_fff8), &runs, locks);
+    let all = vec![(0x10_0000, 0x11_0000), (0x12_0000, 0x13_0000)];
+    assert_eq!(found, BTreeMap::from([(PID, all)]));
+    let found = left(&tree(0), &runs, BTreeSet::new());
+    assert_eq!(found, BTreeMap::from([(PID, vec![(0x10_0000, 0x10_0000 + 60 * page)])]));
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     early::{Early, Running, bytes},
+    left::{Left, List},
     piece::{Held, Origin, Piece, Sink, Stream, What},
     shared::{self, Runs},
 };
@@ -9,8 +10,8 @@ use anyhow::Result;
 use floe_capture::memory::{Scanner, contents, describe};
 use floe_plan::Heritage;
 use floe_records::{
-    Begin, Finding, Object, ObjectId, ObjectKind, Pid, Process, Record, Refusals, Requests,
-    Stage as Mark, Tree, Vma, VmaKind, Vmas,
+    Begin, Entered, Finding, Object, ObjectId, ObjectKind, Pid, Process, Record, Refusals,
+    Requests, Stage as Mark, Thread, Tree, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Progress, Stage, ZeroCopyWriter};
@@ -32,6 +33,9 @@ pub struct DumpMem {
     runs: Runs,
     heritage: Heritage,
     lines: Option<File>,
+    /// Where it is written down what stays where it is.
+    list: Option<List>,
+    left: Left,
     early: Early,
     /// The tree runs by now.
     runs_on: bool,
@@ -40,9 +44,9 @@ pub struct DumpMem {
 }
 
 impl DumpMem {
-    /// `lines` takes progress as JSON lines.
-    pub fn new(lines: Option<File>) -> Self {
-        Self { lines, ..Self::default() }
+    /// `lines` takes progress as JSON lines, `list` what stays where it is.
+    pub fn new(lines: Option<File>, list: Option<List>) -> Self {
+        Self { lines, list, ..Self::default() }
     }
 
     /// Leaves out what is inherited, and begins to tell progress.
@@ -50,6 +54,7 @@ impl DumpMem {
         let mut left = 0;
         for (pid, runs) in &mut self.runs {
             *runs = shared::without(runs, self.heritage.kept.get(pid).map_or(&[], Vec::as_slice));
+            *runs = shared::without(runs, self.left.get(pid).map_or(&[], Vec::as_slice));
             left += bytes(runs);
         }
         let inherited = self.heritage.supplies.iter().map(|supply| supply.end - supply.start);
@@ -137,6 +142,12 @@ const HELD: u64 = 32 << 20;
 
 impl Stage for DumpMem {
     fn record(&mut self, raw: &RawRecord) -> Result<()> {
+        if raw.is::<Entered>() && self.list.is_some() {
+            let problem =
+                "it has namespaces of its own: who is to give its pages does not stand there";
+            let finding = Finding::about("the tree", "leave.namespaces", problem);
+            return Err(Refusals(vec![finding.hint("without --leave")]).into());
+        }
         if raw.is::<Begin>() {
             self.early.begin = Some(raw.decode()?);
         } else if raw.is::<Requests>() {
@@ -157,6 +168,8 @@ impl Stage for DumpMem {
             self.tree.insert(raw.decode::<Process>()?.any())?;
         } else if raw.is::<Vmas>() {
             self.tree.insert(raw.decode::<Vmas>()?.any())?;
+        } else if self.list.is_some() && raw.is::<Thread>() {
+            self.tree.insert(raw.decode::<Thread>()?.any())?;
         }
         Ok(())
     }
@@ -178,7 +191,15 @@ impl Stage for DumpMem {
             self.runs.insert(p.pid, own(p.pid, &vmas)?);
         }
         self.heritage = shared::find(&self.tree, &self.runs)?;
-        self.heritage.records.iter().try_for_each(|record| Ok(out.record(record)?))
+        self.heritage.records.iter().try_for_each(|record| out.record(record))?;
+        let Some(list) = &mut self.list else { return Ok(()) };
+        let mut own = self.runs.clone();
+        for (pid, kept) in &self.heritage.kept {
+            own.entry(*pid).and_modify(|runs| *runs = shared::without(runs, kept));
+        }
+        let (left, records) = list.find(&self.tree, &own)?;
+        self.left = left;
+        records.iter().try_for_each(|record| Ok(out.record(record)?))
     }
 
     fn first_bulk(&mut self, out: &mut Out) -> Result<()> {

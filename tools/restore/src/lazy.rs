@@ -2,19 +2,22 @@
 
 use crate::{
     bulk::{Bulk, LaterPart},
+    receipt::Receipt,
+    remote::{self, Remote},
+    root_is_init,
     working_set::{self, Places, Recorder, Touched},
 };
 use anyhow::{Context, Result};
 use floe_pager::{Client, Recording, Run, Source, Work};
 use floe_plan::{Plan, may_come_later, vma_at};
 use floe_rebuild::Restore;
-use floe_records::{Addr, Finding, MAX_CONTENT, Pid, Refusals, Share, Thread, Tree};
+use floe_records::{Addr, Finding, LeftPages, MAX_CONTENT, Pid, Refusals, Share, Thread, Tree};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io::PipeWriter,
-    os::fd::{AsFd, BorrowedFd},
+    io::{PipeWriter, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
     time::Duration,
 };
@@ -49,20 +52,34 @@ pub struct Lazy {
 
 impl Options {
     /// Looks whether what is asked for can be had. `from_start`: an image is in a regular file, and is read from its start;
-    /// `own_init`: the tree has an init of its own.
-    pub fn prepare(&self, from_start: bool, own_init: bool) -> Result<Option<Lazy>> {
+    /// `new_pidns`: in a pid namespace of its own; `receipt`: who sends the tree hears of it.
+    pub fn prepare(
+        &self,
+        tree: &Tree,
+        (from_start, new_pidns, receipt): (bool, bool, bool),
+    ) -> Result<Option<Lazy>> {
+        let left = !tree.all::<LeftPages>().is_empty();
+        if left && !(self.lazy && receipt) {
+            let problem = "pages of it have stayed where it was";
+            let finding = Finding::about("the tree", "restore.left", problem);
+            return Err(Refusals(vec![finding.hint("--lazy --receipt, or migrate.sh")]).into());
+        }
         if !self.lazy {
             return Ok(None);
         }
-        if !from_start {
+        if !left && !from_start {
             let problem = "--lazy needs an image in a regular file on standard input";
+            return Err(floe_toolkit::Usage(problem.into()).into());
+        }
+        if left && (self.record_working_set.is_some() || self.working_set.is_some()) {
+            let problem = "there is no working set of pages that have stayed where the tree was";
             return Err(floe_toolkit::Usage(problem.into()).into());
         }
         let refused = |problem: String| {
             let finding = Finding::about("--lazy", "restore.lazy", problem);
             Refusals(vec![finding.hint("restore without --lazy")])
         };
-        if own_init {
+        if new_pidns && (left || root_is_init(tree)) {
             let problem = "the pager would be a process of the tree's own pid namespace";
             return Err(refused(problem.into()).into());
         }
@@ -80,7 +97,15 @@ impl Options {
 }
 
 /// Memory that comes later.
-pub struct Later<'a> {
+pub enum Later<'a> {
+    /// From an image.
+    Image(Image<'a>),
+    /// From where the tree was.
+    Left(&'a Tree, Remote),
+}
+
+/// Memory that comes from an image.
+pub struct Image<'a> {
     lazy: &'a Lazy,
     tree: &'a Tree,
     parts: Vec<LaterPart>,
@@ -88,41 +113,129 @@ pub struct Later<'a> {
 }
 
 /// While this is there, the pager fills only what somebody waits for.
-pub struct Running(#[expect(dead_code, reason = "its end is what tells")] PipeWriter);
+pub struct Running {
+    gate: PipeWriter,
+    strict: bool,
+}
+
+impl Running {
+    /// The tree may run, and wait for pages. A pager that was not told so may be done already.
+    pub fn arm(&self) -> Result<()> {
+        if self.strict {
+            (&self.gate).write_all(b"r").context("unable to tell the pager that the tree runs")?;
+        }
+        Ok(())
+    }
+}
 
 impl<'a> Later<'a> {
-    /// Takes out of the bulk what may come later.
+    /// Takes out of the bulk what may come later, or finds what was left. `image` is where the stream comes from, `receipt` who
+    /// sends it.
     pub fn find(
         lazy: &'a Lazy,
         bulk: &mut Bulk<'_>,
         (tree, plan): (&'a Tree, &Plan),
         work: &Restore<'_>,
-        image: &File,
+        (image, receipt): (&File, Option<&Receipt>),
     ) -> Result<Self> {
-        let parts = bulk.set_aside(|pages| {
-            floe_plan::later(tree, &plan.inheritance, pages, |pid| work.may_be_watched(pid))
-        });
-        let image = image.try_clone().context("unable to keep the image open")?;
-        Ok(Self { lazy, tree, parts, image })
+        let may_watch = |pid| work.may_be_watched(pid);
+        let image = image.try_clone().context("unable to keep the stream open")?;
+        if let Some(receipt) = receipt.filter(|_| !tree.all::<LeftPages>().is_empty()) {
+            let remote = Remote::new(remote::left(tree, may_watch)?, receipt.file()?, image);
+            return Ok(Self::Left(tree, remote));
+        }
+        let parts =
+            bulk.set_aside(|pages| floe_plan::later(tree, &plan.inheritance, pages, may_watch));
+        Ok(Self::Image(Image { lazy, tree, parts, image }))
     }
 
     /// Starts a pager: from here on who touches what is missing waits for it.
-    pub fn start(mut self, work: &Restore<'_>) -> Result<Option<Running>> {
+    pub fn start(self, work: &Restore<'_>) -> Result<Option<Running>> {
+        match self {
+            Self::Image(image) => image.start(work),
+            Self::Left(tree, remote) => {
+                let all = remote.left().iter().map(|left| (left.pid, &left.ranges[..]));
+                let (clients, numbers) = clients(work, mappings(tree, all))?;
+                let runs = remote.runs(|pid| numbers.get(&pid).copied());
+                let runs = runs.context("pages of a process that is not there")?;
+                let order = (0..runs.len() as u32).collect();
+                start(|gate| Work {
+                    clients,
+                    runs,
+                    order,
+                    early: 0,
+                    recording: None,
+                    source: &remote,
+                    gate,
+                    strict: true,
+                    say: &say,
+                })
+                .map(Some)
+            }
+        }
+    }
+}
+
+fn say(sentence: &str) {
+    floe_toolkit::warn("restore", sentence);
+}
+
+/// Starts a pager with a gate.
+fn start<'w>(work: impl FnOnce(OwnedFd) -> Work<'w>) -> Result<Running> {
+    let (gate, running) = std::io::pipe().context("unable to make a pipe")?;
+    let work = work(gate.into());
+    let strict = work.strict;
+    floe_pager::start(work)?;
+    Ok(Running { gate: running, strict })
+}
+
+/// Watches mappings of processes. Gives their places among the clients, too.
+fn clients(
+    work: &Restore<'_>,
+    mappings: BTreeMap<Pid, BTreeSet<(u64, u64)>>,
+) -> Result<(Vec<Client>, BTreeMap<Pid, usize>)> {
+    let (mut clients, mut numbers) = (Vec::new(), BTreeMap::new());
+    for (pid, mappings) in mappings {
+        let (handle, memory) = work.watch(pid)?;
+        for (start, len) in mappings {
+            let failed = || format!("pid {pid}: unable to watch {len} bytes at {start:#x}");
+            memory.register(start, len).with_context(failed)?;
+        }
+        numbers.insert(pid, clients.len());
+        clients.push(Client { pid: pid.0, handle, memory });
+    }
+    Ok((clients, numbers))
+}
+
+/// The mappings that ranges belong to, by process.
+fn mappings<'r>(
+    tree: &Tree,
+    all: impl Iterator<Item = (Pid, &'r [(u64, u32)])>,
+) -> BTreeMap<Pid, BTreeSet<(u64, u64)>> {
+    let mut found: BTreeMap<Pid, BTreeSet<(u64, u64)>> = BTreeMap::new();
+    for (pid, ranges) in all {
+        let of_process = found.entry(pid).or_default();
+        let mut end = 0;
+        for (start, _) in ranges {
+            let vma = || vma_at(tree, pid, Addr(*start));
+            let vma = (*start >= end).then(vma).flatten();
+            if let Some(vma) = vma.filter(|vma| may_come_later(vma)) {
+                of_process.insert((vma.start.0, vma.end.0 - vma.start.0));
+                end = vma.end.0;
+            }
+        }
+    }
+    found
+}
+
+impl Image<'_> {
+    fn start(mut self, work: &Restore<'_>) -> Result<Option<Running>> {
         self.locks(work)?;
         if self.parts.is_empty() {
             return Ok(None);
         }
-        let (gate, running) = std::io::pipe().context("unable to make a pipe")?;
-        let (mut clients, mut numbers) = (Vec::new(), BTreeMap::new());
-        for (pid, mappings) in self.mappings() {
-            let (handle, memory) = work.watch(pid)?;
-            for (start, len) in mappings {
-                let failed = || format!("pid {pid}: unable to watch {len} bytes at {start:#x}");
-                memory.register(start, len).with_context(failed)?;
-            }
-            numbers.insert(pid, clients.len());
-            clients.push(Client { pid: pid.0, handle, memory });
-        }
+        let all = self.parts.iter().map(|(pages, _)| (pages.pid, pages.ranges.as_slice()));
+        let (clients, numbers) = clients(work, mappings(self.tree, all))?;
         let run = |(pages, _): &LaterPart| {
             let client = *numbers.get(&pages.pid)?;
             Some(Run { client, ranges: pages.ranges.as_slice().to_vec() })
@@ -132,17 +245,18 @@ impl<'a> Later<'a> {
         let done = |seen: &[u32]| self.write(seen);
         let recording =
             self.lazy.record.is_some().then_some(Recording { quiet: QUIET, done: &done });
-        floe_pager::start(Work {
+        start(|gate| Work {
             clients,
             runs,
             order,
             early,
             recording,
             source: &self,
-            gate: gate.into(),
-            say: &|sentence| floe_toolkit::warn("restore", sentence),
-        })?;
-        Ok(Some(Running(running)))
+            gate,
+            strict: false,
+            say: &say,
+        })
+        .map(Some)
     }
 
     /// In which order it is filled, and how much of that belongs to the working set.
@@ -183,24 +297,6 @@ impl<'a> Later<'a> {
         }
     }
 
-    /// The mappings that any of it belongs to, by process.
-    fn mappings(&self) -> BTreeMap<Pid, BTreeSet<(u64, u64)>> {
-        let mut all: BTreeMap<Pid, BTreeSet<(u64, u64)>> = BTreeMap::new();
-        for (pages, _) in &self.parts {
-            let of_process = all.entry(pages.pid).or_default();
-            let mut end = 0;
-            for (start, _) in pages.ranges.as_slice() {
-                let vma = || vma_at(self.tree, pages.pid, Addr(*start));
-                let vma = (*start >= end).then(vma).flatten();
-                if let Some(vma) = vma.filter(|vma| may_come_later(vma)) {
-                    of_process.insert((vma.start.0, vma.end.0 - vma.start.0));
-                    end = vma.end.0;
-                }
-            }
-        }
-        all
-    }
-
     /// Locks that threads hold are let go by the kernel when they end (set_robust_list(2)), but only those that are there.
     fn locks(&mut self, work: &Restore<'_>) -> Result<()> {
         let places = self.places();
@@ -223,7 +319,7 @@ impl<'a> Later<'a> {
 /// A walk over the locks of a thread.
 struct Walk<'a> {
     pid: Pid,
-    later: &'a Later<'a>,
+    later: &'a Image<'a>,
     places: &'a Places,
     /// Parts that have been put into place.
     brought: &'a mut BTreeSet<usize>,
@@ -269,7 +365,7 @@ impl Walk<'_> {
     }
 }
 
-impl Source for Later<'_> {
+impl Source for Image<'_> {
     fn read(
         &self,
         run: u32,

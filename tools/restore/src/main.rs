@@ -5,6 +5,7 @@ mod bulk;
 mod conflicts;
 mod events;
 mod external;
+mod follow;
 mod foreground;
 mod join;
 mod lazy;
@@ -13,6 +14,7 @@ mod pidfile;
 mod pidns;
 mod read;
 mod receipt;
+mod remote;
 mod terminals;
 mod thaw;
 mod wait;
@@ -34,15 +36,10 @@ use floe_records::{
 use floe_toolkit::Progress;
 use foreground::Foreground;
 use join::Join;
-use lazy::{Later, Lazy};
+use lazy::{Later, Lazy, Running};
 use pidns::{Inside, Side};
 use receipt::Receipt;
-use std::{
-    fs::File,
-    os::{fd::OwnedFd, unix::process::ExitStatusExt},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{fs::File, os::fd::OwnedFd, process::ExitCode, sync::Arc};
 use wait::Waiter;
 
 /// Brings a process tree back to life from a stream or an image on standard input.
@@ -141,16 +138,11 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let mut lines = floe_toolkit::progress_lines(args.progress_fd)?;
     let events = Events::new(args.events.filter(|_| !args.plan))?;
     let receipt = Receipt::new(args.receipt)?;
-    if args.detach && !args.plan && leads_a_group() {
-        return follow();
+    if args.detach && !args.plan && follow::leads_a_group() {
+        return follow::follow();
     }
     join::enter(&args.join)?;
-    if !floe_proc::shows_our_pids()? {
-        let problem = "it shows another pid namespace than the one of restore";
-        let finding = Finding::about("/proc", "proc.namespace", problem);
-        let hint = "enter mount and pid namespace together: nsenter -m -p";
-        return Err(Refusals(vec![finding.hint(hint)]).into());
-    }
+    own_proc()?;
     let here = Here::read()?;
     floe_toolkit::report_file_size_limit().context("unable to block SIGXFSZ")?;
     let input = receipt::input(receipt.as_ref())?;
@@ -180,7 +172,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let stacks = stacks(&args, &tree, &plan.steps)?;
     let (made, user) = args.new.make(&mut args.new_pidns, &tree, &told, &here)?;
     let args = &args;
-    let lazy = args.later.prepare(from_start, args.new_pidns && root_is_init(&tree))?;
+    let lazy = args.later.prepare(&tree, (from_start, args.new_pidns, receipt.is_some()))?;
     let enter = || pidns::enter(&tree, user.as_deref(), args.sibling, top.is_some());
     let inside = match args.new_pidns.then(enter).transpose()? {
         Some(Side::Outside(outside)) => {
@@ -200,12 +192,25 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let waits = !beside && (inside.is_some() || !args.leaves());
     let talk = Talk { lines: lines.take(), events: &events, receipt: receipt.as_ref() };
     let around = Around { here, made, user, outer, top, waits, lazy };
-    let waiter = build(args, around, (&tree, &plan), &mut reader, (bulk, talk))?;
+    let (waiter, running) = build(args, around, (&tree, &plan), &mut reader, (bulk, talk))?;
+    // Who sends the tree hears that it runs before anything is asked of it.
+    let _running = running.filter(|_| receipt.is_some());
     rebuilt.keep();
     stacks.keep();
     events.done()?;
     drop(reader);
     stay(args, &tree, (inside, waiter), receipt.as_ref())
+}
+
+/// Whether /proc shows our own ids.
+fn own_proc() -> anyhow::Result<()> {
+    if floe_proc::shows_our_pids()? {
+        return Ok(());
+    }
+    let problem = "it shows another pid namespace than the one of restore";
+    let finding = Finding::about("/proc", "proc.namespace", problem);
+    let hint = "enter mount and pid namespace together: nsenter -m -p";
+    Err(Refusals(vec![finding.hint(hint)]).into())
 }
 
 /// Waits for the tree, or leaves it, now that it runs.
@@ -313,25 +318,6 @@ fn clocks(args: &Args, tree: &Tree) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether we lead a process group, as every interactive shell makes it. Who does cannot leave the session (see [`leave`]) while
-/// anybody else is in that group.
-fn leads_a_group() -> bool {
-    nix::unistd::getpgrp() == nix::unistd::getpid()
-}
-
-/// Has a child do it all, which leads no group.
-fn follow() -> anyhow::Result<()> {
-    let status = std::process::Command::new("/proc/self/exe")
-        .args(std::env::args_os().skip(1))
-        .status()
-        .context("unable to start a restore that leads no process group")?;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    match code.and_then(|code| u8::try_from(code).ok()) {
-        Some(0) => Ok(()),
-        code => Err(floe_toolkit::Exit(code.unwrap_or(1)).into()),
-    }
-}
-
 /// A tree whose parent will be init: its root must not die with restore (PR_SET_PDEATHSIG).
 fn orphaned(tree: Tree) -> anyhow::Result<Tree> {
     let Some(root) = tree.root().map(|root| root.pid) else { return Ok(tree) };
@@ -410,7 +396,7 @@ fn build(
     (tree, plan): (&Tree, &Plan),
     reader: &mut floe_stream::Reader<floe_toolkit::Input>,
     (mut bulk, mut talk): (Bulk<'_>, Talk<'_>),
-) -> anyhow::Result<Option<Waiter>> {
+) -> anyhow::Result<(Option<Waiter>, Option<Running>)> {
     let total = bulk.total(reader.get_mut().file());
     let (waits, lazy) = (around.waits, around.lazy.take());
     let options = options(args, tree, around, talk.events.are_told());
@@ -445,12 +431,13 @@ fn build(
     }
     work.run(&steps[done..fill])?;
     let image = reader.get_mut().file();
-    let later = lazy.as_ref().map(|lazy| Later::find(lazy, &mut bulk, (tree, plan), &work, image));
+    let from = (image, talk.receipt);
+    let later = lazy.as_ref().map(|lazy| Later::find(lazy, &mut bulk, (tree, plan), &work, from));
     let later = later.transpose()?;
     bulk.fill(None, reader, (&work, &open), &mut progress)?;
     progress.finish();
     open.seal()?;
-    let pager = later.map_or(Ok(None), |later| later.start(&work))?;
+    let running = later.map_or(Ok(None), |later| later.start(&work))?;
     work.run(&steps[fill..lend])?;
     talk.events.of_root(events::BUILT, tree)?;
     let front = match steps.get(lend) {
@@ -460,21 +447,26 @@ fn build(
         _ => None,
     };
     let waiter = waits.then(|| Waiter::new(front)).transpose()?;
-    release(work, &steps[lend..], talk.receipt)?;
-    drop(pager);
+    release(work, &steps[lend..], talk.receipt, running.as_ref())?;
     waiter.iter().for_each(Waiter::greet);
     open.keep();
     if let Some(pidfile) = pidfile {
         pidfile.keep();
     }
-    Ok(waiter)
+    Ok((waiter, running))
 }
 
 /// The last steps, when who sends the tree says so. Up to then whatever ends us ends the tree.
-fn release(mut work: Restore<'_>, steps: &[Step], receipt: Option<&Receipt>) -> anyhow::Result<()> {
+fn release(
+    mut work: Restore<'_>,
+    steps: &[Step],
+    receipt: Option<&Receipt>,
+    running: Option<&Running>,
+) -> anyhow::Result<()> {
     let guard = steps.iter().position(|step| *step == Step::Guard).unwrap_or(0);
     work.run(&steps[..guard])?;
     receipt.map_or(Ok(()), Receipt::built)?;
+    running.map_or(Ok(()), Running::arm)?;
     Ok(work.run(&steps[guard..])?)
 }
 

@@ -26,6 +26,11 @@ impl Receipt {
         Ok(Some(Self(file)))
     }
 
+    /// For more to be told there.
+    pub fn file(&self) -> Result<File> {
+        self.0.try_clone().context("unable to keep the way to the sender open")
+    }
+
     /// The tree is complete: waits until it may run.
     pub fn built(&self) -> Result<()> {
         self.say("built")?;
