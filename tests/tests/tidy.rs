@@ -9,7 +9,7 @@ use std::{
 /// Crates in which `unsafe` may stand.
 const UNSAFE: [&str; 3] = ["sys", "tracee", "parasite"];
 /// Who may know whom, for those that must not know much.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("records", &[]),
     ("worker_pool", &[]),
     ("elf", &[]),
@@ -21,6 +21,7 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("proc", &["sys"]),
     ("netlock", &["sys"]),
     ("pager", &["sys"]),
+    ("tables", &["sys", "proc"]),
     ("tracee", &["sys", "proc"]),
     ("parasite", &["sys", "tracee"]),
 ];

@@ -4,7 +4,7 @@ use crate::{
     Error, Result,
     descriptor::terminal::is_terminal,
     descriptor_of::{Context, Descriptor, Problem, Purpose},
-    entry::{Entry, Holder},
+    entry::{ByName, Entry, Holder, Slot},
     file::{directory, message_queue, nameless_file, netlink, unix},
     files::{Files, MOST},
     inet,
@@ -40,19 +40,25 @@ impl Describing<'_> {
     /// A process of whose descriptors nothing is known.
     pub(crate) fn process(&mut self, pid: Pid) -> Result<()> {
         let mut holder = Holder::open(pid.0, self.context.held)?;
-        let numbers = match self.runs() {
-            true => holder.numbers_to_keep(self.open)?,
-            false => holder.numbers_among(self.open.take(pid.0))?,
+        let slots = match self.runs() {
+            true => holder.slots_to_keep(self.open)?,
+            false => holder.slots_among(self.open)?,
         };
-        holder.make_room(self.files.all.len() + numbers.len());
+        let count = slots.len();
+        holder.make_room(self.files.all.len() + count);
         // Names that were searched for are known to freeze alone.
-        let keeps = numbers.len() <= self.keep
+        let keeps = count <= self.keep
             || (self.files.purpose == Some(Purpose::Look) && other_names::some_are_known());
-        let (mut fds, mut kept) = (Vec::with_capacity(numbers.len()), Vec::new());
-        for some in numbers.chunks(AT_ONCE) {
-            let read = parallel::each(some, |fd| holder.entry(*fd));
-            let mut entries: Vec<Entry> = Vec::with_capacity(some.len());
-            for (&fd, entry) in some.iter().zip(read) {
+        let (mut fds, mut kept) = (Vec::with_capacity(count), Vec::new());
+        let (mut slots, mut by_name) = (slots.into_iter(), ByName::new());
+        loop {
+            let some: Vec<Slot> = slots.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            let read = holder.entries(some, self.open, &mut by_name)?;
+            let mut entries: Vec<Entry> = Vec::with_capacity(read.len());
+            for (fd, entry) in read {
                 entries.extend(self.read(&holder, fd, entry)?);
             }
             let found = self.all(&holder, &entries)?;
@@ -71,7 +77,7 @@ impl Describing<'_> {
             fds.extend(found.into_iter().flatten());
         }
         if keeps {
-            self.keep = self.keep.saturating_sub(numbers.len());
+            self.keep = self.keep.saturating_sub(count);
             while !kept.is_empty() {
                 let rest = kept.split_off(kept.len().min(MOST));
                 let entries = std::mem::replace(&mut kept, rest);

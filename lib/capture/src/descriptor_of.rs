@@ -191,6 +191,11 @@ impl<'a> Descriptor<'a> {
         self.entry.same
     }
 
+    /// Whether no process or signal was ever set for it (F_SETOWN, F_SETSIG, F_NOTIFY), as far as that is known.
+    pub fn is_unowned(&self) -> bool {
+        self.entry.unowned
+    }
+
     /// The message that was read last, of a log of the kernel that `freeze` has found at its end.
     pub fn last_message(&self) -> Option<u64> {
         self.entry.last_message

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     inode::{self, Inode},
-    kept::Kept,
+    kept::{Kept, Place},
     known::Told,
     parallel,
     path::{self, DELETED, Root},
@@ -11,6 +11,7 @@ use crate::{
 use floe_proc::{Descriptors, Fdinfo, OpenInfo};
 use floe_records::{AnyRecord, Bytes, FdEntry, FdNum, FileId, Finding, NamedFile, Pid};
 use floe_sys::{pidfd_getfd, pidfd_open};
+use floe_tables::Shown;
 use nix::{
     fcntl::OFlag,
     sys::{
@@ -19,9 +20,8 @@ use nix::{
     },
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, HashSet},
     os::fd::{AsFd, OwnedFd},
-    sync::{Mutex, PoisonError},
 };
 
 /// Descriptors that a thread reads at a time.
@@ -39,12 +39,52 @@ pub(crate) struct Holder {
     pub root: Root,
     pidfd: OwnedFd,
     all: Descriptors,
-    /// What has just been read of its descriptors.
-    infos: Mutex<HashMap<u32, Fdinfo>>,
-    /// What shows its descriptors and has not been read yet.
-    opened: Mutex<HashMap<u32, OpenInfo>>,
     /// Whether what shows its descriptors is to be kept open.
     pub keeps: bool,
+}
+
+/// A number of the table at which something is open, and what is known of that before it is looked at.
+pub(crate) struct Slot {
+    pub fd: u32,
+    same: Told,
+    info: Option<Fdinfo>,
+    /// What shows it and has not been read yet.
+    open: Option<OpenInfo>,
+    /// As a table shows it: the name that it was opened by, whether that was removed, whether nobody was ever made its owner.
+    name: Option<(u64, u64)>,
+    unlinked: bool,
+    unowned: bool,
+}
+
+/// What the name of a descriptor has led to.
+pub(crate) type ByName = HashMap<Place, (Vec<u8>, Inode, Option<Name>)>;
+
+impl Slot {
+    /// Nothing is known.
+    pub fn of(fd: u32) -> Self {
+        let (same, unlinked, unowned) = (Told::Nothing, false, false);
+        Self { fd, same, info: None, open: None, name: None, unlinked, unowned }
+    }
+
+    fn shown(it: Shown) -> Self {
+        let (name, unlinked, unowned) = (Some(it.name), it.unlinked, it.unowned);
+        let (same, info) = (Told::Same(it.description), it.info);
+        Self { fd: it.fd, same, info, open: None, name, unlinked, unowned }
+    }
+
+    /// What it was opened by, where that may be a path.
+    fn place(&self) -> Result<Option<Place>> {
+        let (Some(info), Some((entry, mount))) = (&self.info, self.name) else { return Ok(None) };
+        Ok(inode::may_have_name(info)?.then_some((entry, mount, info.ino)))
+    }
+
+    fn opened(fd: u32, open: OpenInfo) -> Self {
+        Self { open: Some(open), ..Self::of(fd) }
+    }
+
+    fn read(fd: u32, info: Fdinfo) -> Self {
+        Self { info: Some(info), ..Self::of(fd) }
+    }
 }
 
 /// What there is to read of a descriptor without taking a duplicate.
@@ -63,9 +103,12 @@ pub(crate) struct Entry {
     pub last_message: Option<u64>,
     /// What shows it, if that is kept open.
     pub open: Option<OpenInfo>,
+    /// No process or signal was ever set for it.
+    pub unowned: bool,
 }
 
 /// A path that a descriptor was opened by.
+#[derive(Clone)]
 pub(crate) struct Name {
     /// As the process sees it.
     pub path: Vec<u8>,
@@ -95,8 +138,7 @@ impl Holder {
     /// Opens what is read relative to it.
     pub fn open(pid: u32, held: bool) -> Result<Self> {
         let (pidfd, root, all) = (pidfd_open(pid as i32)?, Root::of(pid)?, Descriptors::of(pid)?);
-        let (infos, opened) = (Mutex::default(), Mutex::default());
-        Ok(Self { pid, table: pid, held, root, pidfd, all, infos, opened, keeps: false })
+        Ok(Self { pid, table: pid, held, root, pidfd, all, keeps: false })
     }
 
     /// A process that stands still and is to receive descriptors of ours.
@@ -104,8 +146,7 @@ impl Holder {
         let table = std::process::id();
         let (pidfd, root, all) =
             (pidfd_open(table as i32)?, Root::of(pid)?, Descriptors::of(table)?);
-        let (infos, opened) = (Mutex::default(), Mutex::default());
-        Ok(Self { pid, table, held: true, root, pidfd, all, infos, opened, keeps: false })
+        Ok(Self { pid, table, held: true, root, pidfd, all, keeps: false })
     }
 
     /// Whether the descriptors are on their way to the process, and not yet its own.
@@ -113,52 +154,63 @@ impl Holder {
         self.table != self.pid
     }
 
-    /// The numbers of its descriptors, ascending.
-    pub fn numbers(&self) -> Result<Vec<u32>> {
-        Ok(self.all.numbers()?)
+    fn numbers(&self) -> Result<Vec<Slot>> {
+        Ok(self.all.numbers()?.into_iter().map(Slot::of).collect())
     }
 
-    /// The same of a process that runs; what shows its descriptors is kept open if there is room in `kept`. Where those are as many
-    /// as the numbers from 0 on that something is open at, the directory need not be read, which takes half as long as to open
+    /// The descriptors of a process that runs, ascending; what shows them is kept open if there is room in `kept`. Where they are as
+    /// many as the numbers from 0 on that something is open at, the directory need not be read, which takes half as long as to open
     /// the files in it.
-    pub fn numbers_to_keep(&mut self, kept: &mut Kept) -> Result<Vec<u32>> {
+    pub fn slots_to_keep(&mut self, kept: &mut Kept) -> Result<Vec<Slot>> {
         let count = self.all.count()?;
         self.make_room(count.unwrap_or_default());
+        if let Some(slots) = self.read_whole(count, kept)? {
+            let unknown = slots.iter().filter(|slot| slot.info.is_none()).count();
+            self.keeps = kept.takes(unknown);
+            return Ok(slots);
+        }
         let count = count.filter(|count| *count > PIECE && kept.has_room(*count));
         let dense = count.map(|count| (0..count as u32).collect::<Vec<u32>>());
         let is_open = |fd: &u32| self.all.open_info(*fd).is_ok();
         let dense = dense.filter(|all| all.last().is_some_and(is_open));
         let opened = dense.and_then(|all| {
-            let open = parallel::each(&all, |fd| Some((*fd, self.all.open_info(*fd).ok()?)));
-            open.into_iter().collect::<Option<HashMap<u32, OpenInfo>>>().map(|open| (all, open))
+            let open = |fd: &u32| Some(Slot::opened(*fd, self.all.open_info(*fd).ok()?));
+            parallel::each(&all, open).into_iter().collect::<Option<Vec<Slot>>>()
         });
-        let numbers = match opened {
-            Some((all, open)) => {
-                *self.opened.get_mut().unwrap_or_else(PoisonError::into_inner) = open;
-                all
-            }
-            None => self.numbers()?,
-        };
-        self.keeps = kept.takes(numbers.len());
-        Ok(numbers)
+        let slots = opened.map_or_else(|| self.numbers(), Ok)?;
+        self.keeps = kept.takes(slots.len());
+        Ok(slots)
     }
 
-    /// The same of a process that stands still and of which `open` shows descriptors that it had. If each of these has something
+    /// The same of a process that stands still and of which `kept` shows descriptors that it had. If each of these has something
     /// open, and they are as many as it has, they are all.
-    pub fn numbers_among(&self, open: BTreeMap<u32, OpenInfo>) -> Result<Vec<u32>> {
-        if open.is_empty() || self.all.count()? != Some(open.len()) {
+    pub fn slots_among(&self, kept: &mut Kept) -> Result<Vec<Slot>> {
+        let (count, mut open) = (self.all.count()?, kept.take(self.pid));
+        if let Some(mut slots) = self.read_whole(count, kept)? {
+            let unknown = slots.iter_mut().filter(|slot| slot.info.is_none());
+            unknown.for_each(|slot| slot.open = open.remove(&slot.fd));
+            return Ok(slots);
+        }
+        if open.is_empty() || count != Some(open.len()) {
             return self.numbers();
         }
-        let read = parallel::each_of(open.into_iter().collect(), PIECE, |(fd, open)| {
-            Some((fd, open.read().ok()?))
-        });
-        let Some(infos) = read.into_iter().collect::<Option<HashMap<u32, Fdinfo>>>() else {
-            return self.numbers();
-        };
-        let mut numbers: Vec<u32> = infos.keys().copied().collect();
-        numbers.sort_unstable();
-        *self.infos.lock().unwrap_or_else(PoisonError::into_inner) = infos;
-        Ok(numbers)
+        let read = |(fd, open): (u32, OpenInfo)| Some(Slot::read(fd, open.read().ok()?));
+        let read = parallel::each_of(open.into_iter().collect(), PIECE, read);
+        match read.into_iter().collect::<Option<Vec<Slot>>>() {
+            Some(slots) => Ok(slots),
+            None => self.numbers(),
+        }
+    }
+
+    /// All descriptors, where they are many and a program in the kernel can read the table.
+    fn read_whole(&self, count: Option<usize>, kept: &mut Kept) -> Result<Option<Vec<Slot>>> {
+        let Some(tables) = kept.tables(count.unwrap_or_default()) else { return Ok(None) };
+        let shown = tables.read(self.pid, count.unwrap_or_default())?;
+        // It has not gone meanwhile, and is none that has a table of its own beside that of its threads.
+        if self.held && Some(shown.len()) != count || shown.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(shown.into_iter().map(Slot::shown).collect()))
     }
 
     /// For what shows that many descriptors, and for a duplicate of each.
@@ -168,31 +220,80 @@ impl Holder {
         }
     }
 
-    fn read_info(&self, fd: u32) -> Result<(Fdinfo, Option<OpenInfo>)> {
-        let known = self.infos.lock().unwrap_or_else(PoisonError::into_inner).remove(&fd);
-        if let Some(info) = known {
-            return Ok((info, None));
+    /// Reads what /proc says of descriptors, in their order; of several that were opened by the same name, of the first one.
+    pub fn entries(
+        &self,
+        some: Vec<Slot>,
+        kept: &mut Kept,
+        by_name: &mut ByName,
+    ) -> Result<Vec<(u32, Result<Entry>)>> {
+        let (mut first, mut others, mut met) = (Vec::new(), Vec::new(), HashSet::new());
+        for slot in some {
+            match slot.place()? {
+                Some(place) if by_name.contains_key(&place) || !met.insert(place) => {
+                    others.push((slot, place));
+                }
+                place => first.push((slot, place)),
+            }
         }
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(&fd);
-        let open = opened.map_or_else(|| self.all.open_info(fd), Ok)?;
-        Ok((open.read()?, self.keeps.then_some(open)))
+        let links = &*kept;
+        let mut read = parallel::each_of(first, PIECE, |(slot, place)| {
+            let known = place.and_then(|place| links.link(place));
+            (slot.fd, place, self.entry(slot, known))
+        });
+        for (_, place, entry) in &read {
+            let (Some(place), Ok(entry)) = (place, entry) else { continue };
+            by_name.insert(*place, (entry.link.clone(), entry.stat, entry.name.clone()));
+            if !self.held {
+                kept.put_link(*place, entry.link.clone());
+            }
+        }
+        for (slot, place) in others {
+            let fd = slot.fd;
+            let entry = match (by_name.get(&place), slot) {
+                (Some((link, stat, name)), Slot { same, info: Some(info), unowned, .. }) => {
+                    let (link, stat, name) = (link.clone(), *stat, name.clone());
+                    let (open, last_message) = (None, None);
+                    Ok(Entry { fd, link, stat, info, name, same, last_message, open, unowned })
+                }
+                (_, slot) => self.entry(slot, None),
+            };
+            read.push((fd, None, entry));
+        }
+        read.sort_unstable_by_key(|(fd, ..)| *fd);
+        Ok(read.into_iter().map(|(fd, _, entry)| (fd, entry)).collect())
     }
 
-    /// Reads what /proc says of a descriptor.
-    pub fn entry(&self, fd: u32) -> Result<Entry> {
-        let (info, open) = self.read_info(fd)?;
-        let found = |link, stat, info, name, open| {
-            let (same, last_message) = (Told::Nothing, None);
-            Entry { fd, link, stat, info, name, same, last_message, open }
+    /// Reads what /proc says of a descriptor; `known`: what its link has shown when the process ran.
+    pub fn entry(&self, slot: Slot, known: Option<&[u8]>) -> Result<Entry> {
+        let Slot { fd, same, info, open, unlinked, unowned, .. } = slot;
+        let (info, open) = match (info, open) {
+            (Some(info), _) => (info, None),
+            (None, open) => {
+                let open = open.map_or_else(|| self.all.open_info(fd), Ok)?;
+                (open.read()?, self.keeps.then_some(open))
+            }
         };
-        let link = match inode::link(&info)? {
-            Some(link) => link,
-            None => self.all.link(fd)?,
+        let found = |link, stat, info, name, open| {
+            let last_message = None;
+            Entry { fd, link, stat, info, name, same, last_message, open, unowned }
+        };
+        let mut by_path = None;
+        let link = match (inode::link(&info)?, known) {
+            (Some(link), _) => link,
+            // The name of such a file never changes.
+            (None, Some(link)) if inode::is_in_memory(&info)? => link.to_vec(),
+            (None, Some(link)) if !unlinked => {
+                // It is the only name that the file has.
+                by_path = self.by_path(link, &info).filter(|it| it.is_dir() || it.nlink == 1);
+                if by_path.is_some() { link.to_vec() } else { self.all.link(fd)? }
+            }
+            (None, _) => self.all.link(fd)?,
         };
         if let Some(stat) = Inode::nameless(&link, info.ino)? {
             return Ok(found(link, stat, info, None, open));
         }
-        if let Some(stat) = self.by_path(&link, &info) {
+        if let Some(stat) = by_path.or_else(|| self.by_path(&link, &info)) {
             let name = Some(Name::new(&self.root, link.clone(), false, true));
             return Ok(found(link, stat, info, name, open));
         }
@@ -307,12 +408,13 @@ impl Entry {
             AnyRecord::KernelLog(log) => Some(log.last),
             _ => None,
         };
-        FdEntry(FdNum(self.fd), link, text, self.name.map(named), id, last_message)
+        FdEntry(FdNum(self.fd), link, text, self.name.map(named), id, last_message, self.unowned)
     }
 
     /// As `freeze` has read it.
     pub fn of_record(record: FdEntry, holder: &Holder) -> Result<Self> {
-        let FdEntry(FdNum(fd), Bytes(link), Bytes(text), named, FileId(id), last_message) = record;
+        let FdEntry(FdNum(fd), Bytes(link), Bytes(text), named, FileId(id), last_message, unowned) =
+            record;
         let unknown = |e| floe_sys::Error::new(format!("read descriptor {fd}"), e);
         let info = Fdinfo::parse(text).map_err(unknown)?;
         let (stat, name) = match named {
@@ -325,7 +427,7 @@ impl Entry {
             None => (Inode::nameless(&link, info.ino)?, None),
         };
         let none = || floe_sys::Error::because(format!("read descriptor {fd}"), "it has no file");
-        let (stat, same) = (stat.ok_or_else(none)?, Told::Same(id));
-        Ok(Self { fd, link, stat, info, name, same, last_message, open: None })
+        let (stat, same) = (stat.ok_or_else(none)?, Told::Same(id.into()));
+        Ok(Self { fd, link, stat, info, name, same, last_message, open: None, unowned })
     }
 }

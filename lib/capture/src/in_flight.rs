@@ -4,7 +4,7 @@
 use crate::{
     Result,
     describing::Describing,
-    entry::Holder,
+    entry::{Holder, Slot},
     files::Files,
     object::socket_queue::{self, Read},
 };
@@ -68,7 +68,7 @@ impl Describing<'_> {
             };
             let mut files = Vec::with_capacity(fds.len());
             for fd in &fds {
-                let entry = holder.entry(fd.as_raw_fd() as u32)?;
+                let entry = holder.entry(Slot::of(fd.as_raw_fd() as u32), None)?;
                 files.extend(self.descriptor(&holder, &entry)?.map(|found| found.file));
             }
             receivers.insert(pid, holder);

@@ -133,6 +133,17 @@ pub(crate) fn link(info: &Fdinfo) -> Result<Option<Vec<u8>>> {
     })
 }
 
+/// Whether a descriptor may have been opened by a path: it is on none of the mounts of pipes, sockets and kernel objects.
+pub(crate) fn may_have_name(info: &Fdinfo) -> Result<bool> {
+    let own = Own::get()?;
+    Ok(![own.pipes, own.sockets, own.anonymous].contains(&info.mnt_id))
+}
+
+/// Whether a file is on the mount of the kernel's own that memfd_create(2) makes files on.
+pub(crate) fn is_in_memory(info: &Fdinfo) -> Result<bool> {
+    Ok(info.mnt_id == Own::get()?.memory)
+}
+
 /// When a file was last read and changed: seconds, and nanoseconds below 1e9.
 pub(crate) fn times(stat: &Metadata) -> [(i64, u32); 2] {
     [(stat.atime(), stat.atime_nsec() as u32), (stat.mtime(), stat.mtime_nsec() as u32)]
@@ -144,12 +155,13 @@ pub(crate) fn attributes(file: &File) -> Result<Vec<(Bytes, Bytes)>> {
     Ok(all.into_iter().map(|(name, value)| (Bytes(name), Bytes(value))).collect())
 }
 
-/// The mounts that only the kernel itself has: those of pipes, sockets, and objects without a file.
+/// The mounts that only the kernel itself has: those of pipes, sockets, objects without a file, and files in memory.
 struct Own {
     pipes: u32,
     sockets: u32,
     anonymous: u32,
-    /// The device of the former.
+    memory: u32,
+    /// The device of pipes.
     pipe_device: u64,
 }
 
@@ -168,7 +180,9 @@ impl Own {
         let event = EventFd::new().map_err(|e| Error::new("look at an eventfd", e))?;
         let (pipes, sockets) = (mount(pipe.as_fd())?, mount(socket.as_fd())?);
         let anonymous = mount(event.as_fd())?;
-        Ok(OWN.get_or_init(|| Self { pipes, sockets, anonymous, pipe_device }))
+        let file = floe_sys::memfd_create(c"floe", 0)?;
+        let memory = mount(file.as_fd())?;
+        Ok(OWN.get_or_init(|| Self { pipes, sockets, anonymous, memory, pipe_device }))
     }
 }
 

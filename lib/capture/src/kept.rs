@@ -2,9 +2,12 @@
 //!
 //! To open a file of /proc/PID/fdinfo and to close it takes twice as long as to read it. It belongs to a number and shows what has
 //! that number when it is read, so nothing is taken over from the first look but the way.
+//!
+//! Where a program in the kernel reads a table at once, these are only those files that show more than it does.
 
 use floe_proc::OpenInfo;
-use std::collections::BTreeMap;
+use floe_tables::Tables;
+use std::collections::{BTreeMap, HashMap};
 
 /// Files at most.
 const MOST: u64 = 65_536;
@@ -18,7 +21,17 @@ pub struct Kept {
     room: usize,
     /// Soft and hard limit of open files as they were.
     limits: Option<(u64, u64)>,
+    /// What reads tables of many descriptors, once that has been tried.
+    tables: Option<Option<Tables>>,
+    /// What links of descriptors have shown, by what they were opened by.
+    links: HashMap<Place, Vec<u8>>,
 }
+
+/// An entry of a directory and a mount, as a table shows them, and the inode that they led to.
+pub(crate) type Place = (u64, u64, u64);
+
+/// Descriptors from which on it pays to load a program of BPF, which takes some milliseconds.
+const MANY: usize = 512;
 
 impl Kept {
     /// Nothing is kept yet. A quarter of what may be open is left for duplicates. Until this is dropped we may have as many files open
@@ -28,7 +41,26 @@ impl Kept {
         let raised = soft < hard && floe_sys::set_limit(0, libc::RLIMIT_NOFILE, hard, hard).is_ok();
         let (may, limits) = if raised { (hard, Some((soft, hard))) } else { (soft, None) };
         let room = (may - may / 4).saturating_sub(OTHERS).min(MOST) as usize;
-        Ok(Self { open: BTreeMap::new(), room, limits })
+        Ok(Self { open: BTreeMap::new(), room, limits, tables: None, links: HashMap::new() })
+    }
+
+    /// What reads a table of that many descriptors at once; `None` where files of /proc have to do: for few, on kernels that cannot
+    /// do it, and without the right to.
+    pub(crate) fn tables(&mut self, count: usize) -> Option<&Tables> {
+        if count < MANY {
+            return None;
+        }
+        self.tables.get_or_insert_with(|| Tables::load().ok()).as_ref()
+    }
+
+    /// What the link of a descriptor has shown that was opened by the same name.
+    pub(crate) fn link(&self, place: Place) -> Option<&[u8]> {
+        self.links.get(&place).map(Vec::as_slice)
+    }
+
+    /// Keeps what a link has shown.
+    pub(crate) fn put_link(&mut self, place: Place, link: Vec<u8>) {
+        self.links.insert(place, link);
     }
 
     /// Whether descriptors of another process can be kept, that many.

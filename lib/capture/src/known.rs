@@ -4,6 +4,8 @@
 //! processes that run, again when they stand still, and by `dumpfs`. Only the first time takes all those calls. The second time
 //! descriptors that were told apart before are believed to be still, and each list is checked once from end to end: the order has not
 //! changed if nothing has. The third time everything has stood still since.
+//!
+//! None of these calls is needed for a table that a program in the kernel has read: that tells descriptions by their places.
 
 use crate::{descriptor_of::Descriptor, parallel};
 use floe_records::{FdNum, FdTable, FileId, Pid};
@@ -30,7 +32,7 @@ pub(crate) enum Told {
     /// Where it stood, when the processes ran.
     Rank(u32),
     /// The same number as all others of its description have, and none else.
-    Same(u32),
+    Same(u64),
 }
 
 /// A description and where it was first seen.
@@ -176,8 +178,8 @@ impl Known {
         if self.lists.values().any(|list| list.wrong) {
             return Ok(false);
         }
-        let unsorted: Vec<&mut List> =
-            self.lists.values_mut().filter(|list| !list.sorted).collect();
+        let unsorted = self.lists.values_mut().filter(|list| !list.sorted && list.has_ranks());
+        let unsorted: Vec<&mut List> = unsorted.collect();
         let checked = parallel::each_of(unsorted, 1, List::is_in_order);
         checked.into_iter().try_fold(true, |all, one| Ok(all && one?))
     }
@@ -277,8 +279,16 @@ impl List {
         Ok((None, low))
     }
 
+    /// Whether any of them are known by what was seen when the processes ran, and not by what they are now.
+    fn has_ranks(&self) -> bool {
+        self.all.iter().any(|seen| matches!(seen.told, Told::Rank(_)))
+    }
+
     /// Whether they are in the order that they had. It is theirs from then on.
     fn is_in_order(&mut self) -> Result<bool> {
+        if self.all.iter().any(|seen| matches!(seen.told, Told::Same(_))) {
+            return self.sort();
+        }
         self.all.sort_by_key(|seen| match seen.told {
             Told::Rank(rank) => rank,
             Told::Same(_) | Told::Nothing => u32::MAX,

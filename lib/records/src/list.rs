@@ -45,7 +45,7 @@ macro_rules! resources {
                 stage: Stage 31 1 [];
                 requests: Requests 39 1 [];
                 mapped_file: MappedFile 41 1 [];
-                fd_entries: FdEntries 48 3 [];
+                fd_entries: FdEntries 48 4 [];
                 union: Union 43 1 [];
                 inherited: Inherited 44 1 [];
                 left_pages: LeftPages 239 1 [];

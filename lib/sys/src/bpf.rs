@@ -18,14 +18,14 @@ const MAP_FREEZE: i32 = 22;
 
 /// Attributes of a call.
 #[repr(C, align(8))]
-struct Attr([u8; 128]);
+pub(crate) struct Attr([u8; 128]);
 
 impl Attr {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self([0; 128])
     }
 
-    fn u32(mut self, at: usize, value: u32) -> Self {
+    pub(crate) fn u32(mut self, at: usize, value: u32) -> Self {
         self.0[at..at + 4].copy_from_slice(&value.to_ne_bytes());
         self
     }
@@ -35,14 +35,14 @@ impl Attr {
         self
     }
 
-    fn pointer(self, at: usize, to: *const u8) -> Self {
+    pub(crate) fn pointer(self, at: usize, to: *const u8) -> Self {
         self.u64(at, to as u64)
     }
 }
 
 /// # Safety
 /// What the attributes point to is valid for what the command reads and writes there.
-unsafe fn bpf(command: i32, attr: &mut Attr) -> io::Result<i64> {
+pub(crate) unsafe fn bpf(command: i32, attr: &mut Attr) -> io::Result<i64> {
     // SAFETY: the kernel reads and writes no more than the length of `attr`, and the rest is the caller's promise.
     check(unsafe { libc::syscall(libc::SYS_bpf, command, attr.0.as_mut_ptr(), attr.0.len()) })
 }

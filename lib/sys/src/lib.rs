@@ -4,6 +4,7 @@ mod anon;
 mod apart;
 mod beside;
 mod bpf;
+mod bpf_iterator;
 mod caller;
 mod child;
 mod clone;
@@ -56,6 +57,7 @@ pub use anon::{shared_memory, signalfd, timerfd, timerfd_count, timerfd_set, tim
 pub use apart::{apart, apart_in};
 pub use beside::{Place, Places};
 pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map_is_used};
+pub use bpf_iterator::{KernelTypes, iterate, load_iterator};
 pub use caller::{Call, Caller, call_as};
 pub use child::{child, child_apart};
 pub use clone::{fork, fork_sibling, is_alone, pidfds_of_ended, spawn_sibling, spawn_stub};

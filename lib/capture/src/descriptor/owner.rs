@@ -10,7 +10,7 @@ use floe_sys::{owner_ex, owner_signal, owner_uids};
 impl OfDescriptor for Owner {
     fn take(seen: &Descriptor<'_>, file: FileId, first: bool) -> Result<Vec<Self>, Problem> {
         // No refusal depends on it, and asking takes a duplicate.
-        if !first || seen.is_path() || !seen.context.taking {
+        if !first || seen.is_path() || !seen.context.taking || seen.is_unowned() {
             return Ok(Vec::new());
         }
         let fd = seen.duplicate()?;

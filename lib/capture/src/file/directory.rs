@@ -21,5 +21,6 @@ impl OfFile for Directory {
 /// Whether a directory may notify a process of changes (F_NOTIFY of fcntl(2)), which the kernel does not show: that makes the process
 /// the owner of the description, and nothing else does so in earnest.
 pub(crate) fn may_notify(seen: &Descriptor<'_>) -> floe_sys::Result<bool> {
-    Ok(seen.stat.is_dir() && !seen.is_path() && owner_ex(seen.duplicate()?)?.1 != 0)
+    let may = seen.stat.is_dir() && !seen.is_path() && !seen.is_unowned();
+    Ok(may && owner_ex(seen.duplicate()?)?.1 != 0)
 }

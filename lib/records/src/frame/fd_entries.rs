@@ -16,8 +16,8 @@ pub struct FdEntries {
 
 /// One descriptor: its number, where its link in /proc/PID/fd leads, the text of /proc/PID/fdinfo, the file where it was
 /// opened by a path, a number that all descriptors of one description have, which `dumpfs` may change, and the number of the message
-/// that was read last, of a log of the kernel, which nobody can tell any more when another one has come. An array, because a process
-/// may have thousands of them.
+/// that was read last, of a log of the kernel, which nobody can tell any more when another one has come; whether it is known that no
+/// process or signal was ever set for it. An array, because a process may have thousands of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FdEntry(
     pub FdNum,
@@ -26,6 +26,7 @@ pub struct FdEntry(
     pub Option<NamedFile>,
     pub FileId,
     pub Option<u64>,
+    pub bool,
 );
 
 /// What stat(2) says of a file: device, inode, type and permissions, number of links, the device that it is, bytes, last change
