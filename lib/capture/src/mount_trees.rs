@@ -13,7 +13,7 @@ use crate::Result;
 use floe_mounts::{Mount, all_of, attributes, is_in_memory, is_of_kernel, mounts};
 use floe_records::{
     Finding, Findings, MountPoint, MountTree, MountedSystem, NsId, OutsideGroup, OutsideMount, Pid,
-    Union,
+    ProcSpace, Union,
 };
 use floe_unions::{Branch, Sources, Stack, Unions};
 use std::{
@@ -135,9 +135,16 @@ pub fn union_record(stack: &Stack) -> Option<Union> {
     })
 }
 
-/// Describes a mount namespace; says which mounts cannot be mounted again.
-pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> MountTree {
+/// Describes a mount namespace; says which mounts cannot be mounted again. `pids` are pid namespaces that lie below that of the tree;
+/// gives also which file systems show them.
+pub fn describe(
+    id: NsId,
+    space: &Space,
+    (own, pids): (&Own, &BTreeSet<NsId>),
+    out: &mut Findings,
+) -> (MountTree, Vec<ProcSpace>) {
     let mut systems: BTreeMap<u64, MountedSystem> = BTreeMap::new();
+    let mut procs = Vec::new();
     let mut list = Vec::with_capacity(space.mounts.len());
     for mount in in_order(&space.mounts) {
         let system = systems.entry(mount.dev).or_insert_with(|| system(space, mount, own));
@@ -148,7 +155,7 @@ pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> Mount
             let object = format!("mount {shown} ({fs_type})");
             out.refuse(Finding::of(space.pid, object, RULE, problem).hint(hint));
         } else {
-            pids::check(space, mount, system, out);
+            procs.extend(pids::check(space, mount, system, pids, out));
         }
         list.push(point);
     }
@@ -169,12 +176,17 @@ pub fn describe(id: NsId, space: &Space, own: &Own, out: &mut Findings) -> Mount
             outside.entry(group).or_insert(OutsideGroup { group, point });
         }
     }
-    MountTree {
+    if procs.iter().any(|it: &ProcSpace| list.first().is_some_and(|root| root.dev == it.dev)) {
+        let problem = "its root is a proc file system of a pid namespace below that of the tree";
+        out.refuse(Finding::of(space.pid, "mnt namespace", RULE, problem));
+    }
+    let tree = MountTree {
         id,
         mounts: list,
         systems: systems.into_values().collect(),
         outside: outside.into_values().collect(),
-    }
+    };
+    (tree, procs)
 }
 
 /// Each behind the one that it is mounted on; the root is on none of them.

@@ -15,7 +15,7 @@ use nix::{
     unistd::{fchdir, pivot_root},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -28,12 +28,31 @@ pub struct Wanted<'a> {
     pub parent: Option<u32>,
     /// Mount point, from the top of that one; empty for the top itself.
     pub point: &'a [u8],
-    /// Which of the file systems of the workshop it shows.
-    pub base: usize,
+    /// What it shows.
+    pub base: Shows,
     /// From where on.
     pub part: &'a [u8],
     /// Its own options.
     pub attributes: Attributes,
+}
+
+/// A file system that a mount shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shows {
+    /// One of those of the workshop.
+    Base(usize),
+    /// One that can be had only later, by its device.
+    Late(u64),
+}
+
+/// A mount that comes later: what it shows, or what it is mounted on, is not there yet.
+#[derive(Debug)]
+struct LateMount {
+    id: u32,
+    parent: u32,
+    point: Vec<u8>,
+    /// A detached copy of what it shows, where that is there; else what that is, from where on, and with which options.
+    what: Result<OwnedFd, (u64, Vec<u8>, Attributes)>,
 }
 
 /// A mount namespace that was put together.
@@ -45,6 +64,20 @@ pub struct Built {
     pub top: OwnedFd,
     /// The tops of its mounts.
     pub mounts: BTreeMap<u32, OwnedFd>,
+    /// Those that come later, in their order.
+    late: Vec<LateMount>,
+}
+
+impl Built {
+    /// Whether something of it comes later.
+    pub fn waits(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// File systems that come later, by their devices.
+    pub fn late_systems(&self) -> impl Iterator<Item = u64> {
+        self.late.iter().filter_map(|it| it.what.as_ref().err()).map(|what| what.0)
+    }
 }
 
 impl Workshop {
@@ -86,10 +119,23 @@ impl Workshop {
         };
         let scratch = open("/", PATH | OFlag::O_DIRECTORY, Mode::empty()).map_err(fail)?;
         let mut mounts: BTreeMap<u32, OwnedFd> = BTreeMap::new();
+        let (mut late, mut later) = (Vec::new(), BTreeSet::new());
         for it in order {
             *at = it.id;
             let gone = || Error::because("mount it", "what it is mounted on is not there");
-            let made = copies.remove(&it.id).ok_or_else(gone)?;
+            let copy = copies.remove(&it.id).ok_or_else(gone);
+            if let Some(parent) = it.parent
+                && (later.contains(&parent) || matches!(it.base, Shows::Late(_)))
+            {
+                later.insert(it.id);
+                let what = match it.base {
+                    Shows::Base(_) => Ok(copy?),
+                    Shows::Late(dev) => Err((dev, it.part.to_vec(), it.attributes)),
+                };
+                late.push(LateMount { id: it.id, parent, point: it.point.to_vec(), what });
+                continue;
+            }
+            let made = copy?;
             let place = match it.parent {
                 None => openat(&scratch, NEW, PATH, Mode::empty()).map_err(fail)?,
                 Some(parent) => below(mounts.get(&parent).ok_or_else(gone)?.as_fd(), it.point)?,
@@ -106,7 +152,7 @@ impl Workshop {
         // The old root comes to lie above the new one, and goes.
         fchdir(&top).and_then(|()| pivot_root(".", ".")).map_err(fail)?;
         umount2(".", MntFlags::MNT_DETACH).map_err(fail)?;
-        Ok(Built { space, top, mounts })
+        Ok(Built { space, top, mounts, late })
     }
 
     /// Detached copies of what all of them show, with their options.
@@ -115,13 +161,90 @@ impl Workshop {
         for it in wanted {
             *at = it.id;
             let gone = || Error::because("mount it", "its file system is not there");
-            let part = below(self.base(it.base).ok_or_else(gone)?, it.part)?;
-            let made = clone_tree(part.as_fd())?;
-            set_mount_attributes(made.as_fd(), it.attributes.set, it.attributes.clear, 0)?;
-            copies.insert(it.id, made);
+            let Shows::Base(base) = it.base else { continue };
+            let base = self.base(base).ok_or_else(gone)?;
+            copies.insert(it.id, copy(base, it.part, it.attributes)?);
         }
         Ok(copies)
     }
+
+    /// Mounts what had to wait; `systems` are detached mounts of the file systems that came late, by their devices.
+    ///
+    /// # Errors
+    /// What cannot be mounted, with the number of the mount.
+    pub fn finish<'b>(
+        &self,
+        all: impl IntoIterator<Item = &'b mut Built>,
+        systems: &BTreeMap<u64, OwnedFd>,
+    ) -> Result<(), (u32, Error)> {
+        let mut at = 0;
+        let mut all: Vec<&mut Built> = all.into_iter().collect();
+        let late: Vec<Vec<LateMount>> =
+            all.iter_mut().map(|built| std::mem::take(&mut built.late)).collect();
+        // A part of a file system can be copied only where it is mounted: in a copy of the workshop.
+        let copied = inside(self.space.as_fd(), || {
+            floe_sys::private_mounts()?;
+            let place = open("/", PATH | OFlag::O_DIRECTORY, Mode::empty());
+            let place = place.map_err(|e| Error::new("set up a mount namespace", e))?;
+            for system in systems.values() {
+                attach_tree(system.as_fd(), place.as_fd())?;
+            }
+            let mut copies = Vec::with_capacity(late.len());
+            for some in late {
+                let some = some.into_iter().map(|it| {
+                    at = it.id;
+                    it.copied(systems)
+                });
+                copies.push(some.collect::<Result<Vec<_>>>()?);
+            }
+            Ok(copies)
+        });
+        let copies = copied.map_err(|e| (at, e))?;
+        for (built, copies) in all.into_iter().zip(copies) {
+            let mounts = &mut built.mounts;
+            let attached = inside(built.space.as_fd(), || {
+                for (it, copy) in copies {
+                    at = it.id;
+                    let gone = || Error::because("mount it", "what it is mounted on is not there");
+                    let parent = mounts.get(&it.parent).ok_or_else(gone)?;
+                    let place = below(parent.as_fd(), &it.point)?;
+                    attach_tree(copy.as_fd(), place.as_fd())?;
+                    mounts.insert(it.id, copy);
+                }
+                Ok(())
+            });
+            attached.map_err(|e| (at, e))?;
+        }
+        Ok(())
+    }
+}
+
+impl LateMount {
+    /// A detached copy of what it shows; the calling thread stands where the file systems are mounted.
+    fn copied(self, systems: &BTreeMap<u64, OwnedFd>) -> Result<(Place, OwnedFd)> {
+        let gone = || Error::because("mount it", "its file system is not there");
+        let made = match self.what {
+            Ok(copy) => copy,
+            Err((dev, part, attributes)) => {
+                copy(systems.get(&dev).ok_or_else(gone)?.as_fd(), &part, attributes)?
+            }
+        };
+        Ok((Place { id: self.id, parent: self.parent, point: self.point }, made))
+    }
+}
+
+/// Where a mount belongs.
+struct Place {
+    id: u32,
+    parent: u32,
+    point: Vec<u8>,
+}
+
+/// A detached copy of a part of what is mounted.
+fn copy(base: BorrowedFd<'_>, part: &[u8], attributes: Attributes) -> Result<OwnedFd> {
+    let made = clone_tree(below(base, part)?.as_fd())?;
+    set_mount_attributes(made.as_fd(), attributes.set, attributes.clear, 0)?;
+    Ok(made)
 }
 
 /// Each behind its parent, and of those on the same parent, what lies deeper before what would cover it.
@@ -152,7 +275,7 @@ mod tests {
 
     fn one(id: u32, parent: Option<u32>, point: &'static [u8]) -> Wanted<'static> {
         let attributes = Attributes { set: 0, clear: 0 };
-        Wanted { id, parent, point, base: 0, part: b"", attributes }
+        Wanted { id, parent, point, base: Shows::Base(0), part: b"", attributes }
     }
 
     #[test]

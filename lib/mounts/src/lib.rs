@@ -16,10 +16,10 @@ mod space;
 mod workshop;
 
 pub use attributes::{Attributes, attributes};
-pub use build::{Built, Wanted};
+pub use build::{Built, Shows, Wanted};
 pub use escape::{newlines, unescape};
 pub use fs_type::{is_global, is_in_memory, is_of_kernel};
 pub use groups::{Member, Outside, connect};
 pub use mountinfo::{Mount, lasting_mounts, mounts};
 pub use space::{View, all_of, copied, inside, place, uncovered};
-pub use workshop::{Base, System, Workshop, below};
+pub use workshop::{Base, System, Workshop, below, mount_anew};

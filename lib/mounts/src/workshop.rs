@@ -157,11 +157,11 @@ fn place_for(scratch: &OwnedFd, at: usize, made: &OwnedFd) -> Result<OwnedFd> {
 fn base_of(base: &Base<'_>, old: BorrowedFd<'_>) -> Result<OwnedFd> {
     match base {
         Base::Anew(system) => match system.space {
-            None => anew(system),
+            None => mount_anew(system),
             Some(space) => apart(|| {
                 let fail = |e| Error::new("enter a namespace that is to be shown", e);
                 setns(space, CloneFlags::empty()).map_err(fail)?;
-                anew(system)
+                mount_anew(system)
             }),
         },
         Base::By(make) => make(),
@@ -183,7 +183,11 @@ fn inner_copy(mount: &Mount) -> Result<OwnedFd> {
 /// What is no option: the security module shows this one by itself.
 const SHOWN: [&[u8]; 2] = [b"rw", b"seclabel"];
 
-fn anew(system: &System<'_>) -> Result<OwnedFd> {
+/// A detached mount of a file system that is mounted anew, in the namespaces of the calling thread.
+///
+/// # Errors
+/// Those of fsopen(2) and of what follows, as the kernel explains them.
+pub fn mount_anew(system: &System<'_>) -> Result<OwnedFd> {
     let fs = fsopen(system.fs_type)?;
     let explained = |error: Error| {
         let mut text = error.cause().to_string();

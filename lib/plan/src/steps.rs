@@ -68,6 +68,8 @@ pub enum Step {
     /// Close what is below the numbers that restore keeps, put the descriptors on theirs, and close what restore keeps but an
     /// executable that comes late.
     Table(Pid),
+    /// Mount what shows the pid namespaces that are there by now.
+    Procs,
     /// Start a thread.
     Thread(Pid, Tid),
     /// Put a thread, or a process that has no other yet, into its cgroups.
@@ -174,6 +176,7 @@ impl fmt::Display for Step {
             Self::Group(pid, group) => write!(f, "put {pid} into process group {group}"),
             Self::Place(by, pid, group) => write!(f, "{by} puts {pid} into process group {group}"),
             Self::Table(pid) => write!(f, "put the descriptors of {pid} on their numbers"),
+            Self::Procs => write!(f, "mount what shows pid namespaces"),
             Self::Thread(pid, tid) => write!(f, "start thread {tid} of {pid}"),
             Self::Join(tid) => write!(f, "put {tid} into its cgroups"),
             Self::Apply(phase, subject, kind) => write!(f, "{subject}: {phase}: {}", kind.name()),
@@ -237,6 +240,7 @@ fn attempt(tree: &Tree, machine: &Machine, extent: Extent) -> Result<Plan, Refus
     family::groups(tree, &settled, &mut steps, &mut found);
     terminals::steps(tree, &mut steps);
     shared.leave(&mut steps);
+    steps.extend((!tree.all::<ProcSpace>().is_empty()).then_some(Step::Procs));
     opened_threads(tree, &places, &mut steps);
     phase::late(tree, &mut steps);
     let carried = tree.all::<SocketQueue>().iter().any(|queue| !queue.carried.is_empty());

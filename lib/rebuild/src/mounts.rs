@@ -3,6 +3,7 @@
 mod bases;
 mod consoles;
 pub(crate) mod files;
+mod procs;
 mod removed;
 mod unpacked;
 
@@ -13,7 +14,9 @@ use crate::{
     users::Users,
 };
 use files::Files;
-use floe_mounts::{Built, Member, Outside, Wanted, Workshop, attributes, connect, mounts, place};
+use floe_mounts::{
+    Built, Member, Outside, Shows, Wanted, Workshop, attributes, connect, mounts, place,
+};
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -23,6 +26,7 @@ use nix::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Mutex,
 };
 
 /// What was made before mounts are.
@@ -32,10 +36,24 @@ pub(crate) struct Around<'a> {
     pub users: &'a Users<'a>,
 }
 
+/// A namespace that was made, and its root.
+struct Space {
+    space: OwnedFd,
+    top: OwnedFd,
+}
+
+impl Space {
+    fn of(built: &Built) -> Result<Self> {
+        let kept = built.space.try_clone().and_then(|space| Ok((space, built.top.try_clone()?)));
+        let (space, top) = kept.map_err(|e| Error::new("keep a mount namespace", e))?;
+        Ok(Self { space, top })
+    }
+}
+
 /// Namespaces that were made, and the files that travel with them.
 #[derive(Default)]
 pub(crate) struct Mounts {
-    built: BTreeMap<NsId, Built>,
+    spaces: BTreeMap<NsId, Space>,
     /// What the mounts of each were numbered.
     ids: BTreeMap<NsId, BTreeSet<u32>>,
     /// Our own, where others were made.
@@ -45,6 +63,9 @@ pub(crate) struct Mounts {
     pub notes: Vec<String>,
     /// Masters of pseudo terminals whose slaves are mounted somewhere.
     consoles: BTreeMap<ObjectId, OwnedFd>,
+    /// All of them, where something in one of them shows a pid namespace that is still to be made: it is mounted then, and all mounts get
+    /// into their groups.
+    waiting: Mutex<BTreeMap<NsId, Built>>,
 }
 
 impl Mounts {
@@ -78,7 +99,7 @@ impl Mounts {
 
     /// The root of a namespace that was made.
     pub fn top(&self, id: NsId) -> Option<&OwnedFd> {
-        self.built.get(&id).map(|built| &built.top)
+        self.spaces.get(&id).map(|space| &space.top)
     }
 
     /// What the mounts of a namespace that was made were numbered.
@@ -93,7 +114,7 @@ impl Mounts {
 
     /// The namespaces.
     pub fn spaces(&self) -> impl Iterator<Item = (NsId, &OwnedFd)> {
-        self.built.iter().map(|(id, built)| (*id, &built.space))
+        self.spaces.iter().map(|(id, space)| (*id, &space.space))
     }
 }
 
@@ -127,17 +148,12 @@ fn make(
     }
     bases.put_removed(&workshop)?;
     let consoles = consoles::make(trees, &bases, &workshop)?;
+    let late = procs::late(tree);
     let mut built = BTreeMap::new();
     for it in trees {
-        let Some(wanted) = wanted(it, &bases, refuse) else { continue };
-        let owner = match owner(tree, it.id, users) {
-            Ok(owner) => owner,
-            Err(error) => {
-                refuse("mnt namespace".into(), error);
-                continue;
-            }
-        };
-        match workshop.build(&wanted, owner) {
+        let Some(wanted) = wanted(it, &bases, &late, refuse) else { continue };
+        let made = owner(tree, it.id, users).map_err(|error| (0, error));
+        match made.and_then(|owner| workshop.build(&wanted, owner)) {
             Ok(made) => drop(built.insert(it.id, made)),
             Err((id, error)) => {
                 let at = it.mounts.iter().find(|mount| mount.id == id);
@@ -147,19 +163,25 @@ fn make(
         }
     }
     bases.remove_names()?;
-    let mut notes = groups(trees, &built, &options.outer.groups)?;
+    let waits = built.values().any(Built::waits);
+    let mut notes = match waits {
+        true => Vec::new(),
+        false => groups(trees, &built, &options.outer.groups)?,
+    };
     let of_users = |it: &&&MountTree| matches!(owner(tree, it.id, users), Ok(Some(_)));
     if trees.iter().any(|it| of_users(&it)) {
         let what = "the mount namespace of the user namespace: its mounts are not locked, and its file systems belong to the user namespace of restore";
         notes.push(what.to_owned());
     }
     files.keep(workshop);
-    built.values_mut().for_each(|built| built.mounts.clear());
+    let spaces = built.iter().map(|(id, built)| Ok((*id, Space::of(built)?)));
+    let spaces = spaces.collect::<Result<_>>()?;
+    let waiting = Mutex::new(if waits { built } else { BTreeMap::new() });
     let path = "/proc/self/ns/mnt";
     let own = std::fs::File::open(path).map_err(|e| Error::new(format!("open {path}"), e))?;
     let ids = |it: &&MountTree| (it.id, it.mounts.iter().map(|mount| mount.id).collect());
     let ids = trees.iter().map(ids).collect();
-    Ok(Mounts { built, ids, own: Some(own.into()), files, notes, consoles })
+    Ok(Mounts { spaces, ids, own: Some(own.into()), files, notes, consoles, waiting })
 }
 
 /// The user namespace that one of mounts is to belong to; `None` for our own.
@@ -171,13 +193,20 @@ fn owner<'o>(tree: &Tree, id: NsId, users: &'o Users<'_>) -> Result<Option<Borro
 fn wanted<'a>(
     tree: &'a MountTree,
     bases: &'a Bases<'_>,
+    late: &BTreeMap<u64, NsId>,
     refuse: &mut dyn FnMut(String, Error),
 ) -> Option<Vec<Wanted<'a>>> {
     let by_id: BTreeMap<u32, &MountPoint> =
         tree.mounts.iter().map(|mount| (mount.id, mount)).collect();
     let mut all = Vec::with_capacity(tree.mounts.len());
     for mount in &tree.mounts {
-        let (base, part) = bases.of(tree.id, mount)?;
+        let (base, part) = match late.contains_key(&mount.dev) {
+            true => (Shows::Late(mount.dev), mount.root.0.as_slice()),
+            false => {
+                let (base, part) = bases.of(tree.id, mount)?;
+                (Shows::Base(base), part)
+            }
+        };
         let parent = by_id.get(&mount.parent);
         let point = parent.map_or(Some(&b""[..]), |parent| mount.below(parent));
         let Some((attributes, point)) = attributes(&mount.flags.0).zip(point) else {

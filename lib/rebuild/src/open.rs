@@ -23,7 +23,7 @@ use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock},
 };
 
 /// Everything that is open for the tree, at numbers that no process of it has; see [`floe_plan::base`].
@@ -52,6 +52,8 @@ pub struct OpenFiles<'a> {
     programs: BTreeMap<ObjectId, OwnedFd>,
     /// What will not be quite as it was, for people.
     notes: Vec<String>,
+    /// The same of what comes late.
+    late_notes: Mutex<Vec<String>>,
     /// Removed executables and carried files until they are filled: a program cannot run from what is open for writing.
     writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
 }
@@ -109,6 +111,7 @@ impl<'a> OpenFiles<'a> {
             readable: BTreeMap::new(),
             programs: BTreeMap::new(),
             notes,
+            late_notes: Mutex::default(),
             writers: RwLock::default(),
         };
         let missing: BTreeMap<FileId, Finding> = external::missing(&me.make).into_iter().collect();

@@ -121,22 +121,31 @@ impl<'a> Restore<'a> {
             script.label(step.to_string());
         }
         match *step {
-            Step::Create(pid, _, shares) => {
+            Step::Create(pid, Some(by), shares) => {
                 let exit_signal = self.tree.get::<Process>(pid).map_or(17, |p| p.exit_signal);
                 let newborn = Newborn { tid: Tid(pid.0), is_process: true };
-                self.clone(newborn, (clone_flags(shares), u64::from(exit_signal)), script)?;
+                self.clone(newborn, by, (clone_flags(shares), u64::from(exit_signal)), script)?;
             }
             Step::Unshare(_, shares) => {
                 script.call(libc::SYS_unshare, [Arg::Val(clone_flags(shares))]);
             }
             Step::Enter(pid) => {
-                for (space, flag) in self.files.spaces(pid)? {
-                    self.enter(pid, (space, flag), script)?;
+                let maps = self.files.maps_of(pid);
+                // What its helper has entered it is in.
+                let entered = self.owner_entered(pid);
+                let born = self.files.born(pid).and_then(|born| self.files.maps_of(born));
+                let outer = entered.map_or(born, |owner| self.tree.get::<IdMaps>(owner));
+                let done = maps.is_some_and(|maps| Some(maps.id) == entered);
+                for it in self.files.spaces(pid)? {
+                    let is_left = it.1 == CloneFlags::CLONE_NEWUSER && !done;
+                    if entered.is_none() || is_left {
+                        self.enter(pid, (maps, outer), it, script)?;
+                    }
                 }
             }
-            Step::Thread(_, tid) => {
+            Step::Thread(pid, tid) => {
                 let newborn = Newborn { tid, is_process: false };
-                self.clone(newborn, (THREAD as u64, 0), script)?;
+                self.clone(newborn, Tid(pid.0), (THREAD as u64, 0), script)?;
             }
             Step::Session(_) => drop(script.call(libc::SYS_setsid, [])),
             Step::Controlling(_, pty) => {
@@ -177,14 +186,14 @@ impl<'a> Restore<'a> {
     }
 
     /// Enters a namespace. In a user namespace the ids are needed that there are.
-    fn enter(
+    pub(crate) fn enter(
         &self,
         pid: Pid,
+        (maps, outer): (Option<&IdMaps>, Option<&IdMaps>),
         (space, flag): (u32, CloneFlags),
         script: &mut Script<'_>,
     ) -> Result<()> {
-        let maps = self.files.maps_of(pid).filter(|_| flag == CloneFlags::CLONE_NEWUSER);
-        let outer = self.files.born(pid).and_then(|born| self.files.maps_of(born));
+        let maps = maps.filter(|_| flag == CloneFlags::CLONE_NEWUSER);
         if maps.is_some_and(|maps| maps.denies_groups)
             && outer.is_none_or(|outer| !outer.denies_groups)
             && let Some(creds) = self.tree.get::<Creds>(Tid(pid.0))
@@ -243,6 +252,7 @@ impl<'a> Restore<'a> {
                 self.guardian = Some(release::guardian(self.tree, self.files)?);
                 Ok(())
             }
+            Step::Procs => self.files.finish_mounts(),
             Step::Send => self.files.send(),
             // Without the network the tree can be restored once more, with it only go on.
             Step::Connect => {

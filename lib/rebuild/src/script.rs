@@ -5,10 +5,6 @@ use crate::stubs::Stubs;
 use floe_parasite::{Arg, Batch, Call, Replies, Runner, Slot};
 use floe_records::{Pid, Thread, Tid, Tree};
 use floe_sys::{Error, Result};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid as RawPid,
-};
 
 /// Data of gathered calls, bytes, from which on they are made: more of it than this is left free in the arena.
 const MUCH: usize = 96 << 10;
@@ -100,32 +96,9 @@ impl<'a> Script<'a> {
         tree.seen_by(self.pid(tree), id).map(u64::from).ok_or_else(|| none().pid(self.tid.0))
     }
 
-    /// The same for one that may not choose: it is in a user namespace below the one that the pid namespace belongs to. The next id
-    /// is set from outside, and where somebody else gets it meanwhile that is tried again.
-    pub fn clone_next(&mut self, newborn: Newborn, flags: u64, exit_signal: u64) -> Result<()> {
-        const LAST: &str = "/proc/sys/kernel/ns_last_pid";
-        const TRIES: usize = 100;
-        self.run()?;
-        let wanted = newborn.tid.0;
-        for _ in 0..TRIES {
-            let last = (wanted - 1).to_string();
-            std::fs::write(LAST, last).map_err(|e| Error::new(format!("write {LAST}"), e))?;
-            let made = self.clone_one(&[], flags, exit_signal)?;
-            if made == u64::from(wanted) {
-                self.born.push(newborn);
-                return Ok(());
-            }
-            if !newborn.is_process {
-                let problem = "its id was given to somebody else meanwhile";
-                return Err(Error::because(format!("start thread {wanted}"), problem));
-            }
-            let _ = kill(RawPid::from_raw(made as i32), Signal::SIGKILL);
-            self.one(
-                libc::SYS_wait4,
-                [Arg::Val(made), 0.into(), Arg::Val(libc::__WALL as u64), 0.into()],
-            )?;
-        }
-        Err(Error::because(format!("start a process with pid {wanted}"), "it is taken"))
+    /// Something was made that [`Script::clone_one`] has made with its ids.
+    pub fn is_born(&mut self, newborn: Newborn) {
+        self.born.push(newborn);
     }
 
     /// A copy of `bytes` in the memory of the stub.
@@ -175,6 +148,11 @@ impl<'a> Script<'a> {
     }
 
     /// What was made so far.
+    pub fn newborns(&self) -> &[Newborn] {
+        &self.born
+    }
+
+    /// The same, at the end.
     pub fn born(self) -> Vec<Newborn> {
         self.born
     }

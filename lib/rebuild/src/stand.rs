@@ -50,7 +50,7 @@ pub(crate) struct Stands<'a> {
     /// What stands for the root of the mount namespace, where that is not our own.
     top: Option<OwnedFd>,
     /// Our own mount namespace, as it was before we have left it.
-    outer: &'a Outer,
+    pub outer: &'a Outer,
     /// Mount namespaces that were made.
     pub mounts: Mounts,
     /// Root directories that are not that of their namespace, as paths in it.
@@ -156,6 +156,11 @@ impl<'a> Stands<'a> {
     /// What ids are called where a process is, in a user namespace that restore has made.
     pub fn maps<'t>(&self, tree: &'t Tree, pid: Pid) -> Option<&'t IdMaps> {
         tree.id_maps(pid).filter(|maps| self.spaces.users.space(maps.id).is_some())
+    }
+
+    /// A user namespace that was made.
+    pub fn user_space(&self, id: NsId) -> Option<BorrowedFd<'_>> {
+        self.spaces.users.space(id)
     }
 
     /// What the name of a file leads to, a symbolic link itself where it is one.

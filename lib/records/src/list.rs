@@ -42,6 +42,7 @@ macro_rules! resources {
                 mount_tree: MountTree 36 1 [];
                 file_tree: FileTree 37 1 [];
                 removed_mount: RemovedMount 233 2 [];
+                proc_space: ProcSpace 235 1 [];
                 stage: Stage 31 1 [];
                 requests: Requests 39 1 [];
                 mapped_file: MappedFile 41 1 [];

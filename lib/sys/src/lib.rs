@@ -17,6 +17,7 @@ mod fanotify;
 mod fcntl;
 mod file_system;
 mod guardian;
+mod in_pids;
 mod inotify;
 mod io_uring;
 mod ipc;
@@ -74,6 +75,7 @@ pub use fcntl::{
 };
 pub use file_system::{FileSystem, file_system, open_unnoticed, read_before, set_times, unnoticed};
 pub use guardian::Guardian;
+pub use in_pids::{do_in_pids, open_in_pids};
 pub use inotify::{
     handle_of, inotify, inotify_add_watch, inotify_rm_watch, inotify_set_next, open_by_handle,
 };

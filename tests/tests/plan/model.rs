@@ -117,6 +117,7 @@ impl World<'_> {
             Step::Place(by, pid, group) => self.place(by, pid, group),
             Step::Dismiss(group, by) => self.dismiss(group, by),
             Step::Table(pid) => self.table(pid),
+            Step::Procs => self.all_exist(),
             Step::Thread(pid, tid) => self.thread(pid, tid),
             Step::Apply(phase, subject, kind) => self.apply(phase, subject, kind),
             Step::Join(_) | Step::Limit => self.cgroups(step),
@@ -323,8 +324,7 @@ impl World<'_> {
 
     /// setsid(2).
     fn setsid(&mut self, pid: Pid) -> Played {
-        let leads = self.tasks.values().any(|task| task.pgid == pid);
-        must(!leads, "EPERM: a process group has its id")?;
+        must(self.tasks.values().all(|task| task.pgid != pid), "EPERM: a group has its id")?;
         let task = self.task(pid)?;
         (task.sid, task.pgid, task.terminal) = (pid, pid, None);
         Ok(())

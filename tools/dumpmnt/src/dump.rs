@@ -25,6 +25,8 @@ pub struct DumpMnt {
     members: BTreeMap<NsId, Pid>,
     /// Those that are not the one of freeze.
     others: BTreeSet<NsId>,
+    /// Pid namespaces.
+    pids: BTreeSet<NsId>,
     /// File systems whose files travel, by their devices.
     files: BTreeMap<u64, FilesOf>,
 }
@@ -39,6 +41,7 @@ impl DumpMnt {
             carry_root,
             members: BTreeMap::new(),
             others: BTreeSet::new(),
+            pids: BTreeSet::new(),
             files: BTreeMap::new(),
         })
     }
@@ -53,6 +56,8 @@ impl Stage for DumpMnt {
             let space: Namespace = raw.decode()?;
             if space.kind == NsKind::Mnt && !space.inherited {
                 self.others.insert(space.id);
+            } else if space.kind == NsKind::Pid {
+                self.pids.insert(space.id);
             }
         }
         Ok(())
@@ -61,12 +66,15 @@ impl Stage for DumpMnt {
     fn metadata(&mut self, out: &mut Out) -> Result<()> {
         let mut found = Findings::default();
         let (mut spaces, mut trees) = (Vec::new(), Vec::new());
+        let mut procs = BTreeMap::new();
         for (id, pid) in &self.members {
             if !self.others.contains(id) {
                 continue;
             }
             let space = Space::of(*pid)?;
-            trees.push(describe(*id, &space, &self.own, &mut found));
+            let (tree, some) = describe(*id, &space, (&self.own, &self.pids), &mut found);
+            trees.push(tree);
+            procs.extend(some.into_iter().map(|it| (it.dev, it)));
             spaces.push(space);
         }
         if self.carry_root {
@@ -76,6 +84,9 @@ impl Stage for DumpMnt {
         let systems = trees.iter().flat_map(|tree| &tree.systems);
         let carried: BTreeSet<u64> =
             systems.filter(|system| system.carried).map(|system| system.dev).collect();
+        for it in procs.values() {
+            out.record(it)?;
+        }
         let mut stacks = Vec::new();
         for (tree, space) in trees.iter().zip(&spaces) {
             out.record(tree)?;

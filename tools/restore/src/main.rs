@@ -381,12 +381,16 @@ fn opened<'a>(
     let image = image.as_deref().and_then(|image| image.to_str());
     let open = OpenFiles::new(tree, options, &plan.steps)
         .map_err(|refusals| outside::with_command(refusals, &words(), image))?;
+    tell_notes(open.notes(), talk);
+    Ok(open)
+}
+
+fn tell_notes(notes: &[String], talk: &Talk<'_>) {
     // Who is told of steps must not take them for the reason of a failure.
     let mark = if talk.events.are_told() { "note: " } else { "" };
-    for note in open.notes() {
+    for note in notes {
         floe_toolkit::warn("restore", &format!("{mark}{note}"));
     }
-    Ok(open)
 }
 
 /// From the first process to the release of them all, ready to wait for them where it is to. Where it fails nothing is left.
@@ -439,6 +443,7 @@ fn build(
     open.seal()?;
     let running = later.map_or(Ok(None), |later| later.start(&work))?;
     work.run(&steps[fill..lend])?;
+    tell_notes(&open.late_notes(), &talk);
     talk.events.of_root(events::BUILT, tree)?;
     let front = match steps.get(lend) {
         Some(Step::Lend(group)) if !args.leaves() && !args.new_pidns => {

@@ -7,20 +7,38 @@ use super::{
 use crate::Result;
 use floe_mounts::Mount;
 use floe_proc::{Status, read_at};
-use floe_records::{Finding, Findings, MountedSystem};
+use floe_records::{Finding, Findings, MountedSystem, NsId, ProcSpace};
 use floe_sys::Error;
-use std::io::ErrorKind;
+use std::{collections::BTreeSet, io::ErrorKind, path::Path};
 
-/// Finds one of the tree's own that shows those of another pid namespace: it would be mounted in that of the tree. What is covered
-/// nobody sees.
-pub(super) fn check(space: &Space, mount: &Mount, system: &MountedSystem, out: &mut Findings) {
+/// Whose they are.
+enum Shown {
+    /// Of our own pid namespace, which is that of the tree.
+    Ours,
+    Others(NsId),
+    /// Of a namespace that has ended, or that we are not above.
+    Unknown,
+}
+
+/// Finds one of the tree's own that shows those of another pid namespace than the tree knows: it would be mounted in that of the tree.
+/// What is covered nobody sees. `known`: those that lie below that of the tree.
+pub(super) fn check(
+    space: &Space,
+    mount: &Mount,
+    system: &MountedSystem,
+    known: &BTreeSet<NsId>,
+    out: &mut Findings,
+) -> Option<ProcSpace> {
     // A part of one tells nothing of that.
     if mount.fs_type != b"proc" || mount.root != b"/" || !system.outside.is_empty() {
-        return;
+        return None;
     }
-    let problem = match are_ours(space, mount) {
-        Ok(true) => return,
-        Ok(false) => "it shows another pid namespace than that of the tree".to_owned(),
+    let problem = match shown(space, mount) {
+        Ok(Shown::Ours) => return None,
+        Ok(Shown::Others(id)) if known.contains(&id) => {
+            return Some(ProcSpace { dev: mount.dev, id });
+        }
+        Ok(_) => "it shows another pid namespace than those of the tree".to_owned(),
         Err(error) => format!("whose processes it shows cannot be told: {error}"),
     };
     let object = format!("mount {} (proc)", String::from_utf8_lossy(&mount.point));
@@ -31,18 +49,32 @@ pub(super) fn check(space: &Space, mount: &Mount, system: &MountedSystem, out: &
     } else {
         out.refuse(Finding::of(space.pid, object, RULE, problem).hint("unmount it"));
     }
+    None
 }
 
-/// Whether they are those of our own pid namespace, which is that of the tree.
-fn are_ours(space: &Space, mount: &Mount) -> Result<bool> {
+fn shown(space: &Space, mount: &Mount) -> Result<Shown> {
     let top = open_copy(space, mount)?;
     let own = link(&top).join("self");
     // Of a namespace that we are not in, it leads nowhere.
     match own.read_link() {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => return of_init(&link(&top)),
         link => link.map_err(|e| Error::new("read self", e))?,
     };
     let status = Status::parse(std::process::id(), read_at(own.join("status"))?)?;
     // In one further outside we have more than one number.
-    Ok(status.numbers("NSpid")?.len() == 1)
+    let is_ours = status.numbers("NSpid")?.len() == 1;
+    Ok(if is_ours { Shown::Ours } else { Shown::Unknown })
+}
+
+/// The namespace of the process that has the number 1 there.
+fn of_init(top: &Path) -> Result<Shown> {
+    match top.join("1/ns/pid").read_link() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Shown::Unknown),
+        link => {
+            let link = link.map_err(|e| Error::new("read whose init it shows", e))?;
+            let number = link.to_str().and_then(|link| link.strip_prefix("pid:["));
+            let number = number.and_then(|link| link.strip_suffix(']')?.parse().ok());
+            Ok(number.map_or(Shown::Unknown, |number| Shown::Others(NsId(number))))
+        }
+    }
 }

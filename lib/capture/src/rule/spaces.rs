@@ -64,8 +64,8 @@ impl Spaces {
         self.users.check(out)?;
         self.cgroups.check(&self.users, out)?;
         self.below.check(&self.users, &self.empty, out)?;
-        self.pids.check(self.root.unwrap_or_default(), out)?;
-        self.mounts.check(out)
+        self.pids.check(self.root.unwrap_or_default(), &self.users, out)?;
+        self.mounts.check(&self.pids.below(), out)
     }
 
     /// Looks at what descriptors lead to.

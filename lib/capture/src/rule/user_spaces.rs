@@ -93,6 +93,21 @@ impl UserSpaces {
         Ok((!has_rights).then_some("it belongs to a user namespace that its parent is not in"))
     }
 
+    /// Whether the user namespace that owns the pid namespace of an init lies between those of the init and of its parent.
+    pub fn is_between(&self, init: u32, parent: u32) -> Result<bool> {
+        let Some(owner) = owner(init, NsKind::Pid.name())? else { return Ok(true) };
+        let of = |pid| self.members.get(&pid).map(|(user, _)| *user);
+        let below = of(init).is_none_or(|user| self.lies_in(user, owner));
+        Ok(below && of(parent).is_none_or(|user| self.lies_in(owner, user)))
+    }
+
+    /// Whether a process has rights over the pid namespace of an init.
+    pub fn has_rights(&self, pid: u32, init: u32) -> Result<bool> {
+        let owner = owner(init, NsKind::Pid.name())?;
+        let user = self.members.get(&pid).map(|(user, _)| *user);
+        Ok(owner.zip(user).is_none_or(|(owner, user)| self.lies_in(owner, user)))
+    }
+
     /// Whether one is another one, or lies in it.
     fn lies_in(&self, mut one: u64, other: u64) -> bool {
         for _ in 0..=self.all.len() {

@@ -80,6 +80,8 @@ impl Spaces<'_> {
             }
             if !self.lies_in(space, parent) {
                 self.refuse(p.pid, "it does not lie in that of its parent");
+            } else if space != parent && !self.has_rights(p.ppid, space) {
+                self.refuse(p.pid, "its parent has no rights over it");
             }
             return;
         }
@@ -94,15 +96,26 @@ impl Spaces<'_> {
         self.makes(p, space);
     }
 
-    /// It belongs to the user namespace of who makes it.
+    /// It belongs to a user namespace between that of its parent and its own.
     fn makes(&mut self, init: &Process, space: NsId) {
         let tree = self.tree;
-        let owner = tree.get::<Namespace>(space).and_then(|space| space.owner);
-        let inherited = |id: NsId| tree.get::<Namespace>(id).is_none_or(|user| user.inherited);
-        let user = tree.get::<Namespaces>(init.ppid).map(|all| all.user);
-        if !owner.is_none_or(inherited) || !user.is_none_or(inherited) {
-            self.refuse(init.pid, "it belongs to a user namespace of the tree's own");
+        let Some(owner) = tree.get::<Namespace>(space).and_then(|space| space.owner) else {
+            return;
+        };
+        let user = |pid| tree.get::<Namespaces>(pid).map(|all| all.user);
+        let above = user(init.ppid).is_none_or(|user| tree.user_lies_in(owner, user));
+        let below = user(init.pid).is_none_or(|user| tree.user_lies_in(user, owner));
+        if !above || !below {
+            let problem = "it belongs to no user namespace between that of the parent of its init and that of its init";
+            self.refuse(init.pid, problem);
         }
+    }
+
+    /// Who enters it, or has a child there, has rights over it.
+    fn has_rights(&self, pid: Pid, space: NsId) -> bool {
+        let owner = self.tree.get::<Namespace>(space).and_then(|space| space.owner);
+        let user = self.tree.get::<Namespaces>(pid).map(|all| all.user);
+        owner.zip(user).is_none_or(|(owner, user)| self.tree.user_lies_in(owner, user))
     }
 
     fn of_children(&mut self, all: &Namespaces) {
@@ -114,6 +127,8 @@ impl Spaces<'_> {
             "that of its children does not lie in its own"
         } else if self.tree.init_of(children).is_none() {
             "that of its children has no init"
+        } else if !self.has_rights(all.pid, children) {
+            "it has no rights over that of its children"
         } else if self.tree.threads(all.pid).nth(1).is_some() {
             "that of its children is not its own, and it has threads"
         } else {

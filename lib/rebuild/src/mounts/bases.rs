@@ -81,9 +81,10 @@ impl<'a> Bases<'a> {
             names: Names::default(),
         };
         let same_boot = options.here.is_same_boot(tree);
+        let late = super::procs::late(tree);
         for it in trees {
             me.systems.extend(it.systems.iter().map(|system| (system.dev, system)));
-            for mount in &it.mounts {
+            for mount in it.mounts.iter().filter(|mount| !late.contains_key(&mount.dev)) {
                 match me.source(it, &moved(it, mount, cgroups), options, same_boot) {
                     Ok((key, part)) => {
                         let known = me.keys.iter().position(|other| *other == key);
@@ -237,18 +238,13 @@ impl<'a> Bases<'a> {
                 if let Some(system) = system.filter(|system| system.fs_type.0 == b"overlay") {
                     return Base::By(Box::new(|| unions::detached(system)));
                 }
-                let text = |of: fn(&MountedSystem) -> &Bytes| {
-                    system.map_or(&b""[..], |system| &of(system).0)
-                };
-                let fs_type = text(|system| &system.fs_type);
-                let is_global = is_global(fs_type);
-                Base::Anew(System {
-                    fs_type,
-                    source: text(|system| &system.source),
-                    options: if is_global { b"" } else { text(|system| &system.options) },
-                    filled: system.is_some_and(|system| system.carried),
-                    space: self.shown.get(dev).copied(),
-                })
+                match system {
+                    Some(system) => Base::Anew(System {
+                        space: self.shown.get(dev).copied(),
+                        ..system_of(system)
+                    }),
+                    None => Base::Path(Path::new("")),
+                }
             }
         }
     }
@@ -299,6 +295,18 @@ impl<'a> Bases<'a> {
     /// Where a mount comes from.
     pub fn of(&self, space: NsId, mount: &MountPoint) -> Option<(usize, &[u8])> {
         self.of.get(&(space, mount.id)).map(|(at, part)| (*at, part.as_slice()))
+    }
+}
+
+/// One that is mounted anew.
+pub(super) fn system_of(system: &MountedSystem) -> System<'_> {
+    let is_global = is_global(&system.fs_type.0);
+    System {
+        fs_type: &system.fs_type.0,
+        source: &system.source.0,
+        options: if is_global { b"" } else { &system.options.0 },
+        filled: system.carried,
+        space: None,
     }
 }
 

@@ -111,6 +111,13 @@ impl Files {
         made
     }
 
+    /// Does something in the workshop.
+    pub fn in_workshop(&self, work: impl FnOnce(&Workshop) -> Result<()>) -> Result<()> {
+        let gone = || Error::because("mount what comes late", "there is no workshop");
+        let workshop = self.workshop.lock().unwrap_or_else(PoisonError::into_inner);
+        work(workshop.as_ref().ok_or_else(gone)?)
+    }
+
     /// What files are made in lives as long.
     pub fn keep(&mut self, workshop: Workshop) {
         *self.workshop.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(workshop);

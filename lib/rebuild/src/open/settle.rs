@@ -71,6 +71,11 @@ impl OpenFiles<'_> {
         self.make.stands.maps(self.tree, pid)
     }
 
+    /// The number of a user namespace that was made.
+    pub(crate) fn user_space(&self, id: NsId) -> Option<u32> {
+        self.make.stands.user_space(id).map(|space| space.as_raw_fd() as u32)
+    }
+
     /// Has a stub get a file that has come late, under the number that it has here.
     pub(crate) fn hand_over(&self, id: FileId, script: &mut Script<'_>) -> Result<()> {
         let none = || Error::because("hand over a file", "it is not open");
@@ -95,6 +100,19 @@ impl OpenFiles<'_> {
             false => handover.take(number, script),
         }
         Ok(number.into())
+    }
+
+    /// Mounts what had to wait for pid namespaces.
+    pub(crate) fn finish_mounts(&self) -> Result<()> {
+        let stands = &self.make.stands;
+        let notes = stands.mounts.finish(self.tree, stands.outer, &|id| self.pids(id))?;
+        self.late_notes.lock().unwrap_or_else(PoisonError::into_inner).extend(notes);
+        Ok(())
+    }
+
+    /// What mounts that had to wait have otherwise than they had it, in words.
+    pub fn late_notes(&self) -> Vec<String> {
+        self.late_notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts a pid namespace, which is there now, in the place that was kept for it.

@@ -1,10 +1,13 @@
 //! Ids in a user namespace (user_namespaces(7)).
 
-use crate::{Link, Namespaces, NsId, NsKind, Pid, Resource, Tree, ensure};
+use crate::{Link, Namespace, Namespaces, NsId, NsKind, Pid, Resource, Tree, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Most lines of a map (UID_GID_MAP_MAX_EXTENTS of include/linux/user_namespace.h).
 const MOST: usize = 340;
+
+/// Deepest level (create_user_ns of kernel/user_namespace.c).
+const DEEPEST: usize = 33;
 
 /// First id inside, first id outside, how many: a line of a map. Outside is where `freeze` was.
 pub type IdRange = (u32, u32, u32);
@@ -106,6 +109,22 @@ impl Tree {
     /// The maps of the user namespace of a process, where that is the tree's own.
     pub fn id_maps(&self, pid: Pid) -> Option<&IdMaps> {
         self.get::<IdMaps>(self.get::<Namespaces>(pid)?.user)
+    }
+
+    /// Whether a user namespace is another one, or lies in it. All of those that were not the tree's own are one.
+    pub fn user_lies_in(&self, mut one: NsId, other: NsId) -> bool {
+        let own = |id| self.get::<Namespace>(id).filter(|space| !space.inherited);
+        if own(other).is_none() {
+            return true;
+        }
+        for _ in 0..DEEPEST {
+            if one == other {
+                return true;
+            }
+            let Some(around) = own(one).and_then(|space| space.parent) else { return false };
+            one = around;
+        }
+        false
     }
 }
 
