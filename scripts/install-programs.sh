@@ -39,6 +39,7 @@ need mariadb mariadb-client
 need podman podman
 need runc runc
 need conmon conmon
+need lxc-checkpoint lxc
 # Debian keeps its servers out of PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql postgresql-contrib)
 if ((${#missing[@]})); then

@@ -13,14 +13,14 @@ if [[ $(id -u) != 0 ]]; then
     exit 5
 fi
 "$root/scripts/install-programs.sh"
-cargo build --release --workspace --bins
+cargo build --profile suite --workspace --bins
 # A test that cannot run here says so in this file: it passes, and must not be taken for one that has run.
 FLOE_SKIPPED=$(mktemp)
 export FLOE_SKIPPED
 trap 'rm -f "$FLOE_SKIPPED"' EXIT
 # Scenarios wait more than they compute.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
-cargo test --release --workspace "$@"
+cargo test --profile suite --workspace "$@"
 if ((all)); then
     for kernel in 6.1 6.12 newest aufs; do
         status=0

@@ -88,8 +88,8 @@ else
     export KERNEL MODULES
 fi
 
-cargo build --release --workspace --bins
-tests=$(cargo test --release -p floe-tests --test e2e --no-run --message-format=json | grep -oE '"executable":"[^"]*/e2e-[^"]*"' | cut -d'"' -f4 | tail -n 1)
+cargo build --profile suite --workspace --bins
+tests=$(cargo test --profile suite -p floe-tests --test e2e --no-run --message-format=json | grep -oE '"executable":"[^"]*/e2e-[^"]*"' | cut -d'"' -f4 | tail -n 1)
 filters=("$@")
 if ((!$#)); then filters=(resource::); [[ $name != aufs ]] || filters+=(aufs); fi
 exec scripts/vm/run -t "${VM_SECONDS:-3000}" env FLOE_SCENARIO_SECONDS=900 FLOE_PATIENCE=10 "$tests" --color never --test-threads=2 "${filters[@]}"

@@ -16,7 +16,18 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::PathBuf,
 };
+
+/// The /proc of a process, so that what is opened lies on a mount that it sees; ours where that is none, or one that shows others.
+fn shown_to(pid: Pid) -> PathBuf {
+    let its = floe_proc::path(pid.0, "root/proc");
+    let own = std::fs::read_link("/proc/self").ok();
+    match std::fs::read_link(its.join("self")).ok().filter(|it| own.as_ref() == Some(it)) {
+        Some(_) => its,
+        None => PathBuf::from("/proc"),
+    }
+}
 
 impl ForFile for ProcFile {
     fn late(
@@ -26,11 +37,12 @@ impl ForFile for ProcFile {
         _: &mut BTreeMap<FileId, OwnedFd>,
     ) -> Result<OwnedFd> {
         let name = OsStr::from_bytes(&self.path.0);
-        let path = floe_proc::path(self.process.0, "").join(name);
+        let path = shown_to(open.pid).join(self.process.to_string()).join(name);
         let fail = |e| Error::new(format!("open {}", path.display()), e);
-        let flags = flags(open) | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW;
-        let fd = open_path(&path, flags, Mode::empty()).map_err(fail)?;
-        let kind = fstat(&fd).map_err(fail)?.st_mode & libc::S_IFMT;
+        // No link is followed, and the description does not have O_NOFOLLOW by that.
+        let place = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let found = open_path(&path, place, Mode::empty()).map_err(fail)?;
+        let kind = fstat(&found).map_err(fail)?.st_mode & libc::S_IFMT;
         let wanted = if self.directory { libc::S_IFDIR } else { libc::S_IFREG };
         if kind != wanted {
             return Err(Error::because(
@@ -38,7 +50,8 @@ impl ForFile for ProcFile {
                 "it is of another kind",
             ));
         }
-        Ok(fd)
+        let flags = flags(open) | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        open_path(&path, flags, Mode::empty()).map_err(fail)
     }
 
     /// The kernel makes what stands in front of the position when that is set, and what it has made goes on to be read: so that comes when
