@@ -5,7 +5,7 @@
 #
 # FILE is NAME-PID.floe by default, NAME being that of the program. An OPTION is one of freeze (--tcp WHAT, --outside WHAT,
 # --on-change RULE, --cgroup MODE, --timens, --empty KIND, --strict, --pause short|long), of dumpmnt (--carry-root), of dumpfs (--carry PATTERN), of aufsfix (--branches FILE, --proc DIR,
-# --sysfs DIR) or of imgpack (--no-sync, --progress-fd N).
+# --sysfs DIR) or of imgpack (--compress HOW, --no-sync, --progress-fd N).
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
@@ -24,7 +24,7 @@ while (($#)); do
     # An option and its value, which may be one word.
     words=("$1")
     case $1 in
-        -o | --tcp | --outside | --pause | --on-change | --empty | --cgroup | --carry | --branches | --proc | --sysfs | --progress-fd)
+        -o | --tcp | --outside | --pause | --on-change | --empty | --cgroup | --carry | --branches | --proc | --sysfs | --compress | --progress-fd)
             (($# > 1)) || { usage >&2; exit 2; }
             words+=("$2"); shift ;;
     esac
@@ -36,7 +36,7 @@ while (($#)); do
         --carry-root) for_dumpmnt+=("${words[@]}") ;;
         --carry | --carry=*) for_dumpfs+=("${words[@]}") ;;
         --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;
-        --no-sync | --progress-fd | --progress-fd=*) for_imgpack+=("${words[@]}") ;;
+        --no-sync | --compress | --compress=* | --progress-fd | --progress-fd=*) for_imgpack+=("${words[@]}") ;;
         -h | --help) usage; exit 0 ;;
         -V | --version) exec freeze --version ;;
         -*) echo "checkpoint.sh: unknown option ${words[0]}" >&2; usage >&2; exit 2 ;;

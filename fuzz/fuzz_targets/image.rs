@@ -1,6 +1,7 @@
 //! Arbitrary bytes as an image file, by its index and as a stream.
 #![no_main]
 
+use floe_image::{Coding, Compression};
 use floe_stream::{Reader, Writer};
 use libfuzzer_sys::fuzz_target;
 use std::{fs::File, io::Write};
@@ -19,13 +20,20 @@ fuzz_target!(|bytes: &[u8]| {
         }
         for run in &image.runs {
             let _ = run.record.any();
+            if let Ok(Some((_, frame))) = floe_image::Frame::of(&run.record) {
+                // Any bytes as a frame.
+                let _ = frame.open(bytes, |_| Ok::<_, floe_image::Error>(()));
+            }
         }
     }
     let _ = floe_image::verify(&stored);
-    let mut packed = Writer::new(Vec::new());
-    if floe_image::pack(&mut Reader::new(bytes), &mut packed, &mut |_| ()).is_ok() {
-        let packed = packed.end().expect("a Vec takes everything");
-        floe_image::open(&file(&packed)).expect("an image").expect("an index");
+    let codings = [None, Some(Compression::Lz4), Some(Compression::Zstd(1))].map(Coding::By);
+    for coding in [Coding::AsItIs].into_iter().chain(codings) {
+        let mut packed = Writer::new(Vec::new());
+        if floe_image::pack(&mut Reader::new(bytes), &mut packed, coding, &mut |_| ()).is_ok() {
+            let packed = packed.end().expect("a Vec takes everything");
+            floe_image::open(&file(&packed)).expect("an image").expect("an index");
+        }
     }
     let mut plain = Writer::new(Vec::new());
     if floe_image::unpack(&mut Reader::new(bytes), &mut plain, &mut |_| ()).is_ok() {

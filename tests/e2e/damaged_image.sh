@@ -2,18 +2,23 @@
 start log bash -c 'while sleep 0.05; do echo $((++n)); done'
 until_true 10 grep -q '^3$' log
 checkpoint_kill "$pid" image
-size=$(stat -c %s image)
-for tenth in 1 2 3 4 5 6 7 8 9; do
-    at=$((size * tenth / 10))
-    head -c "$at" image > cut
-    expect_exit 4 restore --detach < cut
-    cp image changed
-    # shellcheck disable=SC2059
-    byte=$(od -An -tu1 -j "$at" -N 1 image)
-    printf "\\x$(printf %02x $((byte ^ 16)))" | dd of=changed bs=1 seek="$at" conv=notrunc status=none
-    expect_exit 4 restore --detach < changed
-    expect_exit 4 bash -c 'cat changed | restore --detach'
-    [[ ! -e /proc/$pid ]] || fail "a process is left behind"
+imgpack -o image.zstd --compress zstd < image
+imgpack -o image.lz4 --compress lz4 < image
+for which in image image.zstd image.lz4; do
+    size=$(stat -c %s "$which") step=1
+    [[ $which == image ]] || step=3
+    for ((tenth = 1; tenth < 10; tenth += step)); do
+        at=$((size * tenth / 10))
+        head -c "$at" "$which" > cut
+        expect_exit 4 restore --detach < cut
+        cp "$which" changed
+        byte=$(od -An -tu1 -j "$at" -N 1 "$which")
+        # shellcheck disable=SC2059
+        printf "\\x$(printf %02x $((byte ^ 16)))" | dd of=changed bs=1 seek="$at" conv=notrunc status=none
+        expect_exit 4 restore --detach < changed
+        expect_exit 4 bash -c 'cat changed | restore --detach'
+        [[ ! -e /proc/$pid ]] || fail "a process is left behind"
+    done
 done
 # A place for pages that is another one: its checksum comes only behind the pages. Records of pages lie before the pages
 # and once more in the index.

@@ -8,7 +8,8 @@ use std::{
 };
 
 /// Licences that one may choose from the expression of a crate.
-const LICENCES: [&str; 4] = ["MIT", "Apache-2.0", "Unicode-3.0", "BSL-1.0"];
+const LICENCES: [&str; 6] =
+    ["MIT", "Apache-2.0", "Unicode-3.0", "BSL-1.0", "BSD-3-Clause", "BSD-2-Clause"];
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 /// Crates that come in two versions, because those that use them disagree.
 const TWICE: [&str; 1] = ["syn"];

@@ -3,18 +3,23 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod frame;
 mod json;
 mod layout;
 mod open;
 mod pack;
+mod packer;
 mod place;
+mod recode;
 mod reserve;
 mod temp;
+mod turns;
 mod view;
 
 pub use error::{Error, Result};
 pub use floe_records::kind_name as name;
+pub use frame::{Coding, Compression, Frame};
 pub use json::{summary, write_json};
-pub use open::{Bulk, Image, Run, open, runs, verify};
+pub use open::{Bulk, Image, Run, check, open, runs, verify};
 pub use pack::{Meta, Ready, pack, pack_file, unpack};
 pub use view::{Seen, walk};

@@ -4,8 +4,9 @@ use crate::{
     Error, Meta, Result,
     layout::{BULK_HEAD, END_LEN, Entry, INDEX_AT_LEN, bulk_head, entries, pad, parse_index_at},
     pack::read_bulk,
+    recode::{Sink, recode},
 };
-use floe_records::is_bulk;
+use floe_records::{Compressed, is_bulk};
 use floe_stream::{END, INDEX, Item, RawRecord, Reader, Source, Tally};
 use std::{
     fs::File,
@@ -139,12 +140,42 @@ impl Index {
     }
 }
 
-/// Reads a whole image or stream from its start, and the index if there is one.
+/// Reads a whole image or stream from its start, with what is in its frames, and the index if there is one.
 pub fn verify(file: &File) -> Result<Tally> {
-    let mut reader = Reader::new(At { file, at: 0 });
-    while !matches!(reader.next()?, Item::End) {}
+    let tally = check(&mut Reader::new(At { file, at: 0 }))?;
     open(file)?;
+    Ok(tally)
+}
+
+/// Reads a whole image or stream, with what is in its frames.
+pub fn check<R: Source>(reader: &mut Reader<R>) -> Result<Tally> {
+    loop {
+        match reader.next()? {
+            Item::Record(record) if record.is::<Compressed>() => {
+                recode(reader, Some(record), None, &mut Nowhere, &mut |_| ())?;
+                break;
+            }
+            Item::End => break,
+            _ => {}
+        }
+    }
     Ok(reader.tally())
+}
+
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn record(&mut self, _: RawRecord) -> Result<()> {
+        Ok(())
+    }
+
+    fn bulk_head(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn bulk_part(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// All records before the bulk part, checked by the Seal, and where that is.

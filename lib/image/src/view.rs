@@ -1,14 +1,14 @@
 //! A walk over all records and bulk strings of a stream or image.
 
-use crate::Result;
+use crate::{Frame, Result};
 use floe_stream::{Item, RawRecord, Reader, Source};
 
 /// What a walk comes to.
 pub enum Seen<'a> {
-    /// A record.
+    /// A record; one that is compressed as what it is otherwise.
     Record(&'a RawRecord),
-    /// A bulk string of the last record, of this many bytes.
-    Bulk(u64),
+    /// A bulk string of the last record, of this many bytes, and the frame that it is.
+    Bulk(u64, Option<Frame>),
 }
 
 /// Shows every record and every bulk string with its offset.
@@ -19,10 +19,16 @@ pub fn walk<R: Source, E: From<crate::Error>>(
     reader: &mut Reader<R>,
     mut show: impl FnMut(u64, Seen<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    let mut frame = None;
     loop {
         match reader.next().map_err(crate::Error::from)? {
-            Item::Record(record) => show(record.at, Seen::Record(&record))?,
-            Item::Bulk(len) => show(reader.offset(), Seen::Bulk(len))?,
+            Item::Record(record) => {
+                // What cannot be decoded (of another version, say) is shown as it stands.
+                let inner = Frame::of(&record).ok().flatten();
+                show(record.at, Seen::Record(inner.as_ref().map_or(&record, |(inner, _)| inner)))?;
+                frame = inner.map(|(_, frame)| frame);
+            }
+            Item::Bulk(len) => show(reader.offset(), Seen::Bulk(len, frame.take()))?,
             Item::End => return Ok(()),
         }
     }

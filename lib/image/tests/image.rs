@@ -1,5 +1,5 @@
 //! Images: a stream goes in and comes out again, damage of any kind is told, a file is whole or not there.
-use floe_image::{Bulk, Error, Image, open, pack, pack_file, unpack, verify};
+use floe_image::{Bulk, Coding, Error, Image, check, open, pack, pack_file, unpack, verify};
 use floe_records::*;
 use floe_stream::{Item, Reader, Writer};
 use floe_tests::made::begin;
@@ -48,10 +48,21 @@ fn stream_of(late: bool, runs: u64) -> Vec<u8> {
 }
 
 fn packed(stream: &[u8]) -> Vec<u8> {
+    coded(stream, Coding::AsItIs)
+}
+
+fn coded(stream: &[u8], coding: Coding) -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
-    pack(&mut Reader::new(stream), &mut out, &mut |_| ()).unwrap();
+    pack(&mut Reader::new(stream), &mut out, coding, &mut |_| ()).unwrap();
     out.end().unwrap()
 }
+
+/// As `imgpack --compress` has it.
+fn by(how: &str) -> Coding {
+    how.parse().unwrap()
+}
+
+const COMPRESSED: [&str; 4] = ["zstd", "zstd:9", "lz4", "none"];
 
 fn unpacked(image: &[u8]) -> Vec<u8> {
     let mut out = Writer::new(Vec::new());
@@ -134,12 +145,19 @@ fn metadata_behind_bulk_is_put_right() {
     let path = directory.path().join("a.floe");
     let late = stream(true);
     let mut out = Writer::new(Vec::new());
-    assert!(pack(&mut Reader::new(&late[..]), &mut out, &mut |_| ()).is_err());
-    pack_file(&mut Reader::new(&late[..]), &path, false, &mut |_| ()).unwrap().commit().unwrap();
-    let bytes = std::fs::read(&path).unwrap();
+    assert!(pack(&mut Reader::new(&late[..]), &mut out, Coding::AsItIs, &mut |_| ()).is_err());
+    let pack_as = |coding, late: &[u8]| {
+        let ready = pack_file(&mut Reader::new(late), &path, coding, false, &mut |_| ());
+        ready.unwrap().commit().unwrap();
+        std::fs::read(&path).unwrap()
+    };
+    let bytes = pack_as(Coding::AsItIs, &late);
     check_image(&open(&File::open(&path).unwrap()).unwrap().unwrap(), &bytes);
     assert_eq!(bytes, packed(&stream(false)));
     assert_eq!(names(directory.path()), ["a.floe"]);
+    for how in COMPRESSED {
+        assert_eq!(pack_as(by(how), &large(true, 4)), coded(&large(false, 4), by(how)), "{how}");
+    }
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -154,11 +172,14 @@ fn a_torn_stream_leaves_no_file_and_the_old_image_stays() {
     std::fs::write(&path, "old").unwrap();
     let stream = stream(false);
     for cut in (0..stream.len()).step_by(7) {
-        let Err(error) = pack_file(&mut Reader::new(&stream[..cut]), &path, false, &mut |_| ())
-        else {
-            panic!("cut at {cut}")
-        };
-        assert!(matches!(error, Error::Stream(floe_stream::Error::Damaged { .. })), "cut at {cut}");
+        for coding in [Coding::AsItIs, by("lz4")] {
+            let mut reader = Reader::new(&stream[..cut]);
+            let Err(error) = pack_file(&mut reader, &path, coding, false, &mut |_| ()) else {
+                panic!("cut at {cut}")
+            };
+            let damaged = matches!(error, Error::Stream(floe_stream::Error::Damaged { .. }));
+            assert!(damaged, "cut at {cut}: {error}");
+        }
     }
     assert_eq!(names(directory.path()), ["a.floe"]);
     assert_eq!(std::fs::read(&path).unwrap(), b"old");
@@ -175,12 +196,23 @@ fn drain(bytes: &[u8]) -> Result<(), floe_stream::Error> {
     Ok(())
 }
 
+/// Images that are cut and changed everywhere.
+fn small() -> Vec<Vec<u8>> {
+    let compressed = ["zstd", "lz4"].map(|how| coded(&large(false, 1), by(how)));
+    let small = |image: &Vec<u8>| image.len() < 1000;
+    assert!(compressed.iter().all(small), "they are compressed");
+    [vec![packed(&stream_of(false, 1))], compressed.to_vec()].concat()
+}
+
 #[test]
 fn every_cut_is_told() {
-    let bytes = packed(&stream_of(false, 1));
-    let file = file(&bytes);
+    small().iter().for_each(|image| cut_everywhere(image));
+}
+
+fn cut_everywhere(bytes: &[u8]) {
+    let file = file(bytes);
     for cut in (0..bytes.len()).rev() {
-        if filler(&bytes, cut) && cut % 64 != 0 {
+        if filler(bytes, cut) && cut % 64 != 0 {
             continue;
         }
         assert!(drain(&bytes[..cut]).is_err(), "cut at {cut}");
@@ -193,14 +225,19 @@ fn every_cut_is_told() {
 
 #[test]
 fn every_flipped_bit_is_told() {
+    small().iter().for_each(|image| flip_everywhere(image));
+}
+
+fn flip_everywhere(bytes: &[u8]) {
     use std::os::unix::fs::FileExt;
-    let bytes = packed(&stream_of(false, 1));
-    let file = file(&bytes);
+    let file = file(bytes);
     let clean = open(&file).unwrap().unwrap();
-    for bit in 0..bytes.len() * 8 {
+    // Threads decompress.
+    let step = if clean.runs.iter().any(|run| run.record.is::<Compressed>()) { 5 } else { 1 };
+    for bit in (0..bytes.len() * 8).step_by(step) {
         let at = bit / 8;
         let flipped = bytes[at] ^ 1 << (bit % 8);
-        if filler(&bytes, at) && at % 256 != 0 {
+        if filler(bytes, at) && at % 256 != 0 {
             continue;
         }
         file.write_all_at(&[flipped], at as u64).unwrap();
@@ -235,6 +272,121 @@ fn long_bulk_lies_at_page_boundaries() {
     assert_eq!(unpacked(&image), stream);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");
-    pack_file(&mut Reader::new(&stream[..]), &path, true, &mut |_| ()).unwrap().commit().unwrap();
+    let mut reader = Reader::new(&stream[..]);
+    let ready = pack_file(&mut reader, &path, Coding::AsItIs, true, &mut |_| ());
+    ready.unwrap().commit().unwrap();
     assert_eq!(std::fs::read(path).unwrap(), image, "with workers and without it is the same");
+}
+
+/// Records with bulk of which half gets shorter and half does not, and some that are no content of the tree.
+fn large(late: bool, runs: u64) -> Vec<u8> {
+    let mut out = Writer::new(Vec::new());
+    out.record(&begin()).unwrap();
+    out.record(&TreeEnd { processes: 1, threads: 2 }).unwrap();
+    if !late {
+        pipe(&mut out);
+    }
+    for n in 0..runs {
+        let (len, odd) = (4096 + n as usize * 40_000, n % 2 == 1);
+        out.record(&data(n << 20, len as u32)).unwrap();
+        let noise = |at: usize| twox_hash::XxHash3_64::oneshot(&at.to_le_bytes()) as u8;
+        let byte = |at: usize| if odd { noise(at) } else { n as u8 };
+        out.bulk(&(0..len).map(byte).collect::<Vec<_>>()).unwrap();
+    }
+    if late {
+        pipe(&mut out);
+    }
+    out.end().unwrap()
+}
+
+#[test]
+fn what_is_compressed_comes_out_again() {
+    let stream = large(false, 9);
+    let plain = packed(&stream);
+    for how in COMPRESSED {
+        let image = coded(&stream, by(how));
+        assert_eq!(unpacked(&image), stream, "{how}");
+        assert_eq!(packed(&image), image, "{how}: it stays");
+        assert_eq!(coded(&plain, by(how)), image, "{how}: of an image");
+        assert_eq!(coded(&image, by("none")), plain, "{how}");
+        assert_eq!(how == "none", image.len() == plain.len(), "{how}");
+        for other in COMPRESSED {
+            assert_eq!(coded(&image, by(other)), coded(&stream, by(other)), "{how} to {other}");
+        }
+        verify(&file(&image)).unwrap();
+        let frames = open(&file(&image)).unwrap().unwrap().runs;
+        let frames = frames.iter().filter(|run| run.record.is::<Compressed>()).count();
+        assert_eq!(frames, if how == "none" { 0 } else { 5 }, "{how}: noise stays as it is");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        let ready = pack_file(&mut Reader::new(&stream[..]), &path, by(how), true, &mut |_| ());
+        ready.unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(path).unwrap(), image, "{how}: the same in a file");
+    }
+}
+
+#[test]
+fn records_of_no_known_shape_keep_their_bulk() {
+    let mut out = Writer::new(Vec::new());
+    out.record(&begin()).unwrap();
+    for kind in [777, 155, 156] {
+        out.raw(&floe_stream::RawRecord::from_parts(kind, 9, &[0x82, 1, 2])).unwrap();
+        let long = vec![kind as u8; 3 << 20];
+        for bulk in [&long[..10_000], b"", &long, &long[..10_000]] {
+            out.bulk(bulk).unwrap();
+        }
+    }
+    out.raw(&floe_stream::RawRecord::from_parts(157, 9, &[0xf6])).unwrap();
+    let stream = out.end().unwrap();
+    for how in COMPRESSED {
+        assert_eq!(unpacked(&coded(&stream, by(how))), stream, "{how}");
+    }
+}
+
+/// Checksums of a stream are anybody's: a frame must not be believed because they match.
+#[test]
+fn a_frame_of_something_else_is_damage() {
+    let image = coded(&large(false, 1), by("zstd"));
+    let mut reader = Reader::new(&image[..]);
+    let mut frame = Vec::new();
+    let about: Compressed = loop {
+        match reader.next().unwrap() {
+            Item::Record(record) if record.is::<Compressed>() => break record.decode().unwrap(),
+            _ => {}
+        }
+    };
+    if let Item::Bulk(len) = reader.next().unwrap() {
+        frame.resize(len as usize, 0);
+        reader.read_bulk(&mut frame).unwrap();
+    }
+    let made = |about: &Compressed, frame: &[u8]| {
+        let mut out = Writer::new(Vec::new());
+        out.record(&begin()).unwrap();
+        out.record(about).unwrap();
+        out.bulk(frame).unwrap();
+        out.end().unwrap()
+    };
+    check(&mut Reader::new(&made(&about, &frame)[..])).unwrap();
+    let wrong = [
+        Compressed { len: about.len - 1, ..about.clone() },
+        Compressed { len: about.len + 1, ..about.clone() },
+        Compressed { len: 1 << 20, ..about.clone() },
+        Compressed { len: frame.len() as u32, ..about.clone() },
+        Compressed { len: u32::MAX, ..about.clone() },
+        Compressed { len: 0, ..about.clone() },
+        Compressed { digest: about.digest + 1, ..about.clone() },
+        Compressed { codec: Codec::Lz4, ..about.clone() },
+        Compressed { record: Bytes::default(), ..about.clone() },
+    ];
+    let mut streams: Vec<Vec<u8>> = wrong.iter().map(|wrong| made(wrong, &frame)).collect();
+    streams.push(made(&about, &frame[..frame.len() - 1]));
+    streams.push(made(&about, &[&frame[..], &[0]].concat()));
+    streams.push(made(&about, b""));
+    for (number, stream) in streams.iter().enumerate() {
+        let error = check(&mut Reader::new(&stream[..])).unwrap_err();
+        let damaged = matches!(error, Error::Stream(floe_stream::Error::Damaged { .. }));
+        assert!(damaged, "{number}: {error}");
+        let mut out = Writer::new(Vec::new());
+        unpack(&mut Reader::new(&stream[..]), &mut out, &mut |_| ()).unwrap_err();
+    }
 }

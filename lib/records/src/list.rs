@@ -160,6 +160,7 @@ macro_rules! resources {
                 object_data: ObjectData 101 2 [];
                 parent_pages: ParentPages 102 1 [];
                 patches: Patches 103 1 [];
+                compressed: Compressed 104 1 [];
             }
         }
     };

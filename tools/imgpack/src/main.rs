@@ -5,7 +5,8 @@ mod show;
 
 use anyhow::Context;
 use clap::Parser;
-use floe_stream::{Reader, Writer};
+use floe_image::Coding;
+use floe_stream::{Reader, Source, Writer};
 use floe_toolkit::{
     Input, Output, Progress, Usage, abort_stream, exit_code, hang_up, input, output,
     wait_for_hangup,
@@ -24,6 +25,9 @@ struct Args {
     /// Write the image here; `-` for standard output, which is the default where it is not a terminal.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// How its bulk is compressed: zstd, zstd:LEVEL (1 to 22), lz4, or none. Without it, bulk stays as it comes.
+    #[arg(long, value_name = "HOW", conflicts_with_all = ["unpack", "verify", "list", "json"])]
+    compress: Option<Coding>,
     /// Do not wait until the image is on the disk.
     #[arg(long)]
     no_sync: bool,
@@ -65,30 +69,39 @@ fn run(args: &Args) -> anyhow::Result<()> {
     } else if args.unpack {
         unpack(lines, file)
     } else {
-        pack(args, lines)
+        // Where the image cannot go is found out before anything is read.
+        let out = place(args)?;
+        pack(args, lines, Reader::new(input("imgpack --list FILE")?), out)
     }
 }
 
-fn pack(args: &Args, lines: Option<File>) -> anyhow::Result<()> {
+/// Standard output, where the image goes there.
+fn place(args: &Args) -> anyhow::Result<Option<Writer<Output>>> {
+    let named = args.output.as_deref().is_some_and(|path| path != Path::new("-"));
+    Ok(if named { None } else { Some(Writer::new(output()?)) })
+}
+
+fn pack<R: Source>(
+    args: &Args,
+    lines: Option<File>,
+    mut reader: Reader<R>,
+    out: Option<Writer<Output>>,
+) -> anyhow::Result<()> {
     let target = args.output.as_deref().filter(|path| *path != Path::new("-"));
-    // Where the image cannot go is found out before anything is read.
-    let out = match target {
-        Some(_) => None,
-        None => Some(Writer::new(output()?)),
-    };
     let mut progress = Progress::new("imgpack", None, lines)?;
-    let mut reader = Reader::new(input("imgpack --list FILE")?);
     let mut tick = |bytes| progress.add(bytes);
+    let coding = args.compress.unwrap_or(Coding::AsItIs);
     match (target, out) {
         (Some(path), _) => {
-            let ready = floe_image::pack_file(&mut reader, path, !args.no_sync, &mut tick)?;
+            let sync = !args.no_sync;
+            let ready = floe_image::pack_file(&mut reader, path, coding, sync, &mut tick)?;
             // The stream is whole: its writer, and the target if nothing else holds it, need not wait for the disk.
             drop(reader);
             hang_up().context("unable to close standard input")?;
             ready.commit()?;
         }
         (None, Some(mut out)) => {
-            let packed = floe_image::pack(&mut reader, &mut out, &mut tick);
+            let packed = floe_image::pack(&mut reader, &mut out, coding, &mut tick);
             end(packed, out)?;
         }
         (None, None) => return Err(Usage("no place for the image: give -o FILE".into()).into()),
@@ -121,11 +134,7 @@ fn end(worked: floe_image::Result<()>, mut out: Writer<Output>) -> anyhow::Resul
 fn verify(file: Option<&Path>) -> anyhow::Result<()> {
     let tally = match file {
         Some(_) => floe_image::verify(source(file)?.file())?,
-        None => {
-            let mut reader = Reader::new(input("imgpack --list FILE")?);
-            while !matches!(reader.next()?, floe_stream::Item::End) {}
-            reader.tally()
-        }
+        None => floe_image::check(&mut Reader::new(input("imgpack --list FILE")?))?,
     };
     let said = format!("whole: {} records, {} bytes of bulk\n", tally.records, tally.bulk);
     Ok(floe_toolkit::say(&said)?)

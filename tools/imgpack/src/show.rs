@@ -21,7 +21,10 @@ pub fn list<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<()> {
                 let summary = summary(record, SUMMARY);
                 writeln!(out, "{at:>12} {kind:>4} {name:<14} {size:>9} {summary}")?;
             }
-            Seen::Bulk(len) => writeln!(out, "{at:>12}    - {:<14} {len:>9}", "bulk")?,
+            Seen::Bulk(len, None) => writeln!(out, "{at:>12}    - {:<14} {len:>9}", "bulk")?,
+            Seen::Bulk(len, Some(frame)) => {
+                writeln!(out, "{at:>12}    - {:<14} {len:>9} {frame}", "bulk")?;
+            }
         }
         Ok(())
     })?;
@@ -58,13 +61,18 @@ fn outside(tree: &Tree, external: &External) -> String {
     format!("pid {pid} ({name}): fd {fd} ({}): {what} ({place})", external.what)
 }
 
-/// A line of JSON for each record; bulk as `{"offset", "bulk"}`.
+/// A line of JSON for each record; bulk as `{"offset", "bulk"}`, with `"codec"` and `"content"` where it is compressed.
 pub fn json<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     walk(reader, |at, seen| -> anyhow::Result<()> {
         match seen {
             Seen::Record(record) => write_json(record, at, &mut out)?,
-            Seen::Bulk(len) => write!(out, "{{\"offset\":{at},\"bulk\":{len}}}")?,
+            Seen::Bulk(len, None) => write!(out, "{{\"offset\":{at},\"bulk\":{len}}}")?,
+            Seen::Bulk(len, Some(frame)) => {
+                let (codec, content) = (frame.codec(), frame.content_len());
+                let start = format!("{{\"offset\":{at},\"bulk\":{len}");
+                write!(out, "{start},\"codec\":\"{codec}\",\"content\":{content}}}")?;
+            }
         }
         Ok(out.write_all(b"\n")?)
     })?;

@@ -4,11 +4,13 @@
 //! pass. Either way a record is checked against the tree before its bytes are written anywhere, and every byte has been
 //! verified when [`Bulk::fill`] returns.
 
-use crate::read::unknown;
+use crate::{
+    part::{Part, Stored, Whole, damaged, plainly},
+    read::unknown,
+};
 use anyhow::Result;
-use floe_plan::{Inheritance, has_object_for, has_room_for};
 use floe_rebuild::{OpenFiles, Restore};
-use floe_records::{MAX_CONTENT, ObjectData, Pages, ParentPages, Patches, Pid, Tree};
+use floe_records::{MAX_CONTENT, Pages, Pid};
 use floe_stream::{Item, RawRecord, Reader, Source};
 use floe_toolkit::{Input, Progress};
 use floe_worker_pool::WorkerPool;
@@ -30,90 +32,8 @@ const FEW: u64 = 4 << 20;
 /// Most threads that read an image through its index, each with a buffer of [`MAX_CONTENT`].
 const READERS: usize = 16;
 
-/// Where the bytes of a record go.
-pub enum Place {
-    Memory(Pages),
-    Object(ObjectData),
-    Parent(ParentPages),
-    Patches(Patches),
-}
-
 /// Pages that come later, and where in the image their content stands.
-pub type LaterPart = (Pages, floe_image::Bulk);
-
-/// What tells whether bulk belongs where it says.
-#[derive(Clone, Copy)]
-pub struct Whole<'a> {
-    pub tree: &'a Tree,
-    pub inheritance: &'a Inheritance,
-}
-
-impl Place {
-    /// What a record says, and whether that place is one of the tree. `None`: it is of another kind.
-    fn of(raw: &RawRecord, whole: Whole<'_>) -> Result<Option<Self>> {
-        let (place, known) = if raw.is::<Pages>() {
-            let pages: Pages = raw.decode()?;
-            let known = has_room_for(whole.tree, pages.pid, pages.ranges.as_slice());
-            (Self::Memory(pages), known)
-        } else if raw.is::<ObjectData>() {
-            let data: ObjectData = raw.decode()?;
-            let known = has_object_for(whole.tree, &data);
-            (Self::Object(data), known)
-        } else if raw.is::<Patches>() {
-            let some: Patches = raw.decode()?;
-            let known = has_room_for(whole.tree, some.pid, some.ranges.as_slice());
-            (Self::Patches(some), known)
-        } else if raw.is::<ParentPages>() {
-            let pages: ParentPages = raw.decode()?;
-            let known = whole.inheritance.has_room_for(&pages);
-            (Self::Parent(pages), known)
-        } else {
-            return Ok(None);
-        };
-        if known {
-            Ok(Some(place))
-        } else {
-            Err(damaged(raw, "bulk that belongs to nothing of the tree"))
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        match self {
-            Self::Memory(pages) => pages.ranges.bytes(),
-            Self::Object(data) => data.ranges.bytes(),
-            Self::Parent(pages) => pages.ranges.bytes(),
-            Self::Patches(some) => some.ranges.bytes(),
-        }
-    }
-
-    /// The process that is to be made when this has been put into place; `None` where all must be there.
-    fn child(&self) -> Option<Pid> {
-        match self {
-            Self::Parent(pages) => Some(pages.pid),
-            _ => None,
-        }
-    }
-
-    fn pages(&self) -> Option<&Pages> {
-        match self {
-            Self::Memory(pages) => Some(pages),
-            _ => None,
-        }
-    }
-
-    fn put(&self, bytes: &[u8], work: &Restore<'_>, open: &OpenFiles<'_>) -> Result<()> {
-        match self {
-            Self::Memory(pages) => Ok(work.memory(pages.pid, pages.ranges.as_slice(), bytes)?),
-            Self::Patches(some) => Ok(work.memory(some.pid, some.ranges.as_slice(), bytes)?),
-            Self::Object(data) => Ok(open.write_object(data, bytes)?),
-            Self::Parent(pages) => Ok(work.parent_pages(pages, bytes)?),
-        }
-    }
-}
-
-fn damaged(raw: &RawRecord, problem: &str) -> anyhow::Error {
-    floe_stream::Error::damaged(raw.at, problem).into()
-}
+pub type LaterPart = (Pages, Stored);
 
 /// Whether a descriptor is a regular file that is read from its first byte on.
 pub fn at_its_start(mut file: &File) -> bool {
@@ -129,9 +49,9 @@ pub struct Bulk<'a> {
 
 enum BulkSource {
     /// To be read in order; a record that has been read, and where its bytes go.
-    InOrder(Option<(RawRecord, Place)>),
+    InOrder(Option<(RawRecord, Part)>),
     /// To be read through the index of an image: in any order what is for the same child, and at the end the rest.
-    Indexed(Vec<(Place, floe_image::Bulk)>),
+    Indexed(Vec<(Part, floe_image::Bulk)>),
 }
 
 impl<'a> Bulk<'a> {
@@ -147,8 +67,7 @@ impl<'a> Bulk<'a> {
         let runs = match seal.map(|seal| floe_image::runs(reader.get_mut().file(), seal)) {
             Some(Ok(runs)) => runs,
             None => None,
-            Some(Err(floe_image::Error::Stream(error))) => return Err(error.into()),
-            Some(Err(error)) => return Err(error.into()),
+            Some(Err(error)) => return Err(plainly(error)),
         };
         let Some(runs) = runs else {
             let first = first.map(|raw| known(raw, whole, reader)).transpose()?;
@@ -156,7 +75,7 @@ impl<'a> Bulk<'a> {
         };
         let mut parts = Vec::with_capacity(runs.len());
         for run in runs {
-            let Some(place) = Place::of(&run.record, whole)? else {
+            let Some(part) = Part::of(&run.record, whole)? else {
                 return Err(unknown(&run.record));
             };
             let [bulk] = run.bulk[..] else {
@@ -165,13 +84,11 @@ impl<'a> Bulk<'a> {
                     "a record with more or less than one bulk string",
                 ));
             };
-            if bulk.len != place.bytes() {
-                return Err(damaged(&run.record, "bulk of another length than its record says"));
-            }
-            parts.push((place, bulk));
+            part.check_len(&run.record, bulk.len)?;
+            parts.push((part, bulk));
         }
         // Those for one child are neighbours then, the rest stands behind them all.
-        parts.sort_by_key(|(place, _)| std::cmp::Reverse(place.child()));
+        parts.sort_by_key(|(part, _)| std::cmp::Reverse(part.child()));
         Ok(Self { whole, source: BulkSource::Indexed(parts) })
     }
 
@@ -189,16 +106,13 @@ impl<'a> Bulk<'a> {
     /// `choose` says of each record whether it may.
     pub fn set_aside(&mut self, choose: impl FnOnce(&[&Pages]) -> Vec<bool>) -> Vec<LaterPart> {
         let BulkSource::Indexed(parts) = &mut self.source else { return Vec::new() };
-        let pages: Vec<&Pages> = parts.iter().filter_map(|(place, _)| place.pages()).collect();
+        let pages: Vec<&Pages> = parts.iter().filter_map(|(part, _)| part.pages()).collect();
         let mut chosen = choose(&pages).into_iter();
-        let mut is_chosen = |place: &Place| place.pages().is_some() && chosen.next() == Some(true);
+        let mut is_chosen = |part: &Part| part.pages().is_some() && chosen.next() == Some(true);
         let all = std::mem::take(parts).into_iter();
-        let (later, now): (Vec<_>, Vec<_>) = all.partition(|(place, _)| is_chosen(place));
+        let (later, now): (Vec<_>, Vec<_>) = all.partition(|(part, _)| is_chosen(part));
         *parts = now;
-        let later = later.into_iter().filter_map(|(place, bulk)| match place {
-            Place::Memory(pages) => Some((pages, bulk)),
-            _ => None,
-        });
+        let later = later.into_iter().filter_map(|(part, bulk)| part.stored(bulk));
         later.collect()
     }
 
@@ -213,20 +127,20 @@ impl<'a> Bulk<'a> {
         let whole = self.whole;
         match &mut self.source {
             BulkSource::InOrder(next) => {
-                let Some((raw, place)) = next.take_if(|(_, place)| place.child() == child) else {
+                let Some((raw, part)) = next.take_if(|(_, part)| part.child() == child) else {
                     return match next {
                         Some((raw, _)) if child.is_none() => Err(damaged(raw, LATE)),
                         _ => Ok(()),
                     };
                 };
-                let put = |place: Place, bytes: &[u8]| place.put(bytes, work, open);
+                let put = |part: Part, bytes: &[u8]| part.put(bytes, work, open);
                 // A few pages are not worth a thread.
                 let few = child.is_some_and(|child| whole.inheritance.supplied(child) < FEW);
                 *next = if few {
-                    one_by_one(reader, whole, (raw, place), put, progress)?
+                    one_by_one(reader, whole, (raw, part), put, progress)?
                 } else {
                     floe_worker_pool::run(FILLERS, BUFFERS, MAX_CONTENT as usize, put, |pool| {
-                        pass(reader, whole, (raw, place), pool, progress)
+                        pass(reader, whole, (raw, part), pool, progress)
                     })?
                 };
                 match next {
@@ -235,16 +149,13 @@ impl<'a> Bulk<'a> {
                 }
             }
             BulkSource::Indexed(parts) => {
-                let start = parts.partition_point(|(place, _)| place.child() > child);
-                let end = parts.partition_point(|(place, _)| place.child() >= child);
+                let start = parts.partition_point(|(part, _)| part.child() > child);
+                let end = parts.partition_point(|(part, _)| part.child() >= child);
                 let file = reader.get_mut().file();
-                let put = |(place, bulk): &(Place, floe_image::Bulk), buffer: &mut [u8]| {
+                let put = |(part, bulk): &(Part, floe_image::Bulk), buffer: &mut [u8]| {
                     let bytes = &mut buffer[..bulk.len as usize];
-                    bulk.read(file, bytes).map_err(|error| match error {
-                        floe_image::Error::Stream(error) => anyhow::Error::from(error),
-                        error => error.into(),
-                    })?;
-                    place.put(bytes, work, open)?;
+                    bulk.read(file, bytes).map_err(plainly)?;
+                    part.put(bytes, work, open)?;
                     Ok(bulk.len)
                 };
                 in_parallel(&parts[start..end], put, progress)
@@ -302,23 +213,21 @@ fn known<R: Source>(
     raw: RawRecord,
     whole: Whole<'_>,
     reader: &mut Reader<R>,
-) -> Result<(RawRecord, Place)> {
-    let Some(place) = Place::of(&raw, whole)? else {
+) -> Result<(RawRecord, Part)> {
+    let Some(part) = Part::of(&raw, whole)? else {
         // That may be damage, which only the end tells.
         while !matches!(reader.next()?, Item::End) {}
         return Err(unknown(&raw));
     };
-    Ok((raw, place))
+    Ok((raw, part))
 }
 
 /// The length of the bulk string of a record.
-fn length<R: Source>(reader: &mut Reader<R>, raw: &RawRecord, place: &Place) -> Result<usize> {
+fn length<R: Source>(reader: &mut Reader<R>, raw: &RawRecord, part: &Part) -> Result<usize> {
     let Item::Bulk(len) = reader.next()? else {
         return Err(damaged(raw, "a record without its bulk"));
     };
-    if len != place.bytes() {
-        return Err(damaged(raw, "bulk of another length than its record says"));
-    }
+    part.check_len(raw, len)?;
     Ok(len as usize)
 }
 
@@ -327,7 +236,7 @@ fn following<R: Source>(
     reader: &mut Reader<R>,
     whole: Whole<'_>,
     before: &RawRecord,
-) -> Result<Option<(RawRecord, Place)>> {
+) -> Result<Option<(RawRecord, Part)>> {
     match reader.next()? {
         Item::End => Ok(None),
         Item::Record(raw) => known(raw, whole, reader).map(Some),
@@ -339,19 +248,19 @@ fn following<R: Source>(
 fn pass<R: Source>(
     reader: &mut Reader<R>,
     whole: Whole<'_>,
-    (mut raw, mut place): (RawRecord, Place),
-    pool: &WorkerPool<'_, Place>,
+    (mut raw, mut part): (RawRecord, Part),
+    pool: &WorkerPool<'_, Part>,
     progress: &mut Progress,
-) -> Result<Option<(RawRecord, Place)>> {
-    let child = place.child();
+) -> Result<Option<(RawRecord, Part)>> {
+    let child = part.child();
     loop {
-        let len = length(reader, &raw, &place)?;
+        let len = length(reader, &raw, &part)?;
         let mut buffer = pool.buffer()?;
         reader.read_bulk(&mut buffer[..len])?;
-        pool.give(place, buffer, len)?;
+        pool.give(part, buffer, len)?;
         progress.add(len as u64);
         match following(reader, whole, &raw)? {
-            Some(next) if next.1.child() == child => (raw, place) = next,
+            Some(next) if next.1.child() == child => (raw, part) = next,
             next => return Ok(next),
         }
     }
@@ -361,20 +270,20 @@ fn pass<R: Source>(
 fn one_by_one<R: Source>(
     reader: &mut Reader<R>,
     whole: Whole<'_>,
-    (mut raw, mut place): (RawRecord, Place),
-    put: impl Fn(Place, &[u8]) -> Result<()>,
+    (mut raw, mut part): (RawRecord, Part),
+    put: impl Fn(Part, &[u8]) -> Result<()>,
     progress: &mut Progress,
-) -> Result<Option<(RawRecord, Place)>> {
-    let child = place.child();
+) -> Result<Option<(RawRecord, Part)>> {
+    let child = part.child();
     let mut buffer = Vec::new();
     loop {
-        let len = length(reader, &raw, &place)?;
+        let len = length(reader, &raw, &part)?;
         buffer.resize(len, 0);
         reader.read_bulk(&mut buffer)?;
-        put(place, &buffer)?;
+        put(part, &buffer)?;
         progress.add(len as u64);
         match following(reader, whole, &raw)? {
-            Some(next) if next.1.child() == child => (raw, place) = next,
+            Some(next) if next.1.child() == child => (raw, part) = next,
             next => return Ok(next),
         }
     }

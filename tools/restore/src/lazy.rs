@@ -273,8 +273,8 @@ impl Image<'_> {
         }
         let early = order.len();
         // The kernel reads them ahead in the order of the file.
-        for (_, bulk) in known.iter().filter_map(|part| self.parts.get(*part)) {
-            let (at, len) = (bulk.offset as i64, bulk.len as i64);
+        for (_, stored) in known.iter().filter_map(|part| self.parts.get(*part)) {
+            let (at, len) = (stored.bulk.offset as i64, stored.bulk.len as i64);
             // Advice that is not taken costs nothing but time.
             let _ = posix_fadvise(&self.image, at, len, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
         }
@@ -358,9 +358,9 @@ impl Walk<'_> {
         let Some((_, (_, part))) = found.filter(|(_, (_, part))| self.brought.insert(*part)) else {
             return Ok(());
         };
-        let (pages, bulk) = &self.later.parts[*part];
-        let mut content = vec![0; bulk.len as usize];
-        bulk.read(&self.later.image, &mut content)?;
+        let (pages, stored) = &self.later.parts[*part];
+        let mut content = Vec::new();
+        stored.read(&self.later.image, &mut content)?;
         Ok(self.work.memory(self.pid, pages.ranges.as_slice(), &content)?)
     }
 }
@@ -371,10 +371,9 @@ impl Source for Image<'_> {
         run: u32,
         into: &mut Vec<u8>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let (_, bulk) = self.parts.get(run as usize).ok_or("there is no such run")?;
-        debug_assert!(bulk.len <= MAX_CONTENT);
-        into.resize(bulk.len as usize, 0);
-        Ok(bulk.read(&self.image, into)?)
+        let (_, stored) = self.parts.get(run as usize).ok_or("there is no such run")?;
+        debug_assert!(stored.bulk.len <= MAX_CONTENT);
+        Ok(stored.read(&self.image, into)?)
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
