@@ -4,7 +4,7 @@
 #   checkpoint.sh PID [-o FILE] [--kill | --leave-running] [OPTION …]
 #
 # FILE is NAME-PID.floe by default, NAME being that of the program. An OPTION is one of freeze (--tcp WHAT, --outside WHAT,
-# --on-change RULE, --cgroup MODE, --timens, --empty KIND, --strict, --pause short|long), of dumpmnt (--carry-root), of dumpfs (--carry PATTERN), of aufsfix (--branches FILE, --proc DIR,
+# --on-change RULE, --cgroup MODE, --timens, --empty KIND, --strict, --pause short|long, --track, --since IMAGE), of dumpmnt (--carry-root), of dumpfs (--carry PATTERN), of aufsfix (--branches FILE, --proc DIR,
 # --sysfs DIR) or of imgpack (--compress HOW, --no-sync, --progress-fd N).
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
@@ -24,7 +24,7 @@ while (($#)); do
     # An option and its value, which may be one word.
     words=("$1")
     case $1 in
-        -o | --tcp | --outside | --pause | --on-change | --empty | --cgroup | --carry | --branches | --proc | --sysfs | --compress | --progress-fd)
+        -o | --tcp | --outside | --pause | --since | --id | --on-change | --empty | --cgroup | --carry | --branches | --proc | --sysfs | --compress | --progress-fd)
             (($# > 1)) || { usage >&2; exit 2; }
             words+=("$2"); shift ;;
     esac
@@ -32,7 +32,7 @@ while (($#)); do
         -o) file=${words[1]} ;;
         --kill) then=kill ;;
         --leave-running) then=run ;;
-        --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --empty | --empty=* | --cgroup | --cgroup=* | --pause | --pause=*) for_freeze+=("${words[@]}") ;;
+        --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --empty | --empty=* | --cgroup | --cgroup=* | --pause | --pause=* | --track | --since | --since=* | --id | --id=*) for_freeze+=("${words[@]}") ;;
         --carry-root) for_dumpmnt+=("${words[@]}") ;;
         --carry | --carry=*) for_dumpfs+=("${words[@]}") ;;
         --branches | --branches=* | --proc | --proc=* | --sysfs | --sysfs=*) for_aufsfix+=("${words[@]}") ;;

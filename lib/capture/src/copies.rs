@@ -95,51 +95,80 @@ impl Tree {
 }
 
 fn copy(held: &Held) -> Result<Tracee, Reason> {
-    let status = Status::of(held.pid).map_err(|e| e.to_string())?;
     let plain = |e: floe_sys::Error| format!("unable to copy process {}: {}", held.pid, e.cause());
+    let shared = floe_proc::mappings(held.pid).map_err(plain)?;
+    if shared.iter().any(|mapping| mapping.shared && mapping.name.starts_with(b"/SYSV")) {
+        return Err("it has segments of System V shared memory, which count their users".into());
+    }
+    let copied = injected(held, "copy", |session, (layout, signal)| {
+        let mut runner = InjectedRunner::new(session.leader(), layout, signal);
+        let copy = floe_parasite::copy(&mut runner).map_err(plain)?;
+        match session.clean_copy(&copy) {
+            Ok(()) => Ok(Copies(vec![(held.pid, copy)])),
+            Err(error) => {
+                drop(Copies(vec![(held.pid, copy)]));
+                Err(plain(error))
+            }
+        }
+    });
+    copied?.0.pop().map(|(_, copy)| copy).ok_or_else(|| "nothing was made".into())
+}
+
+impl Tree {
+    /// Runs code in a process of it that makes a helper, without which it does not know. `doing` is what to, in a word.
+    pub(crate) fn injected<T>(
+        &self,
+        pid: u32,
+        doing: &str,
+        work: impl FnOnce(&mut InjectedRunner<'_>) -> floe_sys::Result<T>,
+    ) -> Result<T, Reason> {
+        let held = self.held.iter().find(|held| held.pid == pid).ok_or("it is gone")?;
+        if !self.thawed.is_empty() {
+            return Err("its cgroup is frozen anyway".into());
+        }
+        let children = floe_proc::namespace(pid, "pid_for_children").map_err(|e| e.to_string())?;
+        if children.is_none() {
+            return Err("it awaits the init of a pid namespace".into());
+        }
+        let plain = |e: floe_sys::Error| format!("unable to {doing} it: {}", e.cause());
+        injected(held, doing, |session, (layout, signal)| {
+            work(&mut InjectedRunner::new(session.leader(), layout, signal)).map_err(plain)
+        })
+    }
+}
+
+/// Runs code in a process by the payload, with system calls that no filter stops.
+fn injected<T>(
+    held: &Held,
+    doing: &str,
+    work: impl FnOnce(&mut RemoteSession, (PayloadLayout, i32)) -> Result<T, Reason>,
+) -> Result<T, Reason> {
+    let status = Status::of(held.pid).map_err(|e| e.to_string())?;
+    let pid = held.pid;
+    let plain = |e: floe_sys::Error| format!("unable to {doing} process {pid}: {}", e.cause());
     let leader = held.threads.first().ok_or("it has ended")?;
     let filtered = !matches!(status.line("Seccomp"), None | Some(b"0"));
     if filtered && !may_suspend_seccomp().map_err(plain)? {
         return Err("its system calls are filtered".into());
     }
-    let mappings = floe_proc::mappings(held.pid).map_err(plain)?;
-    if mappings.iter().any(|mapping| mapping.shared && mapping.name.starts_with(b"/SYSV")) {
-        return Err("it has segments of System V shared memory, which count their users".into());
-    }
+    let mappings = floe_proc::mappings(pid).map_err(plain)?;
     let extra = &PayloadLayout::MAPPINGS;
     let mut session =
         RemoteSession::begin_among(leader, &mappings, SCRATCH, extra).map_err(plain)?;
-    let copied = copy_within(&mut session, held, &status);
+    let ready = |session: &mut RemoteSession| {
+        let caught = status.hex("SigCgt").map_err(plain)?;
+        let layout = session.extra().map(PayloadLayout::at);
+        let way = layout.zip(InjectedRunner::signal(session.leader(), caught));
+        let (layout, signal) = way.ok_or("no code can be brought into it without a trace")?;
+        layout.fill_by(|at, code| session.write(at, code)).map_err(plain)?;
+        Ok((layout, signal))
+    };
+    let worked = ready(&mut session).and_then(|way| work(&mut session, way));
     // The first failure tells what went wrong.
-    match (copied, session.end()) {
-        (Ok(copy), Ok(())) => Ok(copy),
-        (Ok(copy), Err(error)) => {
-            drop(Copies(vec![(held.pid, copy)]));
-            Err(plain(error))
-        }
+    match (worked, session.end()) {
+        (Ok(made), Ok(())) => Ok(made),
+        (Ok(_), Err(error)) => Err(plain(error)),
         (Err(reason), _) => Err(reason),
-    }
-}
-
-fn copy_within(
-    session: &mut RemoteSession,
-    held: &Held,
-    status: &Status,
-) -> Result<Tracee, Reason> {
-    let plain = |e: floe_sys::Error| format!("unable to copy process {}: {}", held.pid, e.cause());
-    let caught = status.hex("SigCgt").map_err(plain)?;
-    let layout = session.extra().map(PayloadLayout::at);
-    let way = layout.zip(InjectedRunner::signal(session.leader(), caught));
-    let (layout, signal) = way.ok_or("no code can be brought into it without a trace")?;
-    layout.fill_by(|at, code| session.write(at, code)).map_err(plain)?;
-    let copy = floe_parasite::copy(&mut InjectedRunner::new(session.leader(), layout, signal));
-    let copy = copy.map_err(plain)?;
-    match session.clean_copy(&copy) {
-        Ok(()) => Ok(copy),
-        Err(error) => {
-            drop(Copies(vec![(held.pid, copy)]));
-            Err(plain(error))
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     memory::{SECRET, Scanner, is_secret, secret_size},
     other_names::{self, Lost},
     path::Root,
+    tracking,
 };
 use floe_proc::{Mapping, SmapsEntry};
 use floe_records::{
@@ -192,6 +193,10 @@ const NO_FILE: &[u8] = b"/anon_hugepage (deleted)";
 /// Completes a VMA; gives why it cannot be captured.
 fn problem(files: &mut Files<'_>, path: &[u8], vma: &mut Vma) -> Option<&'static str> {
     let file = vma.file.take();
+    if vma.has(b"uw") && tracking::is_ours(files.pid, vma.start.0, vma.end.0) {
+        let flags = vma.flags.0.as_chunks::<2>().0.iter().filter(|flag| *flag != b"uw");
+        vma.flags = flags.copied().collect::<Vec<_>>().concat().into();
+    }
     let blocked = blocked_flags(&vma.flags.0).or_else(|| blocked_path(path));
     if blocked.is_some() {
         return blocked;

@@ -52,6 +52,7 @@ mod socket;
 mod socket_kind;
 mod socket_losses;
 mod subject;
+pub mod tracking;
 pub mod tree;
 mod walk;
 

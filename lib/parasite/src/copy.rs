@@ -5,7 +5,7 @@
 //! orphans in (PR_SET_CHILD_SUBREAPER of prctl(2)): an init, or another subreaper. It has no descriptors, never returns to user
 //! space, and is killed when its tracer dies.
 
-use crate::{Batch, InjectedRunner};
+use crate::{InjectedRunner, helper::by_helper};
 use floe_sys::{Error, Result};
 use floe_tracee::{Event, OPTIONS, Stop, Tracee};
 use std::io;
@@ -16,22 +16,8 @@ use std::io;
 /// EAGAIN and ENOMEM where the process may have no more children, or there is no memory for them. Where seccomp(2) filters the
 /// thread, they must have been set aside.
 pub fn copy(runner: &mut InjectedRunner<'_>) -> Result<Tracee> {
-    let mut batch = Batch::new();
-    batch.label(DOING);
-    batch.copy();
-    let leader = Tracee::of_stopped(runner.tid());
-    // What is made inherits the options, and so what becomes of filters.
-    leader.suspend_seccomp(OPTIONS | libc::PTRACE_O_TRACECLONE)?;
-    let mut made = None;
-    let ran = runner.run_with(&batch, &mut |event| {
-        if event.kind == libc::PTRACE_EVENT_CLONE {
-            // Whatever comes of it, the process goes on, and waits for the helper.
-            made = Some(of_helper(event));
-        }
-        Ok(())
-    });
-    let back = leader.suspend_seccomp(OPTIONS);
-    let copy = match (ran.map(drop).and(back), made) {
+    let (ran, made) = by_helper(runner, DOING, of_helper);
+    let copy = match (ran, made) {
         (Ok(()), Some(made)) => made,
         (Ok(()), None) => Err(Error::because(DOING, "nothing was made")),
         (Err(error), made) => {

@@ -29,12 +29,14 @@
 mod abi;
 mod batch;
 mod copy;
+mod helper;
 mod injected;
 mod layout;
 mod names;
 mod ptrace;
 mod split;
 mod stub;
+mod userfault;
 
 pub use batch::{Arg, Batch, Call, Entry, Replies, Slot};
 pub use copy::copy;
@@ -42,6 +44,7 @@ pub use injected::InjectedRunner;
 pub use layout::PayloadLayout;
 pub use ptrace::PtraceRunner;
 pub use stub::StubRunner;
+pub use userfault::userfault;
 
 /// Something that can run a batch in a target.
 pub trait Runner {

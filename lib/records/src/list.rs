@@ -50,6 +50,9 @@ macro_rules! resources {
                 union: Union 43 1 [];
                 inherited: Inherited 44 1 [];
                 left_pages: LeftPages 239 1 [];
+                parent: Parent 250 1 [];
+                tracked: Tracked 251 1 [];
+                unchanged: Unchanged 252 1 [];
                 network_lock: NetworkLock 45 1 [];
                 open_file: OpenFile 49 2 [];
                 fd_table: FdTable 50 1 [];

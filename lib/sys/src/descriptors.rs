@@ -59,3 +59,11 @@ pub fn close_stdin() -> Result<()> {
         .map_err(fail)
         .map(drop)
 }
+
+/// Closes all descriptors from this number on; for a process that has just been started, and has opened none itself.
+pub fn close_all_from(first: u32) -> Result<()> {
+    // SAFETY: numbers that nobody in this process owns.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) })
+        .map(drop)
+        .map_err(|e| Error::new("close descriptors that were left open", e))
+}

@@ -30,6 +30,7 @@ mod mem;
 mod message;
 mod message_queue;
 mod mount;
+mod noted_writes;
 mod owned_space;
 mod pagemap;
 mod peek_offset;
@@ -64,7 +65,9 @@ pub use child::{child, child_apart};
 pub use clone::{fork, fork_sibling, is_alone, pidfds_of_ended, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use datagram::{PeekedDatagram, peek_datagram};
-pub use descriptors::{close_stdin, duplicate_from, duplicate_inherited, replace_descriptor};
+pub use descriptors::{
+    close_all_from, close_stdin, duplicate_from, duplicate_inherited, replace_descriptor,
+};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
 pub use fanotify::{fanotify, fanotify_mark};
@@ -108,6 +111,7 @@ pub use mount::{
     fsconfig_set_string, fsmount, fsopen, join_group, make_read_only, mount_message,
     set_mount_attributes,
 };
+pub use noted_writes::{NOTED_WRITES_FLAGS, note_writes, prepare_to_note_writes};
 pub use owned_space::owned_mount_namespace;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};

@@ -45,7 +45,12 @@ pub struct PageQuery {
     pub any: u64,
     /// These are reported.
     pub report: u64,
+    /// Write-protect what is found, where [`crate::note_writes`] watches; the rest is passed over.
+    pub protect: bool,
 }
+
+/// PM_SCAN_WP_MATCHING.
+const PROTECT: u64 = 1;
 
 #[repr(C)]
 struct ScanArg {
@@ -74,7 +79,7 @@ pub fn pagemap_scan(
 ) -> io::Result<(usize, u64)> {
     let mut arg = ScanArg {
         size: size_of::<ScanArg>() as u64,
-        flags: 0,
+        flags: if query.protect { PROTECT } else { 0 },
         start,
         end,
         walk_end: 0,

@@ -10,8 +10,8 @@ use anyhow::Result;
 use floe_capture::memory::{Scanner, contents, describe};
 use floe_plan::Heritage;
 use floe_records::{
-    Begin, Entered, Finding, Object, ObjectId, ObjectKind, Pid, Process, Record, Refusals,
-    Requests, Stage as Mark, Thread, Tree, Vma, VmaKind, Vmas,
+    Begin, Entered, Finding, Object, ObjectId, ObjectKind, Parent, Pid, Process, Record, Refusals,
+    Requests, Stage as Mark, Thread, Tracked, Tree, Unchanged, Vma, VmaKind, Vmas,
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Progress, Stage, ZeroCopyWriter};
@@ -32,6 +32,10 @@ pub struct DumpMem {
     /// Pages of each process that exist in no file, and which of them are inherited.
     runs: Runs,
     heritage: Heritage,
+    /// Pages of each process that an image before this one has.
+    unchanged: BTreeMap<Pid, Vec<(u64, u64)>>,
+    /// This image is one of several that tell of changes: each says of a process by itself what it has.
+    is_tracked: bool,
     lines: Option<File>,
     /// Where it is written down what stays where it is.
     list: Option<List>,
@@ -170,6 +174,12 @@ impl Stage for DumpMem {
             self.tree.insert(raw.decode::<Vmas>()?.any())?;
         } else if self.list.is_some() && raw.is::<Thread>() {
             self.tree.insert(raw.decode::<Thread>()?.any())?;
+        } else if raw.is::<Unchanged>() {
+            let Unchanged { pid, ranges } = raw.decode()?;
+            let ends = ranges.iter().map(|(start, len)| (start.0, start.0.saturating_add(*len)));
+            self.unchanged.entry(pid).or_default().extend(ends);
+        } else if raw.is::<Tracked>() || raw.is::<Parent>() {
+            self.is_tracked = true;
         }
         Ok(())
     }
@@ -188,9 +198,12 @@ impl Stage for DumpMem {
                 }
             }
             let vmas: Vec<Vma> = self.tree.vmas(p.pid).cloned().collect();
-            self.runs.insert(p.pid, own(p.pid, &vmas)?);
+            let unchanged = self.unchanged.get(&p.pid).map_or(&[][..], Vec::as_slice);
+            self.runs.insert(p.pid, shared::without(&own(p.pid, &vmas)?, unchanged));
         }
-        self.heritage = shared::find(&self.tree, &self.runs)?;
+        if !self.is_tracked {
+            self.heritage = shared::find(&self.tree, &self.runs)?;
+        }
         self.heritage.records.iter().try_for_each(|record| out.record(record))?;
         let Some(list) = &mut self.list else { return Ok(()) };
         let mut own = self.runs.clone();

@@ -8,6 +8,7 @@ use crate::{
     requests::Requests,
     starter::{self, Killed, Starter},
     stop,
+    tracking::{Asked, Tracking, look_for_others},
     write::{self, Captured},
 };
 use anyhow::{Context, Result};
@@ -121,6 +122,16 @@ struct Args {
     /// or what reads the stream, has ended.
     #[arg(long, value_enum, default_value = "short", value_name = "short|long")]
     pause: Pause,
+    /// Keep track of what is written from this image on, for --since.
+    #[arg(long, conflicts_with = "check")]
+    track: bool,
+    /// Write of the memory only what has changed since IMAGE (a file, or its id), which --track or --since has written, and keep
+    /// track further.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "check")]
+    since: Option<OsString>,
+    /// With --track or --since: the id of this image, 32 hexadecimal digits, in the place of random ones.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
     /// Root of the tree.
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     pid: u32,
@@ -134,6 +145,18 @@ impl Args {
     fn requests(&self) -> Result<Option<Requests>> {
         let takes = self.then == Then::Run && self.pause == Pause::Short;
         takes.then(Requests::new).transpose()
+    }
+
+    /// What is to be known of changes; to be asked where we were started.
+    fn tracking(&self) -> Result<Option<Tracking>> {
+        let Self { track, since, id, .. } = self;
+        if !track && since.is_none() {
+            look_for_others(self.pid)?;
+            return Ok(None);
+        }
+        let goes_on = self.then != Then::Kill;
+        let (since, id) = (since.as_deref(), id.as_deref());
+        Tracking::begin(&Asked { root: self.pid, since, id, goes_on }).map(Some)
     }
 
     /// What travels in the stream, for every later stage.
@@ -173,21 +196,26 @@ fn work() -> Result<u8> {
         let what = "--commit-fd belongs to --then kill, and has a number of its own";
         Args::command().error(ErrorKind::ArgumentConflict, what).exit();
     }
+    if args.id.is_some() && !args.track && args.since.is_none() {
+        let what = "--id belongs to --track or --since";
+        Args::command().error(ErrorKind::MissingRequiredArgument, what).exit();
+    }
     if !floe_proc::shows_our_pids()? {
         // A /proc of other processes leads nowhere: the look says so.
         let channel = args.commit_fd.map(Channel::new).transpose()?;
-        return here(&args, None, channel);
+        return here(&args, None, channel, None);
     }
     args.timens |= has_own_clocks(args.pid);
+    let tracking = args.tracking()?;
     let mut channel = args.commit_fd.map(Channel::new).transpose()?;
-    let Some(way) = Way::to(args.pid)? else { return here(&args, None, channel) };
+    let Some(way) = Way::to(args.pid)? else { return here(&args, None, channel, tracking) };
     let (near, far) = starter::pair()?;
     let killed = (args.then == Then::Kill)
         .then(|| Killed::new(args.pid, !(way.leaves_pids() && way.inside() == INIT)));
     floe_capture::origin::start_here(args.pid).map_err(plain)?;
     match way.go()? {
         Side::Outside(child) => {
-            drop(near);
+            drop((near, tracking));
             let far_commit = channel.and_then(|channel| channel.far);
             let command = (args.stream_fd, far_commit);
             starter::serve(&child, far, &args.command, command, killed.flatten())
@@ -196,7 +224,7 @@ fn work() -> Result<u8> {
             drop(far);
             channel.iter_mut().for_each(|channel| channel.far = None);
             args.pid = way.inside();
-            here(&args, Some((way.entered().clone(), near)), channel)
+            here(&args, Some((way.entered().clone(), near)), channel, tracking)
         }
     }
 }
@@ -210,7 +238,12 @@ fn has_own_clocks(pid: u32) -> bool {
 }
 
 /// Does it where the tree stands.
-fn here(args: &Args, gone: Option<(Entered, Starter)>, channel: Option<Channel>) -> Result<u8> {
+fn here(
+    args: &Args,
+    gone: Option<(Entered, Starter)>,
+    channel: Option<Channel>,
+    mut tracking: Option<Tracking>,
+) -> Result<u8> {
     let (entered, starter) = gone.unzip();
     if args.check {
         let mut look = look::look(args.pid, &args.options(), Next::Report).map_err(plain)?;
@@ -220,10 +253,13 @@ fn here(args: &Args, gone: Option<(Entered, Starter)>, channel: Option<Channel>)
     if !args.command.is_empty() {
         stays_stopped(args)?;
         let before = look(args)?;
-        return hold(args, before, (entered, starter), channel);
+        let held = hold(args, before, (entered, starter), (channel, tracking.as_mut()));
+        tracking.into_iter().filter(|_| matches!(held, Ok(0))).for_each(Tracking::keep);
+        return held;
     }
     let mut out = floe_toolkit::output()?;
-    let begun = look(args).and_then(|before| begin((args, entered), before, &out));
+    let begun =
+        look(args).and_then(|before| begin((args, entered), before, tracking.as_mut(), &out));
     let (tree, captured) = match begun {
         Ok(ControlFlow::Continue(held)) => held,
         Ok(ControlFlow::Break(status)) => return Ok(status),
@@ -241,7 +277,9 @@ fn here(args: &Args, gone: Option<(Entered, Starter)>, channel: Option<Channel>)
         requests.map_or_else(wait, |requests| requests.serve(&mut tree, wait)?)
     });
     tree.into_iter().for_each(Tree::detach);
-    written.map(|()| 0)
+    written?;
+    tracking.into_iter().for_each(Tracking::keep);
+    Ok(0)
 }
 
 /// Refuses to stop pid 1 of our own pid namespace: no signal from inside stops it.
@@ -308,12 +346,14 @@ fn check(args: &Args, mut look: Look) -> Result<u8> {
 fn begin(
     (args, entered): (&Args, Option<Entered>),
     before: Before,
+    tracking: Option<&mut Tracking>,
     out: &floe_toolkit::Output,
 ) -> Result<ControlFlow<u8, (Tree, Captured)>> {
     // Tools that are still starting need no target that stands still.
     floe_toolkit::wait_for_reader(out.as_fd()).context("unable to look for the reader")?;
     let interrupt = Interrupt::watch()?;
-    let held = stop::stop((args.pid, entered), &args.options(), before, || look(args), &interrupt);
+    let with = (tracking, &interrupt);
+    let held = stop::stop((args.pid, entered), &args.options(), before, || look(args), with);
     if let Some(signal) = interrupt.caught() {
         held.into_iter().for_each(|(tree, _)| tree.detach());
         return Ok(ControlFlow::Break(128 + signal));
@@ -328,12 +368,13 @@ fn hold(
     args: &Args,
     before: Before,
     (entered, starter): (Option<Entered>, Option<Starter>),
-    mut channel: Option<Channel>,
+    (mut channel, tracking): (Option<Channel>, Option<&mut Tracking>),
 ) -> Result<u8> {
     let commit = Commit::default();
     let interrupt = Interrupt::watch()?;
     let options = args.options();
-    let held = stop::stop((args.pid, entered), &options, before, || look(args), &interrupt);
+    let with = (tracking, &interrupt);
+    let held = stop::stop((args.pid, entered), &options, before, || look(args), with);
     let (tree, captured) = match held {
         Ok(held) => held,
         Err(error) => return interrupt.caught().map_or(Err(error), |signal| Ok(128 + signal)),

@@ -6,11 +6,14 @@ mod command;
 mod commit;
 mod failure;
 mod interrupt;
+mod keeper;
 mod requests;
 mod starter;
 mod stop;
+mod tracking;
 mod write;
 
 fn main() -> std::process::ExitCode {
-    floe_toolkit::main("freeze", cli::run)
+    let is_keeper = std::env::args_os().nth(1).is_some_and(|word| word == keeper::WORD);
+    floe_toolkit::main("freeze", if is_keeper { keeper::run } else { cli::run })
 }

@@ -3,6 +3,7 @@
 use crate::{
     failure::plain,
     interrupt::Interrupt,
+    tracking::Tracking,
     write::{self, Captured},
 };
 use anyhow::Result;
@@ -22,13 +23,13 @@ pub fn stop(
     options: &Options,
     mut before: Before,
     look: impl Fn() -> Result<Before>,
-    interrupt: &Interrupt,
+    (tracking, interrupt): (Option<&mut Tracking>, &Interrupt),
 ) -> Result<(Tree, Captured)> {
     let mut again = AGAIN;
     loop {
         let tree = Tree::seize(root, before).map_err(plain)?;
         let error = match write::collect((root, entered.clone()), options, &tree) {
-            Ok(captured) => return Ok((tree, captured)),
+            Ok(captured) => return tracked(tree, captured, tracking),
             Err(error) => error,
         };
         tree.detach();
@@ -39,5 +40,20 @@ pub fn stop(
         again -= 1;
         sleep(RUNS);
         before = look()?;
+    }
+}
+
+/// Adds what an image says of one before it and one behind it.
+fn tracked(
+    tree: Tree,
+    mut captured: Captured,
+    tracking: Option<&mut Tracking>,
+) -> Result<(Tree, Captured)> {
+    match tracking.map_or(Ok(()), |tracking| captured.track(tracking, &tree)) {
+        Ok(()) => Ok((tree, captured)),
+        Err(error) => {
+            tree.detach();
+            Err(error)
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The records of a held tree, as a stream.
 
-use crate::{failure::plain, requests::Requests};
+use crate::{failure::plain, requests::Requests, tracking::Tracking};
 use anyhow::{Context, Result};
 use floe_capture::{
     memory::{Gather, MemFile, Scanner, secrets},
@@ -26,10 +26,18 @@ pub struct Captured {
     options: Options,
     records: Vec<AnyRecord>,
     secrets: Vec<(ObjectData, Vec<u8>)>,
+    /// What ties it to images before it and behind it.
+    tracking: Vec<AnyRecord>,
     end: TreeEnd,
 }
 
 impl Captured {
+    /// Adds what ties it to other images.
+    pub fn track(&mut self, tracking: &mut Tracking, tree: &Held) -> Result<()> {
+        self.tracking = tracking.round(tree, &self.records)?;
+        Ok(())
+    }
+
     /// Asks of what is known here all that restore will ask, on a machine like this one.
     pub fn can_be_restored(&self) -> Result<()> {
         let mut tree = Tree::default();
@@ -53,7 +61,8 @@ pub fn collect(
     (begin.monotonic_ns, begin.boottime_ns) = clocks_of(root)?;
     let secrets = secrets(tree, &records).map_err(plain)?;
     let end = TreeEnd { processes: tree.processes().len() as u32, threads: tree.threads() as u32 };
-    Ok(Captured { begin, entered, options: options.clone(), records, secrets, end })
+    let (options, tracking) = (options.clone(), Vec::new());
+    Ok(Captured { begin, entered, options, records, secrets, tracking, end })
 }
 
 fn begin(root: u32, tree: &Held) -> Result<Begin> {
@@ -112,7 +121,7 @@ pub fn write(captured: &Captured, requests: Option<&Requests>, out: impl Write) 
     if let Some(vdso) = floe_rebuild::own_vdso()? {
         w.record(&vdso)?;
     }
-    for record in &captured.records {
+    for record in captured.records.iter().chain(&captured.tracking) {
         w.any(record)?;
     }
     w.record(&captured.end)?;

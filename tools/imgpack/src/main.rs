@@ -1,6 +1,7 @@
 //! imgpack: stream to image file and back, and images for people. See doc/imgpack.md.
 #![forbid(unsafe_code)]
 
+mod merge;
 mod show;
 
 use anyhow::Context;
@@ -43,6 +44,9 @@ struct Args {
     /// Print each record of FILE as a line of JSON.
     #[arg(long, group = "mode", conflicts_with = "output")]
     json: bool,
+    /// Make one image of a whole one and of parts that continue it, each the one before (freeze --since).
+    #[arg(long, value_name = "IMAGE", num_args = 2.., group = "mode")]
+    merge: Vec<PathBuf>,
     /// Write progress as JSON lines to this descriptor.
     #[arg(long, value_name = "N")]
     progress_fd: Option<i32>,
@@ -68,6 +72,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
         show::json(&mut Reader::new(source(file)?))
     } else if args.unpack {
         unpack(lines, file)
+    } else if !args.merge.is_empty() {
+        merge::run(args, lines)
     } else {
         // Where the image cannot go is found out before anything is read.
         let out = place(args)?;

@@ -166,7 +166,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         let steps = plan.steps.iter().map(|step| format!("{step}\n"));
         return Ok(floe_toolkit::say(&steps.collect::<String>())?);
     }
-    clocks(&args, &tree)?;
+    part::is_whole(&tree).and_then(|()| clocks(&args, &tree))?;
     let outer = Arc::new(Outer::open(&tree)?);
     let told: Vec<NsKind> = args.join.iter().map(|join| join.kind).collect();
     let top = floe_rebuild::common_top(&tree, &args.root, &told)?;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use floe_image::Frame;
 use floe_plan::{Inheritance, has_object_for, has_room_for};
 use floe_rebuild::{OpenFiles, Restore};
-use floe_records::{ObjectData, Pages, ParentPages, Patches, Pid, Tree};
+use floe_records::{Finding, ObjectData, Pages, Parent, ParentPages, Patches, Pid, Refusals, Tree};
 use floe_stream::RawRecord;
 use std::fs::File;
 
@@ -109,6 +109,15 @@ pub fn plainly(error: floe_image::Error) -> anyhow::Error {
 }
 
 const LENGTH: &str = "bulk of another length than its record says";
+
+/// Refuses what is to be completed by another image first.
+pub fn is_whole(tree: &Tree) -> Result<()> {
+    let Some(Parent { id }) = tree.all::<Parent>().first() else { return Ok(()) };
+    let problem = format!("it has only what has changed since the image {id}");
+    let finding = Finding::about("the image", "plan.partial", problem);
+    let hint = "imgpack --merge BASE PART ... | restore";
+    Err(Refusals(vec![finding.hint(hint)]).into())
+}
 
 /// What tells whether bulk belongs where it says.
 #[derive(Clone, Copy)]

@@ -20,6 +20,15 @@ const DETOUR: u64 = 1 << 20;
 /// Switches PAGEMAP_SCAN off, to exercise the older interface.
 const NO_SCAN: &str = "FLOE_NO_PAGEMAP_SCAN";
 
+/// What is there of a process's memory.
+const OWN: PageQuery = PageQuery {
+    inverted: 0,
+    all: 0,
+    any: page_is::PRESENT | page_is::SWAPPED,
+    report: 0,
+    protect: false,
+};
+
 /// Runs of pages, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -144,6 +153,7 @@ impl Scanner {
             all: not,
             any: page_is::PRESENT | page_is::SWAPPED,
             report: self.guard,
+            protect: false,
         };
         let mut found = Found::default();
         self.scan(range, query, |region| {
@@ -172,6 +182,32 @@ impl Scanner {
             at = walked;
         }
         Ok(())
+    }
+
+    /// Its own pages in a range that have been protected and not been written since, where memory is watched
+    /// ([`floe_sys::note_writes`]): runs, ascending.
+    pub fn unwritten(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
+        let inverted = page_is::PFNZERO | page_is::WRITTEN;
+        let query = PageQuery { inverted, all: inverted | page_is::WPALLOWED, ..OWN };
+        let mut found = Vec::new();
+        let scanned = self.scan(range, query, |region| push(&mut found, region.start..region.end));
+        scanned.map_err(|e| self.unable(e))?;
+        Ok(found)
+    }
+
+    /// Protects its own pages in a range that is watched.
+    pub fn protect(&self, range: Range<u64>) -> Result<()> {
+        let (inverted, all) = (page_is::PFNZERO, page_is::PFNZERO | page_is::WRITTEN);
+        let query = PageQuery { inverted, all, protect: true, ..OWN };
+        self.scan(range, query, |_| ()).map_err(|e| self.unable(e))
+    }
+
+    /// Whether any page of a range is watched.
+    pub fn is_watched(&self, range: Range<u64>) -> Result<bool> {
+        let query = PageQuery { all: page_is::WPALLOWED, ..OWN };
+        let mut watched = false;
+        self.scan(range, query, |_| watched = true).map_err(|e| self.unable(e))?;
+        Ok(watched)
     }
 
     /// Which parts of a range transparent huge pages back. Older kernels do not tell: then none.

@@ -39,14 +39,19 @@ impl Resource for Inherited {
     }
 
     fn check(&self) -> Result<(), String> {
-        let mut end = 0;
-        for &(Addr(start), len) in &self.ranges {
-            let aligned = start.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE);
-            ensure(aligned, "a range does not lie on the borders of pages")?;
-            ensure(start >= end && len > 0, "its ranges overlap or do not ascend")?;
-            let last = start.checked_add(len).filter(|last| *last <= USER_END);
-            end = last.ok_or("a range lies outside of user space")?;
-        }
-        Ok(())
+        check_ranges(&self.ranges)
     }
+}
+
+/// Whether ranges, address and length of each, are of pages and ascend.
+pub(crate) fn check_ranges(ranges: &[(Addr, u64)]) -> Result<(), String> {
+    let mut end = 0;
+    for &(Addr(start), len) in ranges {
+        let aligned = start.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE);
+        ensure(aligned, "a range does not lie on the borders of pages")?;
+        ensure(start >= end && len > 0, "its ranges overlap or do not ascend")?;
+        let last = start.checked_add(len).filter(|last| *last <= USER_END);
+        end = last.ok_or("a range lies outside of user space")?;
+    }
+    Ok(())
 }
