@@ -8,6 +8,7 @@
 # floe must be installed there. doc/migrate.md says what is where when something dies on the way.
 #
 #   --to OPTION          an option of restore; may be repeated (--to --on-change=accept)
+#   --rounds N           before the stop, send the memory up to N times while the tree runs: once all of it, then what has changed
 #   --move COMMAND       a command for sh that is run when the tree is complete there and stands still here, to move its
 #                        addresses along; where it fails, the tree runs on here
 #   --move-back COMMAND  one that is run where the tree runs on here all the same
@@ -26,7 +27,7 @@ here=$(dirname "$(readlink -f "$0")")
 PATH=$here:$PATH:${CARGO_TARGET_DIR:-$here/../target}/release
 
 usage() {
-    sed -n '2,23s/^# \{0,1\}//p' "$0"
+    sed -n '2,24s/^# \{0,1\}//p' "$0"
 }
 
 # Each argument as a word of sh.
@@ -35,20 +36,21 @@ quoted() {
     for word; do printf " '%s'" "${word//\'/\'\\\'\'}"; done
 }
 
-pid='' host='' by='' move='' back='' lazy=''
+pid='' host='' by='' move='' back='' lazy='' rounds=0
 # What freeze is asked for travels in the stream, to every later stage.
 for_freeze=() for_dumpmnt=() for_dumpfs=() for_aufsfix=() for_restore=()
 while (($#)); do
     # An option and its value, which may be one word.
     words=("$1")
     case $1 in
-        --by | --to | --move | --move-back | --tcp | --outside | --on-change | --cgroup | --carry | --branches | --proc | --sysfs)
+        --by | --to | --rounds | --move | --move-back | --tcp | --outside | --on-change | --cgroup | --carry | --branches | --proc | --sysfs)
             (($# > 1)) || { usage >&2; exit 2; }
             words+=("$2"); shift ;;
     esac
     case ${words[0]} in
         --by) by=${words[1]} ;;
         --to) for_restore+=("${words[1]}") ;;
+        --rounds) rounds=${words[1]} ;;
         --move) move=${words[1]} ;;
         --move-back) back=${words[1]} ;;
         --tcp | --tcp=* | --close-tcp | --strict | --timens | --outside | --outside=* | --on-change | --on-change=* | --cgroup | --cgroup=*) for_freeze+=("${words[@]}") ;;
@@ -66,7 +68,7 @@ while (($#)); do
     esac
     shift
 done
-[[ -n $pid && -n $host$by && ( -z $host || -z $by ) ]] || { usage >&2; exit 2; }
+[[ -n $pid && -n $host$by && ( -z $host || -z $by ) && $rounds =~ ^[0-9]+$ ]] || { usage >&2; exit 2; }
 
 # What is run while the tree stands still, with the stream as descriptor 8 and freeze behind descriptor 9.
 held() {
@@ -136,14 +138,63 @@ worst() {
 export -f held worst
 
 [[ -z $lazy ]] || for_restore+=(--lazy)
+# there LINE: the command that runs it on the other side, in the array `way`.
+there() {
+    if [[ -n $host ]]; then
+        way=(ssh -- "$host" "$1")
+    else
+        way=(bash -c "$by"' sh -c "$1"' migrate.sh "$1")
+    fi
+}
+on_the_other_side() { local way; there "$1"; "${way[@]}"; }
+# Rounds go on while each has less than half of what the one before had, and more than this many bytes, which a stop is short for.
+readonly few=$((16 << 20))
+
+# Sends the memory while the tree runs, as images of a chain in a directory there.
+chain='' directory=''
+ahead() {
+    local round id last='' size before=0 how
+    directory=$(on_the_other_side 'umask 077; mktemp -d "${TMPDIR:-/tmp}/floe-XXXXXXXX"' < /dev/null) && [[ $directory == /*/floe-* ]] || {
+        echo "migrate.sh: unable to make a directory there: it runs on here" >&2
+        exit 1
+    }
+    for ((round = 0; round < rounds; round++)); do
+        id=$(tr -d - < /proc/sys/kernel/random/uuid)
+        how=(--track)
+        [[ -z $last ]] || how=(--since "$last")
+        freeze "${for_freeze[@]}" "${how[@]}" --id "$id" "$pid" | dumpmnt "${for_dumpmnt[@]}" | dumpfs "${for_dumpfs[@]}" |
+            aufsfix "${for_aufsfix[@]}" | dumpmem | on_the_other_side "exec imgpack --no-sync -o $directory/$round"
+        statuses=("${PIPESTATUS[@]}")
+        if ! (worst "${statuses[@]}"); then
+            (worst "${statuses[@]}")
+            status=$?
+            on_the_other_side "rm -rf $directory" < /dev/null
+            echo "migrate.sh: it runs on here" >&2
+            exit "$((status <= 5 ? status : 1))"
+        fi
+        last=$id
+        chain+=" $directory/$round"
+        size=$(on_the_other_side "stat -c %s $directory/$round" < /dev/null)
+        if ((round > 0)) && ((size < few || size * 2 > before)); then break; fi
+        before=$size
+    done
+    for_freeze+=(--since "$last")
+}
+if ((rounds > 0)); then
+    [[ -z $lazy ]] || { echo "migrate.sh: --rounds and --lazy are two ways to a short stop: choose one" >&2; exit 2; }
+    ahead
+fi
 
 # Receipts travel back on standard output, where nothing of the tree may come between.
-far="exec restore --detach --receipt 3$(quoted "${for_restore[@]}") 3>&1 > /dev/null"
-if [[ -n $host ]]; then
-    way=(ssh -- "$host" "$far")
-else
-    way=(bash -c "$by"' sh -c "$1"' migrate.sh "$far")
+restore="restore --detach --receipt 3$(quoted "${for_restore[@]}") 3>&1 > /dev/null"
+far="exec $restore"
+if [[ -n $directory ]]; then
+    # The last part, and the chain as a stream; what comes behind that on the way is for restore. What writes to a floe tool waits until
+    # that closes its end, which this shell has as well, so cat(1) stands between.
+    far="trap 'rm -rf $directory' EXIT
+        cat | { imgpack --no-sync -o $directory/last && { imgpack --merge$chain $directory/last | cat; exec cat; } | $restore; }"
 fi
+there "$far"
 
 exec freeze "${for_freeze[@]}" --then kill --stream-fd 8 --commit-fd 9 "$pid" -- bash -c 'held "$@"' migrate.sh \
     "$move" "$back" "$lazy" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${way[@]}"

@@ -45,6 +45,21 @@ grows log || fail "it stands still there"
 in_order "its move"
 end_there
 
+# Its memory goes ahead while it runs.
+start_here
+migrate --rounds 3 || fail "rounds: exit $?"
+away_pid || fail "rounds: it does not run there"
+grows log || fail "rounds: it stands still there"
+in_order "its move by rounds"
+end_there
+! compgen -G 'floe-????????' > /dev/null || fail "left there: $(ls)"
+start_here
+expect_exit 1 migrate --rounds 2 --move false
+runs_here "a move by rounds that fails"
+! compgen -G 'floe-????????' > /dev/null || fail "left there: $(ls)"
+end_group "$pid"
+until_true 5 eval '! pgrep -x floe-keeper'
+
 # What is refused there, and a way that leads nowhere: it runs on here, and nothing stays there.
 start_here
 expect_exit 3 in_here migrate.sh "$pid" --by "nsenter -t $there -m -n -p" --to --join=mnt=here
