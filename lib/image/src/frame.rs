@@ -194,7 +194,7 @@ impl Frame {
 
 impl Decoder {
     fn decode(&mut self, about: &Frame, frame: &[u8]) -> Result<&[u8]> {
-        let damaged = |what: &str| Error::damaged(about.at, &format!("{what} of a frame"));
+        let damaged = |problem: &str| Error::damaged(about.at, &format!("{problem} of a frame"));
         self.content.resize(about.len.max(self.content.len()), 0);
         let content = &mut self.content[..about.len];
         let len = match about.codec {
