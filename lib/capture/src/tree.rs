@@ -13,7 +13,7 @@ use crate::{
     question, resource, seize,
     subject::{self, Process},
 };
-use floe_proc::{Stat, Status};
+use floe_proc::Stat;
 use floe_records::{
     AnyRecord, Finding, Options, Pid, Record, Refusals, Shares, State, Tree as Records,
 };
@@ -203,15 +203,18 @@ impl Tree {
             left.map_or(Ok(()), Left::keep)?;
             return Ok(Vec::new());
         }
-        inits_last(&mut self.held);
         self.signal(libc::SIGKILL)?;
         let pids: Vec<u32> = self.held.iter().map(|p| p.pid).collect();
         // A tracee that was killed is first reported to its tracer, and only then to its parent.
-        // The end of a leader is told only when its other threads have been waited for, that of the init of a pid namespace when
-        // all that was in it has been.
-        for tracee in self.held.into_iter().flat_map(|p| p.threads.into_iter().rev()) {
-            // One that is gone has ended.
-            let _ = tracee.wait_end();
+        // Which one comes to its end waits for which others is not known: a leader does for the threads of its process, and that
+        // thread of the init of a pid namespace which is the last one does for all that was in it.
+        let mut tracees: Vec<Tracee> = self.held.into_iter().flat_map(|p| p.threads).collect();
+        while !tracees.is_empty() {
+            let before = tracees.len();
+            tracees.retain(|tracee| !tracee.has_ended());
+            if tracees.len() == before {
+                std::thread::sleep(Duration::from_micros(100));
+            }
         }
         left.map_or(Ok(()), Left::keep)?;
         if let Some(connections) = self.connections.get_mut().filter(|_| lives) {
@@ -265,14 +268,4 @@ impl Tree {
         // Which takes longer than the rest.
         drop(locked);
     }
-}
-
-/// Puts inits of pid namespaces behind all others, those further inside first.
-fn inits_last(all: &mut [Held]) {
-    all.sort_by_cached_key(|held| {
-        // What cannot be read has ended.
-        let names = Status::of(held.pid).and_then(|status| status.numbers("NSpid"));
-        let names = names.unwrap_or_default();
-        if names.last() == Some(&INIT) { usize::MAX - names.len() } else { 0 }
-    });
 }

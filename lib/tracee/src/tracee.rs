@@ -256,6 +256,17 @@ impl Tracee {
         Ok(())
     }
 
+    /// Whether it has come to its end, after it was sent SIGKILL; then it is waited for, or somebody else has done that.
+    pub fn has_ended(&self) -> bool {
+        loop {
+            match raw::wait(self.tid, false) {
+                Ok(None) => return false,
+                Ok(Some(status)) if !Stop::of(status).is_end() => {}
+                Ok(Some(_)) | Err(_) => return true,
+            }
+        }
+    }
+
     /// Kills its process, and waits for its end.
     pub fn kill(self) -> Result<()> {
         raw::kill(self.tid).map_err(self.fail("kill it"))?;
