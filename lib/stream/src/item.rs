@@ -53,7 +53,7 @@ impl RawRecord {
 
     /// The record at the start of `bytes`, for those that stand in an index; `at` is their offset.
     pub fn parse(bytes: &[u8], at: u64) -> Result<Self> {
-        let mut record = crate::Reader::new(bytes).record_item()?;
+        let mut record = crate::Reader::of_record(bytes).record_item()?;
         record.at = at;
         Ok(record)
     }

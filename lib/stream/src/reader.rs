@@ -64,6 +64,13 @@ pub struct Reader<R: Source> {
 }
 
 impl<R: Source> Reader<R> {
+    /// One record of many in memory. To read far ahead of each would take longer than all else.
+    pub(crate) fn of_record(input: R) -> Self {
+        let mut reader = Self::new(input);
+        reader.ahead = AHEAD_OF_BULK;
+        reader
+    }
+
     /// A stream that comes from `input`.
     pub fn new(input: R) -> Self {
         Self {
