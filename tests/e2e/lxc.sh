@@ -29,16 +29,16 @@ chmod +x "boxes/$name/rootfs/count"
 printf '::sysinit:/bin/true\n::once:/count\n' > "boxes/$name/rootfs/etc/inittab"
 of_lxc lxc-start -d -l DEBUG -o start.log > said 2>&1 || fail "lxc-start: $(cat said start.log)"
 log() { of_lxc lxc-attach -- cat /dev/shm/log 2> /dev/null; }
-reaches() { log | grep -q "^$1\$"; }
+reaches() { log | has_line "^$1\$"; }
 until_true 20 reaches 20 || fail "it does not count: $(log | tail -n 1)"
 of_lxc lxc-checkpoint -s -D "$PWD/images" -v -l DEBUG -o checkpoint.log > said 2>&1 ||
     fail "checkpoint: $(cat said checkpoint.log images/dump.log)"
-until_true 10 eval 'of_lxc lxc-info -s | grep -q STOPPED'
+until_true 10 eval 'of_lxc lxc-info -s | has_line STOPPED'
 # LXC 5 itself cannot freeze what it has restored, so the second time is from the same image.
 for round in 1 2; do
     of_lxc lxc-checkpoint -r -D "$PWD/images" -v -l DEBUG -o restore.log > said 2>&1 ||
         fail "restore $round: $(cat said restore.log images/restore.log)"
-    of_lxc lxc-info -s | grep -q RUNNING || fail "restore $round: $(of_lxc lxc-info)"
+    of_lxc lxc-info -s | has_line RUNNING || fail "restore $round: $(of_lxc lxc-info)"
     n=$(log | tail -n 1)
     until_true 10 reaches "$((n + 10))" || fail "it stands still after restore $round: $(log | tail -n 1)"
     log > lines
