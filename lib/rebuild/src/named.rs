@@ -1,6 +1,6 @@
 //! What files that have a name share.
 
-use crate::factory::Factory;
+use crate::stand::Stands;
 use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{
@@ -34,30 +34,30 @@ pub(crate) fn seek(fd: &OwnedFd, file: &OpenFile) -> Result<()> {
 /// Opens a device by its name again, which must have the same number: that is all that it is, for its file is made anew with each
 /// start of a system or container.
 pub(crate) fn open_device(
-    make: &Factory<'_>,
+    stands: &Stands<'_>,
     file: &OpenFile,
     (name, rdev): (&FileRef, u64),
     kind: SFlag,
 ) -> Result<OwnedFd> {
-    let found = make.stands.found(file.pid, name, kind)?;
+    let found = stands.found(file.pid, name, kind)?;
     let now = found.stat.st_rdev;
     if now != rdev {
         let what = format!("it is device {now:#x} now and was {rdev:#x}");
         return Err(Error::because(format!("open {}", name.path), what));
     }
-    let fd = make.stands.open(file.pid, name, &found, flags(file))?;
+    let fd = stands.open(file.pid, name, &found, flags(file))?;
     seek(&fd, file)?;
     Ok(fd)
 }
 
 /// Opens a file by its name again, which must lead to the same one.
 pub(crate) fn open_as(
-    make: &Factory<'_>,
+    stands: &Stands<'_>,
     file: &OpenFile,
     name: &FileRef,
     kind: SFlag,
 ) -> Result<OwnedFd> {
-    let found = make.stands.found(file.pid, name, kind)?;
-    make.stands.same.inode(name, &found)?;
-    make.stands.open(file.pid, name, &found, flags(file))
+    let found = stands.found(file.pid, name, kind)?;
+    stands.same.inode(name, &found)?;
+    stands.open(file.pid, name, &found, flags(file))
 }

@@ -1,6 +1,7 @@
 //! Everything that is open for the tree before the first process is made.
 
 mod settle;
+mod side_by_side;
 
 use crate::{
     cgroups::Cgroups,
@@ -21,7 +22,7 @@ use floe_records::*;
 use floe_sys::{Error, Result};
 use nix::{fcntl::OFlag, sys::stat::SFlag};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{Mutex, PoisonError, RwLock},
 };
@@ -34,6 +35,8 @@ pub struct OpenFiles<'a> {
     tree: &'a Tree,
     make: Factory<'a>,
     files: BTreeMap<FileId, OwnedFd>,
+    /// What has been opened before its turn.
+    opened: HashMap<FileId, Result<OwnedFd>>,
     /// Outside files under the numbers that restore knows.
     standard: BTreeMap<(FileId, FdNum), OwnedFd>,
     /// How stubs get what comes late.
@@ -102,6 +105,7 @@ impl<'a> OpenFiles<'a> {
             tree,
             make: Factory::new(tree, stands, cgroups, options),
             files: BTreeMap::new(),
+            opened: HashMap::new(),
             standard: BTreeMap::new(),
             handover: None,
             pids: BTreeMap::new(),
@@ -120,7 +124,12 @@ impl<'a> OpenFiles<'a> {
             Step::Open(id, _) => !missing.is_empty() && tree.get::<External>(*id).is_some(),
             _ => false,
         };
+        let mut ahead = false;
         for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {
+            // All other files follow the first one directly.
+            if matches!(step, Step::Open(..)) && !std::mem::replace(&mut ahead, true) {
+                me.open_side_by_side(steps);
+            }
             me.step(step, &mut no);
         }
         no.extend(missing.into_values());
@@ -183,12 +192,14 @@ impl<'a> OpenFiles<'a> {
                 if self.make.lacks_pty(id) || self.make.lacks_queue(id) {
                     return;
                 }
-                let opened = match self.late.contains(&id) {
-                    true => place_of_late(),
-                    false => resource::open(open, kind, &mut self.make),
-                };
-                let opened = opened.and_then(|fd| with_async(fd, open));
-                match opened.and_then(|fd| high(self.base, fd)) {
+                let opened = self.opened.remove(&id).unwrap_or_else(|| {
+                    let opened = match self.late.contains(&id) {
+                        true => place_of_late(),
+                        false => resource::open(open, kind, &mut self.make),
+                    };
+                    opened.and_then(|fd| with_async(fd, open)).and_then(|fd| high(self.base, fd))
+                });
+                match opened {
                     Ok(fd) => drop(self.files.insert(id, fd)),
                     Err(e) => refuse(None, tree.describe(id), e),
                 }

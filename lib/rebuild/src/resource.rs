@@ -1,6 +1,6 @@
 //! The parts of a rebuild that each resource has, by scope, and the dispatch over the list.
 
-use crate::{factory::Factory, open::OpenFiles, script::Script, stubs::Stubs};
+use crate::{factory::Factory, open::OpenFiles, script::Script, stand::Stands, stubs::Stubs};
 use floe_plan::{Inheritance, Phase, Subject};
 use floe_records::{FdNum, FileId, IdMaps, Kind, OpenFile, Pid, Property, Record, Tid, Tree};
 use floe_sys::{Error, Result};
@@ -47,8 +47,15 @@ pub(crate) trait ForThread: Record<Key = Tid> {
 /// What an open file description is.
 pub(crate) trait ForFile: Record<Key = FileId> {
     /// Makes or opens it, in restore, for kinds without the phase `Late`.
-    fn open(&self, _: &OpenFile, _: &mut Factory<'_>) -> Result<OwnedFd> {
-        Err(Error::because("open it", "its kind is opened late"))
+    fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
+        let late = || Error::because("open it", "its kind is opened late");
+        self.open_alone(open, &make.stands).unwrap_or_else(|| Err(late()))
+    }
+
+    /// The same, for kinds that need nothing but to know where paths are looked up: several threads open those side by side. `None`
+    /// for all others.
+    fn open_alone(&self, _: &OpenFile, _: &Stands<'_>) -> Option<Result<OwnedFd>> {
+        None
     }
 
     /// Opens it when all processes exist, for kinds with the phase `Late`. What must be opened together with it stays in `made` for
@@ -167,6 +174,18 @@ macro_rules! dispatch {
                     found.open(open, make)
                 })*
                 _ => Err(none()),
+            }
+        }
+
+        /// The same of one that needs nothing but to know where paths are looked up; `None` for other kinds.
+        pub(crate) fn open_alone(
+            open: &OpenFile,
+            kind: Kind,
+            (tree, stands): (&Tree, &Stands<'_>),
+        ) -> Option<Result<OwnedFd>> {
+            match kind {
+                $(Kind::$F => tree.get::<floe_records::$F>(open.id)?.open_alone(open, stands),)*
+                _ => None,
             }
         }
 

@@ -8,6 +8,6 @@ use std::os::fd::OwnedFd;
 
 impl ForFile for BlockDevice {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
-        open_device(make, open, (&self.name, self.rdev), SFlag::S_IFBLK)
+        open_device(&make.stands, open, (&self.name, self.rdev), SFlag::S_IFBLK)
     }
 }

@@ -1,9 +1,9 @@
 //! Directories with a name.
 
 use crate::{
-    factory::Factory,
     named::{open_as, seek},
     resource::ForFile,
+    stand::Stands,
 };
 use floe_records::{Directory, OpenFile};
 use floe_sys::Result;
@@ -11,9 +11,8 @@ use nix::sys::stat::SFlag;
 use std::os::fd::OwnedFd;
 
 impl ForFile for Directory {
-    fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
-        let fd = open_as(make, open, &self.name, SFlag::S_IFDIR)?;
-        seek(&fd, open)?;
-        Ok(fd)
+    fn open_alone(&self, open: &OpenFile, stands: &Stands<'_>) -> Option<Result<OwnedFd>> {
+        let opened = open_as(stands, open, &self.name, SFlag::S_IFDIR);
+        Some(opened.and_then(|fd| seek(&fd, open).map(|()| fd)))
     }
 }

@@ -2,9 +2,10 @@
 //! watch remembers the number of its descriptor.
 
 use crate::{
-    factory::{Factory, with_status},
+    factory::with_status,
     resource::{Context, ForFile},
     script::Script,
+    stand::Stands,
 };
 use floe_parasite::{Arg, Slot};
 use floe_records::{Epoll, EpollWatch, FdNum, OpenFile, Pid};
@@ -13,10 +14,10 @@ use nix::sys::epoll::{self, EpollCreateFlags};
 use std::os::fd::OwnedFd;
 
 impl ForFile for Epoll {
-    fn open(&self, open: &OpenFile, _: &mut Factory<'_>) -> Result<OwnedFd> {
+    fn open_alone(&self, open: &OpenFile, _: &Stands<'_>) -> Option<Result<OwnedFd>> {
         let epoll = epoll::Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
-            .map_err(|e| Error::new("make an epoll instance", e))?;
-        with_status(epoll.0, open)
+            .map_err(|e| Error::new("make an epoll instance", e));
+        Some(epoll.and_then(|epoll| with_status(epoll.0, open)))
     }
 
     /// The descriptors of the process are not in their places yet: any number below the base may be taken.
