@@ -72,10 +72,10 @@ done
 
 # What is run while the tree stands still, with the stream as descriptor 8 and freeze behind descriptor 9.
 held() {
-    local move=$1 back=$2 lazy=$3 carry=$4 fix=$5 way there statuses word left=''
-    shift 5
-    local for_dumpfs=("${@:1:carry}") for_aufsfix=("${@:carry + 1:fix}")
-    way=("${@:carry + fix + 1}")
+    local move=$1 back=$2 lazy=$3 mounts=$4 carry=$5 fix=$6 way there statuses word left=''
+    shift 6
+    local for_dumpmnt=("${@:1:mounts}") for_dumpfs=("${@:mounts + 1:carry}") for_aufsfix=("${@:mounts + carry + 1:fix}")
+    way=("${@:mounts + carry + fix + 1}")
     fail() { # STATUS SENTENCE
         echo "migrate.sh: $2" >&2
         exit "$1"
@@ -197,4 +197,5 @@ fi
 there "$far"
 
 exec freeze "${for_freeze[@]}" --then kill --stream-fd 8 --commit-fd 9 "$pid" -- bash -c 'held "$@"' migrate.sh \
-    "$move" "$back" "$lazy" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${way[@]}"
+    "$move" "$back" "$lazy" "${#for_dumpmnt[@]}" "${#for_dumpfs[@]}" "${#for_aufsfix[@]}" \
+    "${for_dumpmnt[@]}" "${for_dumpfs[@]}" "${for_aufsfix[@]}" "${way[@]}"

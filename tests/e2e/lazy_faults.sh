@@ -1,4 +1,6 @@
 # restore --lazy, and what dies on the way: nobody goes on with memory that is not there, nothing hangs, and nothing is left.
+# It waits for moments that a busy machine can miss.
+[[ -n ${FLOE_ALL_FAULTS-} ]] || { echo 'SKIPPED the faults of lazy restore need a quiet machine (scripts/test.sh --all)'; exit 0; }
 pagers() { pgrep '^floe-[pk]' || true; }
 none_left() { until_true 10 eval '[[ -z $(pagers) ]]' || fail "$(ps -e)"; }
 cat > holder.py <<'P'

@@ -19,7 +19,7 @@ for (1 .. 6000) {
 close $out; wait; print $? >> 8 == 7 ? "passed\n" : "FAILED $?\n";
 SCRIPT
 cat > threads.rb <<'SCRIPT'
-require 'digest'
+require 'digest/sha2'
 $stdout.sync = true
 queue, results = SizedQueue.new(4), Queue.new
 workers = 3.times.map { Thread.new { while (n = queue.pop) != :end; results << [n, Digest::SHA256.hexdigest(n.to_s)]; end } }

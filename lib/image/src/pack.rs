@@ -254,9 +254,9 @@ fn as_it_is<R: Source, W: Write + Send>(
     packer: &mut Packer<'_, W>,
     bulk: &mut PassOn<'_, R, W>,
 ) -> Result<()> {
-    if let Some(record) = next {
-        packer.record(record)?;
-    }
+    // Without bulk the stream has ended.
+    let Some(next) = next else { return Ok(()) };
+    packer.record(next)?;
     loop {
         match reader.next()? {
             Item::Record(record) => packer.record(record)?,

@@ -47,6 +47,10 @@ pub(crate) fn recode<R: Source, S: Sink>(
     sink: &mut S,
     tick: &mut dyn FnMut(u64),
 ) -> Result<()> {
+    // Without bulk the stream has ended.
+    if next.is_none() {
+        return Ok(());
+    }
     let turns = Turns::new(sink);
     let work = |job: Job, bytes: &[u8]| {
         let done = job.done(bytes, how, &turns);

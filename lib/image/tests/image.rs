@@ -166,6 +166,21 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_stream_without_bulk_is_packed() {
+    let stream = stream_of(false, 0);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.floe");
+    let codings = COMPRESSED.map(by).into_iter().chain([Coding::AsItIs]);
+    for coding in codings {
+        let image = coded(&stream, coding);
+        assert_eq!(unpacked(&image), stream);
+        let ready = pack_file(&mut Reader::new(&stream[..]), &path, coding, false, &mut |_| ());
+        ready.unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), image);
+    }
+}
+
+#[test]
 fn a_torn_stream_leaves_no_file_and_the_old_image_stays() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.floe");
