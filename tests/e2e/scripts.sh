@@ -41,6 +41,7 @@ grows log || fail "it stands still"
 end_group "$pid"
 
 # What install.sh puts somewhere works from there, and is removed again.
+export FLOE_PROFILE=${FLOE_TOOLS##*/}
 DESTDIR=$PWD/dest "$scripts/install.sh" /usr > out
 for tool in freeze dumpmnt dumpfs aufsfix dumpmem imgpack restore; do
     cmp "dest/usr/bin/$tool" "$FLOE_TOOLS/$tool"
