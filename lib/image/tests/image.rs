@@ -167,7 +167,8 @@ fn names(directory: &Path) -> Vec<String> {
 
 #[test]
 fn a_stream_without_bulk_is_packed() {
-    let stream = stream_of(false, 0);
+    // In the order of an image.
+    let stream = stream_of(true, 0);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.floe");
     let codings = COMPRESSED.map(by).into_iter().chain([Coding::AsItIs]);
