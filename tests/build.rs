@@ -13,7 +13,7 @@ fn main() {
     code += &tests(
         &here.join("e2e"),
         "sh",
-        &["lib", "race", "resource", "refused", "lost", "containers"],
+        &["lib", "race", "resource", "refused", "lost", "containers", "hosts"],
         "{}",
         "&[]",
     );

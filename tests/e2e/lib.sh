@@ -103,6 +103,24 @@ restore_detached() { # FILE OPTIONS…
     restore.sh "$image" --detach "$@" || fail "restore of $image: exit $?"
 }
 
+# two_generations FILE CHECK [RESTORE-OPTION…]: the tree of $pid is killed and restored twice; behind each FILE grows and CHECK, a
+# command, holds, and FILE has each number once in the end.
+two_generations() {
+    local file=$1 check=$2 round
+    shift 2
+    for round in 1 2; do
+        expect_exit 0 freeze --check "$pid"
+        rm -f image
+        checkpoint.sh "$pid" -o image --kill || fail "checkpoint $round: exit $?"
+        wait "$outer" 2> /dev/null || true
+        restore_detached image --pidfile pid "$@"
+        pid=$(cat pid)
+        grows "$file" || fail "it stands still after restore $round: $(cat "$file")"
+        $check
+    done
+    awk '$1 != ++n { exit 1 }' "$file" || fail "a number is lost or doubled: $(cat "$file")"
+}
+
 expect_exit() { # CODE COMMAND…: runs it, keeps its stderr in ./stderr
     local want=$1 got=0; shift
     "$@" 2> stderr || got=$?

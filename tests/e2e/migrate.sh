@@ -1,38 +1,21 @@
 # Migration between two hosts, which are mount and network namespaces here (the other one with pids of its own): a tree runs in
 # one of them in the end, whatever dies on the way, and a client of it keeps its connection.
 type -p nft > /dev/null || { echo "SKIPPED there is no nft(8) to look at the packet filter with"; exit 0; }
-mount --make-rprivate /
-host() { # OPTION…: sets new to a process that keeps a host
-    unshare -m -n "$@" bash -c 'sleep infinity & wait' & new=$!
-    until_true 10 eval 'net=$(readlink /proc/$new/ns/net) && [[ $net != $(readlink /proc/self/ns/net) ]]'
-}
-host; here=$new
-host -p -f --mount-proc
-# Its init, which reaps.
-until_true 10 pgrep -P "$new" bash > /dev/null
-there=$(pgrep -P "$new" bash)
+. "$dir/hosts.sh"
 host; world=$new
-in_here() { nsenter -t "$here" -m -n -- bash -c 'cd "$0" && exec "$@"' "$PWD" "$@"; }
-in_there() { nsenter -t "$there" -m -n -p "$@"; }
-# So that what is started there has no number of what comes from here.
-in_there sh -c 'echo 20000 > /proc/sys/kernel/ns_last_pid'
 in_world() { nsenter -t "$world" -n "$@"; }
-migrate() { in_here migrate.sh "$pid" --by "nsenter -t $there -m -n -p" --to --join=net=here --to --join=mnt=here --on-change "append:$PWD/log" "$@"; }
-not_running() { [[ $(awk "/^State/ { print \$2 }" "/proc/$1/status") != [RSD] ]]; } 2> /dev/null
-away_pid() { in_there sh -c "[ -e /proc/$pid ]"; }
 start_here() {
     : > log
     in_here setsid bash -c 'echo $$ > pid; exec > log 2>&1 < /dev/null; while sleep 0.02; do echo $((++n)); done' &
     until_true 10 test -s log
     pid=$(cat pid)
 }
-end_there() { in_there kill -9 "$pid"; until_true 5 eval '! away_pid'; }
 let_go() { kill -CONT "$pid"; pkill -CONT -P "$pid" || true; }
 in_order() { awk '$1 != ++n { exit 1 }' log || fail "a number is lost or doubled after $1: $(cat log)"; }
 runs_here() { # WHAT
     grows log || fail "it does not run behind $1"
     not_running "$pid" && fail "it stands still here behind $1"
-    until_true 5 eval "! away_pid" || fail "it runs in both behind $1: $(in_there ps -e -o pid,ppid,args)"
+    until_true 5 eval "! is_there" || fail "it runs in both behind $1: $(in_there ps -e -o pid,ppid,args)"
     in_order "$1"
 }
 
@@ -40,7 +23,7 @@ runs_here() { # WHAT
 start_here
 migrate || fail "exit $?"
 [[ ! -e /proc/$pid ]] || not_running "$pid" || fail "it runs here as well"
-away_pid || fail "it does not run there"
+is_there || fail "it does not run there"
 grows log || fail "it stands still there"
 in_order "its move"
 end_there
@@ -48,7 +31,7 @@ end_there
 # Its memory goes ahead while it runs.
 start_here
 migrate --rounds 3 || fail "rounds: exit $?"
-away_pid || fail "rounds: it does not run there"
+is_there || fail "rounds: it does not run there"
 grows log || fail "rounds: it stands still there"
 in_order "its move by rounds"
 end_there
@@ -87,7 +70,7 @@ runs_here "a lost go"
 echo "nsenter -t $there -m -n -p \"\$@\" | grep --line-buffered built" > lossy
 expect_exit 6 migrate --by "bash $PWD/lossy"
 until_true 2 not_running "$pid" || fail "it runs in both"
-away_pid || fail "it runs nowhere"
+is_there || fail "it runs nowhere"
 kill -9 "$pid"
 grows log || fail "it stands still there"
 in_order "a lost receipt"
@@ -116,7 +99,7 @@ for victim in freeze dumpmnt dumpfs aufsfix dumpmem restore bash; do
         fi
         if [[ -e /proc/$pid && $(awk '/^State/ { print $2 }' "/proc/$pid/status") == T ]]; then
             ((++stopped))
-            if ! away_pid; then
+            if ! is_there; then
                 let_go
                 runs_here "$what"
                 continue
@@ -125,7 +108,7 @@ for victim in freeze dumpmnt dumpfs aufsfix dumpmem restore bash; do
         else
             ((++moved))
         fi
-        away_pid || fail "it runs nowhere behind $what"
+        is_there || fail "it runs nowhere behind $what"
         grows log || fail "it stands still there behind $what"
         in_order "$what"
         end_there
@@ -198,7 +181,7 @@ move="$enter -t $here -n ip addr del 10.79.0.1/24 dev eth && $enter -t $there -n
 expect_exit 1 migrate --move false
 grows client || fail "the client waits: $(cat client)"
 migrate --move "$move" || fail "exit $?"
-away_pid || fail "it does not run there"
+is_there || fail "it does not run there"
 grows client || fail "the client waits: $(cat client)"
 grows client || fail "the client waits: $(cat client)"
 [[ ! -e /proc/$pid ]] || not_running "$pid" || fail "it runs here as well"

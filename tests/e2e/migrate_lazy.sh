@@ -1,20 +1,5 @@
 # migrate.sh --lazy: a tree runs elsewhere while its memory is still here; whatever dies then, nobody goes on with memory that is missing.
-mount --make-rprivate /
-host() { # OPTION…: sets new to a process that keeps a host
-    unshare -m -n "$@" bash -c 'sleep infinity & wait' & new=$!
-    until_true 10 eval 'net=$(readlink /proc/$new/ns/net) && [[ $net != $(readlink /proc/self/ns/net) ]]'
-}
-host; here=$new
-host -p -f --mount-proc
-until_true 10 pgrep -P "$new" bash > /dev/null
-there=$(pgrep -P "$new" bash)
-in_here() { nsenter -t "$here" -m -n -- bash -c 'cd "$0" && exec "$@"' "$PWD" "$@"; }
-in_there() { nsenter -t "$there" -m -n -p "$@"; }
-in_there sh -c 'echo 20000 > /proc/sys/kernel/ns_last_pid'
-migrate() { in_here migrate.sh "$pid" --lazy --by "nsenter -t $there -m -n -p" --to --join=net=here --to --join=mnt=here --on-change "append:$PWD/log" "$@"; }
-state() { awk '/^State/ { print $2 }' "/proc/$1/status"; } 2> /dev/null
-not_running() { [[ $(state "$1") != [RSD] ]]; }
-is_there() { in_there sh -c "[ -e /proc/$pid ]"; }
+. "$dir/hosts.sh"
 pagers() { pgrep '^floe-[pk]' || true; }
 none_left() { until_true 10 eval '[[ -z $(pagers) ]]' || fail "$(ps -e)"; }
 cat > holder.py <<'P'
@@ -47,11 +32,10 @@ start_here() {
     pid=$(cat pid)
 }
 numbers() { grep -E '^[0-9]+$' log | awk '$1 != ++n { exit 1 }'; }
-end_there() { in_there kill -9 "$pid"; until_true 5 eval '! is_there'; }
 
 # It moves, and looks at all of its memory at once.
 start_here
-migrate --move "(until $(type -p nsenter) -t $there -m -n -p kill -USR1 $pid; do sleep 0.01; done) & true" 2> said || fail "exit $?: $(cat said)"
+migrate --lazy --move "(until $(type -p nsenter) -t $there -m -n -p kill -USR1 $pid; do sleep 0.01; done) & true" 2> said || fail "exit $?: $(cat said)"
 [[ ! -e /proc/$pid ]] || not_running "$pid" || fail "it runs here as well"
 is_there || fail "it does not run there: $(cat said)"
 until_true 30 grep -q looked log
@@ -69,7 +53,7 @@ grows log || fail "it does not run on here"
 is_there && fail "it is there"
 # The way ends while memory is missing: there it ends, here it is stopped as it was when it moved.
 for victim in servemem floe-pager; do
-    migrate 2> said & script=$!
+    migrate --lazy 2> said & script=$!
     until pgrep -x "$victim" > /dev/null || ! kill -0 "$script" 2> /dev/null; do :; done
     pkill -9 -x "$victim" || true
     status=0

@@ -26,26 +26,19 @@ last() { # PID: the last of its first children that is none of the worker's
     if [[ -n $child ]]; then last "$child"; else echo "$1"; fi
 }
 ids() { grep -h ^NS /proc/"$(last "$1")"/status | tr '\n' ' '; }
+look() { # LEVELS
+    [[ $(ids "$pid") == "$before" ]] || fail "it has other ids: $(ids "$pid") $before"
+    [[ $(grep ^NSpid "/proc/$(last "$pid")/status" | wc -w) == "$(($1 + 2))" ]] || fail "$before"
+}
 twice() { # LEVELS COMMAND…
-    local levels=$1 before round
+    echo "${*:2}" >&2
     : > log
     chmod 666 log
     setsid "${@:2}" < /dev/null > log 2>&1 251>&- & outer=$!
     pid=$outer
-    until_true 20 grep -q '^20$' log || fail "$*: $(cat log)"
+    until_true 20 grep -q '^20$' log || fail "$(cat log)"
     before=$(ids "$pid")
-    for round in 1 2; do
-        expect_exit 0 freeze --check "$pid"
-        rm -f image
-        checkpoint.sh "$pid" -o image --kill || fail "$*: checkpoint $round: exit $?"
-        wait "$outer" 2> /dev/null || true
-        restore_detached image --pidfile pid
-        pid=$(cat pid)
-        grows log || fail "$*: it stands still after restore $round: $(cat log)"
-        [[ $(ids "$pid") == "$before" ]] || fail "$*: it has other ids: $(ids "$pid") $before"
-        [[ $(grep ^NSpid "/proc/$(last "$pid")/status" | wc -w) == "$((levels + 2))" ]] || fail "$*: $before"
-    done
-    awk '$1 != ++n { exit 1 }' log || fail "a number is lost or doubled: $(cat log)"
+    two_generations log "look $1"
     kill -9 "$(last "$pid")" "$pid" 2> /dev/null || true
 }
 worker="python3 $PWD/worker.py"

@@ -36,21 +36,14 @@ last() { # PID: the last of its first children
     child=$(pgrep -P "$1" | head -n 1) || true
     if [[ -n $child ]]; then last "$child"; else echo "$1"; fi
 }
+look() { # INNER
+    local differ
+    differ=$(comm -13 <(spaces "$pid" | sort) <(spaces "$(last "$pid")" | sort) | wc -l)
+    [[ $differ == "$1" ]] || fail "$differ namespaces of $(last "$pid") are others: $(spaces "$pid") $(spaces "$(last "$pid")")"
+}
 twice() { # LOG INNER: the tree of $pid, through two generations; INNER namespaces of its last process are not those of the root
-    local file=$1 inner=$2 round differ
-    until_true 10 grep -q '^20$' "$file" || fail "$(cat "$file")"
-    for round in 1 2; do
-        expect_exit 0 freeze --check "$pid"
-        rm -f image
-        checkpoint.sh "$pid" -o image --kill || fail "checkpoint $round: exit $?"
-        wait "$outer" 2> /dev/null || true
-        restore_detached image --pidfile pid
-        pid=$(cat pid)
-        grows "$file" || fail "it stands still after restore $round: $(cat "$file")"
-        differ=$(comm -13 <(spaces "$pid" | sort) <(spaces "$(last "$pid")" | sort) | wc -l)
-        [[ $differ == "$inner" ]] || fail "$differ namespaces of $(last "$pid") are others: $(spaces "$pid") $(spaces "$(last "$pid")")"
-    done
-    awk '$1 != ++n { exit 1 }' "$file" || fail "a number is lost or doubled: $(cat "$file")"
+    until_true 10 grep -q '^20$' "$1" || fail "$(cat "$1")"
+    two_generations "$1" "look $2"
     kill -9 "$(last "$pid")" "$pid" 2> /dev/null || true
 }
 run() { # LOG COMMAND…: sets outer

@@ -6,17 +6,7 @@ need bwrap
 need busybox
 inside() { pgrep -P "$1" > /dev/null && pgrep -P "$1"; }
 twice() { # LOG RESTORE-OPTION…: the tree of $pid, through two generations
-    local file=$1 round
-    shift
-    for round in 1 2; do
-        expect_exit 0 freeze --check "$pid"
-        rm -f image
-        checkpoint.sh "$pid" -o image --kill || fail "checkpoint $round: exit $?"
-        restore_detached image --pidfile pid "$@"
-        pid=$(cat pid)
-        grows "$file" || fail "it stands still after restore $round: $(cat "$file")"
-    done
-    awk '$1 != ++n { exit 1 }' "$file" || fail "a number is lost or doubled: $(cat "$file")"
+    two_generations "$1" true "${@:2}"
     kill -9 "$pid"
 }
 

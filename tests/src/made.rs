@@ -42,6 +42,21 @@ pub fn process(pid: Pid) -> Process {
     }
 }
 
+/// A thread with nothing special, and without extended registers.
+pub fn thread(pid: Pid, tid: Tid) -> Thread {
+    Thread {
+        pid,
+        tid,
+        comm: "made".into(),
+        regs: vec![0; 216].into(),
+        xstate: Bytes::default(),
+        robust_list: (Addr(0), 0),
+        clear_child_tid: Addr(0),
+        rseq: None,
+        pdeath_signal: 0,
+    }
+}
+
 /// A file by its path.
 pub fn file(path: &[u8]) -> FileRef {
     FileRef { path: path.into(), outside: false, dev: 1, ino: 2, mnt_id: None, deleted: false }

@@ -272,17 +272,7 @@ fn of_process(pid: Pid, vmas: Vec<Vma>) -> Vec<AnyRecord> {
 
 /// Every record of a thread that is nothing special.
 fn of_thread(pid: Pid, tid: Tid, xstate: usize) -> Vec<AnyRecord> {
-    let thread = Thread {
-        pid,
-        tid,
-        comm: "made".into(),
-        regs: vec![0; 216].into(),
-        xstate: vec![0; xstate].into(),
-        robust_list: (Addr(0), 0),
-        clear_child_tid: Addr(0),
-        rseq: None,
-        pdeath_signal: 0,
-    };
+    let thread = Thread { xstate: vec![0; xstate].into(), ..made::thread(pid, tid) };
     // No alternate stack: SS_DISABLE.
     let altstack = (Addr(0), 2, 0);
     let attr = [&56u32.to_ne_bytes()[..], &[0; 52]].concat();

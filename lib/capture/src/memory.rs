@@ -14,5 +14,6 @@ pub use gather::{Gather, MemFile, Source};
 pub use object::{contents, describe, lone_segments};
 pub(crate) use object::{object, open};
 pub use pages::{Found, Scanner};
+pub(crate) use pages::{clip, push as push_run};
 pub use secret::{SECRET, secrets};
 pub(crate) use secret::{is_secret, size as secret_size};

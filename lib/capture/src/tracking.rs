@@ -5,7 +5,11 @@
 //! protected, nor is that of a child. What only a process's own pages show is watched: ordinary private memory. All else counts as
 //! changed.
 
-use crate::{Result, memory::Scanner, tree::Tree};
+use crate::{
+    Result,
+    memory::{Scanner, clip, push_run},
+    tree::Tree,
+};
 use floe_records::{
     Addr, AnyRecord, FdEntries, Finding, Pid, Record, Refusals, Unchanged, Vma, VmaKind,
 };
@@ -185,18 +189,8 @@ impl Watched {
 
 /// The parts of runs that lie in mappings, both ascending: one that cannot be watched any more may have been watched.
 fn clipped(runs: &[Range<u64>], vmas: &[&Vma]) -> Vec<Range<u64>> {
-    let mut parts: Vec<Range<u64>> = Vec::new();
-    let mut next = 0;
-    for vma in vmas {
-        next += runs[next..].iter().take_while(|run| run.end <= vma.start.0).count();
-        for run in runs[next..].iter().take_while(|run| run.start < vma.end.0) {
-            let part = run.start.max(vma.start.0)..run.end.min(vma.end.0);
-            match parts.last_mut() {
-                Some(last) if last.end == part.start => last.end = part.end,
-                _ => parts.push(part),
-            }
-        }
-    }
+    let mut parts = Vec::new();
+    clip(runs, vmas.iter().copied(), |_, part| push_run(&mut parts, part));
     parts
 }
 

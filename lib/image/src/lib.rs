@@ -11,7 +11,6 @@ mod open;
 mod pack;
 mod packer;
 mod place;
-mod ranges;
 mod recode;
 mod reserve;
 mod temp;

@@ -1,13 +1,9 @@
 //! A chain of images, of which each but the first has what has changed since the one before, as one stream.
 
-use crate::{
-    Error, Frame, Image, Result, Run,
-    open::open,
-    ranges::{both, overlaps, without},
-};
+use crate::{Error, Frame, Image, Result, Run, open::open};
 use floe_records::{
     BadRange, Bytes, MAX_CONTENT, Pages, Parent, ParentPages, Patches, Pid, Ranges, Record,
-    Resource, Tracked, Unchanged,
+    Resource, Tracked, Unchanged, both, overlaps, without,
 };
 use floe_stream::{RawRecord, Writer};
 use std::{collections::BTreeMap, fs::File, io::Write, ops::Range};
@@ -248,7 +244,7 @@ impl<'a> Merge<'a> {
                 parts.push(Part { range, link, stored: own[at] });
             });
             let unchanged = image.unchanged.get(&pid).map_or(&[][..], Vec::as_slice);
-            wanted = both(&without(&wanted, &ranges), unchanged);
+            wanted = both(&without(&wanted, ranges), unchanged);
         }
         parts.sort_by_key(|part| part.range.start);
         parts

@@ -87,11 +87,12 @@ pub fn left(
         let mut left = Vec::new();
         for vma in tree.vmas(*pid).filter(|vma| may_come_later(vma)) {
             let next = runs.partition_point(|run| run.end <= vma.start.0);
-            let some = runs[next..].iter().take_while(|run| run.start < vma.end.0);
-            let parts = some.map(|run| run.start.max(vma.start.0)..run.end.min(vma.end.0));
-            let parts: Vec<Range<u64>> = parts.collect();
+            let parts = both(std::slice::from_ref(&(vma.start.0..vma.end.0)), &runs[next..]);
             if parts.iter().map(|part| part.end - part.start).sum::<u64>() >= LEAST {
-                parts.into_iter().for_each(|part| without(part, *pid, &blocks, &mut left));
+                let first = vma.start.0.saturating_sub(AROUND - 1);
+                let blocks = blocks.range((*pid, first)..(*pid, vma.end.0));
+                let blocks = blocks.map(|(_, block)| *block..block + AROUND);
+                left.extend(without(&parts, blocks).iter().map(|part| (part.start, part.end)));
             }
         }
         if !left.is_empty() {
@@ -99,21 +100,6 @@ pub fn left(
         }
     }
     all
-}
-
-/// A range but for some blocks.
-fn without(part: Range<u64>, pid: Pid, blocks: &BTreeSet<(Pid, u64)>, left: &mut Vec<(u64, u64)>) {
-    let mut at = part.start;
-    let first = part.start.saturating_sub(AROUND - 1);
-    for (_, block) in blocks.range((pid, first)..(pid, part.end)) {
-        if *block > at {
-            left.push((at, *block));
-        }
-        at = at.max(block + AROUND);
-    }
-    if at < part.end {
-        left.push((at, part.end));
-    }
 }
 
 /// Addresses that must be there: the kernel waits for no page when a thread ends, and leaves alone what it finds missing then; and

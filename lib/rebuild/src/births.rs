@@ -7,6 +7,7 @@
 //! In a user namespace nobody may choose ids in pid namespaces that do not belong to it. There the next id is set from outside.
 
 use crate::{
+    machine::number,
     restore::{Restore, clone_flags},
     script::{Newborn, Script},
     states::take_pending,
@@ -291,16 +292,10 @@ fn set_last(last: u32) -> Result<()> {
 
 /// A number that nothing of the tree has in a pid namespace, behind all that it has there where there is one.
 fn spare(tree: &Tree, space: NsId) -> Result<u32> {
-    let path = "/proc/sys/kernel/pid_max";
-    let max = std::fs::read_to_string(path).map_err(|e| Error::new(format!("read {path}"), e))?;
-    let max: u32 = max.trim().parse().unwrap_or(32_768);
+    let max = number("/proc/sys/kernel/pid_max")?;
     let taken: BTreeSet<u32> = match tree.get::<PidNames>(space) {
         Some(names) => names.names.iter().map(|name| name.1).collect(),
-        None => {
-            let processes = tree.all::<Process>().iter().flat_map(|p| [p.pid, p.pgid, p.sid]);
-            let threads = tree.all::<Thread>().iter().map(|thread| thread.tid.0);
-            processes.map(|pid| pid.0).chain(threads).collect()
-        }
+        None => tree.ids(),
     };
     let behind = taken.last().map_or(2, |last| last + 1);
     let free = (behind..max).next().or_else(|| (2..max).rev().find(|id| !taken.contains(id)));

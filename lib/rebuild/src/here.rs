@@ -34,8 +34,7 @@ impl Own {
         };
         let path = format!("/proc/self/ns/{}", kind.name());
         let file = File::open(&path).map_err(|e| Error::new(format!("open {path}"), e))?;
-        let of_network = || floe_sys::network_cookie().ok().filter(|_| kind == NsKind::Net);
-        let cookie = floe_sys::namespace_cookie(file.as_fd()).or_else(of_network);
+        let cookie = floe_sys::namespace_cookie(file.as_fd(), kind == NsKind::Net);
         let initial = floe_proc::is_initial_namespace(kind.name(), id)?;
         Ok(Some(Self { id, initial, cookie }))
     }

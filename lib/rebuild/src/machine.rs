@@ -87,7 +87,8 @@ fn lowest_oom_score_adj() -> Result<i32> {
     Ok(lowest)
 }
 
-fn number(path: &str) -> Result<u32> {
+/// The number in a file of /proc.
+pub(crate) fn number(path: &str) -> Result<u32> {
     let fail = |e| Error::new(format!("read {path}"), e);
     let text = fs::read_to_string(path).map_err(fail)?;
     let number = |e| Error::because(format!("read {path}"), format!("{e}"));

@@ -1,7 +1,7 @@
 //! Pid namespaces of a tree: that of the root, whose ids all records have, and those below it.
 
-use crate::{Namespace, Namespaces, NsId, NsKind, Pid, PidNames, Thread, Tid, Tree};
-use std::collections::BTreeMap;
+use crate::{Namespace, Namespaces, NsId, NsKind, Pid, PidNames, Process, Thread, Tid, Tree};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest level (MAX_PID_NS_LEVEL of include/linux/pid_namespace.h).
 const DEEPEST: usize = 32;
@@ -37,6 +37,13 @@ impl PidSpaces {
 }
 
 impl Tree {
+    /// All ids that tasks, process groups and sessions have in the pid namespace of the root.
+    pub fn ids(&self) -> BTreeSet<u32> {
+        let threads = self.all::<Thread>().iter().map(|thread| thread.tid.0);
+        let processes = self.all::<Process>().iter().flat_map(|p| [p.pid.0, p.pgid.0, p.sid.0]);
+        threads.chain(processes).collect()
+    }
+
     /// The pid namespace that all ids of the records are of: that of the root.
     pub fn root_pids(&self) -> NsId {
         let root = self.root().and_then(|root| self.get::<Namespaces>(root.pid));

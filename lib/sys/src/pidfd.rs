@@ -1,6 +1,6 @@
 //! Handles of processes and descriptors through them.
 
-use crate::{Error, Result, check, descriptors::made};
+use crate::{Error, Result, check, descriptors::made, socket::network_cookie};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{prctl, signal::Signal},
@@ -125,16 +125,18 @@ pub fn namespace_parent(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 /// The number of a namespace that is given once in the life of a system, where the kernel tells it: NS_GET_ID of linux/nsfs.h (Linux 6.18), of
-/// mount namespaces NS_GET_MNTNS_ID (6.11). The inode numbers of namespaces are given again.
-pub fn namespace_cookie(namespace: BorrowedFd<'_>) -> Option<u64> {
+/// mount namespaces NS_GET_MNTNS_ID (6.11), of the network namespace that we are in (`own_network`) SO_NETNS_COOKIE. The inode numbers of
+/// namespaces are given again.
+pub fn namespace_cookie(namespace: BorrowedFd<'_>, own_network: bool) -> Option<u64> {
     const GET_ID: libc::c_ulong = 0x8008_b70d;
     const GET_MOUNT_ID: libc::c_ulong = 0x8008_b705;
-    [GET_ID, GET_MOUNT_ID].into_iter().find_map(|request| {
+    let told = [GET_ID, GET_MOUNT_ID].into_iter().find_map(|request| {
         let mut id = 0u64;
         // SAFETY: both requests write one u64.
         let done = unsafe { libc::ioctl(namespace.as_raw_fd(), request, &mut id) };
         (done == 0).then_some(id)
-    })
+    });
+    told.or_else(|| own_network.then(|| network_cookie().ok()).flatten())
 }
 
 /// The network namespace that a socket is in (SIOCGSKNS of linux/sockios.h). EPERM without CAP_NET_ADMIN in it.

@@ -118,7 +118,7 @@ pub fn accept(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// Where there are no sockets at all.
-pub fn network_cookie() -> Result<u64> {
+pub(crate) fn network_cookie() -> Result<u64> {
     const SO_NETNS_COOKIE: i32 = 71;
     let any = socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)?;
     let value = socket_option(any.as_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, 8)?;

@@ -33,17 +33,7 @@ fn tree(stack: u64) -> Tree {
     tree.insert(Vmas { pid: PID, vmas }.any()).unwrap();
     let mut regs = vec![0; 216];
     regs[152..160].copy_from_slice(&stack.to_ne_bytes());
-    let thread = Thread {
-        pid: PID,
-        tid: Tid(7),
-        comm: "t".into(),
-        regs: regs.into(),
-        xstate: Vec::new().into(),
-        robust_list: (Addr(0), 0),
-        clear_child_tid: Addr(0),
-        rseq: None,
-        pdeath_signal: 0,
-    };
+    let thread = Thread { regs: regs.into(), ..made::thread(PID, Tid(PID.0)) };
     tree.insert(thread.any()).unwrap();
     tree
 }

@@ -6,10 +6,10 @@
 
 use crate::{
     piece::{Origin, Piece, What},
-    shared::{Runs, without},
+    shared::Runs,
 };
 use anyhow::Result;
-use floe_records::{Begin, Pid, Requests, Tree, Vma, VmaKind};
+use floe_records::{Begin, Pid, Requests, Tree, Vma, VmaKind, without};
 use floe_toolkit::requests::{Holder, MOST};
 use std::{collections::BTreeMap, ops::Range};
 
@@ -48,9 +48,8 @@ impl Early {
         let Ok(holder) = Holder::find(begin, requests) else { return Ok(None) };
         let mut later: BTreeMap<Pid, Vec<Range<u64>>> = BTreeMap::new();
         for (pid, runs) in &*runs {
-            let stays: Vec<(u64, u64)> =
-                tree.vmas(*pid).filter(|vma| !is_copied(vma)).map(ends).collect();
-            later.insert(*pid, without(runs, &stays));
+            let stays = tree.vmas(*pid).filter(|vma| !is_copied(vma));
+            later.insert(*pid, without(runs, stays.map(|vma| vma.start.0..vma.end.0)));
         }
         later.retain(|_, runs| bytes(runs) >= LARGE);
         let mut running = Running { holder, copies: BTreeMap::new(), left: Vec::new() };
@@ -70,8 +69,7 @@ impl Early {
         for (pid, copy) in copies {
             let pid = Pid(pid);
             let Some((left, all)) = later.remove(&pid).zip(runs.get_mut(&pid)) else { continue };
-            let pairs: Vec<(u64, u64)> = left.iter().map(|run| (run.start, run.end)).collect();
-            *all = without(all, &pairs);
+            *all = without(all, left.iter().cloned());
             running.copies.insert(pid, Pid(copy));
             running.left.push((pid, left));
         }
@@ -114,10 +112,6 @@ impl Running {
 fn is_copied(vma: &Vma) -> bool {
     let ordinary = vma.huge.is_none() && vma.kind != VmaKind::Detached;
     ordinary && !vma.has(b"dc") && !vma.has(b"wf") && !vma.has(b"ss")
-}
-
-fn ends(vma: &Vma) -> (u64, u64) {
-    (vma.start.0, vma.end.0)
 }
 
 /// Bytes of runs.

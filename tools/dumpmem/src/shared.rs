@@ -4,7 +4,7 @@ use crate::piece::Sink;
 use anyhow::Result;
 use floe_capture::memory::{Candidates, MemFile, Source, equal_pages};
 use floe_plan::{Differ, Equal, Heritage, Supply, heritage, sorts};
-use floe_records::{BadRange, PAGE_SIZE, Patches, Pid, Process, Ranges, Tree};
+use floe_records::{BadRange, PAGE_SIZE, Patches, Pid, Process, Ranges, Tree, overlaps};
 use std::{collections::BTreeMap, ops::Range};
 
 const PAGE: usize = PAGE_SIZE as usize;
@@ -50,34 +50,15 @@ pub fn find(tree: &Tree, runs: &Runs) -> Result<Heritage> {
 
 /// Runs cut by mappings, with the numbers of these; both ascend.
 fn by_sort(runs: &[Range<u64>], sorts: &[(u64, u64, u32)]) -> Vec<(Range<u64>, u32)> {
+    let places: Vec<Range<u64>> = sorts.iter().map(|(start, end, _)| *start..*end).collect();
     let mut parts = Vec::new();
-    let mut next = 0;
-    for &(start, end, sort) in sorts {
-        next += runs[next..].iter().take_while(|run| run.end <= start).count();
-        let some = runs[next..].iter().take_while(|run| run.start < end);
-        parts.extend(some.map(|run| (run.start.max(start)..run.end.min(end), sort)));
-    }
+    overlaps(runs, &places, |part, at| parts.push((part, sorts[at].2)));
     parts
 }
 
-/// What is left of the runs; both ascend.
+/// What is left of the runs but for these, given as start and end; both ascend.
 pub fn without(runs: &[Range<u64>], kept: &[(u64, u64)]) -> Vec<Range<u64>> {
-    let mut left = Vec::new();
-    let mut next = 0;
-    for run in runs {
-        let mut at = run.start;
-        next += kept[next..].iter().take_while(|kept| kept.1 <= at).count();
-        for &(start, end) in kept[next..].iter().take_while(|kept| kept.0 < run.end) {
-            if start > at {
-                left.push(at..start);
-            }
-            at = end;
-        }
-        if at < run.end {
-            left.push(at..run.end);
-        }
-    }
-    left
+    floe_records::without(runs, kept.iter().map(|(start, end)| *start..*end))
 }
 
 /// The runs of one child from one source, for each of these.

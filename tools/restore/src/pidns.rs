@@ -14,7 +14,7 @@ use crate::{
 use anyhow::{Context, Result, bail, ensure};
 use floe_proc::Status;
 use floe_rebuild::{OwnUser, Rebuilt};
-use floe_records::{Process, Thread, Tree};
+use floe_records::Tree;
 use nix::{
     fcntl::OFlag,
     sched::{CloneFlags, setns, unshare},
@@ -25,7 +25,6 @@ use nix::{
     unistd::{Pid, pipe2, setsid},
 };
 use std::{
-    collections::BTreeSet,
     fs::File,
     io::{Read, Write},
     os::fd::{AsFd, OwnedFd},
@@ -150,22 +149,15 @@ fn free_id(tree: &Tree) -> Result<i32> {
     let path = "/proc/sys/kernel/pid_max";
     let max = std::fs::read_to_string(path).with_context(|| format!("unable to read {path}"))?;
     let max: u32 = max.trim().parse().with_context(|| format!("unable to read {path}"))?;
-    let taken = ids(tree);
+    let taken = tree.ids();
     let free = (INIT + 1..max).rev().find(|id| !taken.contains(id));
     Ok(free.context("no process id is free")? as i32)
-}
-
-/// What must be free in the namespace.
-fn ids(tree: &Tree) -> BTreeSet<u32> {
-    let threads = tree.all::<Thread>().iter().map(|thread| thread.tid.0);
-    let processes = tree.all::<Process>().iter().flat_map(|p| [p.pid.0, p.pgid.0, p.sid.0]);
-    threads.chain(processes).collect()
 }
 
 /// Has our own threads and children get ids behind those of the tree: else one that has not quite ended yet would be in the way
 /// of a process of the tree.
 fn stay_behind(tree: &Tree) {
-    let last = ids(tree).last().copied().unwrap_or(INIT);
+    let last = tree.ids().last().copied().unwrap_or(INIT);
     // A kernel without it gives no ids that are asked for, either, which will be said.
     let _ = std::fs::write("/proc/sys/kernel/ns_last_pid", last.to_string());
 }

@@ -263,7 +263,7 @@ fn own(entry: u64) -> bool {
 }
 
 /// Hands on the parts of the runs that lie in the VMAs; both ascend.
-fn clip<'a>(
+pub(crate) fn clip<'a>(
     runs: &[Range<u64>],
     vmas: impl Iterator<Item = &'a Vma>,
     mut with: impl FnMut(&'a Vma, Range<u64>),
@@ -283,7 +283,8 @@ fn clip<'a>(
     }
 }
 
-fn push(runs: &mut Vec<Range<u64>>, next: Range<u64>) {
+/// Adds a run behind the others, to the last one where it goes on.
+pub(crate) fn push(runs: &mut Vec<Range<u64>>, next: Range<u64>) {
     match runs.last_mut() {
         Some(last) if last.end == next.start => last.end = next.end,
         _ => runs.push(next),

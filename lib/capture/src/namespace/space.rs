@@ -70,10 +70,7 @@ fn describe(pid: Pid, kind: NsKind, id: NsId, file: &File) -> Result<Namespace> 
         owner: owner.and_then(number),
         inherited,
         initial: floe_proc::is_initial_namespace(kind.name(), id.0)?,
-        cookie: floe_sys::namespace_cookie(file.as_fd()).or_else(|| {
-            let is_ours = kind == NsKind::Net && inherited;
-            is_ours.then(|| floe_sys::network_cookie().ok()).flatten()
-        }),
+        cookie: floe_sys::namespace_cookie(file.as_fd(), kind == NsKind::Net && inherited),
         mounts: match kind {
             NsKind::Mnt => mounts(pid)?,
             _ => Vec::new(),

@@ -79,11 +79,11 @@ pub(super) fn put(
     let name = above.pop().unwrap_or(b"removed");
     let place = match directory(&above, top, names) {
         // What has taken the place of its directory is none.
-        Err(Errno::ENOTDIR) => {
+        Err(e) if e.errno() == Some(libc::ENOTDIR) => {
             above.clear();
-            top.try_clone().map_err(|e| Error::new("keep a directory", e))?
+            directory(&above, top, names)?
         }
-        place => place.map_err(fail)?,
+        place => place?,
     };
     let kind = if was.is_fifo() { SFlag::S_IFIFO } else { SFlag::S_IFREG };
     let mut name = name.to_vec();
@@ -109,18 +109,17 @@ pub(super) fn put(
 }
 
 /// The directory of this path, of which what is missing is made.
-fn directory(path: &[&[u8]], top: &OwnedFd, names: &Names) -> nix::Result<OwnedFd> {
-    let mut place = top.try_clone().map_err(|_| Errno::EMFILE)?;
+fn directory(path: &[&[u8]], top: &OwnedFd, names: &Names) -> Result<OwnedFd> {
+    let fail = |e: Errno| Error::new("make what was removed", e);
+    let mut place = top.try_clone().map_err(|e| Error::new("keep a directory", e))?;
     for name in path.iter().map(|name| OsStr::from_bytes(name)) {
         match mkdirat(&place, name, Mode::S_IRWXU) {
-            Ok(()) => {
-                names.add(&place, name, UnlinkatFlags::RemoveDir).map_err(|_| Errno::EMFILE)?
-            }
+            Ok(()) => names.add(&place, name, UnlinkatFlags::RemoveDir)?,
             Err(Errno::EEXIST) => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(fail(e)),
         }
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        place = openat(&place, name, flags, Mode::empty())?;
+        place = openat(&place, name, flags, Mode::empty()).map_err(fail)?;
     }
     Ok(place)
 }

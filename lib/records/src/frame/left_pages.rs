@@ -1,6 +1,6 @@
 //! Pages that stay where the tree was, to be asked for.
 
-use crate::{Addr, Link, PAGE_SIZE, Pid, Resource, USER_END, ensure};
+use crate::{Addr, Link, Pid, Resource, frame::inherited::check_ranges};
 use serde::{Deserialize, Serialize};
 
 /// Pages of a process that are not in the stream, since they stay where it was: who restores it asks for them over the way that the
@@ -25,14 +25,6 @@ impl Resource for LeftPages {
     }
 
     fn check(&self) -> Result<(), String> {
-        let mut end = 0;
-        for &(Addr(start), len) in &self.ranges {
-            let aligned = start.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE);
-            ensure(aligned, "a range does not lie on the borders of pages")?;
-            ensure(start >= end && len > 0, "its ranges overlap or do not ascend")?;
-            let last = start.checked_add(len).filter(|last| *last <= USER_END);
-            end = last.ok_or("a range lies outside of user space")?;
-        }
-        Ok(())
+        check_ranges(&self.ranges)
     }
 }

@@ -1,13 +1,9 @@
-//! Sets of addresses as ranges: ascending, none empty, none overlapping another.
+//! Sets of addresses as runs: ascending, none empty, none overlapping another.
 
 use std::ops::Range;
 
 /// Hands on each part that a range of the first has in common with one of the second, with the number of that.
-pub(crate) fn overlaps(
-    one: &[Range<u64>],
-    other: &[Range<u64>],
-    mut with: impl FnMut(Range<u64>, usize),
-) {
+pub fn overlaps(one: &[Range<u64>], other: &[Range<u64>], mut with: impl FnMut(Range<u64>, usize)) {
     let mut next = 0;
     for range in one {
         next += other[next..].iter().take_while(|other| other.end <= range.start).count();
@@ -21,24 +17,28 @@ pub(crate) fn overlaps(
 }
 
 /// What both have.
-pub(crate) fn both(one: &[Range<u64>], other: &[Range<u64>]) -> Vec<Range<u64>> {
+pub fn both(one: &[Range<u64>], other: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut all = Vec::new();
     overlaps(one, other, |part, _| all.push(part));
     all
 }
 
-/// What the first has and the second has not.
-pub(crate) fn without(one: &[Range<u64>], other: &[Range<u64>]) -> Vec<Range<u64>> {
+/// What the first has and the second, ascending as well, has not.
+pub fn without(one: &[Range<u64>], other: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut left = Vec::new();
-    let mut next = 0;
+    let mut other = other.into_iter().peekable();
     for range in one {
         let mut at = range.start;
-        next += other[next..].iter().take_while(|other| other.end <= at).count();
-        for other in other[next..].iter().take_while(|other| other.start < range.end) {
-            if other.start > at {
-                left.push(at..other.start);
+        while let Some(next) = other.peek().filter(|next| next.start < range.end) {
+            if next.start > at {
+                left.push(at..next.start);
             }
-            at = at.max(other.end);
+            at = at.max(next.end);
+            // It may go on into the next one.
+            if next.end > range.end {
+                break;
+            }
+            other.next();
         }
         if at < range.end {
             left.push(at..range.end);
@@ -65,7 +65,7 @@ mod tests {
             (&[4..25, 50..60], vec![4..6, 8..12, 20..25], vec![2..4, 25..30]),
         ] {
             assert_eq!(both(&one, other), common);
-            assert_eq!(without(&one, other), left);
+            assert_eq!(without(&one, other.iter().cloned()), left);
         }
     }
 }
