@@ -14,16 +14,16 @@ at_call() { # FAULT N PID: true when there was an N-th call to be hit
 
 for fault in signal=SIGKILL error=EIO; do
     for target in "$counter" "$spinner"; do
-        n=1 hits=0
+        n=$((1 + first)) hits=0
         while at_call "$fault" "$n" "$target"; do
             # Close together at first, where every call is another one; then the questions repeat.
-            ((hits += 1, n += n < 80 ? 1 : n / 20))
+            ((hits += 1, n += n < 80 ? stride : n * stride / 20))
             for task in "/proc/$target/task/"*; do
                 state=$(awk '/^State/ { print $2 }' "$task/status")
                 [[ $state == [RSD] ]] || fail "$task is left in state $state after $fault at call $n"
             done
         done
-        ((hits > 60)) || fail "only $hits calls were hit: $(cat stderr)"
+        ((hits > 60 / stride)) || fail "only $hits calls were hit: $(cat stderr)"
     done
     grows log || fail "the counter stands still after $fault"
 done

@@ -26,10 +26,10 @@ clean() {
 }
 for fault in signal=SIGKILL error=EIO; do
     for call in ptrace process_vm_writev clone3 bind socket; do
-        n=1
+        n=$((1 + first))
         while at_call "$call" "$fault" "$n"; do
             clean "$fault at $call $n: $(cat ../stderr)"
-            ((hits += 1, n += n < 12 ? 1 : n / 6))
+            ((hits += 1, n += n < 12 ? stride : n * stride / 6))
         done
         kill -9 -- "-$pid" 2> /dev/null || true
         clean "the last $call"
@@ -37,11 +37,11 @@ for fault in signal=SIGKILL error=EIO; do
     done
 done
 # The last calls let one thread after the other go.
-for back in {0..20}; do
+for ((back = first; back <= 20; back += stride)); do
     at_call ptrace signal=SIGKILL $((calls - back)) || kill -9 -- "-$pid" 2> /dev/null || true
     clean "SIGKILL at the call $back before the last"
 done
-((hits > 60)) || fail "only $hits calls were hit"
+((hits > 60 / stride)) || fail "only $hits calls were hit"
 restore_detached ../image --on-change append
 grows ../log || fail "stands still"
 awk '{ if ($1 != ++n) exit 1 }' ../log || fail "a number is lost or doubled"

@@ -26,9 +26,16 @@ def say(what):
 def check(): say(f"right {step}" if all(m.right() for m in memories) else f"WRONG {step}")
 say("ready")
 child = 0
+seen = None
 while True:
-    try: word = open("word").read().split()
-    except OSError: word = []
+    # It is opened only when it is new: an image that has it open would find another file in its place.
+    try: now = (lambda it: (it.st_mtime_ns, it.st_ino))(os.stat("word"))
+    except OSError: now = None
+    if now == seen:
+        time.sleep(0.01)
+        continue
+    seen = now
+    with open("word") as f: word = f.read().split()
     if len(word) != 2 or int(word[0]) <= step:
         time.sleep(0.01)
         continue

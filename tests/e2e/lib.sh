@@ -73,6 +73,12 @@ all_gone() { # PIDS…
     for p; do until_true 5 test ! -e "/proc/$p" || fail "process $p is left"; done
 }
 
+# Tests that have one operation after the other fail take every $stride-th of them, from the $first-th on, which is another one each time;
+# all of them with scripts/test.sh --all.
+stride=3
+[[ -z ${FLOE_ALL_FAULTS-} ]] || stride=1
+first=$((RANDOM % stride))
+
 # Behind a pipe, in place of grep -q: that ends at the first match, and what still writes then fails of a broken pipe.
 has_line() { grep "$@" > /dev/null; }
 

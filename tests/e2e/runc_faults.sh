@@ -8,7 +8,7 @@ if [[ -z ${ALONE-} ]]; then
 fi
 dir=$0
 . "$dir/containers.sh"
-every=53 points=1
+every=97 points=1
 if [[ -n ${FLOE_ALL_FAULTS-} ]]; then every=3 points=50; fi
 cc -O1 -shared -fPIC -o kill_at.so "$dir/kill_at.c" -ldl
 ip link set lo up

@@ -5,6 +5,7 @@ use floe_proc::{Fdinfo, unable};
 use floe_records::FileRef;
 use floe_sys::{Result, stat_on_mount};
 use nix::{
+    errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, OFlag, openat},
     sys::stat::{FileStat, Mode, fstat, fstatat},
 };
@@ -50,7 +51,10 @@ impl Root {
             Err(error) if error.is_stale() => return Ok(self.stale(path)),
             other => other?,
         };
-        let stat = fstat(&file).map_err(|e| unable(self.pid, name, e))?;
+        let stat = match fstat(&file) {
+            Err(Errno::ENOENT) if of_a_process(&path) => return Ok(self.stale(path)),
+            stat => stat.map_err(|e| unable(self.pid, name, e))?,
+        };
         let mnt_id = Some(Fdinfo::of_own(file.as_fd())?.mnt_id);
         let (path, deleted) = self.without_suffix(path, stat.st_dev, stat.st_ino);
         let (path, outside) = self.below(path);
@@ -60,14 +64,20 @@ impl Root {
 
     /// The root itself, as the root of the mount namespace sees it.
     pub fn own(&self) -> Result<FileRef> {
-        let stat = fstat(&self.dir).map_err(|e| unable(self.pid, "root", e))?;
-        let (dev, ino, deleted) = (stat.st_dev, stat.st_ino, self.is_removed());
+        let stat = match fstat(&self.dir) {
+            Err(Errno::ENOENT) if of_a_process(&self.path) => {
+                return Ok(FileRef { path: self.path[..].into(), ..self.stale(Vec::new()) });
+            }
+            stat => stat.map_err(|e| unable(self.pid, "root", e))?,
+        };
+        let (dev, ino) = (stat.st_dev, stat.st_ino);
+        let deleted = self.is_removed() || self.is_of_ended(&self.path, dev, ino);
         let bare = self.path.strip_suffix(DELETED).filter(|_| deleted).unwrap_or(&self.path);
         Ok(FileRef { path: bare.into(), outside: true, dev, ino, mnt_id: None, deleted })
     }
 
-    /// A file that was removed or renamed over, and that its union does not open again: its device and inode, here 0, are
-    /// not to be had.
+    /// A file that was removed or renamed over, and that its union does not open again, or a directory of descriptors of a process
+    /// that has ended: its device and inode, here 0, are not to be had.
     fn stale(&self, path: Vec<u8>) -> FileRef {
         let bare = path.strip_suffix(DELETED).map(<[u8]>::to_vec);
         let (path, outside) = self.below(bare.unwrap_or(path));
@@ -102,7 +112,10 @@ impl Root {
 
     /// The same without what a search has found.
     pub fn beside(&self, path: Vec<u8>, dev: u64, ino: u64) -> (Vec<u8>, bool) {
-        let Some(bare) = path.strip_suffix(DELETED) else { return (path, false) };
+        let Some(bare) = path.strip_suffix(DELETED) else {
+            let ended = self.is_of_ended(&path, dev, ino);
+            return (path, ended);
+        };
         // The root itself leads to itself even when it was removed.
         if self.inner(&path) == Some(b"") {
             return if self.is_removed() { (bare.to_vec(), true) } else { (path, false) };
@@ -118,6 +131,16 @@ impl Root {
             Some(other) => (other, false),
             None => (bare.to_vec(), true),
         }
+    }
+
+    /// Whether it is a file of a process in /proc that has ended: the kernel may show it without a remark.
+    fn is_of_ended(&self, path: &[u8], dev: u64, ino: u64) -> bool {
+        // From a root that is gone itself nothing can be looked up.
+        let leads = || match self.inner(path) {
+            Some(b"") => leads_to((AT_FDCWD, path), dev, ino),
+            _ => self.leads_to(path, dev, ino),
+        };
+        of_a_process(path) && !leads()
     }
 
     /// Another name of a file in the directory where it had this one.
@@ -174,10 +197,13 @@ impl Root {
 
     /// Whether the path, in the mount namespace of the process, leads to this inode.
     pub fn leads_to(&self, path: &[u8], dev: u64, ino: u64) -> bool {
-        let (at, inner) = self.place(path);
-        let found = fstatat(at, inner, AtFlags::AT_SYMLINK_NOFOLLOW);
-        found.is_ok_and(|FileStat { st_dev, st_ino, .. }| (st_dev, st_ino) == (dev, ino))
+        leads_to(self.place(path), dev, ino)
     }
+}
+
+fn leads_to((at, path): (BorrowedFd<'_>, &[u8]), dev: u64, ino: u64) -> bool {
+    let found = fstatat(at, path, AtFlags::AT_SYMLINK_NOFOLLOW);
+    found.is_ok_and(|FileStat { st_dev, st_ino, .. }| (st_dev, st_ino) == (dev, ino))
 }
 
 /// The directory that a path lies in.
@@ -199,4 +225,10 @@ fn open(pid: u32, name: &str) -> Result<File> {
 pub(crate) fn of_a_process(path: &[u8]) -> bool {
     let rest = path.strip_prefix(b"/proc/");
     rest.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
+}
+
+/// Whether a path is below what no process has in /proc that has ended.
+pub(crate) fn ends_with_its_process(path: &[u8]) -> bool {
+    let mut names = path.split(|byte| *byte == b'/').skip(3);
+    of_a_process(path) && names.any(|name| name == b"net")
 }

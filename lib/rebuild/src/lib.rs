@@ -29,6 +29,7 @@ mod mounts;
 mod named;
 mod network;
 mod new_spaces;
+mod of_ended;
 mod open;
 mod options;
 mod own_traffic;

@@ -351,6 +351,7 @@ impl<'a> OpenFiles<'a> {
 
     /// Everything has been written: attributes, times, seals and status flags go on, and carried files get their names.
     pub fn seal(&self) -> Result<()> {
+        self.make.stands.are_entered();
         let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
         for (id, fd) in self.make.objects.iter().chain(writers.iter()) {
             let object = self.tree.get::<Object>(*id);

@@ -1,10 +1,11 @@
 //! Directories, named pipes, devices and links that were removed while the tree had them. They are made where they were, with what
 //! is missing above them, so that the kernel shows them by the names that they had, and all of that is removed again at once.
 
-use crate::factory::reopen;
+use crate::{factory::reopen, of_ended, users::Users};
 use floe_records::*;
-use floe_sys::{Error, Place, Places, Result};
+use floe_sys::{Ended, Error, Place, Places, Result};
 use nix::{
+    errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, OFlag, openat},
     sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat, mkdirat, mknodat},
     unistd::{Gid, Uid, fchownat, symlinkat},
@@ -23,7 +24,19 @@ use std::{
 const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// What was made again.
-pub(crate) type RemovedNodes = BTreeMap<ObjectId, Made>;
+#[derive(Default)]
+pub(crate) struct RemovedNodes {
+    pub made: BTreeMap<ObjectId, Made>,
+    /// Processes whose directories in /proc are among them.
+    pub ended: Mutex<Vec<Ended>>,
+}
+
+impl RemovedNodes {
+    /// No process goes to such a directory any more: that is possible only before its process is waited for.
+    pub fn are_entered(&self) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
 
 /// Something that no name leads to any more.
 pub(crate) struct Made {
@@ -34,6 +47,11 @@ pub(crate) struct Made {
 }
 
 impl Made {
+    /// What only a path leads to.
+    pub fn of_path(path: OwnedFd) -> Self {
+        Self { path, unfollowed: Mutex::default() }
+    }
+
     /// Opens it anew.
     pub fn open(&self, flags: OFlag) -> Result<OwnedFd> {
         let mut unfollowed = self.unfollowed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,23 +97,27 @@ pub(crate) fn make<'a>(
     nodes: impl Iterator<Item = &'a RemovedNode>,
     unfollowed: &BTreeMap<ObjectId, usize>,
     lookup: &dyn Fn(&Bytes) -> Result<OwnedFd>,
+    (tree, users): (&Tree, &Users<'_>),
     out: &mut RemovedNodes,
 ) -> Result<()> {
     let mut nodes: Vec<&RemovedNode> = nodes.collect();
     // What is above others comes before them.
     nodes.sort_by_key(|node| node.name.path.0.len());
+    let (ended, nodes) = nodes.into_iter().partition(|node| node.kind == NodeKind::OfEnded);
+    of_ended::make(ended, lookup, (tree, users), out)?;
+    let nodes: Vec<&RemovedNode> = nodes;
     let mut names = Names { lookup, made: Vec::new(), directories: BTreeMap::new() };
     for node in &nodes {
         let fail = |e| Error::new(format!("make {} again", node.name.path), e);
         let unfollowed = unfollowed.get(&node.name.object()).copied().unwrap_or(0);
         let made = names.make(&node.name.path, &node.kind, unfollowed)?;
         chown(&made.path, node).map_err(fail)?;
-        out.insert(node.name.object(), made);
+        out.made.insert(node.name.object(), made);
     }
     drop(names);
     // What happens in a directory changes its times.
     nodes.iter().try_for_each(|node| {
-        out.get(&node.name.object()).map_or(Ok(()), |made| finish(&made.path, node))
+        out.made.get(&node.name.object()).map_or(Ok(()), |made| finish(&made.path, node))
     })
 }
 
@@ -178,7 +200,8 @@ fn clone(fd: &OwnedFd) -> Result<OwnedFd> {
     fd.try_clone().map_err(|e| Error::new("keep a directory", e))
 }
 
-fn create(dir: &OwnedFd, name: &OsStr, kind: &NodeKind) -> nix::Result<()> {
+/// Makes a node of a directory.
+pub(crate) fn create(dir: &OwnedFd, name: &OsStr, kind: &NodeKind) -> nix::Result<()> {
     let own = Mode::S_IRUSR | Mode::S_IWUSR;
     match kind {
         NodeKind::Directory => mkdirat(dir, name, Mode::S_IRWXU),
@@ -187,6 +210,8 @@ fn create(dir: &OwnedFd, name: &OsStr, kind: &NodeKind) -> nix::Result<()> {
         NodeKind::CharDevice(rdev) => mknodat(dir, name, SFlag::S_IFCHR, own, *rdev),
         NodeKind::BlockDevice(rdev) => mknodat(dir, name, SFlag::S_IFBLK, own, *rdev),
         NodeKind::Symlink(to) => symlinkat(OsStr::from_bytes(&to.0), dir, name),
+        // It is no node of any directory that we could make.
+        NodeKind::OfEnded => Err(Errno::EINVAL),
     }
 }
 

@@ -1,14 +1,17 @@
 //! Where paths of the tree are looked up: below the root of the process that they belong to.
 
+mod directories;
+
 use crate::{
     cgroups::Cgroups,
     mounts::{Around, Mounts, Outer},
     options::RestoreOptions,
-    removed::{self, Made, RemovedNodes},
+    removed::{Made, RemovedNodes},
     same::{Comparison, Found},
     spaces::Spaces,
     users::Users,
 };
+use directories::{Tops, all_directories, removed_nodes};
 use floe_netlock::Held;
 use floe_records::*;
 use floe_sys::{Error, Result};
@@ -21,7 +24,7 @@ use nix::{
 };
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -117,11 +120,11 @@ impl<'a> Stands<'a> {
             None
         });
         let tops = Tops { tree, own: top.as_ref(), mounts: &mounts };
-        let removed = removed_nodes(tree, tops).unwrap_or_else(|error| {
+        let removed = removed_nodes(tops, &spaces.users).unwrap_or_else(|error| {
             report(root, "what was removed".into(), error);
-            RemovedNodes::new()
+            RemovedNodes::default()
         });
-        for found in removed.values().filter_map(|made| Found::of(&made.path).ok()) {
+        for found in removed.made.values().filter_map(|made| Found::of(&made.path).ok()) {
             same.know(&found);
         }
         // Without its mounts nothing is where it was.
@@ -208,7 +211,12 @@ impl<'a> Stands<'a> {
     /// What no name leads to any more, and is no regular file.
     pub fn removed(&self, name: &FileRef) -> Result<&Made> {
         let gone = || Error::because(format!("open {} (deleted)", name.path), "it was not made");
-        self.removed.get(&name.object()).ok_or_else(gone)
+        self.removed.made.get(&name.object()).ok_or_else(gone)
+    }
+
+    /// All processes stand where they did.
+    pub fn are_entered(&self) {
+        self.removed.are_entered();
     }
 
     /// Has a file opened by another name for now.
@@ -385,98 +393,6 @@ pub fn common_top(tree: &Tree, root: &Path, told: &[NsKind]) -> Result<Option<Ar
     }
     let fail = |e| Error::new(format!("open {}", root.display()), e);
     open(root, DIRECTORY, Mode::empty()).map(|top| Some(Arc::new(top))).map_err(fail)
-}
-
-/// What tells directories apart: the root and its namespace, then the working directory.
-fn key<'a>(tree: &Tree, fs: &'a Fs) -> (Option<Place>, &'a Bytes, bool, (u64, u64)) {
-    (tree.place(fs.pid), &fs.cwd.path, fs.cwd.outside, (fs.cwd.dev, fs.cwd.ino))
-}
-
-/// The roots of mount namespaces.
-#[derive(Clone, Copy)]
-struct Tops<'a> {
-    tree: &'a Tree,
-    /// What stands for that of ours.
-    own: Option<&'a OwnedFd>,
-    mounts: &'a Mounts,
-}
-
-impl<'a> Tops<'a> {
-    /// Of the one that a process is in.
-    fn of(self, pid: Pid) -> Option<&'a OwnedFd> {
-        let members = self.tree.get::<Namespaces>(pid);
-        members.and_then(|members| self.mounts.top(members.mnt)).or(self.own)
-    }
-}
-
-/// Makes what no name leads to any more, root by root.
-fn removed_nodes(tree: &Tree, tops: Tops<'_>) -> Result<RemovedNodes> {
-    let mut by_root: BTreeMap<(NsId, Option<&Bytes>), Vec<&RemovedNode>> = BTreeMap::new();
-    let (mut made, unfollowed) = (RemovedNodes::new(), removed::unfollowed(tree));
-    // What is below a root that is there is looked up below it; all else, roots that were removed among it, below our own.
-    for node in tree.all::<RemovedNode>() {
-        let root = tree.get::<Fs>(node.pid).filter(|fs| !node.name.outside && !fs.root.deleted);
-        let space = tree.get::<Namespaces>(node.pid).map_or(NsId(0), |all| all.mnt);
-        by_root.entry((space, root.map(|fs| &fs.root.path))).or_default().push(node);
-    }
-    for ((space, root), nodes) in by_root {
-        let top = tops.mounts.top(space).or(tops.own);
-        let root = root.filter(|root| root.0 != b"/");
-        let root = root.map(|root| lookup(top, root, DIRECTORY)).transpose()?;
-        let below = root.as_ref().or(top);
-        let lookup = |path: &Bytes| lookup(below, path, DIRECTORY);
-        removed::make(nodes.into_iter(), &unfollowed, &lookup, &mut made)?;
-    }
-    Ok(made)
-}
-
-/// Those of all processes.
-fn all_directories(
-    tree: &Tree,
-    tops: Tops<'_>,
-    same: &Comparison,
-    removed: &RemovedNodes,
-    report: &mut dyn FnMut(Pid, String, Error),
-) -> BTreeMap<Pid, Arc<Directories>> {
-    let (mut all, mut open) = (BTreeMap::new(), BTreeMap::new());
-    for fs in tree.all::<Fs>() {
-        let found = match open.entry(key(tree, fs)) {
-            Entry::Occupied(found) => Ok(Arc::clone(found.get())),
-            Entry::Vacant(place) => directories(fs, tops.of(fs.pid), same, removed)
-                .map(|found| Arc::clone(place.insert(Arc::new(found)))),
-        };
-        match found {
-            Ok(found) => drop(all.insert(fs.pid, found)),
-            Err(error) => report(fs.pid, "directory".into(), error),
-        }
-    }
-    all
-}
-
-fn directories(
-    fs: &Fs,
-    top: Option<&OwnedFd>,
-    same: &Comparison,
-    nodes: &RemovedNodes,
-) -> Result<Directories> {
-    let checked = |name: &FileRef, below: Option<&OwnedFd>| {
-        let path = lookup(below, &name.path, DIRECTORY)?;
-        same.inode(name, &Found::of(&path)?).map(|()| path)
-    };
-    let own_root = fs.root.path.0 == b"/" && top.is_none();
-    let again = |name: &FileRef| nodes.get(&name.object()).map(|node| node.open(DIRECTORY));
-    let root = match again(&fs.root).filter(|_| fs.root.deleted) {
-        Some(root) => Some(root?),
-        None => Some(checked(&fs.root, top)?).filter(|_| !own_root),
-    };
-    let cwd_below = if fs.cwd.outside { top } else { root.as_ref() };
-    let cwd = match fs.cwd.deleted {
-        false => checked(&fs.cwd, cwd_below)?,
-        true => again(&fs.cwd).unwrap_or_else(|| {
-            removed::directory(&fs.cwd.path, &|path| lookup(cwd_below, path, DIRECTORY))
-        })?,
-    };
-    Ok(Directories { root, cwd })
 }
 
 /// Opens a path below a root, out of which no symbolic link leads.

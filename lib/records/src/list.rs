@@ -149,7 +149,7 @@ macro_rules! resources {
             object {
                 pty: Pty 46 1 [];
                 queue: Queue 34 1 [];
-                removed_node: RemovedNode 32 1 [];
+                removed_node: RemovedNode 32 2 [];
                 carried_file: CarriedFile 40 1 [];
                 cgroup: Cgroup 47 1 [];
                 nameless: Object 42 4 [];

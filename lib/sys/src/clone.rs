@@ -1,4 +1,4 @@
-//! Starting children with chosen pids, or only to end.
+//! Starting children with chosen pids.
 
 use crate::{Error, Result, check};
 use std::{
@@ -152,63 +152,6 @@ fn start(set_tid: &[i32]) -> String {
     match set_tid.first() {
         Some(pid) => format!("start a process with pid {pid}"),
         None => "start a process".to_owned(),
-    }
-}
-
-/// Handles of one process that has ended with this wait status (wait(2), without the flag of a core dump) and has been waited
-/// for: for each of `threads` one, where that is true of its main thread alone (PIDFD_THREAD).
-///
-/// # Errors
-/// Also where no process ends so: by a signal that does not kill.
-pub fn pidfds_of_ended(status: u32, threads: &[bool]) -> Result<Vec<OwnedFd>> {
-    // Without a signal at its end, nobody but us waits for it.
-    let mut args = arguments(&[], CLONE_CLEAR_SIGHAND, 0);
-    let fail = |e: io::Error| Error::new("start a process that ends", e);
-    let pid = without_signals(|| {
-        // SAFETY: without CLONE_VM the child has its own copy of our memory and stack.
-        let pid = unsafe { clone3(&mut args) };
-        if pid == 0 {
-            end(status);
-        }
-        check(pid)
-    });
-    let pid = pid.map_err(fail)? as i32;
-    let handle = |thread: &bool| match thread {
-        true => crate::pidfd_open_thread(pid),
-        false => crate::pidfd_open(pid),
-    };
-    let handles: Result<Vec<OwnedFd>> = threads.iter().map(handle).collect();
-    let ended = wait_for(pid).map_err(fail)?;
-    if ended != status {
-        let what = format!("none ends with the status {status:#x}, but with {ended:#x}");
-        return Err(Error::because("start a process that ends", what));
-    }
-    handles
-}
-
-/// Ends the child with a wait status, or with 0 where that cannot be; without a core dump.
-fn end(status: u32) -> ! {
-    let signal = (status & 0x7f) as i32;
-    let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
-    // SAFETY: only raw system calls, and an action of ours that the kernel copies.
-    unsafe {
-        libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 0);
-        if signal == 0 {
-            libc::syscall(libc::SYS_exit_group, status >> 8 & 0xff);
-        }
-        if !stops {
-            // One that restore ignores is still ignored: handler, flags, restorer and mask of the kernel's `sigaction`.
-            let action = [0u64; 4];
-            let none = std::ptr::null_mut::<u64>();
-            libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), none, 8);
-            let pid = libc::syscall(libc::SYS_getpid);
-            libc::syscall(libc::SYS_kill, pid, signal);
-            let open = 0u64;
-            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &open, none, 8);
-        }
-        loop {
-            libc::syscall(libc::SYS_exit_group, 0);
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod clone;
 mod cpu;
 mod datagram;
 mod descriptors;
+mod ended;
 mod error;
 mod eventfd;
 mod fanotify;
@@ -62,12 +63,13 @@ pub use bpf::{BPF_MAPS, BpfMap, BpfMapInfo, bpf_map_by_id, bpf_map_info, bpf_map
 pub use bpf_iterator::{KernelTypes, iterate, load_iterator};
 pub use caller::{Call, Caller, call_as};
 pub use child::{child, child_apart};
-pub use clone::{fork, fork_sibling, is_alone, pidfds_of_ended, spawn_sibling, spawn_stub};
+pub use clone::{fork, fork_sibling, is_alone, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{
     close_all_from, close_stdin, duplicate_from, duplicate_inherited, replace_descriptor,
 };
+pub use ended::{Ended, pidfds_of_ended};
 pub use error::{Error, Result};
 pub use eventfd::counts_down;
 pub use fanotify::{fanotify, fanotify_mark};

@@ -4,7 +4,7 @@ use crate::{
     Result,
     files::Files,
     inode,
-    path::{DELETED, Root},
+    path::{DELETED, Root, of_a_process},
     resource::OfObject,
 };
 use floe_records::{
@@ -13,7 +13,10 @@ use floe_records::{
 use floe_sys::{Error, open_unnoticed};
 use nix::{
     fcntl::{OFlag, open, readlinkat},
-    sys::stat::Mode,
+    sys::{
+        stat::Mode,
+        statfs::{PROC_SUPER_MAGIC, fstatfs},
+    },
 };
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -42,13 +45,16 @@ impl OfObject for RemovedNode {
             }
         }
         for pid in &files.pids {
-            let maybe =
-                |link| floe_proc::link(pid.0, link).map_or(true, |path| path.ends_with(DELETED));
+            let maybe = |link| {
+                let is_maybe = |path: Vec<u8>| path.ends_with(DELETED) || of_a_process(&path);
+                floe_proc::link(pid.0, link).map_or(true, is_maybe)
+            };
             if !maybe("cwd") && !maybe("root") {
                 continue;
             }
             let root = Root::of(pid.0)?;
-            for link in ["cwd", "root"] {
+            // Below a root that was removed, its own name is none.
+            for link in ["root", "cwd"] {
                 let name = if link == "cwd" { root.link(link)? } else { root.own()? };
                 if name.deleted
                     && name.ino != 0
@@ -82,7 +88,9 @@ fn describe(pid: Pid, name: &FileRef, link: &Path) -> Result<RemovedNode> {
         open(link, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|e| fail(e.into()))?;
     let path = File::from(path);
     let stat = path.metadata().map_err(fail)?;
+    let of_proc = fstatfs(&path).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC);
     let kind = match stat.mode() & libc::S_IFMT {
+        libc::S_IFDIR if of_proc => NodeKind::OfEnded,
         libc::S_IFDIR => NodeKind::Directory,
         libc::S_IFIFO => NodeKind::Fifo,
         libc::S_IFSOCK => NodeKind::Socket,

@@ -1,6 +1,11 @@
 //! Working directory, root, umask.
 
-use crate::{Result, path, resource::OfProcess, subject::Process};
+use crate::{
+    Result,
+    path::{ends_with_its_process, of_a_process},
+    resource::OfProcess,
+    subject::Process,
+};
 use floe_parasite::{Batch, Replies};
 use floe_records::{Finding, Findings, Fs, Pid};
 
@@ -9,9 +14,23 @@ impl OfProcess for Fs {
 
     fn look(process: &Process<'_>, out: &mut Findings) -> Result<()> {
         let pid = Pid(process.pid);
-        if path::of_a_process(&process.cwd.path.0) {
-            let problem = "it is that of a process in /proc";
-            out.refuse(Finding::of(pid, "working directory", "fs.cwd", problem));
+        let places = [
+            (&process.cwd, "working directory", "fs.cwd"),
+            (&process.root, "root directory", "fs.root"),
+        ];
+        for (place, object, rule) in places {
+            if of_a_process(&place.path.0) && !place.deleted {
+                let problem = "it is that of a process in /proc which has not ended";
+                out.refuse(Finding::of(pid, object, rule, problem));
+            }
+            let path = &place.path.0;
+            if place.deleted
+                && of_a_process(path)
+                && (place.ino == 0 || ends_with_its_process(path))
+            {
+                let problem = "it is that of the network or the descriptors of a process in /proc which has ended";
+                out.refuse(Finding::of(pid, object, rule, problem));
+            }
         }
         Ok(())
     }

@@ -7,10 +7,10 @@ use floe_sys::{Error, Result, make_read_only, set_attribute_of_path, set_times};
 use nix::{
     fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat},
     sys::{
-        stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, mkdirat, mknodat},
+        stat::{FchmodatFlags, Mode, fchmodat, fstat},
         uio::pwrite,
     },
-    unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, symlinkat, unlinkat},
+    unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, unlinkat},
 };
 use std::{
     collections::BTreeMap,
@@ -286,18 +286,7 @@ fn create(dir: &OwnedFd, name: &Bytes, node: &TreeNode) -> Result<OwnedFd> {
             let file = openat(dir, name, flags, own).map_err(fail)?;
             ftruncate(&file, node.size as i64).map_err(fail)?;
         }
-        Some(NodeKind::Directory) => mkdirat(dir, name, Mode::S_IRWXU).map_err(fail)?,
-        Some(NodeKind::Fifo) => mknodat(dir, name, SFlag::S_IFIFO, own, 0).map_err(fail)?,
-        Some(NodeKind::Socket) => mknodat(dir, name, SFlag::S_IFSOCK, own, 0).map_err(fail)?,
-        Some(NodeKind::CharDevice(rdev)) => {
-            mknodat(dir, name, SFlag::S_IFCHR, own, *rdev).map_err(fail)?;
-        }
-        Some(NodeKind::BlockDevice(rdev)) => {
-            mknodat(dir, name, SFlag::S_IFBLK, own, *rdev).map_err(fail)?;
-        }
-        Some(NodeKind::Symlink(to)) => {
-            symlinkat(OsStr::from_bytes(&to.0), dir, name).map_err(fail)?;
-        }
+        Some(kind) => crate::removed::create(dir, name, kind).map_err(fail)?,
     }
     openat(dir, name, PATH, Mode::empty()).map_err(fail)
 }

@@ -69,6 +69,7 @@ impl TreeNode {
 
     fn check(&self) -> Result<(), String> {
         ensure(self.size <= i64::MAX as u64, "a file of it is larger than any")?;
+        ensure(self.kind != Some(NodeKind::OfEnded), "a file of it is of a process")?;
         if let Some(NodeKind::Symlink(to)) = &self.kind {
             sane::text(to)?;
             ensure(!to.0.is_empty(), "a link of it leads nowhere")?;

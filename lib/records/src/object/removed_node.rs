@@ -18,6 +18,8 @@ pub enum NodeKind {
     CharDevice(u64),
     /// A block device: `st_rdev`.
     BlockDevice(u64),
+    /// A directory in /proc of a process or thread that has ended.
+    OfEnded,
 }
 
 /// A file that no name leads to any more.
@@ -42,6 +44,19 @@ pub struct RemovedNode {
     pub attributes: Vec<(Bytes, Bytes)>,
 }
 
+impl RemovedNode {
+    /// Where it was below /proc: what its process was called, and the path below the directory of that, which may be empty.
+    pub fn of_ended(&self) -> Option<(Pid, Bytes)> {
+        let below = self.name.path.0.strip_prefix(b"/proc/")?;
+        let cut = below.iter().position(|byte| *byte == b'/').unwrap_or(below.len());
+        let (pid, rest) = below.split_at(cut);
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        let plain = rest.is_empty() || rest.split(|byte| *byte == b'/').all(sane::is_name);
+        let pid = std::str::from_utf8(pid).ok()?.parse().ok()?;
+        plain.then(|| (Pid(pid), rest.into()))
+    }
+}
+
 impl Resource for RemovedNode {
     type Key = ObjectId;
     fn key(&self) -> ObjectId {
@@ -60,6 +75,9 @@ impl Resource for RemovedNode {
         if let NodeKind::Symlink(to) = &self.kind {
             sane::text(to)?;
             ensure(!to.0.is_empty(), "it leads nowhere")?;
+        }
+        if self.kind == NodeKind::OfEnded {
+            ensure(self.of_ended().is_some(), "it is of no process")?;
         }
         sane::attributes(self.mode, &self.times, &self.attributes)
     }
