@@ -173,7 +173,7 @@ for who in freeze dumpmnt dumpfs aufsfix dumpmem imgpack criu; do
 done
 with=()
 echo "checkpoint: $dead were killed"
-((dead > 30)) || fail 'that is not enough'
+((dead > 20)) || fail 'that is not enough'
 [[ ! -s served ]] || fail 'the server has seen an end'
 away_with_it() {
     begin none none

@@ -1,18 +1,17 @@
 //! Everything that is open for the tree before the first process is made.
 
+mod contents;
 mod settle;
 mod side_by_side;
 
 use crate::{
     cgroups::Cgroups,
-    factory::{Factory, reopen, set_status, with_async},
+    factory::{Factory, reopen, with_async},
     file::external,
     given,
     handover::Handover,
     mapped::{MapKey, known, map_key},
     memory,
-    mounts::files,
-    object::{carried_file, nameless},
     options::RestoreOptions,
     resource,
     stand::Stands,
@@ -124,7 +123,7 @@ impl<'a> OpenFiles<'a> {
             Step::Open(id, _) => !missing.is_empty() && tree.get::<External>(*id).is_some(),
             _ => false,
         };
-        let mut ahead = false;
+        let (mut ahead, filled) = (false, me.fill_low_numbers());
         for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {
             // All other files follow the first one directly.
             if matches!(step, Step::Open(..)) && !std::mem::replace(&mut ahead, true) {
@@ -132,6 +131,7 @@ impl<'a> OpenFiles<'a> {
             }
             me.step(step, &mut no);
         }
+        drop(filled);
         no.extend(missing.into_values());
         me.settle(&mut no);
         me.settle_terminals(&mut no);
@@ -321,53 +321,6 @@ impl<'a> OpenFiles<'a> {
         Ok(())
     }
 
-    /// Writes ranges of an object's content; `bytes` are those of all, one behind the other.
-    pub fn write_object(&self, data: &ObjectData, mut bytes: &[u8]) -> Result<()> {
-        let doing = "fill a nameless file";
-        let gone = || Error::because(doing, "it was not announced");
-        let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
-        let fd = self.make.objects.get(&data.id).or_else(|| writers.get(&data.id));
-        let own = self.make.stands.mounts.files.writer(data.id)?;
-        let fd = own.as_ref().or(fd);
-        // A file that is there as it was needs no content.
-        if fd.is_none() && self.tree.get::<CarriedFile>(data.id).is_some() {
-            return Ok(());
-        }
-        let fd = fd.ok_or_else(gone)?;
-        let object = self.tree.get::<Object>(data.id);
-        let page = object.and_then(nameless::mapped_page);
-        for &(offset, len) in data.ranges.as_slice() {
-            let short = || Error::because(doing, "its content is too short");
-            let (part, rest) = bytes.split_at_checked(len as usize).ok_or_else(short)?;
-            bytes = rest;
-            if let Some(page) = page {
-                floe_sys::write_mapped(fd.as_fd(), page, offset, part)?;
-                continue;
-            }
-            files::write(fd, offset, part)?;
-        }
-        Ok(())
-    }
-
-    /// Everything has been written: attributes, times, seals and status flags go on, and carried files get their names.
-    pub fn seal(&self) -> Result<()> {
-        self.make.stands.are_entered();
-        let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
-        for (id, fd) in self.make.objects.iter().chain(writers.iter()) {
-            let object = self.tree.get::<Object>(*id);
-            let stands = &self.make.stands;
-            object.map_or(Ok(()), |object| nameless::finish(object, fd, stands))?;
-            let given = self.make.given.get(id).and_then(|file| self.tree.get::<OpenFile>(*file));
-            given.map_or(Ok(()), |open| set_status(fd, open))?;
-            let carried = self.tree.get::<CarriedFile>(*id);
-            carried.map_or(Ok(()), |carried| carried_file::finish(carried, fd))?;
-        }
-        writers.clear();
-        self.make.stands.mounts.files.seal(self.tree)?;
-        self.make.carried.put()?;
-        self.forget_events()
-    }
-
     /// The restore has succeeded: nothing is undone any more.
     pub fn keep(&mut self) {
         self.make.keep();
@@ -461,6 +414,9 @@ fn mapped_kind(name: &FileRef) -> SFlag {
 }
 
 pub(crate) fn high(base: u32, fd: OwnedFd) -> Result<OwnedFd> {
+    if fd.as_raw_fd() as u32 >= base {
+        return Ok(fd);
+    }
     floe_sys::duplicate_from(fd.as_fd(), base as i32)
 }
 

@@ -17,6 +17,7 @@ mod eventfd;
 mod fanotify;
 mod fcntl;
 mod file_system;
+mod filled;
 mod guardian;
 mod in_pids;
 mod inotify;
@@ -79,6 +80,7 @@ pub use fcntl::{
     start_writeback, tee, unsent, vmsplice,
 };
 pub use file_system::{FileSystem, file_system, open_unnoticed, read_before, set_times, unnoticed};
+pub use filled::Filled;
 pub use guardian::Guardian;
 pub use in_pids::{do_in_pids, open_in_pids};
 pub use inotify::{

@@ -4,6 +4,7 @@ use super::{OpenFiles, high, place_of_late};
 use crate::{factory::with_async, resource};
 use floe_plan::Step;
 use floe_records::{Kind, OpenFile};
+use floe_sys::Filled;
 use floe_worker_pool::parallel::each;
 use std::os::fd::AsFd;
 
@@ -35,9 +36,29 @@ impl OpenFiles<'_> {
         self.opened = opened.into_iter().flatten().collect();
     }
 
+    /// Takes all numbers below those that the files of a tree are kept at, where they are many and nothing of the tree has a higher number:
+    /// else each would be opened under a low number first.
+    pub(super) fn fill_low_numbers(&self) -> Option<Filled> {
+        let count = self.tree.all::<OpenFile>().len();
+        let (base, last) = (self.base, self.last_to_be(count));
+        let enough = count >= MANY && (base as usize) < 4 * count;
+        if !enough || floe_plan::uses(self.tree, base..=u32::MAX) {
+            return None;
+        }
+        let place = place_of_late().ok()?;
+        // Where the numbers are not to be had, they are given one by one.
+        drop(floe_sys::duplicate_from(place.as_fd(), i32::try_from(last).ok()?).ok()?);
+        Filled::below(base).ok()
+    }
+
+    /// A number above those that this many files come to have.
+    fn last_to_be(&self, count: usize) -> u32 {
+        self.base.saturating_add(2 * count as u32).saturating_add(OTHERS)
+    }
+
     /// Has the table of descriptors grow before several threads have it: from then on the kernel waits for all CPUs when it does.
     fn make_room(&self, count: usize) {
-        let last = self.base.saturating_add(count as u32).saturating_add(OTHERS);
+        let last = self.last_to_be(count);
         // Where it is not to be had, it only takes longer.
         if let (Ok(place), Ok(last)) = (place_of_late(), i32::try_from(last)) {
             let _ = floe_sys::duplicate_from(place.as_fd(), last);
