@@ -100,7 +100,7 @@ impl Describing<'_> {
                 break;
             }
             let entries = parallel::each_of(some, PIECE, |it| Entry::of_record(it, &holder));
-            let entries = entries.into_iter().collect::<Result<Vec<Entry>>>()?;
+            let entries = entries.collect::<Result<Vec<Entry>>>()?;
             fds.extend(self.all(&holder, &entries)?.into_iter().flatten());
         }
         self.files.tables.push(FdTable { pid, fds });

@@ -196,7 +196,7 @@ impl Holder {
         }
         let read = |(fd, open): (u32, OpenInfo)| Some(Slot::read(fd, open.read().ok()?));
         let read = parallel::each_of(open.into_iter().collect(), PIECE, read);
-        match read.into_iter().collect::<Option<Vec<Slot>>>() {
+        match read.collect::<Option<Vec<Slot>>>() {
             Some(slots) => Ok(slots),
             None => self.numbers(),
         }
@@ -237,10 +237,11 @@ impl Holder {
             }
         }
         let links = &*kept;
-        let mut read = parallel::each_of(first, PIECE, |(slot, place)| {
+        let read = parallel::each_of(first, PIECE, |(slot, place)| {
             let known = place.and_then(|place| links.link(place));
             (slot.fd, place, self.entry(slot, known))
         });
+        let mut read: Vec<_> = read.collect();
         for (_, place, entry) in &read {
             let (Some(place), Ok(entry)) = (place, entry) else { continue };
             by_name.insert(*place, (entry.link.clone(), entry.stat, entry.name.clone()));

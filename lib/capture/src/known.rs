@@ -107,7 +107,7 @@ impl Known {
             let ids = self.find_members(&mut list, all, &members, next);
             (key, list, members, ids)
         };
-        let mut done = parallel::each_of(many, 1, find);
+        let mut done: Vec<_> = parallel::each_of(many, 1, find).collect();
         done.extend(few.into_iter().map(find));
         // Until all are known, each is called by its place in `all`.
         let (mut found, mut failed) = (vec![FileId(0); all.len()], None);
@@ -180,8 +180,8 @@ impl Known {
         }
         let unsorted = self.lists.values_mut().filter(|list| !list.sorted && list.has_ranks());
         let unsorted: Vec<&mut List> = unsorted.collect();
-        let checked = parallel::each_of(unsorted, 1, List::is_in_order);
-        checked.into_iter().try_fold(true, |all, one| Ok(all && one?))
+        let mut checked = parallel::each_of(unsorted, 1, List::is_in_order);
+        checked.try_fold(true, |all, one| Ok(all && one?))
     }
 
     /// Where all stand. Of lists whose order was never asked for, nothing.

@@ -106,7 +106,7 @@ impl Tree {
         network::begin_reading();
         let living = self.held.iter().filter(|held| held.zombie.is_none());
         let read = parallel::each_of(living.collect(), 2, Held::read);
-        let mut processes: Vec<Process<'_>> = read.into_iter().collect::<Result<_>>()?;
+        let mut processes: Vec<Process<'_>> = read.collect::<Result<_>>()?;
         let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
         for held in &self.held {
             children.entry(held.stat.ppid).or_default().push((held.pid, held.stat.clone()));

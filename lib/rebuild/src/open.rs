@@ -60,6 +60,12 @@ pub struct OpenFiles<'a> {
     writers: RwLock<BTreeMap<ObjectId, OwnedFd>>,
 }
 
+impl Drop for OpenFiles<'_> {
+    fn drop(&mut self) {
+        floe_sys::close_all(std::mem::take(&mut self.files).into_values());
+    }
+}
+
 /// What keeps the place of a file that is opened late.
 fn place_of_late() -> Result<OwnedFd> {
     let fail = |e| Error::new("open /dev/null", e);

@@ -4,7 +4,7 @@ use crate::{Error, Result, check};
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
 };
 
 /// Descriptors below are standard input, output and error, which std owns.
@@ -39,6 +39,18 @@ pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<OwnedFd> {
     // SAFETY: numbers only.
     made(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) }.into())
         .map_err(|e| Error::new(format!("duplicate a descriptor to {lowest} or above"), e))
+}
+
+/// Closes all of these. For many it takes a fraction of the time of closing one by one.
+pub fn close_all(fds: impl IntoIterator<Item = OwnedFd>) {
+    let mut numbers: Vec<RawFd> = fds.into_iter().map(IntoRawFd::into_raw_fd).collect();
+    numbers.sort_unstable();
+    for run in numbers.chunk_by(|one, next| one + 1 == *next) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            // SAFETY: numbers that we owned, and nobody else.
+            unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0) };
+        }
+    }
 }
 
 /// Makes the number of `place` name what `fd` names (dup3(2)); it stays close-on-exec.

@@ -1,6 +1,6 @@
 //! Numbers of descriptors that are taken, so that what is opened gets higher ones.
 
-use crate::{Result, duplicate_from};
+use crate::{Result, close_all, duplicate_from};
 use std::{
     fs::File,
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -8,7 +8,13 @@ use std::{
 
 /// All numbers below a limit are in use until this is dropped.
 #[derive(Debug)]
-pub struct Filled(#[expect(dead_code, reason = "they are closed with it")] Vec<OwnedFd>);
+pub struct Filled(Vec<OwnedFd>);
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        close_all(self.0.drain(..));
+    }
+}
 
 impl Filled {
     /// Takes those that are free.

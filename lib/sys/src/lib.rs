@@ -68,7 +68,7 @@ pub use clone::{fork, fork_sibling, is_alone, spawn_sibling, spawn_stub};
 pub use cpu::{extended_state, features, has_protection_keys, state_layout};
 pub use datagram::{PeekedDatagram, peek_datagram};
 pub use descriptors::{
-    close_all_from, close_stdin, duplicate_from, duplicate_inherited, replace_descriptor,
+    close_all, close_all_from, close_stdin, duplicate_from, duplicate_inherited, replace_descriptor,
 };
 pub use ended::{Ended, pidfds_of_ended};
 pub use error::{Error, Result};

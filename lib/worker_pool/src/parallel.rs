@@ -17,7 +17,9 @@ const MOST: usize = 4;
 
 /// Does `work` on each; the results come in the order of `all`.
 pub fn each<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    pieces(all, PIECE, work)
+    let Some(threads) = threads(all.len(), PIECE) else { return all.iter().map(work).collect() };
+    let piece = |at: usize| all.chunks(PIECE).nth(at).map(|some| some.iter().map(&work).collect());
+    pieces(threads, piece).flatten().collect()
 }
 
 /// The same of things that are used up; `piece`: how many are taken at a time.
@@ -25,32 +27,52 @@ pub fn each_of<T: Send, R: Send>(
     all: Vec<T>,
     piece: usize,
     work: impl Fn(T) -> R + Sync,
-) -> Vec<R> {
-    let all: Vec<Mutex<Option<T>>> = all.into_iter().map(|it| Mutex::new(Some(it))).collect();
-    let once =
-        |it: &Mutex<Option<T>>| it.lock().unwrap_or_else(PoisonError::into_inner).take().map(&work);
-    pieces(&all, piece, once).into_iter().flatten().collect()
+) -> impl Iterator<Item = R> {
+    let (mut all, mut left) = (all, Vec::new());
+    let done = match threads(all.len(), piece) {
+        None => vec![all.into_iter().map(work).collect()].into_iter(),
+        Some(threads) => {
+            // Each is moved as seldom as can be: there may be many, and large ones.
+            while all.len() > piece {
+                left.push(Mutex::new(all.split_off(all.len() - piece)));
+            }
+            left.push(Mutex::new(all));
+            let taken = |at: usize| {
+                let some = left.iter().rev().nth(at)?;
+                let some =
+                    std::mem::take(&mut *some.lock().unwrap_or_else(PoisonError::into_inner));
+                Some(some.into_iter().map(&work).collect::<Vec<R>>())
+            };
+            pieces(threads, taken).collect::<Vec<_>>().into_iter()
+        }
+    };
+    done.flatten()
 }
 
-fn pieces<T: Sync, R: Send>(all: &[T], size: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// How many threads are worth it for this many things, of which each takes `piece` at a time; `None` for one.
+fn threads(count: usize, piece: usize) -> Option<usize> {
     // Asked once: it takes three calls and a file.
     static CORES: OnceLock<usize> = OnceLock::new();
-    let enough = if size == 1 { all.len() } else { all.len() / (2 * size) };
+    let enough = if piece == 1 { count } else { count / (2 * piece) };
     if enough < 2 {
-        return all.iter().map(work).collect();
+        return None;
     }
     let cores = *CORES.get_or_init(|| available_parallelism().map_or(1, NonZero::get));
-    let threads = cores.min(MOST).min(enough);
-    if threads < 2 {
-        return all.iter().map(work).collect();
-    }
+    Some(cores.min(MOST).min(enough)).filter(|threads| *threads > 1)
+}
+
+/// The pieces that `work` makes of numbers from 0 on until it makes none, in their order.
+fn pieces<R: Send>(
+    threads: usize,
+    work: impl Fn(usize) -> Option<Vec<R>> + Sync,
+) -> impl Iterator<Item = Vec<R>> {
     let next = AtomicUsize::new(0);
     let run = || {
         let mut done = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(piece) = all.chunks(size).nth(at) else { return done };
-            done.push((at, piece.iter().map(&work).collect::<Vec<R>>()));
+            let Some(piece) = work(at) else { return done };
+            done.push((at, piece));
         }
     };
     let mut done = scope(|scope| {
@@ -64,7 +86,7 @@ fn pieces<T: Sync, R: Send>(all: &[T], size: usize, work: impl Fn(&T) -> R + Syn
         done
     });
     done.sort_unstable_by_key(|(at, _)| *at);
-    done.into_iter().flat_map(|(_, some)| some).collect()
+    done.into_iter().map(|(_, some)| some)
 }
 
 #[cfg(test)]
@@ -78,7 +100,7 @@ mod tests {
             let twice = each(&all, |n| n * 2);
             assert!(twice.len() == len && twice.iter().enumerate().all(|(at, n)| *n == at * 2));
             let of = each_of(all, 1 + len % 3, |n| n * 2);
-            assert_eq!(of, twice);
+            assert_eq!(of.collect::<Vec<_>>(), twice);
         }
     }
 }

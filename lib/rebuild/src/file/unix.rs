@@ -1,7 +1,7 @@
 //! UNIX sockets: listeners first, then pairs, through a listener where one side was accepted from it.
 
 use crate::{
-    caller::{caller, connect_as, differs, listen_as, pair_as},
+    caller::{caller, connect_as, differs, listen_as, nameless_inside, pair_as},
     datagrams::{Delivery, Sockets, deliver, name_sender, note_strangers},
     factory::{Factory, with_status},
     late_queues::Late,
@@ -83,7 +83,9 @@ impl ForFile for UnixSocket {
     fn open(&self, open: &OpenFile, make: &mut Factory<'_>) -> Result<OwnedFd> {
         let none = || Error::because("make a UNIX socket", "it could not be made");
         let fd = make.unix.remove(&self.ino).ok_or_else(none)?;
-        let other = differs(self, &fd);
+        let tree = make.tree;
+        let inner = tree.pid_space(open.pid) != tree.root_pids();
+        let other = differs(self, &fd).or_else(|| nameless_inside(self).filter(|_| inner));
         make.note(self.file, other.into_iter().collect());
         let queue = make.tree.get::<SocketQueue>(self.ino);
         if !queue.is_some_and(is_late) {

@@ -264,7 +264,12 @@ impl OpenFiles<'_> {
         let null = std::fs::File::open("/dev/null").map_err(fail)?;
         let made = self.make.pipes.values().flat_map(|(reader, writer)| [reader, writer]);
         let made = made.chain(self.make.fifos.values());
-        for fd in made.chain(self.files.values()).chain(self.standard.values()) {
+        let maybe = |id: FileId| {
+            let kinds = [Pipe::KIND, Fifo::KIND, External::KIND, SpecialPath::KIND];
+            self.tree.get::<OpenFile>(id).is_none_or(|open| kinds.contains(&open.kind))
+        };
+        let files = self.files.iter().filter(|(id, _)| maybe(**id)).map(|(_, fd)| fd);
+        for fd in made.chain(files).chain(self.standard.values()) {
             let mode = nix::sys::stat::fstat(fd).map_err(|e| fail(e.into()))?.st_mode;
             if SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
                 floe_sys::replace_descriptor(fd.as_fd(), null.as_fd())?;
