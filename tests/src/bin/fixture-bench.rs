@@ -1,6 +1,9 @@
 //! `fixture-bench MIB FILE [OPTION N]...`: holds MIB mebibytes of random bytes and whatever the options ask for, and
-//! measures its own pauses: whenever the main thread wakes later than it asked to, the gap goes to FILE, in
-//! microseconds, one per line. The first line is `ready`.
+//! measures its own pauses: whenever the main thread wakes later than it asked to, a line goes to FILE: how long it was
+//! away, and when it woke, both in microseconds of the wall clock, which a restore does not set back. The first line is `ready`.
+//!
+//! On SIGUSR1 it adds a line `hash H` of what it has written to memory; on SIGUSR2 it writes to every hundredth page of the
+//! random bytes, with `--dirty 10` to ten times as much, and adds a line `wrote PAGES`.
 //!
 //! | option | adds |
 //! |---|---|
@@ -14,6 +17,7 @@
 //! | `--threads` | N threads that sleep |
 //! | `--processes` | N children that sleep |
 //! | `--tree` | N descendants that sleep, eight deep |
+//! | `--dirty` | nothing: SIGUSR2 writes to N percent of the pages |
 
 use nix::{
     sys::{
@@ -22,7 +26,7 @@ use nix::{
         memfd::{MFdFlags, memfd_create},
         mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect},
         resource::{Resource, getrlimit, setrlimit},
-        signal::SigSet,
+        signal::{SigHandler, SigSet, Signal, signal},
         signalfd::SignalFd,
         socket::{AddressFamily, SockFlag, SockType, socketpair},
         timerfd::{ClockId, TimerFd, TimerFlags},
@@ -37,7 +41,8 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     ptr::NonNull,
-    time::{Duration, Instant},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime},
 };
 
 const NAP: Duration = Duration::from_micros(200);
@@ -47,6 +52,9 @@ const PAGE: usize = 4096;
 const DEPTH: u32 = 8;
 /// Stack of a sleeping thread, bytes.
 const STACK: usize = 64 << 10;
+
+/// SIGUSR1 has come, and SIGUSR2.
+static ASKED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 fn main() -> io::Result<()> {
     // Descriptors inherited from the caller are not part of the measurement.
@@ -64,29 +72,77 @@ fn main() -> io::Result<()> {
     let mut positional = positional.into_iter();
     let mib = number(positional.next())?;
     let path = PathBuf::from(positional.next().ok_or_else(|| usage("FILE is missing"))?);
-    let open = situation.set_up(&path)?;
-    let mut memory = vec![0u8; mib << 20];
-    File::open("/dev/urandom")?.read_exact(&mut memory)?;
+    for asks in [Signal::SIGUSR1, Signal::SIGUSR2] {
+        // SAFETY: the handler does nothing but to set a flag.
+        unsafe { signal(asks, SigHandler::Handler(note)) }?;
+    }
+    let mut held = situation.set_up(&path)?;
+    held.random = vec![0u8; mib << 20];
+    File::open("/dev/urandom")?.read_exact(&mut held.random)?;
     let mut out = File::options().append(true).create(true).open(path)?;
     out.write_all(b"ready\n")?;
-    let error = measure(&mut out);
-    drop((memory, open));
-    Err(error)
+    measure(&mut held, &mut out)
 }
 
-/// Notes the gaps until FILE cannot be written.
-fn measure(out: &mut File) -> io::Error {
-    let mut last = Instant::now();
+extern "C" fn note(signal: i32) {
+    ASKED[usize::from(signal == libc::SIGUSR2)].store(true, Ordering::Relaxed);
+}
+
+/// Notes the gaps, and does what it is asked for, until FILE cannot be written.
+fn measure(held: &mut Held, out: &mut File) -> io::Result<()> {
+    let mut last = SystemTime::now();
     loop {
         std::thread::sleep(NAP);
-        let now = Instant::now();
-        let gap = now - last;
-        last = now;
-        if gap > NAP + NOTABLE
-            && let Err(error) = writeln!(out, "{}", gap.as_micros())
-        {
-            return error;
+        let now = SystemTime::now();
+        let gap = now.duration_since(last).unwrap_or_default();
+        if gap > NAP + NOTABLE {
+            let woke = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            writeln!(out, "{} {}", gap.as_micros(), woke.as_micros())?;
         }
+        if ASKED[0].swap(false, Ordering::Relaxed) {
+            writeln!(out, "hash {:016x}", held.hash())?;
+        }
+        if ASKED[1].swap(false, Ordering::Relaxed) {
+            writeln!(out, "wrote {}", held.write())?;
+        }
+        // What it was asked for is no gap.
+        last = SystemTime::now();
+    }
+}
+
+/// What is kept until the end.
+#[derive(Default)]
+struct Held {
+    #[expect(dead_code, reason = "they are kept open")]
+    open: Vec<OwnedFd>,
+    random: Vec<u8>,
+    /// The pages of mappings that were written.
+    pages: Vec<NonNull<u8>>,
+    percent: usize,
+}
+
+impl Held {
+    /// FNV-1a, of words in the place of bytes.
+    fn hash(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325;
+        let mut add = |bytes: &[u8]| {
+            for word in bytes.as_chunks().0 {
+                hash = (hash ^ u64::from_ne_bytes(*word)).wrapping_mul(0x100_0000_01b3);
+            }
+        };
+        add(&self.random);
+        for page in &self.pages {
+            // SAFETY: a page of a mapping that is never unmapped, and that nobody writes to any more.
+            add(unsafe { std::slice::from_raw_parts(page.as_ptr(), PAGE) });
+        }
+        hash
+    }
+
+    /// Changes some of the random bytes. Gives the number of pages written to.
+    fn write(&mut self) -> usize {
+        let step = 100 / self.percent.clamp(1, 100);
+        let pages = self.random.chunks_mut(PAGE).step_by(step);
+        pages.map(|page| page[0] = page[0].wrapping_add(1)).count()
     }
 }
 
@@ -116,6 +172,7 @@ struct Situation {
     threads: usize,
     processes: usize,
     tree: usize,
+    percent: usize,
 }
 
 impl Situation {
@@ -139,19 +196,21 @@ impl Situation {
             "threads" => self.threads += n,
             "processes" => self.processes += n,
             "tree" => self.tree += n,
+            "dirty" => self.percent = n,
             _ => return Err(usage(&format!("--{option} is unknown"))),
         }
         Ok(())
     }
 
-    /// Makes it all. Gives the descriptors, to be kept open.
-    fn set_up(&self, path: &Path) -> io::Result<Vec<OwnedFd>> {
+    /// Makes it all but the random bytes.
+    fn set_up(&self, path: &Path) -> io::Result<Held> {
         tree(self.processes, 1)?;
         tree(self.tree, DEPTH)?;
-        mappings(self.mappings, true)?;
-        mappings(self.reserved, false)?;
+        let mut pages = Vec::new();
+        mappings(self.mappings, true, &mut pages)?;
+        mappings(self.reserved, false, &mut pages)?;
         if self.sparse_mib > 0 {
-            sparse(self.sparse_mib << 20)?;
+            sparse(self.sparse_mib << 20, &mut pages)?;
         }
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
@@ -170,7 +229,7 @@ impl Situation {
         for _ in 0..self.threads {
             std::thread::Builder::new().stack_size(STACK).spawn(sleep)?;
         }
-        Ok(open)
+        Ok(Held { open, pages, percent: self.percent, random: Vec::new() })
     }
 }
 
@@ -207,13 +266,17 @@ fn reserve(len: usize) -> io::Result<NonNull<c_void>> {
 }
 
 /// Writes one page of a mapping so that it is not all zeros.
-fn touch(mapping: NonNull<c_void>, offset: usize) {
-    // SAFETY: callers pass an offset inside a writable mapping that nobody else uses.
-    unsafe { mapping.cast::<u8>().add(offset).cast::<usize>().write(offset | 1) };
+fn touch(mapping: NonNull<c_void>, offset: usize, pages: &mut Vec<NonNull<u8>>) {
+    // SAFETY: callers pass the offset of a page inside a writable mapping that nobody else uses.
+    unsafe {
+        let page = mapping.cast::<u8>().add(offset);
+        page.cast::<usize>().write(offset | 1);
+        pages.push(page);
+    }
 }
 
 /// Neighbours differ in their protection, else they would be one mapping.
-fn mappings(count: usize, touched: bool) -> io::Result<()> {
+fn mappings(count: usize, touched: bool, pages: &mut Vec<NonNull<u8>>) -> io::Result<()> {
     const LEN: usize = 2 * PAGE;
     if count == 0 {
         return Ok(());
@@ -221,7 +284,7 @@ fn mappings(count: usize, touched: bool) -> io::Result<()> {
     let all = reserve(count * LEN)?;
     for offset in (0..count).map(|n| n * LEN) {
         if touched {
-            touch(all, offset);
+            touch(all, offset, pages);
         }
         if offset / LEN % 2 == 1 {
             // SAFETY: inside the mapping made above, behind which nothing holds a reference.
@@ -231,7 +294,7 @@ fn mappings(count: usize, touched: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn sparse(len: usize) -> io::Result<()> {
+fn sparse(len: usize, pages: &mut Vec<NonNull<u8>>) -> io::Result<()> {
     let mapping = reserve(len)?;
     // xorshift64: the same pages in every run.
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -239,7 +302,7 @@ fn sparse(len: usize) -> io::Result<()> {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        touch(mapping, (random % (len / PAGE) as u64) as usize * PAGE);
+        touch(mapping, (random % (len / PAGE) as u64) as usize * PAGE, pages);
     }
     Ok(())
 }
