@@ -67,13 +67,19 @@ if [[ -z ${FLOE_BENCH_INSIDE-} ]]; then
     trap 'exit 143' TERM
     # A pid namespace ends with all that was started in it, and its init, which is the script itself, reaps at once: a process
     # that nobody has waited for keeps its session from being captured again.
-    unshare --pid --fork --kill-child --mount-proc "$here/bench.sh" "$@" <&0 &
+    unshare --pid --fork --kill-child --mount-proc "$here/bench.sh" "$@" &
     inside=$!
     status=0
     wait "$inside" || status=$?
     inside=''
     exit "$status"
 fi
+# Descriptors of the world outside would be in what is captured, and belong to mounts that are not here.
+exec < /dev/null
+for fd in /proc/$$/fd/*; do
+    fd=${fd##*/}
+    ((fd < 3 || fd == 255)) || eval "exec $fd>&-"
+done
 PATH=$FLOE_TOOLS:$here:$PATH
 tools=(floe) criu=$FLOE_BENCH_CRIU
 [[ -z $criu ]] || tools+=(criu)

@@ -40,7 +40,7 @@ clock() {
 failed() { # TOOL WHAT
     local why
     why=$(tail -n 1 "$dir/stderr")
-    [[ ! -s $dir/criu/log ]] || why=$(grep Error "$dir/criu/log" | tail -n 1)
+    [[ ! -s $dir/criu/log ]] || why=$(grep Error "$dir/criu/log" | grep -v RLIMIT | head -n 1)
     [[ $1 == criu ]] || die "$row: failed: $2: $(cat "$dir/stderr")"
     used=(floe)
     rm -f "$dir/times"/criu.*

@@ -4,6 +4,7 @@ probe.py latency PORT           asks a redis without end, behind a line `asking`
                                 percentile and the largest of its waits, in milliseconds
 probe.py answer PORT COMMAND…   starts COMMAND and prints the seconds until an HTTP server answers, the pid of COMMAND, and the
                                 answer
+probe.py warm PORT              asks an HTTP server twenty times and prints the last answer
 """
 import signal
 import socket
@@ -65,5 +66,7 @@ def answer(port, command):
 
 if sys.argv[1] == "latency":
     latency(int(sys.argv[2]))
+elif sys.argv[1] == "warm":
+    print([ask(int(sys.argv[2])) for _ in range(20)][-1])
 else:
     answer(int(sys.argv[2]), sys.argv[3:])

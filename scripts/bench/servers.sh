@@ -11,6 +11,17 @@ needs() { # PROGRAM…: sets $skipped where one is missing
 # A port that is most likely free.
 any_port() { port=$((20000 + RANDOM % 10000)); }
 
+# Debian's CRIU cannot capture TCP sockets of new kernels by itself (see sockets.c).
+criu_for_sockets() {
+    ((${#used[@]} == 2)) || return 0
+    local shim=${places%% *}/$FLOE_BENCH_INSIDE.sockets.so
+    if [[ ! -e $shim ]]; then
+        cc -O2 -shared -fPIC -nostartfiles -o "$shim" "$here/bench/sockets.c" 2> /dev/null || return 0
+        criu=${criu/--library-path/--preload $shim --library-path}
+    fi
+    note "CRIU is helped with sockets (scripts/bench/sockets.c), which it cannot capture on Linux 6.16 and newer"
+}
+
 cli() { redis-cli -p "$port" "$@"; }
 loaded_redis() {
     any_port
@@ -56,6 +67,7 @@ redis() {
     needs redis-server redis-benchmark redis-cli
     [[ -z $skipped ]] || return 0
     size=$(scaled 1200 16)
+    criu_for_sockets
     for ((round = 0; round < rounds; round++)); do
         for tool in "${used[@]}"; do
             loaded_redis
@@ -114,8 +126,7 @@ serves() { # TOOL
     answered_by bash -c 'exec "$@" 2> /dev/null' bash "${command[@]}" "$port" || return
     pid=$started cold=$took
     # It has warmed up when it is captured.
-    for _ in {1..20}; do answered_by true || return; done
-    before=$answer
+    before=$(python3 "$here/bench/probe.py" warm "$port" 2> "$dir/stderr") || return
     fresh
     clock "$1_dump" --kill || return
     add "$1" checkpoint "$took"
@@ -139,6 +150,7 @@ server() {
     needs "$row" python3
     [[ -z $skipped ]] || return 0
     size=256
+    criu_for_sockets
     if [[ $row == node ]]; then
         cat_node > "$dir/server.js"
         command=(node "$dir/server.js")
