@@ -5,7 +5,7 @@
 #                             faults of runc_faults; ARG…: arguments of cargo test
 set -euo pipefail
 all=0
-if [[ ${1-} == --all ]]; then all=1; shift; export FLOE_ALL_FAULTS=1 FLOE_SCENARIO_SECONDS=3000; fi
+if [[ ${1-} == --all ]]; then all=1; shift; export FLOE_ALL_FAULTS=1 FLOE_SCENARIO_SECONDS=3000 PROPTEST_CASES=400; fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 if [[ $(id -u) != 0 ]]; then

@@ -60,3 +60,8 @@ eval "$command" || fail "$command"
 [[ $(readlink "/proc/$pid/fd/9") == "$PWD/seven" ]] || fail "$(ls -l "/proc/$pid/fd")"
 grows seven || fail "descriptor 7 leads nowhere"
 kill -9 -- "-$pid"
+# Who has read enough of a list ends it, and that is no failure.
+for how in --list --json; do
+    { sleep 0.2; imgpack "$how" piped 2> stderr; echo $? > status; } | true
+    [[ $(cat status) == 0 && ! -s stderr ]] || fail "$how into a closed pipe: exit $(cat status): $(cat stderr)"
+done

@@ -62,7 +62,7 @@ pub(crate) fn differs(it: &UnixSocket, fd: &OwnedFd) -> Option<String> {
     (!same).then(|| format!("its option SO_PEERCRED (user {uid}, group {gid}) is not as it was"))
 }
 
-/// What is told of such a socket in a pid namespace below that of the root, which whoever calls for us is not in.
+/// What is told of such a socket in a pid namespace below that of the root, which the caller in our place is not in.
 pub(crate) fn nameless_inside(it: &UnixSocket) -> Option<String> {
     let named = caller(it).is_some_and(|was| was.pid != 0);
     named.then(|| "its option SO_PEERCRED names no process in its pid namespace".to_owned())

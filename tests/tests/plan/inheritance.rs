@@ -303,7 +303,7 @@ fn deeds(most: usize) -> impl Strategy<Value = Vec<Deed>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn what_is_inherited_is_what_was_there(tree in deeds(40), changes in deeds(60)) {

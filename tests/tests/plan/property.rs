@@ -26,9 +26,9 @@ fn planned(tree: &Tree) -> Result<bool, String> {
     }
 }
 
-/// Some hundred; PROPTEST_CASES may ask for more.
+/// Some; PROPTEST_CASES may ask for more.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|many| many.parse().ok()).unwrap_or(400)
+    std::env::var("PROPTEST_CASES").ok().and_then(|many| many.parse().ok()).unwrap_or(150)
 }
 
 proptest! {

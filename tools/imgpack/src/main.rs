@@ -67,9 +67,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.verify {
         verify(file)
     } else if args.list {
-        show::list(&mut Reader::new(source(file)?))
+        shown(show::list(&mut Reader::new(source(file)?)))
     } else if args.json {
-        show::json(&mut Reader::new(source(file)?))
+        shown(show::json(&mut Reader::new(source(file)?)))
     } else if args.unpack {
         unpack(lines, file)
     } else if !args.merge.is_empty() {
@@ -79,6 +79,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         let out = place(args)?;
         pack(args, lines, Reader::new(input("imgpack --list FILE")?), out)
     }
+}
+
+/// Who reads a list may have seen enough of it (`| head`).
+fn shown(done: anyhow::Result<()>) -> anyhow::Result<()> {
+    done.or_else(|error| if merge::is_of_the_reader(&error) { Ok(()) } else { Err(error) })
 }
 
 /// Standard output, where the image goes there.

@@ -43,7 +43,8 @@ fn write(chain: &Chain, pipe: PipeWriter) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_of_the_reader(error: &anyhow::Error) -> bool {
+/// Whether the reader of what is written went away.
+pub fn is_of_the_reader(error: &anyhow::Error) -> bool {
     let broken = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
     };
