@@ -177,7 +177,7 @@ fn metadata(stream: &[u8]) -> (Vec<(usize, u16)>, usize) {
     }
 }
 
-/// Each record of a real tree is damaged at several places and cut, and every tool that decodes it says so.
+/// Records of a real tree are damaged at several places and cut, and every tool that decodes it says so.
 #[test]
 fn real_records() {
     let living = Living::start();
@@ -195,13 +195,12 @@ fn real_records() {
         let (items, end) = metadata(stream);
         kinds.extend(items.iter().map(|(_, kind)| *kind));
         let ends = items.iter().skip(1).map(|(at, _)| *at).chain([end]);
-        for ((start, kind), end) in items.iter().zip(ends) {
+        let all: Vec<_> = items.iter().zip(ends).collect();
+        for ((start, kind), end) in places(all.len()).map(|n| all[n]) {
             // The kind, the version, the start of the body, and places all over it.
             let all =
                 (0..6).map(|n| start + n).chain((1..8).map(|n| start + (end - start) * n / 8));
-            let all: Vec<usize> = all.collect();
-            for n in places(all.len()) {
-                let at = all[n];
+            for (n, at) in all.enumerate() {
                 let mut bytes = stream.clone();
                 bytes[at] ^= 1 << (n % 8);
                 told(name, &[], &bytes, &format!("kind {kind}, byte {at} changed"));
