@@ -75,7 +75,7 @@ all_gone() { # PIDS…
 
 # Tests that have one operation after the other fail take every $stride-th of them, from the $first-th on, which is another one each time;
 # all of them with scripts/test.sh --all.
-stride=3
+stride=5
 [[ -z ${FLOE_ALL_FAULTS-} ]] || stride=1
 first=$((RANDOM % stride))
 
