@@ -66,7 +66,7 @@ impl Root {
     pub fn own(&self) -> Result<FileRef> {
         let stat = match fstat(&self.dir) {
             Err(Errno::ENOENT) if of_a_process(&self.path) => {
-                return Ok(FileRef { path: self.path[..].into(), ..self.stale(Vec::new()) });
+                return Ok(unknown(self.path.clone(), true));
             }
             stat => stat.map_err(|e| unable(self.pid, "root", e))?,
         };
@@ -81,7 +81,7 @@ impl Root {
     fn stale(&self, path: Vec<u8>) -> FileRef {
         let bare = path.strip_suffix(DELETED).map(<[u8]>::to_vec);
         let (path, outside) = self.below(bare.unwrap_or(path));
-        FileRef { path: path.into(), outside, dev: 0, ino: 0, mnt_id: None, deleted: true }
+        unknown(path, outside)
     }
 
     /// A path as the process sees it, from the path as we see it, and whether it lies outside of its root.
@@ -201,6 +201,11 @@ impl Root {
     }
 }
 
+/// A file that no name leads to, and of which neither device nor inode is to be had.
+fn unknown(path: Vec<u8>, outside: bool) -> FileRef {
+    FileRef { path: path.into(), outside, dev: 0, ino: 0, mnt_id: None, deleted: true }
+}
+
 fn leads_to((at, path): (BorrowedFd<'_>, &[u8]), dev: u64, ino: u64) -> bool {
     let found = fstatat(at, path, AtFlags::AT_SYMLINK_NOFOLLOW);
     found.is_ok_and(|FileStat { st_dev, st_ino, .. }| (st_dev, st_ino) == (dev, ino))
@@ -227,8 +232,7 @@ pub(crate) fn of_a_process(path: &[u8]) -> bool {
     rest.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
 }
 
-/// Whether a path is below what no process has in /proc that has ended.
+/// Whether a path below /proc/PID leads to what no process has that has ended.
 pub(crate) fn ends_with_its_process(path: &[u8]) -> bool {
-    let mut names = path.split(|byte| *byte == b'/').skip(3);
-    of_a_process(path) && names.any(|name| name == b"net")
+    path.split(|byte| *byte == b'/').skip(3).any(|name| name == b"net")
 }

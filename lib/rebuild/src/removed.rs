@@ -103,9 +103,9 @@ pub(crate) fn make<'a>(
     let mut nodes: Vec<&RemovedNode> = nodes.collect();
     // What is above others comes before them.
     nodes.sort_by_key(|node| node.name.path.0.len());
-    let (ended, nodes) = nodes.into_iter().partition(|node| node.kind == NodeKind::OfEnded);
+    let (ended, nodes): (Vec<_>, Vec<_>) =
+        nodes.into_iter().partition(|node| node.kind == NodeKind::OfEnded);
     of_ended::make(ended, lookup, (tree, users), out)?;
-    let nodes: Vec<&RemovedNode> = nodes;
     let mut names = Names { lookup, made: Vec::new(), directories: BTreeMap::new() };
     for node in &nodes {
         let fail = |e| Error::new(format!("make {} again", node.name.path), e);

@@ -103,6 +103,15 @@ fn hung_up(out: BorrowedFd<'_>, events: PollFlags, pause: Option<Duration>) -> i
     }
 }
 
+/// Whether a tool has failed because the reader of what it writes went away.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(broken)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,7 @@ pub use ends::{
 pub use enter::{Child, News, Side, Way};
 pub use exit::{Exit, NotPermitted, Usage, exit_code, main};
 pub use filter::{Out, Stage, explained, filter};
-pub use hangup::{wait as wait_for_hangup, wait_for_reader};
+pub use hangup::{is_broken_pipe, wait as wait_for_hangup, wait_for_reader};
 pub use held::Held;
 pub use progress::{Progress, lines, progress_lines};
 pub use report::warn;

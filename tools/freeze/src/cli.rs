@@ -394,7 +394,7 @@ fn hold(
         // A COMMAND that reads only a part of the stream decides by its status whether that was enough.
         let requests = args.requests()?;
         if let Err(error) = write::write(&captured, requests.as_ref(), &command.stream()?)
-            && !write::is_broken_pipe(&error)
+            && !floe_toolkit::is_broken_pipe(&error)
         {
             command.kill();
             return Err(error);

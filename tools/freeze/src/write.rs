@@ -14,7 +14,7 @@ use floe_records::{
 };
 use floe_stream::Writer;
 use nix::time::{ClockId, clock_gettime};
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Bytes of a buffer for pages.
 const BUFFER: usize = 256 << 10;
@@ -160,12 +160,4 @@ fn unreadable(Vmas { pid, vmas }: &Vmas, w: &mut Writer<impl Write>) -> Result<(
         w.record(&Pages { pid: *pid, ranges })?;
         w.bulk(&buffer[..len])?;
     }
-}
-
-/// Whether the reader went away.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-            || matches!(cause.downcast_ref(), Some(floe_stream::Error::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe)
-    })
 }

@@ -83,7 +83,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Who reads a list may have seen enough of it (`| head`).
 fn shown(done: anyhow::Result<()>) -> anyhow::Result<()> {
-    done.or_else(|error| if merge::is_of_the_reader(&error) { Ok(()) } else { Err(error) })
+    done.or_else(|error| if floe_toolkit::is_broken_pipe(&error) { Ok(()) } else { Err(error) })
 }
 
 /// Standard output, where the image goes there.

@@ -29,7 +29,7 @@ pub fn run(args: &Args, lines: Option<File>) -> anyhow::Result<()> {
         let packed = pack(args, lines, Reader::new(Joined(near)), out);
         match written.join() {
             // A writer that fails leaves a stream without an end; a reader that does, nobody who reads.
-            Ok(Err(error)) if !is_of_the_reader(&error) => Err(error),
+            Ok(Err(error)) if !floe_toolkit::is_broken_pipe(&error) => Err(error),
             Ok(_) => packed,
             Err(panic) => std::panic::resume_unwind(panic),
         }
@@ -41,14 +41,6 @@ fn write(chain: &Chain, pipe: PipeWriter) -> anyhow::Result<()> {
     chain.write(&mut out, &mut |_| ())?;
     out.end()?;
     Ok(())
-}
-
-/// Whether the reader of what is written went away.
-pub fn is_of_the_reader(error: &anyhow::Error) -> bool {
-    let broken = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    };
-    error.chain().any(broken)
 }
 
 /// What comes of the other thread, and nothing behind its end.

@@ -19,18 +19,18 @@ impl OfProcess for Fs {
             (&process.root, "root directory", "fs.root"),
         ];
         for (place, object, rule) in places {
-            if of_a_process(&place.path.0) && !place.deleted {
-                let problem = "it is that of a process in /proc which has not ended";
-                out.refuse(Finding::of(pid, object, rule, problem));
-            }
             let path = &place.path.0;
-            if place.deleted
-                && of_a_process(path)
-                && (place.ino == 0 || ends_with_its_process(path))
-            {
-                let problem = "it is that of the network or the descriptors of a process in /proc which has ended";
-                out.refuse(Finding::of(pid, object, rule, problem));
+            if !of_a_process(path) {
+                continue;
             }
+            let problem = if !place.deleted {
+                "it is that of a process in /proc which has not ended"
+            } else if place.ino == 0 || ends_with_its_process(path) {
+                "it is that of the network or the descriptors of a process in /proc which has ended"
+            } else {
+                continue;
+            };
+            out.refuse(Finding::of(pid, object, rule, problem));
         }
         Ok(())
     }

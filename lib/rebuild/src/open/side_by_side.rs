@@ -26,6 +26,7 @@ impl OpenFiles<'_> {
         if all.len() < MANY {
             return;
         }
+        // Where it is not to be had, it only takes longer.
         self.make_room(all.len());
         let (tree, stands, base) = (self.tree, &self.make.stands, self.base);
         let opened = each(&all, |(open, kind)| {
@@ -40,28 +41,18 @@ impl OpenFiles<'_> {
     /// else each would be opened under a low number first.
     pub(super) fn fill_low_numbers(&self) -> Option<Filled> {
         let count = self.tree.all::<OpenFile>().len();
-        let (base, last) = (self.base, self.last_to_be(count));
-        let enough = count >= MANY && (base as usize) < 4 * count;
-        if !enough || floe_plan::uses(self.tree, base..=u32::MAX) {
-            return None;
-        }
-        let place = place_of_late().ok()?;
+        let enough = count >= MANY && (self.base as usize) < 4 * count;
+        let fits = enough && !floe_plan::uses(self.tree, self.base..=u32::MAX);
         // Where the numbers are not to be had, they are given one by one.
-        drop(floe_sys::duplicate_from(place.as_fd(), i32::try_from(last).ok()?).ok()?);
-        Filled::below(base).ok()
-    }
-
-    /// A number above those that this many files come to have.
-    fn last_to_be(&self, count: usize) -> u32 {
-        self.base.saturating_add(2 * count as u32).saturating_add(OTHERS)
+        if fits && self.make_room(count) { Filled::below(self.base).ok() } else { None }
     }
 
     /// Has the table of descriptors grow before several threads have it: from then on the kernel waits for all CPUs when it does.
-    fn make_room(&self, count: usize) {
-        let last = self.last_to_be(count);
-        // Where it is not to be had, it only takes longer.
-        if let (Ok(place), Ok(last)) = (place_of_late(), i32::try_from(last)) {
-            let _ = floe_sys::duplicate_from(place.as_fd(), last);
-        }
+    /// Whether this many files, and what else is opened meanwhile, have room in it.
+    fn make_room(&self, count: usize) -> bool {
+        let last = self.base.saturating_add(2 * count as u32).saturating_add(OTHERS);
+        let (place, last) = (place_of_late(), i32::try_from(last));
+        let (Ok(place), Ok(last)) = (place, last) else { return false };
+        floe_sys::duplicate_from(place.as_fd(), last).is_ok()
     }
 }
