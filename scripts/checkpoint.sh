@@ -9,9 +9,13 @@
 #
 # Exit codes are those of the tools: 0 done, 1 failed, 2 usage, 3 refused, 4 damaged, 5 not permitted.
 set -uo pipefail
-# The tools are beside this script, on PATH, or where cargo builds them.
-here=$(dirname "$(readlink -f "$0")")
-PATH=$here:$PATH:${CARGO_TARGET_DIR:-$here/../target}/release
+# The tools are beside this script, on PATH, or where cargo builds them. No program is started to find that out: a small process
+# is checkpointed in the time of a few.
+here=$0
+[[ ! -L $here ]] || here=$(readlink -f "$here")
+[[ $here == */* ]] || here=./$here
+here=${here%/*}/
+PATH=$here:$PATH:${CARGO_TARGET_DIR:-${here}../target}/release
 
 usage() {
     sed -n '2,10s/^# \{0,1\}//p' "$0"

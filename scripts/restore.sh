@@ -3,9 +3,13 @@
 #
 #   restore.sh FILE [--detach] [--pidfile F] [--new-pidns] [--inherit FD] …
 set -uo pipefail
-# The tools are beside this script, on PATH, or where cargo builds them.
-here=$(dirname "$(readlink -f "$0")")
-PATH=$here:$PATH:${CARGO_TARGET_DIR:-$here/../target}/release
+# The tools are beside this script, on PATH, or where cargo builds them. No program is started to find that out: a small process
+# is checkpointed in the time of a few.
+here=$0
+[[ ! -L $here ]] || here=$(readlink -f "$here")
+[[ $here == */* ]] || here=./$here
+here=${here%/*}/
+PATH=$here:$PATH:${CARGO_TARGET_DIR:-${here}../target}/release
 case ${1-} in
     -h | --help) echo "usage: restore.sh FILE [OPTION …], the options being those of restore:"; exec restore --help ;;
     -V | --version) exec restore --version ;;

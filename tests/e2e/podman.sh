@@ -52,6 +52,24 @@ goes_on one
 [[ $(pod exec one cat /tmp/file) == data ]] || fail 'a file is gone'
 pod container checkpoint -e archive.tar.gz one > said 2>&1 || fail "$(cat said) $(log_of dump.log)"
 last=$(pod logs one | tail -n 1)
+if criu check --feature mem_dirty_track > /dev/null; then
+    # One that builds on an earlier one, in the storage of podman and as archives.
+    pod container restore -i archive.tar.gz -n three > said 2>&1 || fail "$(cat said) $(log_of restore.log)"
+    pod container checkpoint -P three > said 2>&1 || fail "$(cat said) $(log_of dump.log)"
+    goes_on three
+    pod container checkpoint -k --with-previous three > said 2>&1 || fail "$(cat said) $(log_of dump.log)"
+    log_of dump.log | has_line '"--since"' || fail "$(log_of dump.log)"
+    pod container restore three > said 2>&1 || fail "$(cat said) $(log_of restore.log)"
+    goes_on three
+    pod container checkpoint -P -e before.tar.gz three > said 2>&1 || fail "$(cat said) $(log_of dump.log)"
+    goes_on three
+    pod container checkpoint --with-previous -e after.tar.gz three > said 2>&1 || fail "$(cat said) $(log_of dump.log)"
+    later=$(pod logs three | tail -n 1)
+    pod rm -f three > said 2>&1 || fail "$(cat said)"
+    pod container restore --import-previous before.tar.gz -i after.tar.gz > said 2>&1 || fail "$(cat said) $(log_of restore.log)"
+    until_true 10 reaches three $((later + 2))
+    pod rm -f three > said 2>&1 || fail "$(cat said)"
+fi
 pod rm -f one > said 2>&1 || fail "$(cat said)"
 pod container restore -i archive.tar.gz > said 2>&1 || fail "$(cat said) $(log_of restore.log)"
 pod container restore -i archive.tar.gz -n two > said 2>&1 || fail "$(cat said) $(log_of restore.log)"

@@ -10,7 +10,7 @@ use crate::{
     tree::{INIT, Tree},
 };
 use floe_parasite::{InjectedRunner, PayloadLayout};
-use floe_proc::Status;
+use floe_proc::{Mapping, Status};
 use floe_tracee::{RemoteSession, Tracee, may_suspend_seccomp};
 
 /// Memory that a session wants besides that of the payload, bytes.
@@ -58,7 +58,8 @@ impl Tree {
         room.suffices()?;
         let mut copies = Copies::default();
         for held in wanted {
-            copies.0.push((held.pid, copy(held)?));
+            let mapped = self.mapped.borrow();
+            copies.0.push((held.pid, copy(held, mapped.get(&held.pid))?));
         }
         room.move_out(copies.0.iter().map(|(_, copy)| copy.tid() as u32)).map_err(plain)?;
         Ok(copies)
@@ -94,13 +95,29 @@ impl Tree {
     }
 }
 
-fn copy(held: &Held) -> Result<Tracee, Reason> {
+/// Where the mappings of a process are that stands still, and what of them stands in the way of a copy.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    mappings: Vec<Mapping>,
+    has_segments: bool,
+}
+
+impl Mapped {
+    pub fn of(layout: &crate::layout::Layout) -> Self {
+        let files = layout.vmas.iter().filter_map(|vma| vma.file.as_ref());
+        let mut shown = files.filter(|file| file.deleted).map(|file| &file.path);
+        let has_segments = shown.any(|path| path.0.starts_with(b"/SYSV"));
+        Self { mappings: layout.mappings(), has_segments }
+    }
+}
+
+fn copy(held: &Held, mapped: Option<&Mapped>) -> Result<Tracee, Reason> {
     let plain = |e: floe_sys::Error| format!("unable to copy process {}: {}", held.pid, e.cause());
-    let shared = floe_proc::mappings(held.pid).map_err(plain)?;
-    if shared.iter().any(|mapping| mapping.shared && mapping.name.starts_with(b"/SYSV")) {
+    let Mapped { mappings, has_segments } = mapped.ok_or("it has not been asked")?;
+    if *has_segments {
         return Err("it has segments of System V shared memory, which count their users".into());
     }
-    let copied = injected(held, "copy", |session, (layout, signal)| {
+    let copied = injected(held, ("copy", mappings), |session, (layout, signal)| {
         let mut runner = InjectedRunner::new(session.leader(), layout, signal);
         let copy = floe_parasite::copy(&mut runner).map_err(plain)?;
         match session.clean_copy(&copy) {
@@ -131,7 +148,8 @@ impl Tree {
             return Err("it awaits the init of a pid namespace".into());
         }
         let plain = |e: floe_sys::Error| format!("unable to {doing} it: {}", e.cause());
-        injected(held, doing, |session, (layout, signal)| {
+        let mappings = floe_proc::mappings(pid).map_err(plain)?;
+        injected(held, (doing, &mappings), |session, (layout, signal)| {
             work(&mut InjectedRunner::new(session.leader(), layout, signal)).map_err(plain)
         })
     }
@@ -140,7 +158,7 @@ impl Tree {
 /// Runs code in a process by the payload, with system calls that no filter stops.
 fn injected<T>(
     held: &Held,
-    doing: &str,
+    (doing, mappings): (&str, &[Mapping]),
     work: impl FnOnce(&mut RemoteSession, (PayloadLayout, i32)) -> Result<T, Reason>,
 ) -> Result<T, Reason> {
     let status = Status::of(held.pid).map_err(|e| e.to_string())?;
@@ -151,10 +169,9 @@ fn injected<T>(
     if filtered && !may_suspend_seccomp().map_err(plain)? {
         return Err("its system calls are filtered".into());
     }
-    let mappings = floe_proc::mappings(pid).map_err(plain)?;
     let extra = &PayloadLayout::MAPPINGS;
     let mut session =
-        RemoteSession::begin_among(leader, &mappings, SCRATCH, extra).map_err(plain)?;
+        RemoteSession::begin_among(leader, mappings, SCRATCH, extra).map_err(plain)?;
     let ready = |session: &mut RemoteSession| {
         let caught = status.hex("SigCgt").map_err(plain)?;
         let layout = session.extra().map(PayloadLayout::at);

@@ -3,6 +3,7 @@
 use crate::{
     Result,
     connections::{Connections, Left},
+    copies::Mapped,
     frozen::Thawed,
     held::{Held, release},
     kept::Kept,
@@ -37,6 +38,8 @@ pub struct Tree {
     kept: RefCell<Kept>,
     /// Whether a process of it takes orphans in, by PR_SET_CHILD_SUBREAPER.
     pub(crate) has_subreaper: Cell<bool>,
+    /// Mappings of the processes that were asked, by pid.
+    pub(crate) mapped: RefCell<BTreeMap<u32, Mapped>>,
 }
 
 impl Tree {
@@ -75,6 +78,7 @@ impl Tree {
             ranks,
             kept: RefCell::new(kept),
             has_subreaper: Cell::new(false),
+            mapped: RefCell::default(),
         };
         if refusals.is_empty() {
             return Ok(tree);
@@ -137,6 +141,8 @@ impl Tree {
                 None => {
                     if let Some(process) = processes.next() {
                         question::ask(process, &mut all, &mut asked)?;
+                        let mapped = Mapped::of(&process.layout);
+                        self.mapped.borrow_mut().insert(held.pid, mapped);
                     }
                 }
             }

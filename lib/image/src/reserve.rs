@@ -1,7 +1,8 @@
 //! Room on the disk, reserved ahead of what is written there.
 //!
 //! A file system that finds room for a whole extent at once (fallocate(2)) does not do it page by page while bulk is written: on
-//! ext4 that is a quarter of the time of writing. Where it cannot, or has not so much room, nothing is reserved.
+//! ext4 that is a quarter of the time of writing. Where it cannot, or has not so much room, nothing is reserved; and nothing in
+//! memory (tmpfs), where each page that is reserved is allocated one by one, and those not written would be for nothing.
 
 use std::{
     fs::File,
@@ -27,6 +28,10 @@ impl Reserve {
         if to <= end.max(FIRST) {
             return;
         }
+        if end == 0 && is_in_memory(file) {
+            self.end.store(u64::MAX, Relaxed);
+            return;
+        }
         let from = end.max(FIRST);
         let keep_size = nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
         let next = (to - from).next_multiple_of(STEP);
@@ -39,11 +44,16 @@ impl Reserve {
     /// # Errors
     /// Those of ftruncate(2).
     pub fn trim(&self, file: &File) -> io::Result<()> {
-        if self.end.load(Relaxed) == 0 {
+        if self.end.load(Relaxed) == 0 || is_in_memory(file) {
             return Ok(());
         }
         file.set_len(file.metadata()?.len())
     }
+}
+
+fn is_in_memory(file: &File) -> bool {
+    let about = nix::sys::statfs::fstatfs(file);
+    about.is_ok_and(|about| about.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC)
 }
 
 #[cfg(test)]
@@ -67,6 +77,17 @@ mod tests {
         reserve.trim(&file).expect("give back");
         assert_eq!(file.metadata().expect("stat").len(), FIRST + 1);
         assert!(blocks(&file) < STEP, "{} bytes are kept", blocks(&file));
+    }
+
+    #[test]
+    fn nothing_is_reserved_in_memory() {
+        let (memory, reserve) = (floe_sys::memfd_create(c"reserved", 0), Reserve::default());
+        let file = File::from(memory.expect("a file in memory"));
+        file.write_all_at(b"x", FIRST).expect("write");
+        let before = blocks(&file);
+        reserve.reach(&file, FIRST + 1);
+        assert_eq!((blocks(&file), reserve.end.load(Relaxed)), (before, u64::MAX));
+        reserve.trim(&file).expect("nothing to give back");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! has no effect. Then the payload restores what it has used and jumps to the return path, which unmaps it.
 
 use crate::{Batch, PayloadLayout, Replies, Runner, abi};
-use floe_sys::{Result, write_memory};
+use floe_sys::{Result, write_memory_ranges};
 use floe_tracee::{Event, RemoteCall};
 use zerocopy::IntoBytes;
 
@@ -41,8 +41,10 @@ impl<'a> InjectedRunner<'a> {
     fn prepare(&self, pid: i32) -> Result<()> {
         const { assert!(abi::STOP == abi::RETURN_PATH + 8 && abi::STOP + 8 <= abi::REGS) };
         let words = [self.thread.return_path(), self.signal as u64];
-        write_memory(pid, self.layout.arena + abi::RETURN_PATH as u64, words.as_bytes())?;
-        write_memory(pid, self.layout.arena + abi::REGS as u64, self.thread.saved().as_bytes())
+        let regs = self.thread.saved().as_bytes();
+        let at = |offset: usize, len: usize| (self.layout.arena + offset as u64, len as u32);
+        let places = [at(abi::RETURN_PATH, words.as_bytes().len()), at(abi::REGS, regs.len())];
+        write_memory_ranges(pid, &places, &[words.as_bytes(), regs].concat())
     }
 }
 

@@ -42,8 +42,8 @@ pub use namespaces::{
 };
 pub use read::{
     autogroup_nice, comm, core_dump_filter, fd_path, label, link, login_uid, map_file_path, number,
-    numbers_in, oom_score_adj, path, personality, read, read_at, shows_our_pids, timer_slack,
-    unable,
+    numbers_in, oom_score_adj, path, personality, read, read_at, read_record, shows_our_pids,
+    timer_slack, unable,
 };
 pub use segments::{Segment, segments};
 pub use smaps::{SmapsEntry, smaps};

@@ -17,16 +17,16 @@ use std::{
 /// The inode number of a namespace of a process: `mnt`, `pid_for_children`, … `None` where the process has left it at
 /// its end, or the kernel has no namespaces of this kind. Needs the right to trace it.
 pub fn namespace(pid: u32, name: &str) -> Result<Option<u64>> {
-    let file = format!("ns/{name}");
-    let link = fs::read_link(path(pid, &file));
-    parsed(pid, &file, link.map(PathBuf::into_os_string))
+    let link = fs::read_link(path(pid, &format!("ns/{name}")));
+    parsed(pid, name, link.map(PathBuf::into_os_string))
 }
 
-fn parsed(pid: u32, file: &str, link: io::Result<OsString>) -> Result<Option<u64>> {
-    match link {
-        Ok(link) => parse(link.as_bytes()).map(Some).map_err(|e| unable(pid, file, e)),
+fn parsed(pid: u32, name: &str, link: io::Result<OsString>) -> Result<Option<u64>> {
+    let unable = |cause| unable(pid, &format!("ns/{name}"), cause);
+    match link.map(|link| parse(link.as_bytes())) {
+        Ok(inode) => inode.map(Some).map_err(unable),
         Err(e) => {
-            let error = unable(pid, file, e);
+            let error = unable(e);
             if error.errno() == Some(libc::ENOENT) { Ok(None) } else { Err(error) }
         }
     }
@@ -40,7 +40,7 @@ pub fn namespaces_of<const N: usize>(pid: u32, names: [&str; N]) -> Result<[Opti
     let mut all = [None; N];
     for (inode, name) in all.iter_mut().zip(names) {
         let link = readlinkat(&dir, name).map_err(io::Error::from);
-        *inode = parsed(pid, &format!("ns/{name}"), link)?;
+        *inode = parsed(pid, name, link)?;
     }
     Ok(all)
 }

@@ -65,9 +65,9 @@ pub fn read(pid: u32, name: &str) -> Result<Vec<u8>> {
     whole(&path(pid, name), false).map_err(|e| unable(pid, name, e))
 }
 
-/// The whole of a `/proc/PID/NAME` that the kernel writes as one record (`stat`, `status`, `limits`): what fits is read
-/// by a single call.
-pub(crate) fn read_record(pid: u32, name: &str) -> Result<Vec<u8>> {
+/// The whole of a `/proc/PID/NAME` that the kernel writes as one record (`stat`, `status`, `limits`, `cgroup`): what fits is
+/// read by a single call.
+pub fn read_record(pid: u32, name: &str) -> Result<Vec<u8>> {
     whole(&path(pid, name), true).map_err(|e| unable(pid, name, e))
 }
 
@@ -121,13 +121,13 @@ pub(crate) fn reported(pid: u32, name: &str, error: Error) -> Error {
 
 /// A file that holds one decimal number.
 pub fn number<T: FromStr>(pid: u32, name: &str) -> Result<T> {
-    words::decimal(&read(pid, name)?, "a number").map_err(|e| unable(pid, name, e))
+    words::decimal(&read_record(pid, name)?, "a number").map_err(|e| unable(pid, name, e))
 }
 
 /// The execution domain (personality(2)).
 pub fn personality(pid: u32) -> Result<u32> {
     let fail = |e| unable(pid, "personality", e);
-    let value = words::hex(&read(pid, "personality")?, "a personality").map_err(fail)?;
+    let value = words::hex(&read_record(pid, "personality")?, "a personality").map_err(fail)?;
     u32::try_from(value).map_err(|_| fail(words::unknown("a personality")))
 }
 

@@ -115,7 +115,7 @@ pub use mount::{
     fsconfig_set_string, fsmount, fsopen, join_group, make_read_only, mount_message,
     set_mount_attributes,
 };
-pub use noted_writes::{NOTED_WRITES_FLAGS, note_writes, prepare_to_note_writes};
+pub use noted_writes::{NOTED_WRITES_FLAGS, note_writes, notes_writes, prepare_to_note_writes};
 pub use owned_space::owned_mount_namespace;
 pub use pagemap::{PageQuery, PageRegion, page_is, pagemap_scan};
 pub use peek_offset::{PeekOffsets, peek_offset};

@@ -4,7 +4,7 @@
 use crate::{Error, Result, check};
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 /// Flags with which it is made: O_CLOEXEC, O_NONBLOCK, and UFFD_USER_MODE_ONLY, which an ordinary user may have; none of its
@@ -28,6 +28,17 @@ pub fn prepare_to_note_writes(userfault: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether the kernel notes what is written, and this process may ask for it.
+pub fn notes_writes() -> bool {
+    // SAFETY: numbers only. Nothing of our memory is registered with it.
+    let made = check(unsafe { libc::syscall(libc::SYS_userfaultfd, NOTED_WRITES_FLAGS) });
+    made.is_ok_and(|fd| {
+        // SAFETY: it has just been made, and nobody else knows it.
+        let userfault = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        prepare_to_note_writes(userfault.as_fd()).is_ok()
+    })
+}
+
 /// Has it watch a range of the memory that it belongs to; it may do so already. EBUSY where another one does.
 pub fn note_writes(userfault: BorrowedFd<'_>, start: u64, end: u64) -> io::Result<()> {
     let mut register: [u64; 4] = [start, end - start, WRITES, 0];
@@ -41,7 +52,6 @@ pub fn note_writes(userfault: BorrowedFd<'_>, start: u64, end: u64) -> io::Resul
 mod tests {
     use super::*;
     use crate::{PageQuery, PageRegion, page_is, pagemap_scan};
-    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
     const PAGE: usize = 4096;
 

@@ -26,6 +26,11 @@ pub struct RemoteCall {
     saved: Regs,
     /// The mask to go back to, where the call is made on a return path.
     mask: Option<u64>,
+    /// It stands behind the `syscall` of its return path.
+    parked: bool,
+    /// It stands where the kernel looks for signals: from there, and from no other stop, it looks at the restart code of a system
+    /// call (`get_signal` of kernel/signal.c, which both PTRACE_EVENT_STOP and the delivery of a signal are stops in).
+    restarts: bool,
 }
 
 impl RemoteCall {
@@ -33,7 +38,7 @@ impl RemoteCall {
     pub fn begin(tid: i32, insn: u64) -> Result<Self> {
         let tracee = Tracee::of_stopped(tid);
         let saved = tracee.regs()?;
-        Ok(Self { tracee, insn, saved, mask: None })
+        Ok(Self { tracee, insn, saved, mask: None, parked: false, restarts: false })
     }
 
     /// Begins on a return path: if we die, the thread goes back by itself. Signals are blocked until the end.
@@ -45,10 +50,11 @@ impl RemoteCall {
         // In a restartable sequence the thread must go to its abort handler, since other code runs now.
         let (saved, mask) = (tracee.regs_outside_rseq()?, tracee.sigmask()?);
         let insn = trampoline.build(path, &saved, mask)?;
-        let this = Self { tracee: tracee.alias(), insn, saved, mask: Some(mask) };
+        let (tracee, mask) = (tracee.alias(), Some(mask));
+        let mut this = Self { tracee, insn, saved, mask, parked: false, restarts: true };
         // The order counts: at each moment the thread could be let go.
         this.park()?;
-        tracee.set_sigmask(u64::MAX)?;
+        this.tracee.set_sigmask(u64::MAX)?;
         Ok(this)
     }
 
@@ -79,10 +85,20 @@ impl RemoteCall {
     }
 
     /// Sets it behind the `syscall` of its return path, out of any system call.
-    pub(crate) fn park(&self) -> Result<()> {
-        let mut regs = self.saved;
-        regs.set_rip(self.return_path()).set_orig_rax(u64::MAX);
-        self.tracee.set_regs(&regs)
+    pub(crate) fn park(&mut self) -> Result<()> {
+        if !self.parked {
+            let mut regs = self.saved;
+            regs.set_rip(self.return_path()).set_orig_rax(u64::MAX);
+            self.tracee.set_regs(&regs)?;
+            self.parked = true;
+        }
+        Ok(())
+    }
+
+    /// Sets the registers to run with.
+    fn depart(&mut self, regs: &Regs) -> Result<()> {
+        (self.parked, self.restarts) = (false, false);
+        self.tracee.set_regs(regs)
     }
 
     /// One call; gives the raw result, negative errno for a failure.
@@ -96,7 +112,7 @@ impl RemoteCall {
             let mut regs = self.saved;
             // orig_rax -1 says "not in a system call": nothing to restart.
             regs.set_rax(nr as u64).set_orig_rax(u64::MAX).set_rip(self.insn).set_args(args);
-            self.tracee.set_regs(&regs)?;
+            self.depart(&regs)?;
             self.run_to_syscall_stop(hook)?;
             self.run_to_syscall_stop(hook)?;
             let result = self.tracee.regs()?.rax() as i64;
@@ -119,9 +135,10 @@ impl RemoteCall {
     ) -> Result<()> {
         let mut regs = self.saved;
         enter(&mut regs);
-        self.tracee.set_regs(&regs)?;
+        self.depart(&regs)?;
         self.tracee.set_sigmask(!(1 << (signal - 1)))?;
         let ran = self.run_to_own_signal(signal, hook);
+        self.restarts = ran.is_ok();
         // Until the next run it waits on its path and not in the code, which another thread's path may unmap.
         let parked = self.park().and_then(|()| self.tracee.set_sigmask(u64::MAX));
         ran.and(parked)
@@ -190,7 +207,7 @@ impl RemoteCall {
     pub fn finish_after(mut self, nr: i64, args: [u64; 6], regs: &Regs) -> Result<i64> {
         let mut call = self.saved;
         call.set_rax(nr as u64).set_orig_rax(u64::MAX).set_rip(self.insn).set_args(args);
-        self.tracee.set_regs(&call)?;
+        self.depart(&call)?;
         self.run_to_syscall_stop(&mut |_| Ok(()))?;
         // The interrupt stops it behind the call.
         self.tracee.settle()?;
@@ -199,21 +216,24 @@ impl RemoteCall {
         Ok(result)
     }
 
-    /// Puts the registers back and leaves the thread in PTRACE_EVENT_STOP, where the kernel still honours the
-    /// restart code of the system call that was interrupted in the first place.
+    /// Puts the registers back and leaves the thread in a stop from which the kernel still honours the restart code of the
+    /// system call that was interrupted in the first place.
     pub fn finish(mut self) -> Result<()> {
         let Some(mask) = self.mask else {
             self.tracee.set_regs(&self.saved)?;
             return self.tracee.settle();
         };
         self.park()?;
-        self.tracee.settle()?;
+        // Each stop that can be done without spares the thread, and us, a turn.
+        if !self.restarts {
+            self.tracee.settle()?;
+        }
         self.tracee.set_sigmask(mask)?;
         self.tracee.set_regs(&self.saved)
     }
 
     /// Leaves the thread on its return path, which it takes when it is let go.
-    pub(crate) fn abandon(self) {
+    pub(crate) fn abandon(mut self) {
         // Where even this fails it is there already: behind its last call.
         let _ = self.park();
     }

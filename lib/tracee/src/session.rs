@@ -120,7 +120,7 @@ impl RemoteSession {
         back.map(|()| done)
     }
 
-    fn put_back(&mut self, remote: RemoteCall) -> Result<()> {
+    fn put_back(&mut self, mut remote: RemoteCall) -> Result<()> {
         remote.park()?;
         self.trampoline.set_scratch(ReturnPath::Leader, Some(self.range))?;
         remote.finish()?;

@@ -244,7 +244,7 @@ impl Tracee {
     }
 
     /// From any ptrace stop to PTRACE_EVENT_STOP, without running an instruction unless a signal is delivered on the
-    /// way. Only from there does the kernel look at the restart code of a system call.
+    /// way. From there the kernel looks at the restart code of a system call.
     pub fn settle(&mut self) -> Result<()> {
         self.interrupt()?;
         self.cont(0)?.wait_interrupted()

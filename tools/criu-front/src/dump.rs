@@ -1,10 +1,13 @@
 //! A dump: freeze with the stages behind it, and what the engine hears of that.
+//!
+//! A dump on which others build (pre-dump) is an image like any other, of a tree whose memory is kept track of from then on and which
+//! runs on; the dump that builds on it has of the memory only what has changed since.
 
 use crate::{
     files::{self, DumpStats, IMAGE, INVENTORY, Outside, PARENT},
     job::{Job, Said, input},
     losses,
-    stages::{COMMAND, KILL, STOPPED, WRITTEN, YES},
+    stages::{COMMAND, KILL, RUN, STOPPED, WRITTEN, YES},
     tools, translate,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -21,6 +24,7 @@ use std::{
     fs::File,
     io::{ErrorKind, Read, Write},
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::Path,
     process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -32,25 +36,81 @@ const GRACE: u16 = 5000;
 /// How long a tree that was killed may take to end, milliseconds.
 const DYING: u16 = 1000;
 const PAGE: u64 = 4096;
+/// The exit code of a refusal.
+const REFUSED: i32 = 3;
+
+/// Which dump it is.
+struct Way {
+    /// Others will build on it.
+    is_first: bool,
+    /// The image that it builds on, from the directory of images.
+    since: Option<String>,
+}
 
 /// Dumps the tree that is asked for. Where it fails the tree runs on, and nothing is left behind.
 pub fn dump(job: &Job) -> Result<()> {
+    job.engine.tell("pre-dump", None, None)?;
+    by_way(job, false)
+}
+
+/// Makes a dump on which others build. The tree runs on, and the engine is told of nothing but the end: no step of it is one that
+/// an engine would have to do something for.
+pub fn pre_dump(job: &Job) -> Result<()> {
+    by_way(job, true)
+}
+
+/// Builds on the images that are named as parents, where it can; else all is written.
+fn by_way(job: &Job, is_first: bool) -> Result<()> {
+    job.images.enter()?;
+    let Some(parent) = &job.wanted.parent else { return once(job, &Way { is_first, since: None }) };
+    let path = Path::new(parent).join(IMAGE);
+    let since = path.to_str().filter(|_| path.exists()).map(str::to_owned);
+    let Some(since) = since else {
+        job.log.warn(&format!("{} is missing: all of the memory is written", path.display()));
+        return once(job, &Way { is_first, since: None });
+    };
+    match once(job, &Way { is_first, since: Some(since) }) {
+        Err(error) if error.downcast_ref::<Refused>().is_some() => {
+            job.log.warn(&format!("{error:#}"));
+            job.log.warn("it cannot build on the images before: all of the memory is written");
+            once(job, &Way { is_first, since: None })
+        }
+        done => done,
+    }
+}
+
+/// Freeze has refused the tree, which runs on.
+#[derive(Debug)]
+struct Refused;
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("refused")
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn once(job: &Job, way: &Way) -> Result<()> {
     let pid = job.wanted.pid.context("there is no pid to be dumped")?;
     translate::can_come_back(&job.wanted)?;
-    job.images.enter()?;
-    job.engine.tell("pre-dump", None, None)?;
     let begin = Instant::now();
     let before = job.images.identity(IMAGE);
-    let mut freeze = Freeze::start(job, pid)?;
-    let done = freeze.dump(job, begin);
+    let mut freeze = Freeze::start(job, pid, way)?;
+    let done = freeze.dump(job, way, begin);
     if done.is_err() {
         freeze.stop();
     }
     let said = freeze.said.lines();
     if let Err(error) = done {
         // Stages that were killed have removed none.
-        if freeze.lives(job) && job.images.identity(IMAGE) != before {
+        if freeze.lives() && job.images.identity(IMAGE) != before {
             [IMAGE, INVENTORY].iter().for_each(|name| job.images.remove(name));
+        }
+        let is_refused = freeze.status.and_then(|status| status.code()) == Some(REFUSED);
+        if is_refused && way.since.is_some() {
+            let lines: Vec<&str> = said.iter().map(|(line, _)| line.as_str()).collect();
+            return Err(anyhow::Error::new(Refused).context(lines.join("\n")));
         }
         return Err(refused(job, &said, error));
     }
@@ -63,11 +123,6 @@ pub fn dump(job: &Job) -> Result<()> {
     }
     job.log.say("the tree is dumped");
     Ok(())
-}
-
-/// A dump on which others build.
-pub fn pre_dump() -> Result<()> {
-    bail!("there is no dump that builds on an earlier one: dump the tree as a whole")
 }
 
 /// Says all that the tools have said, each as what it is; gives the sentence for the engine.
@@ -110,12 +165,14 @@ struct Freeze {
     stages: File,
     said: Said,
     status: Option<ExitStatus>,
+    /// The tree runs on in any case.
+    leaves: bool,
     /// The engine has agreed to the end of the tree, and so have we.
     agreed: bool,
 }
 
 impl Freeze {
-    fn start(job: &Job, pid: u32) -> Result<Self> {
+    fn start(job: &Job, pid: u32, way: &Way) -> Result<Self> {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
                 .context("unable to make a socket")?;
@@ -123,25 +180,37 @@ impl Freeze {
         let (said, errors) = Said::pipe()?;
         let root = floe_sys::pidfd_open(pid as i32).ok();
         let mut command = tools::tool("freeze")?;
-        command.args(translate::freeze(&job.wanted)).arg(pid.to_string()).arg("--");
+        let then = if way.is_first || job.wanted.leave_running { RUN } else { KILL };
+        command.args(["--then", then]).args(translate::freeze(&job.wanted));
+        match &way.since {
+            Some(image) => command.args(["--since", image]),
+            None if way.is_first => command.arg("--track"),
+            None => &mut command,
+        };
+        command.arg(pid.to_string()).arg("--");
         command.arg(tools::own()?).arg(COMMAND).arg(theirs.as_raw_fd().to_string());
-        command.arg(IMAGE).arg(if job.wanted.leave_running { "run" } else { KILL });
+        command.arg(IMAGE).arg(then);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         job.log.say(&format!("{command:?}"));
         let child = command.spawn().context("unable to start freeze")?;
         let handle = floe_sys::pidfd_open(child.id() as i32)?;
-        Ok(Self { child, handle, root, stages: ours.into(), said, status: None, agreed: false })
+        let (stages, leaves) = (ours.into(), then == RUN);
+        Ok(Self { child, handle, root, stages, said, status: None, leaves, agreed: false })
     }
 
     /// From the start to the end of it.
-    fn dump(&mut self, job: &Job, begin: Instant) -> Result<()> {
+    fn dump(&mut self, job: &Job, way: &Way, begin: Instant) -> Result<()> {
+        let tell = |what: &str| match way.is_first {
+            true => Ok(()),
+            false => job.engine.tell(what, None, None),
+        };
         let limit = job.wanted.timeout.map(|seconds| Duration::from_secs(seconds.into()));
         self.hear(job, STOPPED, limit.map(|limit| begin + limit))?;
         let stopped = Instant::now();
         let mut stats = DumpStats { freezing: micros(begin), ..DumpStats::default() };
         job.log.say("the tree stands still");
-        job.engine.tell("network-lock", None, None)?;
-        job.engine.tell("query-ext-files", None, None)?;
+        tell("network-lock")?;
+        tell("query-ext-files")?;
         self.hear(job, WRITTEN, None)?;
         stats.memory = micros(stopped);
         stats.writing = stats.memory;
@@ -154,16 +223,16 @@ impl Freeze {
         let (mounts, external) = (job.wanted.mounts.clone(), job.wanted.external.clone());
         files::inventory(&job.images, &Outside { mounts, external })?;
         job.log.say("the image is written");
-        job.engine.tell("post-dump", None, None)?;
+        tell("post-dump")?;
         self.agreed = true;
         self.stages.write_all(&[YES]).context("the stages are gone")?;
         let status = self.end()?;
         let failed = || Ended(format!("freeze has failed behind the dump: {status}"));
         ensure!(status.success(), failed());
         stats.frozen = micros(stopped);
-        if job.wanted.leave_running {
+        if self.leaves {
             image.sync_all().context("unable to write the image to the disk")?;
-            job.engine.tell("network-unlock", None, None)?;
+            tell("network-unlock")?;
         }
         files::dumped(&job.work, stats)
     }
@@ -223,11 +292,11 @@ impl Freeze {
     }
 
     /// Whether the tree is still there behind a freeze that has ended badly: it kills all of it or nothing.
-    fn lives(&self, job: &Job) -> bool {
+    fn lives(&self) -> bool {
         let ends = |root: &OwnedFd| {
             !matches!(poll(&mut [input(root.as_fd())], PollTimeout::from(DYING)), Ok(0))
         };
-        !self.agreed || job.wanted.leave_running || !self.root.as_ref().is_none_or(ends)
+        !self.agreed || self.leaves || !self.root.as_ref().is_none_or(ends)
     }
 
     /// Waits for the end of freeze; what it says meanwhile is kept.

@@ -6,19 +6,22 @@ use floe_toolkit::{Exit, Usage};
 use std::path::Path;
 
 /// Features that engines ask for on a command line, and whether they are there.
-const BY_NAME: [(&str, bool); 6] = [
-    ("mem_dirty_track", false),
-    ("mem_track", false),
-    ("uffd-noncoop", false),
-    ("lazy_pages", false),
-    ("external_net_ns", true),
-    ("tcp_half_closed", true),
-];
+fn by_name() -> [(&'static str, bool); 6] {
+    let tracks = floe_sys::notes_writes();
+    [
+        ("mem_dirty_track", tracks),
+        ("mem_track", tracks),
+        ("uffd-noncoop", false),
+        ("lazy_pages", false),
+        ("external_net_ns", true),
+        ("tcp_half_closed", true),
+    ]
+}
 
 /// The answer to a question for features.
 pub fn features() -> Features {
     let no = Some(false);
-    Features { mem_track: no, lazy_pages: no, pidfd_store: no }
+    Features { mem_track: Some(floe_sys::notes_writes()), lazy_pages: no, pidfd_store: no }
 }
 
 /// Whether this machine has what floe needs.
@@ -51,7 +54,7 @@ pub fn check(words: &[&str]) -> Result<()> {
             word if word.starts_with("--feature=") => word.strip_prefix("--feature="),
             "--list" => {
                 let names: Vec<&str> =
-                    BY_NAME.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+                    by_name().iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
                 return Ok(floe_toolkit::say(&format!("{}\n", names.join(" ")))?);
             }
             // How much it says, and to whom, is of no use to anybody.
@@ -59,7 +62,7 @@ pub fn check(words: &[&str]) -> Result<()> {
             word => return Err(Usage(format!("check takes no {word}")).into()),
         };
         let feature = feature.ok_or_else(|| Usage("--feature needs a name".into()))?;
-        if !BY_NAME.iter().any(|(name, has)| *name == feature && *has) {
+        if !by_name().iter().any(|(name, has)| *name == feature && *has) {
             return Err(Exit(1).into());
         }
     }

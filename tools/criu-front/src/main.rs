@@ -1,6 +1,7 @@
 //! What container engines start in the place of criu(8); see doc/criu-front.md.
 #![forbid(unsafe_code)]
 
+mod chain;
 mod channel;
 mod config;
 mod directory;

@@ -2,6 +2,7 @@
 //! one goes on with the talk, and ends before restore does.
 
 use crate::{
+    chain::{self, Source},
     dump::Ended,
     files::{self, IMAGE, RestoreStats},
     job::{Job, Said, input},
@@ -10,9 +11,10 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use nix::{
-    fcntl::{FcntlArg, FdFlag, fcntl},
+    fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair},
+    unistd::pipe2,
 };
 use std::{
     fs,
@@ -42,7 +44,15 @@ pub fn restore(job: &Job) -> Result<Restored> {
     let (ours, theirs) = socketpair(kind.0, kind.1, None, SockFlag::SOCK_CLOEXEC)
         .context("unable to make a socket")?;
     let (said, errors) = Said::pipe()?;
-    let (command, kept) = command(job, &theirs, errors)?;
+    let (input, merging) = match chain::open()? {
+        Source::Whole(image) => (OwnedFd::from(image), None),
+        Source::Chain(chain) => {
+            let pipe = pipe2(OFlag::O_CLOEXEC).context("unable to make a pipe")?;
+            let errors = errors.try_clone().context("unable to duplicate a descriptor")?;
+            (pipe.0, Some((chain, pipe.1, errors)))
+        }
+    };
+    let (command, kept) = command(job, &theirs, (input, errors))?;
     job.log.say(&format!("{command:?}"));
     if floe_sys::fork(&[], 0)?.is_some() {
         let mut command = command;
@@ -52,6 +62,13 @@ pub fn restore(job: &Job) -> Result<Restored> {
         std::process::exit(1);
     }
     drop((command, kept, theirs));
+    // Restore would not expect it among its children.
+    if let Some((chain, to, errors)) = merging {
+        let mut command = chain.merging(to, errors)?;
+        job.log.say(&format!("{command:?}"));
+        // It ends before restore does, or with us.
+        drop(command.spawn().context("unable to start imgpack")?);
+    }
     let mut talk = Talk { job, events: ours, said, begin, pid: None, forked: None };
     match talk.listen() {
         Ok(pid) => {
@@ -74,11 +91,14 @@ pub fn restore(job: &Job) -> Result<Restored> {
 }
 
 /// The command, and what must be open until it is started.
-fn command(job: &Job, events: &OwnedFd, errors: OwnedFd) -> Result<(Command, Vec<OwnedFd>)> {
+fn command(
+    job: &Job,
+    events: &OwnedFd,
+    (input, errors): (OwnedFd, OwnedFd),
+) -> Result<(Command, Vec<OwnedFd>)> {
     let mut kept = Vec::new();
     let mut command = tools::tool("restore")?;
-    let image = job.images.read(IMAGE).context("there is no image of floe")?;
-    command.stdin(image).stdout(Stdio::null()).stderr(errors);
+    command.stdin(input).stdout(Stdio::null()).stderr(errors);
     let outside = files::outside(&job.images)?;
     command.args(translate::restore(&job.wanted, &outside)?);
     command.args(["--events", &hand_on(events.as_fd(), &mut kept)?]);

@@ -33,8 +33,9 @@ pub fn serve(fd: i32) -> Result<()> {
                 false
             }
             kind::PRE_DUMP | kind::SINGLE_PRE_DUMP => {
-                with_job(&request, &channel, "pre-dump.log", |_| dump::pre_dump())?;
-                true
+                with_job(&request, &channel, "pre-dump.log", dump::pre_dump)?;
+                channel.send(&success(request.kind), None)?;
+                request.kind == kind::PRE_DUMP
             }
             _ => {
                 channel.send(&simple(&request), None)?;

@@ -22,6 +22,8 @@ use std::{
 pub const COMMAND: &str = "--stages";
 /// What becomes of the tree.
 pub const KILL: &str = "kill";
+/// See [`KILL`].
+pub const RUN: &str = "run";
 /// What we say: the tree stands still, the image is there; and what the front says.
 pub const STOPPED: u8 = b's';
 /// See [`STOPPED`].

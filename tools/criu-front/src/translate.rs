@@ -20,10 +20,9 @@ pub fn can_come_back(wanted: &Wanted) -> Result<()> {
     Ok(())
 }
 
-/// Arguments of freeze, without the pid.
+/// Arguments of freeze that say what may be captured, and how.
 pub fn freeze(wanted: &Wanted) -> Vec<String> {
-    let mut words = vec!["--then".to_owned()];
-    words.push(if wanted.leave_running { "run" } else { "kill" }.to_owned());
+    let mut words = Vec::new();
     let mut deny = |what: &str, allowed: bool| {
         if !allowed {
             words.extend(["--deny".to_owned(), what.to_owned()]);

@@ -82,7 +82,7 @@ pub fn run(action: &str, words: &[&str]) -> Result<()> {
     let job = Job::new(wanted, None, &Numbers::default(), &format!("{action}.log"))?;
     let done = job.allow().and_then(|()| match action {
         "dump" => dump::dump(&job),
-        "pre-dump" => dump::pre_dump(),
+        "pre-dump" => dump::pre_dump(&job),
         _ => restore::restore(&job).map(drop),
     });
     done.inspect_err(|error| {

@@ -10,7 +10,10 @@ use floe_sys::{
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
+    sys::{
+        eventfd::{EfdFlags, EventFd},
+        socket::{AddressFamily, SockFlag, SockType, socketpair},
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -34,6 +37,9 @@ const AT_ONCE: usize = 120;
 /// Longest message, bytes.
 const LONGEST: usize = 64 << 10;
 
+/// How long it may take to end, milliseconds. The tree stands still meanwhile.
+const PATIENCE: u16 = 2000;
+
 /// Whose memory is watched, and since which image.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Since {
@@ -56,6 +62,8 @@ struct State {
     since: Since,
     /// Process, start, and the descriptor that watches it.
     processes: Vec<(u32, u64, i32)>,
+    /// The eventfd that tells it to end. No signal does from inside of another pid namespace, where freeze may be.
+    end: i32,
 }
 
 /// One that has been started, and holds nothing yet. Should we die it ends.
@@ -141,29 +149,33 @@ pub fn run() -> Result<()> {
             }
         }
     };
+    let end = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).context("unable to make an eventfd")?;
     let mut file = File::from(memfd_create(STATE, 0)?);
-    serde_json::to_writer(&file, &State { since, processes: state })?;
+    let said = State { since, processes: state, end: end.as_fd().as_raw_fd() };
+    serde_json::to_writer(&file, &said)?;
     file.flush()?;
     nix::unistd::write(&socket, &[1]).context("unable to say that it is there")?;
     drop(socket);
     floe_sys::close_stdin()?;
     for handle in held.iter().skip(1).step_by(2) {
-        wait(handle.as_fd())?;
+        if wait([end.as_fd(), handle.as_fd()], PollTimeout::NONE)?[0] {
+            break;
+        }
     }
     Ok(())
 }
 
-/// Waits for something to read, or for the end of a process.
-fn wait(fd: BorrowedFd<'_>) -> Result<()> {
-    let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
-    while let Err(error) = poll(&mut polled, PollTimeout::NONE) {
+/// Waits for something to read, or for the end of a process; gives of which there is any.
+fn wait<const N: usize>(fds: [BorrowedFd<'_>; N], patience: PollTimeout) -> Result<[bool; N]> {
+    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    while let Err(error) = poll(&mut polled, patience) {
         ensure!(error == nix::errno::Errno::EINTR, "unable to wait: {error}");
     }
-    Ok(())
+    Ok(polled.map(|one| one.revents().is_some_and(|found| !found.is_empty())))
 }
 
 fn hear(socket: &OwnedFd) -> Result<Option<(Said, Vec<OwnedFd>)>> {
-    wait(socket.as_fd())?;
+    wait([socket.as_fd()], PollTimeout::NONE)?;
     let mut text = vec![0; LONGEST];
     let heard = match peek(socket.as_fd(), &mut text, true) {
         // It was killed before it had read what we have said.
@@ -180,6 +192,7 @@ fn hear(socket: &OwnedFd) -> Result<Option<(Said, Vec<OwnedFd>)>> {
 #[derive(Debug)]
 pub struct Found {
     handle: OwnedFd,
+    end: File,
     pub since: Since,
     pub watched: Vec<Watched>,
 }
@@ -223,21 +236,24 @@ impl Found {
         let mut text = String::new();
         file.rewind()?;
         file.read_to_string(&mut text)?;
-        let State { since, processes } = serde_json::from_str(&text)?;
+        let State { since, processes, end } = serde_json::from_str(&text)?;
+        let end = File::from(pidfd_getfd(handle.as_fd(), end)?);
         let mut watched = Vec::new();
         for (pid, start, fd) in processes {
             let userfault = pidfd_getfd(handle.as_fd(), fd)?;
             watched.push(Watched { pid, start, userfault });
         }
-        Ok(Some(Self { handle, since, watched }))
+        Ok(Some(Self { handle, end, since, watched }))
     }
 
     /// Ends it. What it holds is watched on while our duplicates are open.
     pub fn end(&self) -> Result<()> {
-        match floe_sys::pidfd_send_signal(self.handle.as_fd(), libc::SIGKILL) {
-            Err(e) if e.is_gone() => Ok(()),
-            ended => Ok(ended?),
-        }
+        (&self.end)
+            .write_all(&1u64.to_ne_bytes())
+            .context("unable to end a process that keeps track")?;
+        let [has_ended] = wait([self.handle.as_fd()], PollTimeout::from(PATIENCE))?;
+        ensure!(has_ended, "the process that keeps track does not end");
+        Ok(())
     }
 }
 

@@ -219,7 +219,7 @@ fn groups(pids: &[u32]) -> Result<Groups> {
     for &pid in pids {
         threads.extend(subject::tids(pid)?.into_iter().map(|tid| (Pid(pid), Tid(tid))));
     }
-    let read = |thread: &Member| subject::unless_gone(floe_proc::read(thread.1.0, "cgroup"));
+    let read = |thread: &Member| subject::unless_gone(floe_proc::read_record(thread.1.0, "cgroup"));
     let texts = parallel::each(&threads, read);
     let mut groups = Groups::new();
     for (thread, text) in threads.into_iter().zip(texts) {
