@@ -38,6 +38,7 @@ need mariadbd mariadb-server
 need mariadb mariadb-client
 need podman podman
 need runc runc
+need containerd containerd
 need conmon conmon
 need lxc-checkpoint lxc
 # Debian keeps its servers out of PATH.

@@ -95,7 +95,7 @@ impl Tree {
     }
 }
 
-/// Where the mappings of a process are that stands still, and what of them stands in the way of a copy.
+/// Where the mappings of a process are that stands still, and whether anything is in the way of a copy.
 #[derive(Debug)]
 pub(crate) struct Mapped {
     mappings: Vec<Mapping>,
