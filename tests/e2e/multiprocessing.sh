@@ -3,8 +3,7 @@ cat > pool.py <<'SCRIPT'
 import hashlib, multiprocessing, sys
 from multiprocessing import shared_memory
 def one(n):
-    total = shared_memory.SharedMemory("floe-%d" % n[0], track=False) if sys.version_info >= (3, 13) \
-        else shared_memory.SharedMemory("floe-%d" % n[0])
+    total = shared_memory.SharedMemory(n[0], track=False) if sys.version_info >= (3, 13) else shared_memory.SharedMemory(n[0])
     h = str(n[1]).encode()
     for _ in range(3000): h = hashlib.sha256(h).digest()
     with lock:
@@ -19,10 +18,12 @@ if __name__ == "__main__":
     for method in "fork", "forkserver":
         context = multiprocessing.get_context(method)
         lock, counter = context.Lock(), context.Value("q", 0)
-        memory = shared_memory.SharedMemory("floe-%d" % os.getpid(), create=True, size=4096)
+        # All see one /dev/shm, and what was killed leaves it there.
+        name = "floe-%s-%s" % (os.path.basename(os.getcwd()), method)
+        memory = shared_memory.SharedMemory(name, create=True, size=4096)
         with context.Pool(3, keep, (lock, counter)) as pool:
             done = 0
-            for n, h in pool.imap_unordered(one, ((os.getpid(), n) for n in range(600)), 4):
+            for n, h in pool.imap_unordered(one, ((name, n) for n in range(600)), 4):
                 want = str(n).encode()
                 for _ in range(3000): want = hashlib.sha256(want).digest()
                 assert want.hex() == h

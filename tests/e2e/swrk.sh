@@ -21,11 +21,13 @@ no_tools() { ! ps -eo comm= | has_line -Ex 'freeze|dumpfs|aufsfix|dumpmem|imgpac
 criu check > /dev/null || fail "criu check: $?"
 criu check --feature external_net_ns > /dev/null || fail 'a feature is missing'
 expect_exit 1 criu check --feature uffd-noncoop
-says 'version ok version=4.2 floe
-features ok features=0,0,0
+tracks=0
+! criu check --feature mem_dirty_track > /dev/null || tracks=1
+says "version ok version=4.2 floe
+features ok features=$tracks,0,0
 check ok
 empty no floe does not know this request
-front 0' engine version --more features --more check --more 42 --more version
+front 0" engine version --more features --more check --more 42 --more version
 
 # The stdio of a container: pipes of the engine, by what they are.
 cat > program.py << 'SCRIPT'
@@ -108,8 +110,18 @@ if ! label=$(tr -d '\0' < /proc/self/attr/current 2> /dev/null) || [[ $label == 
 fi
 echo lazy-pages > our.conf
 refuses 'option lazy-pages' "config_file=$PWD/our.conf"
-asks engine pre_dump pid="$pid" images=images log_file=pre.log
-grep -q '^pre_dump no there is no dump that builds on an earlier one' said || fail "$(cat said)"
+
+# A dump in advance, of which the engine hears no steps, and one that builds on it.
+if [[ $tracks == 1 ]]; then
+    mkdir -p before
+    says 'pre_dump ok' engine pre_dump pid="$pid" images=before log_file=pre.log notify_scripts=1
+    [[ $(notes) == '' && -s before/floe.img ]] || fail "$(cat said)"
+    runs || fail 'it stands still behind a dump in advance'
+    says 'dump ok' engine dump pid="$pid" images=images parent_img=../before leave_running=1
+    [[ $(readlink images/parent) == ../before ]] || fail "$(ls -l images)"
+    (($(stat -c %s images/floe.img) < $(stat -c %s before/floe.img))) || fail "$(ls -l images before)"
+    rm images/parent
+fi
 
 # It comes back, as a child of the engine, in both generations.
 for round in 1 2; do
