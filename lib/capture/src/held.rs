@@ -22,7 +22,7 @@ pub struct Held {
 impl Held {
     /// What /proc says of a living one.
     pub(crate) fn read(&self) -> Result<Process<'_>> {
-        let read = Process::read(self.pid, self.stat.clone(), &self.threads)?;
+        let read = Process::read(self.pid, self.stat.clone(), &self.threads, true)?;
         Ok(Process { maker: self.maker, ..read })
     }
 }

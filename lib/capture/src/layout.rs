@@ -64,8 +64,8 @@ impl Layout {
     }
 }
 
-/// Reads the layout of a process.
-pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
+/// Reads the layout of a process; `whole`: also what no refusal goes by.
+pub(crate) fn layout(pid: u32, root: &Root, whole: bool) -> Result<Layout> {
     let mut files = Files { pid, root, known: HashMap::new(), shown: Vec::new() };
     let (mut layout, mut scanner) = (Layout::default(), None);
     for mut entry in floe_proc::smaps(pid)? {
@@ -102,7 +102,8 @@ pub(crate) fn layout(pid: u32, root: &Root) -> Result<Layout> {
                 layout.losses.extend(shown.map(|problem| finding("file.name", problem)));
             }
         }
-        vma.opened_to_write = vma.file.is_some() && !vma.shared && opened_to_write(pid, &vma)?;
+        let asks = whole && vma.file.is_some() && !vma.shared;
+        vma.opened_to_write = asks && opened_to_write(pid, &vma)?;
         layout.vmas.push(vma);
     }
     partly_mapped(pid, &mut layout)?;

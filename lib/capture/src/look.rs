@@ -134,7 +134,7 @@ fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Re
     let (mut living, mut records, mut attached) = (Vec::new(), Vec::new(), Attached::default());
     let (mut clocks, mut rings, mut spaces) =
         (Clocks::default(), Rings::default(), Spaces::here(options)?);
-    for (pid, process) in read_all(&pids, &stats) {
+    for (pid, process) in read_all(&pids, &stats, all_files) {
         let Some(process) = process else {
             state::dead_leader(pid, &mut found)?;
             continue;
@@ -198,10 +198,11 @@ fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Re
 fn read_all<'a>(
     pids: &'a [u32],
     stats: &'a BTreeMap<u32, Stat>,
+    whole: bool,
 ) -> impl Iterator<Item = (u32, Option<Result<Process<'static>>>)> + 'a {
-    let read = |pid: &u32| {
+    let read = move |pid: &u32| {
         let stat = stats.get(pid).filter(|stat| !stat.is_dead())?;
-        Some(Process::read(*pid, stat.clone(), &[]))
+        Some(Process::read(*pid, stat.clone(), &[], whole))
     };
     pids.chunks(AT_ONCE).flat_map(move |some| {
         let processes = parallel::each_of(some.iter().collect(), 2, read);

@@ -54,12 +54,12 @@ pub(crate) struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    /// Reads what /proc says of a living process; `threads` are those that are held.
-    pub fn read(pid: u32, stat: Stat, threads: &'a [Tracee]) -> Result<Self> {
+    /// Reads what /proc says of a living process; `threads` are those that are held; `whole`: also what no refusal goes by.
+    pub fn read(pid: u32, stat: Stat, threads: &'a [Tracee], whole: bool) -> Result<Self> {
         // Not kept open: a tree may have more processes than we may have files.
         let place = Root::of(pid)?;
         let (exe, cwd) = (place.link("exe")?, place.link("cwd")?);
-        let layout = layout::layout(pid, &place)?;
+        let layout = layout::layout(pid, &place, whole)?;
         let exe = layout.executable(exe);
         let root = FileRef { mnt_id: place.link("root")?.mnt_id, outside: false, ..place.own()? };
         let tasks = if threads.is_empty() { running(pid)? } else { held(pid, threads)? };

@@ -1,6 +1,9 @@
 //! What this processor keeps for a thread beside its general registers.
 
-use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::{
+    arch::x86_64::{__cpuid, __cpuid_count, _xgetbv},
+    sync::OnceLock,
+};
 
 /// CPUID: extended state.
 const STATE: u32 = 0xd;
@@ -10,10 +13,14 @@ const STATE: u32 = 0xd;
 pub fn extended_state() -> (u64, usize) {
     /// CPUID 1, ECX: the kernel has set CR4.OSXSAVE.
     const OSXSAVE: u32 = 1 << 27;
-    if __cpuid(0).eax < STATE || __cpuid(1).ecx & OSXSAVE == 0 {
-        return (3, 512);
-    }
-    (xcr0(), __cpuid_count(STATE, 0).ebx as usize)
+    // A virtual machine leaves this instruction to its host, which takes as long as ten system calls.
+    static FOUND: OnceLock<(u64, usize)> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        if __cpuid(0).eax < STATE || __cpuid(1).ecx & OSXSAVE == 0 {
+            return (3, 512);
+        }
+        (xcr0(), __cpuid_count(STATE, 0).ebx as usize)
+    })
 }
 
 /// Where the components of the extended state are that XCR0 names, in a block of the standard form: number, offset and size in

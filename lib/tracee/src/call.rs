@@ -202,16 +202,22 @@ impl RemoteCall {
         }
     }
 
-    /// Makes a last call and finishes with other registers: fewer stops than both alone. Gives the raw result. The call must
-    /// be one that the kernel does not interrupt.
-    pub fn finish_after(mut self, nr: i64, args: [u64; 6], regs: &Regs) -> Result<i64> {
+    /// Makes a last call; what follows is [`RemoteCall::finish`]. The two take fewer stops than after [`RemoteCall::call`], since the
+    /// interrupt stops it behind the call. That must be one that the kernel does not interrupt. Gives the raw result.
+    pub fn last_call(&mut self, nr: i64, args: [u64; 6]) -> Result<i64> {
         let mut call = self.saved;
         call.set_rax(nr as u64).set_orig_rax(u64::MAX).set_rip(self.insn).set_args(args);
         self.depart(&call)?;
         self.run_to_syscall_stop(&mut |_| Ok(()))?;
-        // The interrupt stops it behind the call.
         self.tracee.settle()?;
-        let result = self.tracee.regs()?.rax() as i64;
+        // Behind the `syscall` of a return path begins the path.
+        (self.parked, self.restarts) = (self.mask.is_some(), true);
+        Ok(self.tracee.regs()?.rax() as i64)
+    }
+
+    /// Makes a last call and finishes with other registers. The call must be one that the kernel does not interrupt.
+    pub fn finish_after(mut self, nr: i64, args: [u64; 6], regs: &Regs) -> Result<i64> {
+        let result = self.last_call(nr, args)?;
         self.tracee.set_regs(regs)?;
         Ok(result)
     }
@@ -221,7 +227,7 @@ impl RemoteCall {
     pub fn finish(mut self) -> Result<()> {
         let Some(mask) = self.mask else {
             self.tracee.set_regs(&self.saved)?;
-            return self.tracee.settle();
+            return if self.restarts { Ok(()) } else { self.tracee.settle() };
         };
         self.park()?;
         // Each stop that can be done without spares the thread, and us, a turn.

@@ -6,6 +6,7 @@
 use crate::raw;
 use floe_sys::{Error, Result};
 use std::{
+    os::unix::fs::MetadataExt,
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread::{self, JoinHandle},
     time::Duration,
@@ -22,7 +23,9 @@ impl Reaper {
     /// Watches a process, if it has more than one thread.
     pub fn watch(pid: i32) -> Result<Self> {
         let pid = pid as u32;
-        if floe_proc::tids(pid)?.len() < 2 {
+        // Two links, and one for each thread (proc_task_getattr of fs/proc/base.c).
+        let about = std::fs::metadata(floe_proc::path(pid, "task"));
+        if about.map_err(|e| floe_proc::unable(pid, "task", e))?.nlink() < 4 {
             return Ok(Self(None));
         }
         let (stop, stopped) = channel::<()>();

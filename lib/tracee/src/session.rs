@@ -133,7 +133,7 @@ impl RemoteSession {
     pub fn end(mut self) -> Result<()> {
         let Scratch { addr, len } = self.range;
         let args = [addr, len as u64, 0, 0, 0, 0];
-        match self.leader.call(libc::SYS_munmap, args, &mut |_| Ok(())) {
+        match self.leader.last_call(libc::SYS_munmap, args) {
             Ok(0) => self.leader.finish()?,
             Ok(value) => {
                 self.leader.abandon();

@@ -15,6 +15,7 @@ use floe_records::{
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Progress, Stage, ZeroCopyWriter};
+use floe_worker_pool::parallel;
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs::File;
 use std::ops::Range;
@@ -22,6 +23,8 @@ use std::ops::Range;
 const PAGE: u64 = 4096;
 /// Ranges of one call (IOV_MAX).
 const VECTORS: u64 = 1024;
+/// Processes that a thread looks at, at a time.
+const AT_ONCE: usize = 4;
 
 /// What has been seen of the tree so far.
 #[derive(Default)]
@@ -51,6 +54,18 @@ impl DumpMem {
     /// `lines` takes progress as JSON lines, `list` what stays where it is.
     pub fn new(lines: Option<File>, list: Option<List>) -> Self {
         Self { lines, list, ..Self::default() }
+    }
+
+    /// Pages of each process that exist in no file, but for those that an image before this one has.
+    fn own_runs(&self) -> Result<Runs> {
+        let (tree, unchanged) = (&self.tree, &self.unchanged);
+        let pids: Vec<Pid> = tree.living().map(|p| p.pid).collect();
+        let runs = parallel::each_of(pids, AT_ONCE, |pid| {
+            let vmas: Vec<Vma> = tree.vmas(pid).cloned().collect();
+            let unchanged = unchanged.get(&pid).map_or(&[][..], Vec::as_slice);
+            Ok((pid, shared::without(&own(pid, &vmas)?, unchanged)))
+        });
+        runs.collect()
     }
 
     /// Leaves out what is inherited, and begins to tell progress.
@@ -118,10 +133,12 @@ impl DumpMem {
         let held = pieces.iter().map(of_tree).chain(differ).sum::<u64>() <= HELD;
         let mut later = Vec::new();
         if held {
+            let mut buffer = Vec::new();
             for piece in pieces {
                 if piece.is_of_tree() {
-                    let mut held = Held::new();
+                    let mut held = Held::by(buffer);
                     self.send(piece, &mut held)?;
+                    buffer = held.buffer_of();
                     later.push(Ok(held));
                 } else {
                     later.push(Err(piece));
@@ -197,10 +214,8 @@ impl Stage for DumpMem {
                     place.insert((object, file));
                 }
             }
-            let vmas: Vec<Vma> = self.tree.vmas(p.pid).cloned().collect();
-            let unchanged = self.unchanged.get(&p.pid).map_or(&[][..], Vec::as_slice);
-            self.runs.insert(p.pid, shared::without(&own(p.pid, &vmas)?, unchanged));
         }
+        self.runs = self.own_runs()?;
         if !self.is_tracked {
             self.heritage = shared::find(&self.tree, &self.runs)?;
         }

@@ -136,9 +136,15 @@ pub struct Held {
 }
 
 impl Held {
-    /// Nothing yet.
-    pub fn new() -> Self {
-        Self { records: Vec::new(), buffer: vec![0; BUFFER], read: 0 }
+    /// Nothing yet. The buffer may be that of another one, or empty.
+    pub fn by(mut buffer: Vec<u8>) -> Self {
+        buffer.resize(BUFFER, 0);
+        Self { records: Vec::new(), buffer, read: 0 }
+    }
+
+    /// Takes its buffer, for another one.
+    pub fn buffer_of(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
     }
 
     /// Sends it.

@@ -5,11 +5,14 @@ use anyhow::Result;
 use floe_capture::memory::{Candidates, MemFile, Source, equal_pages};
 use floe_plan::{Differ, Equal, Heritage, Supply, heritage, sorts};
 use floe_records::{BadRange, PAGE_SIZE, Patches, Pid, Process, Ranges, Tree, overlaps};
+use floe_worker_pool::parallel;
 use std::{collections::BTreeMap, ops::Range};
 
 const PAGE: usize = PAGE_SIZE as usize;
 /// Pages that are compared at a time.
 const CHUNK: usize = 64;
+/// Pairs of processes that are compared at a time.
+const PAIRS: usize = 64;
 /// Bytes that are equal or not as a whole.
 const WORD: usize = 8;
 /// Equal bytes between two differences that are sent with them: a range of its own takes more.
@@ -72,38 +75,50 @@ pub fn by_source(supplies: &[Supply]) -> impl Iterator<Item = (Pid, Pid, Vec<Ran
 
 /// Sends by which bytes pages differ from those that were inherited.
 pub fn send_differences(differ: &[Differ], sink: &mut impl Sink) -> Result<()> {
-    for some in differ.chunk_by(|a, b| (a.pid, a.from) == (b.pid, b.from)) {
-        let (pid, from) = (some[0].pid, some[0].from);
-        let memories = [MemFile::open(pid)?, MemFile::open(from)?];
-        let pages = some.iter().flat_map(|differ| (differ.start..differ.end).step_by(PAGE));
-        let pages: Vec<(u64, u32)> = pages.map(|at| (at, PAGE as u32)).collect();
-        let (mut ranges, mut bytes) = (Ranges::<1>::default(), Vec::new());
-        for pages in pages.chunks(CHUNK) {
-            let mut contents = [vec![0; pages.len() * PAGE], vec![0; pages.len() * PAGE]];
-            for (memory, content) in memories.iter().zip(&mut contents) {
-                memory.read(pages, content)?;
-            }
-            for (at, (own, other)) in pages.iter().zip(pairs(&contents)) {
-                for part in differences(own, other) {
-                    let len = part.len() as u32;
-                    let pushed = ranges.push(at.0 + part.start as u64, len);
-                    if pushed == Err(BadRange::Full) {
-                        let full = Patches { pid, ranges: std::mem::take(&mut ranges) };
-                        sink.put_bytes(&full, &bytes)?;
-                        bytes.clear();
-                        ranges.push(at.0 + part.start as u64, len)?;
-                    } else {
-                        pushed?;
-                    }
-                    bytes.extend_from_slice(&own[part]);
-                }
-            }
-        }
-        if !ranges.is_empty() {
-            sink.put_bytes(&Patches { pid, ranges }, &bytes)?;
+    let pairs: Vec<&[Differ]> =
+        differ.chunk_by(|a, b| (a.pid, a.from) == (b.pid, b.from)).collect();
+    // What is sent must fit into memory.
+    for some in pairs.chunks(PAIRS) {
+        for patches in parallel::each_of(some.to_vec(), 1, patches) {
+            patches?
+                .into_iter()
+                .try_for_each(|(patches, bytes)| sink.put_bytes(&patches, &bytes))?;
         }
     }
     Ok(())
+}
+
+/// By which bytes pages of one process differ from those of another one.
+fn patches(differ: &[Differ]) -> Result<Vec<(Patches, Vec<u8>)>> {
+    let (pid, from) = (differ[0].pid, differ[0].from);
+    let memories = [MemFile::open(pid)?, MemFile::open(from)?];
+    let pages = differ.iter().flat_map(|differ| (differ.start..differ.end).step_by(PAGE));
+    let pages: Vec<(u64, u32)> = pages.map(|at| (at, PAGE as u32)).collect();
+    let (mut all, mut ranges, mut bytes) = (Vec::new(), Ranges::<1>::default(), Vec::new());
+    for pages in pages.chunks(CHUNK) {
+        let mut contents = [vec![0; pages.len() * PAGE], vec![0; pages.len() * PAGE]];
+        for (memory, content) in memories.iter().zip(&mut contents) {
+            memory.read(pages, content)?;
+        }
+        for (at, (own, other)) in pages.iter().zip(pairs(&contents)) {
+            for part in differences(own, other) {
+                let len = part.len() as u32;
+                let pushed = ranges.push(at.0 + part.start as u64, len);
+                if pushed == Err(BadRange::Full) {
+                    let full = Patches { pid, ranges: std::mem::take(&mut ranges) };
+                    all.push((full, std::mem::take(&mut bytes)));
+                    ranges.push(at.0 + part.start as u64, len)?;
+                } else {
+                    pushed?;
+                }
+                bytes.extend_from_slice(&own[part]);
+            }
+        }
+    }
+    if !ranges.is_empty() {
+        all.push((Patches { pid, ranges }, bytes));
+    }
+    Ok(all)
 }
 
 /// The pages of two contents, side by side.

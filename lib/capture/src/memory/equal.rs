@@ -5,7 +5,10 @@
 //! another one has just been, and only a privileged process sees them. Of pages that a process has alone only some are
 //! compared: those that all children of one parent have written in the same way, each for itself, are few and equal.
 
-use crate::memory::{MemFile, Scanner, Source};
+use crate::{
+    memory::{MemFile, Scanner, Source},
+    parallel,
+};
 use floe_records::{PAGE_SIZE, Pid};
 use floe_sys::Result;
 use std::{
@@ -26,6 +29,8 @@ const CHUNK: usize = 256;
 const CHUNK_OF_EACH: usize = 4;
 /// Contents of a page that are compared one by one; more are found by their hashes.
 const FEW: usize = 4;
+/// Processes, and pages of many of them, that a thread takes at a time.
+const AT_ONCE: usize = 4;
 /// Words of eight bytes by which two pages may differ to be nearly equal.
 const WORDS: usize = 64;
 
@@ -61,10 +66,8 @@ pub fn equal_pages(processes: &[Candidates], found: &mut Equals<'_>) -> Result<(
     if cells.is_empty() {
         return Ok(());
     }
-    let mut looks = Vec::with_capacity(processes.len());
-    for process in processes {
-        looks.push(look(process, &cells)?);
-    }
+    let looks = parallel::each_of(processes.iter().collect(), AT_ONCE, |one| look(one, &cells));
+    let looks = looks.collect::<Result<Vec<_>>>()?;
     let mut compare = Compare { processes, left: vec![ALONE; processes.len()], bytes: Vec::new() };
     let mut next = vec![0; processes.len()];
     let mut pages: Vec<Page> = Vec::new();
@@ -170,7 +173,26 @@ impl Compare<'_> {
         self.bytes.resize(self.bytes.len().max(chunk.len() * PAGE), 0);
         let mut places = vec![0; chunk.len()];
         order.iter().zip(0..).for_each(|(at, place)| places[*at] = place);
-        let mut place = 0;
+        self.read(chunk, &order)?;
+        let content = |at: usize| &self.bytes[places[at] * PAGE..][..PAGE];
+        let (mut same, mut at) = (Vec::new(), 0);
+        for pages in chunk.chunk_by(|a, b| a.at == b.at) {
+            same.push((at, pages));
+            at += pages.len();
+        }
+        let compared = parallel::each_of(same, AT_ONCE, |(at, pages)| {
+            (pages[0].at, owners(pages, |n| content(at + n)))
+        });
+        for (at, (owners, nearly)) in compared.filter(|(_, (owners, _))| !owners.is_empty()) {
+            found(at, &owners, nearly);
+        }
+        chunk.clear();
+        Ok(())
+    }
+
+    /// Fills the buffer with pages, in this order, which is that of processes.
+    fn read(&mut self, chunk: &[Page], order: &[usize]) -> Result<()> {
+        let (mut work, mut left) = (Vec::new(), &mut self.bytes[..]);
         for of_one in order.chunk_by(|a, b| chunk[*a].process == chunk[*b].process) {
             let mut ranges: Vec<(u64, u32)> = Vec::new();
             for page in of_one.iter().map(|at| chunk[*at]) {
@@ -179,22 +201,14 @@ impl Compare<'_> {
                     _ => ranges.push((page.at, PAGE as u32)),
                 }
             }
-            let pid = self.processes[chunk[of_one[0]].process as usize].pid;
-            let into = &mut self.bytes[place * PAGE..(place + of_one.len()) * PAGE];
-            (&MemFile::open(pid)?).read(&ranges, into)?;
-            place += of_one.len();
+            let (into, rest) = left.split_at_mut(of_one.len() * PAGE);
+            left = rest;
+            work.push((self.processes[chunk[of_one[0]].process as usize].pid, ranges, into));
         }
-        let content = |at: usize| &self.bytes[places[at] * PAGE..][..PAGE];
-        let mut at = 0;
-        for same in chunk.chunk_by(|a, b| a.at == b.at) {
-            let (owners, nearly) = owners(same, |n| content(at + n));
-            if !owners.is_empty() {
-                found(same[0].at, &owners, nearly);
-            }
-            at += same.len();
-        }
-        chunk.clear();
-        Ok(())
+        let read = |(pid, ranges, into): (Pid, Vec<_>, &mut [u8])| {
+            (&MemFile::open(pid)?).read(&ranges, into)
+        };
+        parallel::each_of(work, AT_ONCE, read).collect()
     }
 }
 

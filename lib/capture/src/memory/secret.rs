@@ -38,7 +38,7 @@ pub fn secrets(tree: &Tree, records: &[AnyRecord]) -> Result<Vec<(ObjectData, Ve
         if asked.is_empty() {
             continue;
         }
-        let process = Process::read(held.pid, held.stat.clone(), &held.threads)?;
+        let process = Process::read(held.pid, held.stat.clone(), &held.threads, true)?;
         let replies = question::run(&process, &[batch])?;
         for (id, offset, slot, call) in asked {
             let bytes = replies[0].bytes(slot);
