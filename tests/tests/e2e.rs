@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Memory with names of its own, where programs that are killed leave theirs; the helpers, then the scenario with its arguments.
-const RUN: &str = r#"mount -t tmpfs shm /dev/shm; dir=$1 name=$2; shift 2; . "$dir/lib.sh"; . "$dir/$name.sh""#;
+const RUN: &str =
+    r#"mount -t tmpfs shm /dev/shm; dir=$1 name=$2; shift 2; . "$dir/lib.sh"; . "$dir/$name.sh""#;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_path_buf()

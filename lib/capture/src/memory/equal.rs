@@ -14,6 +14,8 @@ use floe_sys::Result;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
+    os::fd::AsFd,
+    sync::OnceLock,
 };
 use twox_hash::XxHash3_64;
 
@@ -68,7 +70,7 @@ pub fn equal_pages(processes: &[Candidates], found: &mut Equals<'_>) -> Result<(
     }
     let looks = parallel::each_of(processes.iter().collect(), AT_ONCE, |one| look(one, &cells));
     let looks = looks.collect::<Result<Vec<_>>>()?;
-    let mut compare = Compare { processes, left: vec![ALONE; processes.len()], bytes: Vec::new() };
+    let mut compare = Compare::new(processes);
     let mut next = vec![0; processes.len()];
     let mut pages: Vec<Page> = Vec::new();
     for (cell, members) in &cells {
@@ -137,9 +139,20 @@ struct Compare<'a> {
     /// Pages of each process alone that may still be compared.
     left: Vec<u32>,
     bytes: Vec<u8>,
+    /// The memory of as many processes as may be open at a time.
+    memories: Vec<OnceLock<MemFile>>,
 }
 
-impl Compare<'_> {
+impl<'a> Compare<'a> {
+    fn new(processes: &'a [Candidates]) -> Self {
+        let limit = floe_sys::get_limit(0, libc::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft / 2);
+        let kept = processes.len().min(limit as usize);
+        parallel::make_room(std::io::stdin().as_fd(), kept);
+        let left = vec![ALONE; processes.len()];
+        let memories = (0..kept).map(|_| OnceLock::new()).collect();
+        Self { processes, left, bytes: Vec::new(), memories }
+    }
+
     /// Compares pages that ascend by address and process.
     fn all(&mut self, pages: &[Page], found: &mut Equals<'_>) -> Result<()> {
         let mut chunk: Vec<Page> = Vec::new();
@@ -203,10 +216,21 @@ impl Compare<'_> {
             }
             let (into, rest) = left.split_at_mut(of_one.len() * PAGE);
             left = rest;
-            work.push((self.processes[chunk[of_one[0]].process as usize].pid, ranges, into));
+            work.push((chunk[of_one[0]].process as usize, ranges, into));
         }
-        let read = |(pid, ranges, into): (Pid, Vec<_>, &mut [u8])| {
-            (&MemFile::open(pid)?).read(&ranges, into)
+        let (processes, memories) = (self.processes, &self.memories);
+        let read = |(process, ranges, into): (usize, Vec<_>, &mut [u8])| {
+            let kept = memories.get(process);
+            if let Some(memory) = kept.and_then(OnceLock::get) {
+                return memory.read(&ranges, into);
+            }
+            let memory = MemFile::open(processes[process].pid)?;
+            (&memory).read(&ranges, into)?;
+            if let Some(kept) = kept {
+                // One thread reads of a process at a time.
+                let _ = kept.set(memory);
+            }
+            Ok(())
         };
         parallel::each_of(work, AT_ONCE, read).collect()
     }
