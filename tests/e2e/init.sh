@@ -21,6 +21,15 @@ expect_exit 0 inside "$init" freeze --check 1
 expect_exit 3 inside "$init" freeze --then stop 1 -- true
 grep -q "it is pid 1" stderr || fail "$(cat stderr)"
 grows log || fail "refused, and it stands still"
+# What its namespace has of its own, and a new one has not.
+freeze --check "$init" > check || fail "$(cat check)"
+grep -q pid_max check && fail "nobody has touched it: $(cat check)"
+before=$(cat /proc/sys/kernel/pid_max)
+inside "$init" bash -c 'echo 70000 > /proc/sys/kernel/pid_max'
+freeze --check "$init" > check || fail "$(cat check)"
+if [[ $(cat /proc/sys/kernel/pid_max) == "$before" ]]; then
+    has_line '^lost: kernel.pid_max: it is 70000 ' < check || fail "$(cat check)"
+fi
 expect_exit 0 timeout -k 1 60 nsenter -t "$init" -p -m --wd="$PWD" env PATH="$PATH" \
     checkpoint.sh 1 -o image --kill
 wait "$unshare" && fail "it was killed, and unshare(1) says that it is well"

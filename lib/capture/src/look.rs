@@ -18,7 +18,7 @@ use crate::{
     resource,
     rule::{
         clocks::Clocks,
-        core_scheduling, denied, label, numa, outside,
+        core_scheduling, denied, label, numa, outside, pid_variables,
         rings::Rings,
         segments::Attached,
         sessions,
@@ -169,6 +169,7 @@ fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Re
     attached.check_running(root, &mut found)?;
     clocks.check(&mut found);
     spaces.check(&mut found)?;
+    pid_variables::check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
     let still = still_living(&living)?;
@@ -292,6 +293,7 @@ pub(crate) fn held(
     attached.check(&pids, true, &mut found)?;
     clocks.check(&mut found);
     spaces.check(&mut found)?;
+    pid_variables::check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
     let files = Files::describe_ranked(&living, &sharers, options, told, &mut found)?;

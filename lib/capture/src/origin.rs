@@ -1,7 +1,10 @@
 //! Where this tool was started, if it has gone to where the tree stands since: namespaces of that place are inherited, and not the
 //! tree's own.
 
-use crate::object::cgroup::{self, Place};
+use crate::{
+    object::cgroup::{self, Place},
+    rule::pid_variables,
+};
 use floe_records::NsKind;
 use floe_sys::Result;
 use std::{collections::BTreeMap, sync::OnceLock};
@@ -11,6 +14,7 @@ pub(crate) type Origin = BTreeMap<NsKind, u64>;
 
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 static FROZEN: OnceLock<Vec<(Place, usize)>> = OnceLock::new();
+static PID_VARIABLES: OnceLock<[Option<String>; 2]> = OnceLock::new();
 
 /// Notes which namespaces we are in; to be called before they are left.
 ///
@@ -31,7 +35,13 @@ pub fn start_here(root: u32) -> crate::Result<()> {
         false => Vec::new(),
     };
     let _ = FROZEN.set(seen);
+    let _ = PID_VARIABLES.set(pid_variables::read()?);
     Ok(())
+}
+
+/// The variables of the pid namespace that we were started in; `None` where we have not left it.
+pub(crate) fn pid_variables() -> Option<&'static [Option<String>; 2]> {
+    PID_VARIABLES.get()
 }
 
 /// How many processes are in a frozen cgroup of the root, those of all pid namespaces; `None` where we have not been where they

@@ -9,6 +9,7 @@ pub(crate) mod mounts;
 pub(crate) mod numa;
 pub(crate) mod outside;
 pub(crate) mod pid_spaces;
+pub(crate) mod pid_variables;
 pub(crate) mod pty;
 pub(crate) mod rings;
 pub(crate) mod segments;
