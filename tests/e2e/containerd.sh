@@ -3,7 +3,7 @@
 type -p containerd ctr containerd-shim-runc-v2 runc > /dev/null || { echo 'SKIPPED there is no containerd'; exit 0; }
 # Its cgroups and its devices are those of this mount namespace.
 mount -t cgroup2 none /sys/fs/cgroup || { echo 'SKIPPED there are no cgroups of version 2'; exit 0; }
-space=floe-${PWD##*/}
+space=floe${PWD//[^A-Za-z0-9]/}
 mkdir bin root state layer image
 ln -s "$FLOE_TOOLS/criu-front" bin/criu
 export PATH=$PWD/bin:$PATH
