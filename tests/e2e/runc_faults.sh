@@ -57,14 +57,18 @@ while ((above > 1)); do
 done
 pid_of() { printf '%s\n' "\${above_all[@]}" | grep ":\$1\$" | cut -d : -f 1; }
 case \$VICTIM in
-    command) kill -9 "\$(pid_of criu | head -n 1)" ;;
-    front) kill -9 "\$(pid_of criu | tail -n 1)" ;;
+    command) victim=\$(pid_of criu | head -n 1) ;;
+    front) victim=\$(pid_of criu | tail -n 1) ;;
     # The one that works has no id here but as a child.
-    freeze) kill -9 "\$(pgrep -x freeze | tail -n 1)" ;;
-    starter) kill -9 "\$(pgrep -x freeze | head -n 1)" ;;
-    restore) kill -9 "\$(pid_of restore)" ;;
-    runc) kill -9 "\$(pid_of runc | head -n 1)" ;;
+    freeze) victim=\$(pgrep -x freeze | tail -n 1) ;;
+    starter) victim=\$(pgrep -x freeze | head -n 1) ;;
+    restore) victim=\$(pid_of restore) ;;
+    runc) victim=\$(pid_of runc | head -n 1) ;;
 esac
+kill -9 "\$victim"
+# What it was about to do it may do until it has ended.
+n=0
+while ((n++ < 200)) && read -r _ _ state _ < "/proc/\$victim/stat" && [[ \$state != Z ]]; do sleep 0.005; done 2> /dev/null
 SCRIPT
 cat > script << SCRIPT
 #!/bin/sh
