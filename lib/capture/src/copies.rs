@@ -12,6 +12,7 @@ use crate::{
 use floe_parasite::{InjectedRunner, PayloadLayout};
 use floe_proc::{Mapping, Status};
 use floe_tracee::{RemoteSession, Tracee, may_suspend_seccomp};
+use std::cell::Ref;
 
 /// Memory that a session wants besides that of the payload, bytes.
 const SCRATCH: usize = 4096;
@@ -58,8 +59,7 @@ impl Tree {
         room.suffices()?;
         let mut copies = Copies::default();
         for held in wanted {
-            let mapped = self.mapped.borrow();
-            copies.0.push((held.pid, copy(held, mapped.get(&held.pid))?));
+            copies.0.push((held.pid, copy(held, &*self.mapped(held.pid)?)?));
         }
         room.move_out(copies.0.iter().map(|(_, copy)| copy.tid() as u32)).map_err(plain)?;
         Ok(copies)
@@ -111,13 +111,12 @@ impl Mapped {
     }
 }
 
-fn copy(held: &Held, mapped: Option<&Mapped>) -> Result<Tracee, Reason> {
+fn copy(held: &Held, mapped: &Mapped) -> Result<Tracee, Reason> {
     let plain = |e: floe_sys::Error| format!("unable to copy process {}: {}", held.pid, e.cause());
-    let Mapped { mappings, has_segments } = mapped.ok_or("it has not been asked")?;
-    if *has_segments {
+    if mapped.has_segments {
         return Err("it has segments of System V shared memory, which count their users".into());
     }
-    let copied = injected(held, ("copy", mappings), |session, (layout, signal)| {
+    let copied = injected(held, ("copy", mapped), |session, (layout, signal)| {
         let mut runner = InjectedRunner::new(session.leader(), layout, signal);
         let copy = floe_parasite::copy(&mut runner).map_err(plain)?;
         match session.clean_copy(&copy) {
@@ -132,6 +131,12 @@ fn copy(held: &Held, mapped: Option<&Mapped>) -> Result<Tracee, Reason> {
 }
 
 impl Tree {
+    /// What is known of a process since it was asked. Nothing of the tree has run from then on.
+    fn mapped(&self, pid: u32) -> Result<Ref<'_, Mapped>, Reason> {
+        Ref::filter_map(self.mapped.borrow(), |all| all.get(&pid))
+            .map_err(|_| "it has not been asked".into())
+    }
+
     /// Runs code in a process of it that makes a helper, without which it does not know. `doing` is what to, in a word.
     pub(crate) fn injected<T>(
         &self,
@@ -148,8 +153,7 @@ impl Tree {
             return Err("it awaits the init of a pid namespace".into());
         }
         let plain = |e: floe_sys::Error| format!("unable to {doing} it: {}", e.cause());
-        let mappings = floe_proc::mappings(pid).map_err(plain)?;
-        injected(held, (doing, &mappings), |session, (layout, signal)| {
+        injected(held, (doing, &*self.mapped(pid)?), |session, (layout, signal)| {
             work(&mut InjectedRunner::new(session.leader(), layout, signal)).map_err(plain)
         })
     }
@@ -158,7 +162,7 @@ impl Tree {
 /// Runs code in a process by the payload, with system calls that no filter stops.
 fn injected<T>(
     held: &Held,
-    (doing, mappings): (&str, &[Mapping]),
+    (doing, mapped): (&str, &Mapped),
     work: impl FnOnce(&mut RemoteSession, (PayloadLayout, i32)) -> Result<T, Reason>,
 ) -> Result<T, Reason> {
     let status = Status::of(held.pid).map_err(|e| e.to_string())?;
@@ -171,7 +175,7 @@ fn injected<T>(
     }
     let extra = &PayloadLayout::MAPPINGS;
     let mut session =
-        RemoteSession::begin_among(leader, mappings, SCRATCH, extra).map_err(plain)?;
+        RemoteSession::begin_among(leader, &mapped.mappings, SCRATCH, extra).map_err(plain)?;
     let ready = |session: &mut RemoteSession| {
         let caught = status.hex("SigCgt").map_err(plain)?;
         let layout = session.extra().map(PayloadLayout::at);

@@ -14,7 +14,7 @@ pub(crate) type Origin = BTreeMap<NsKind, u64>;
 
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 static FROZEN: OnceLock<Vec<(Place, usize)>> = OnceLock::new();
-static PID_VARIABLES: OnceLock<[Option<String>; 2]> = OnceLock::new();
+static PID_VARIABLES: OnceLock<pid_variables::Values> = OnceLock::new();
 
 /// Notes which namespaces we are in; to be called before they are left.
 ///
@@ -40,7 +40,7 @@ pub fn start_here(root: u32) -> crate::Result<()> {
 }
 
 /// The variables of the pid namespace that we were started in; `None` where we have not left it.
-pub(crate) fn pid_variables() -> Option<&'static [Option<String>; 2]> {
+pub(crate) fn pid_variables() -> Option<&'static pid_variables::Values> {
     PID_VARIABLES.get()
 }
 

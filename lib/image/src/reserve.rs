@@ -44,7 +44,7 @@ impl Reserve {
     /// # Errors
     /// Those of ftruncate(2).
     pub fn trim(&self, file: &File) -> io::Result<()> {
-        if self.end.load(Relaxed) == 0 || is_in_memory(file) {
+        if self.end.load(Relaxed) == 0 {
             return Ok(());
         }
         file.set_len(file.metadata()?.len())

@@ -5,7 +5,8 @@ use std::{fmt, io, process::ExitCode};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
-const REFUSED: u8 = 3;
+/// The code of a refusal.
+pub const REFUSED: u8 = 3;
 const DAMAGED: u8 = 4;
 const NOT_PERMITTED: u8 = 5;
 

@@ -21,7 +21,7 @@ pub use ends::{
     Input, Output, file, foreign_input, hang_up, input, output, report_file_size_limit, say,
 };
 pub use enter::{Child, News, Side, Way};
-pub use exit::{Exit, NotPermitted, Usage, exit_code, main};
+pub use exit::{Exit, NotPermitted, REFUSED, Usage, exit_code, main};
 pub use filter::{Out, Stage, explained, filter};
 pub use hangup::{is_broken_pipe, wait as wait_for_hangup, wait_for_reader};
 pub use held::Held;

@@ -42,21 +42,13 @@ impl Chain {
 
 /// Opens the image in the working directory.
 pub fn open() -> Result<Source> {
-    let (mut images, mut below) = (Vec::new(), PathBuf::new());
-    loop {
-        let path = below.join(IMAGE);
-        let file = File::open(&path).with_context(|| format!("unable to open {}", path.display()));
-        let file = file.context("there is no image of floe")?;
-        let is_part = is_part(file.try_clone().context("unable to duplicate a descriptor")?)
-            .with_context(|| format!("unable to read {}", path.display()))?;
-        if images.is_empty() && !is_part {
-            rewind(&file)?;
-            return Ok(Source::Whole(file));
-        }
-        images.push(path);
-        if !is_part {
-            break;
-        }
+    // Where no link leads on there is nothing to look for.
+    if !Path::new(PARENT).is_symlink() || !is_part(Path::new(IMAGE))? {
+        return Ok(Source::Whole(file(Path::new(IMAGE))?));
+    }
+    let (mut images, mut below) = (vec![PathBuf::from(IMAGE)], PathBuf::from(PARENT));
+    while is_part(&below.join(IMAGE))? {
+        images.push(below.join(IMAGE));
         if images.len() == MOST {
             bail!(
                 "it builds on more than {MOST} images: put some of them together first (imgpack --merge)"
@@ -64,21 +56,21 @@ pub fn open() -> Result<Source> {
         }
         below.push(PARENT);
     }
+    images.push(below.join(IMAGE));
     images.reverse();
     Ok(Source::Chain(Chain(images)))
 }
 
-fn rewind(file: &File) -> Result<()> {
-    use std::io::Seek;
-    let mut file = file;
-    file.rewind().context("unable to read the image from its start")
+fn file(path: &Path) -> Result<File> {
+    let opened = File::open(path).with_context(|| format!("unable to open {}", path.display()));
+    opened.context("there is no image of floe")
 }
 
 /// Whether an image has only what has changed since another one.
-fn is_part(image: File) -> Result<bool> {
-    let mut reader = Reader::new(floe_toolkit::Input::from(OwnedFd::from(image)));
+fn is_part(path: &Path) -> Result<bool> {
+    let mut reader = Reader::new(floe_toolkit::Input::from(OwnedFd::from(file(path)?)));
     while !reader.sealed() {
-        match reader.next()? {
+        match reader.next().with_context(|| format!("unable to read {}", path.display()))? {
             Item::Record(record) if record.is::<Parent>() => return Ok(true),
             // Metadata is in the order of its kinds.
             Item::Record(record) if record.kind > Parent::KIND => return Ok(false),

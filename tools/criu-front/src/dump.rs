@@ -11,6 +11,7 @@ use crate::{
     tools, translate,
 };
 use anyhow::{Context, Result, bail, ensure};
+use floe_toolkit::{Exit, REFUSED};
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -36,8 +37,6 @@ const GRACE: u16 = 5000;
 /// How long a tree that was killed may take to end, milliseconds.
 const DYING: u16 = 1000;
 const PAGE: u64 = 4096;
-/// The exit code of a refusal.
-const REFUSED: i32 = 3;
 
 /// Which dump it is.
 struct Way {
@@ -47,53 +46,51 @@ struct Way {
     since: Option<String>,
 }
 
-/// Dumps the tree that is asked for. Where it fails the tree runs on, and nothing is left behind.
-pub fn dump(job: &Job) -> Result<()> {
-    job.engine.tell("pre-dump", None, None)?;
-    by_way(job, false)
+impl Way {
+    /// Tells the engine of a step. Of a dump on which others build none is one that an engine would have to do something for.
+    fn tell(&self, job: &Job, step: &str) -> Result<()> {
+        if self.is_first { Ok(()) } else { job.engine.tell(step, None, None) }
+    }
 }
 
-/// Makes a dump on which others build. The tree runs on, and the engine is told of nothing but the end: no step of it is one that
-/// an engine would have to do something for.
+/// Dumps the tree that is asked for. Where it fails the tree runs on, and nothing is left behind.
+pub fn dump(job: &Job) -> Result<()> {
+    by_way(job, Way { is_first: false, since: None })
+}
+
+/// Makes a dump on which others build. The tree runs on, and the engine is told of nothing but the end.
 pub fn pre_dump(job: &Job) -> Result<()> {
-    by_way(job, true)
+    by_way(job, Way { is_first: true, since: None })
 }
 
 /// Builds on the images that are named as parents, where it can; else all is written.
-fn by_way(job: &Job, is_first: bool) -> Result<()> {
+fn by_way(job: &Job, mut way: Way) -> Result<()> {
+    let pid = job.wanted.pid.context("there is no pid to be dumped")?;
+    translate::can_come_back(&job.wanted)?;
     job.images.enter()?;
-    let Some(parent) = &job.wanted.parent else { return once(job, &Way { is_first, since: None }) };
+    way.tell(job, "pre-dump")?;
+    let Some(parent) = &job.wanted.parent else { return once(job, pid, &way) };
     let path = Path::new(parent).join(IMAGE);
-    let since = path.to_str().filter(|_| path.exists()).map(str::to_owned);
-    let Some(since) = since else {
+    way.since = path.to_str().filter(|_| path.exists()).map(str::to_owned);
+    if way.since.is_none() {
         job.log.warn(&format!("{} is missing: all of the memory is written", path.display()));
-        return once(job, &Way { is_first, since: None });
-    };
-    match once(job, &Way { is_first, since: Some(since) }) {
-        Err(error) if error.downcast_ref::<Refused>().is_some() => {
+    }
+    match once(job, pid, &way) {
+        Err(error) if is_refusal(&error) => {
             job.log.warn(&format!("{error:#}"));
             job.log.warn("it cannot build on the images before: all of the memory is written");
-            once(job, &Way { is_first, since: None })
+            once(job, pid, &Way { since: None, ..way })
         }
         done => done,
     }
 }
 
-/// Freeze has refused the tree, which runs on.
-#[derive(Debug)]
-struct Refused;
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("refused")
-    }
+/// Whether freeze has refused to build on an image; the tree runs on.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Exit>().is_some_and(|exit| exit.0 == REFUSED)
 }
 
-impl std::error::Error for Refused {}
-
-fn once(job: &Job, way: &Way) -> Result<()> {
-    let pid = job.wanted.pid.context("there is no pid to be dumped")?;
-    translate::can_come_back(&job.wanted)?;
+fn once(job: &Job, pid: u32, way: &Way) -> Result<()> {
     let begin = Instant::now();
     let before = job.images.identity(IMAGE);
     let mut freeze = Freeze::start(job, pid, way)?;
@@ -107,10 +104,10 @@ fn once(job: &Job, way: &Way) -> Result<()> {
         if freeze.lives() && job.images.identity(IMAGE) != before {
             [IMAGE, INVENTORY].iter().for_each(|name| job.images.remove(name));
         }
-        let is_refused = freeze.status.and_then(|status| status.code()) == Some(REFUSED);
-        if is_refused && way.since.is_some() {
+        let code = freeze.status.and_then(|status| status.code());
+        if code == Some(REFUSED.into()) && way.since.is_some() {
             let lines: Vec<&str> = said.iter().map(|(line, _)| line.as_str()).collect();
-            return Err(anyhow::Error::new(Refused).context(lines.join("\n")));
+            return Err(anyhow::Error::new(Exit(REFUSED)).context(lines.join("\n")));
         }
         return Err(refused(job, &said, error));
     }
@@ -200,17 +197,13 @@ impl Freeze {
 
     /// From the start to the end of it.
     fn dump(&mut self, job: &Job, way: &Way, begin: Instant) -> Result<()> {
-        let tell = |what: &str| match way.is_first {
-            true => Ok(()),
-            false => job.engine.tell(what, None, None),
-        };
         let limit = job.wanted.timeout.map(|seconds| Duration::from_secs(seconds.into()));
         self.hear(job, STOPPED, limit.map(|limit| begin + limit))?;
         let stopped = Instant::now();
         let mut stats = DumpStats { freezing: micros(begin), ..DumpStats::default() };
         job.log.say("the tree stands still");
-        tell("network-lock")?;
-        tell("query-ext-files")?;
+        way.tell(job, "network-lock")?;
+        way.tell(job, "query-ext-files")?;
         self.hear(job, WRITTEN, None)?;
         stats.memory = micros(stopped);
         stats.writing = stats.memory;
@@ -223,7 +216,7 @@ impl Freeze {
         let (mounts, external) = (job.wanted.mounts.clone(), job.wanted.external.clone());
         files::inventory(&job.images, &Outside { mounts, external })?;
         job.log.say("the image is written");
-        tell("post-dump")?;
+        way.tell(job, "post-dump")?;
         self.agreed = true;
         self.stages.write_all(&[YES]).context("the stages are gone")?;
         let status = self.end()?;
@@ -232,7 +225,7 @@ impl Freeze {
         stats.frozen = micros(stopped);
         if self.leaves {
             image.sync_all().context("unable to write the image to the disk")?;
-            tell("network-unlock")?;
+            way.tell(job, "network-unlock")?;
         }
         files::dumped(&job.work, stats)
     }

@@ -73,7 +73,7 @@ pub(crate) fn tops(pids: &[u32]) -> Result<BTreeSet<(Bytes, Bytes)>> {
 }
 
 fn paths(pid: u32) -> Result<Paths> {
-    let text = unless_gone(floe_proc::read(pid, "cgroup"))?;
+    let text = unless_gone(floe_proc::read_record(pid, "cgroup"))?;
     Ok(lines(&text).map(|line| (line.hierarchy.into(), line.path.into())).collect())
 }
 

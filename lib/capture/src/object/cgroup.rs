@@ -41,7 +41,7 @@ type Groups = BTreeMap<Vec<u8>, Vec<Member>>;
 /// The frozen cgroups that a process is in, each with the number of processes in it.
 pub(crate) fn frozen_above(pid: u32) -> Result<Vec<(Place, usize)>> {
     let (mounts, mut frozen) = (Mounts::read()?, Vec::new());
-    for line in lines(&floe_proc::read(pid, "cgroup")?) {
+    for line in lines(&floe_proc::read_record(pid, "cgroup")?) {
         for end in above(line.path).chain([line.path.len()]) {
             let place: Place = (line.hierarchy.into(), line.path[..end].into());
             if !freezes(&place) || place.1.0 == b"/" {
@@ -195,7 +195,7 @@ impl Memberships {
 
     /// What a restore in the cgroups of freeze would not bring back.
     fn ignored(&self, out: &mut Findings) -> Result<()> {
-        let own = floe_proc::read(std::process::id(), "cgroup")?;
+        let own = floe_proc::read_record(std::process::id(), "cgroup")?;
         for (text, members) in &self.groups {
             let names = differing(text, &own);
             let Some((pid, _)) = members.first().filter(|_| !names.is_empty()) else { continue };

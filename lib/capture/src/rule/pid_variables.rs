@@ -11,8 +11,11 @@ use std::{io::ErrorKind, path::Path};
 const ALL: [(&str, Option<&str>); 2] =
     [("kernel/pid_max", Some("4194304")), ("vm/memfd_noexec", None)];
 
-/// What we see where we are; nothing of what the kernel does not have.
-pub(crate) fn read() -> Result<[Option<String>; ALL.len()]> {
+/// The value of each, where the kernel has it.
+pub(crate) type Values = [Option<String>; ALL.len()];
+
+/// What we see where we are.
+pub(crate) fn read() -> Result<Values> {
     let mut all = [const { None }; ALL.len()];
     for (value, (name, _)) in all.iter_mut().zip(ALL) {
         let path = Path::new("/proc/sys").join(name);
@@ -27,11 +30,10 @@ pub(crate) fn read() -> Result<[Option<String>; ALL.len()]> {
 
 /// Looks at those of the namespace that we have entered.
 pub(crate) fn check(out: &mut Findings) -> Result<()> {
-    let Some(around) =
-        origin::pid_variables().filter(|_| origin::has_left(NsKind::Pid).unwrap_or(false))
-    else {
+    let Some(around) = origin::pid_variables() else { return Ok(()) };
+    if !origin::has_left(NsKind::Pid)? {
         return Ok(());
-    };
+    }
     for (((name, fresh), around), value) in ALL.iter().zip(around).zip(read()?) {
         let Some(value) = value else { continue };
         if Some(&value) != around.as_ref() && Some(value.as_str()) != *fresh {

@@ -11,7 +11,7 @@ pub(super) struct Own(Vec<u8>);
 
 impl Own {
     pub fn read() -> Result<Self> {
-        floe_proc::read(std::process::id(), "cgroup").map(Self)
+        floe_proc::read_record(std::process::id(), "cgroup").map(Self)
     }
 
     /// That of a hierarchy; `None` where there is none here.
