@@ -31,7 +31,9 @@ os.dup2(w, 7)
 other, w = os.pipe()
 os.dup2(w, 9)
 null = subprocess.DEVNULL
-job = subprocess.Popen(["bash", "-c", "while sleep 0.02; do echo $((++n)) >&7; done"],
+# No shell: it writes with the pipe as its standard output, and somebody else has that.
+work = "import itertools, os, time\nfor n in itertools.count(1): os.write(7, b'%d\\n' % n); time.sleep(0.02)"
+job = subprocess.Popen(["python3", "-c", work],
                        pass_fds=[7, 9], stdin=null, stdout=null, stderr=null, start_new_session=True)
 print(job.pid, flush=True)
 while job.poll() is None: os.read(r, 1000)
@@ -51,7 +53,7 @@ until_true 5 test ! -e "/proc/$pid"
 expect_exit 3 restore --detach < piped
 grep -q "pid $pid: fd 7 (pipe:.*), fd 9 (pipe:.*): a pipe whose other end is outside of the tree (.*restore --detach --inherit 7 --inherit 9 7<>FILE 9<>FILE < .*/piped)" stderr ||
     fail "$(cat stderr)"
-imgpack --list piped | has_line "^outside: pid $pid (bash): fd 7 (pipe:.*): a pipe .* (restore wants --inherit 7, " ||
+imgpack --list piped | has_line "^outside: pid $pid (python3): fd 7 (pipe:.*): a pipe .* (restore wants --inherit 7, " ||
     fail "$(imgpack --list piped | grep outside)"
 # The command that it prints works as it stands, but for FILE.
 said=$(< stderr) && [[ $said =~ 'files of yours: '([^\)]*)\) ]] || fail "$said"
