@@ -68,7 +68,10 @@ fn skips(name: &str, args: &[&str], output: &Output) -> bool {
 
 /// Says so in spite of the test harness, and leaves it to scripts/test.sh to say it again at the end.
 fn skipped(test: &str, why: &str) {
-    let line = format!("SKIPPED {}: {why}\n", test.trim());
+    say(&format!("SKIPPED {}: {why}\n", test.trim()));
+}
+
+fn say(line: &str) {
     std::io::stderr().write_all(line.as_bytes()).expect("stderr");
     if let Some(list) = std::env::var_os("FLOE_SKIPPED") {
         let list = std::fs::OpenOptions::new().append(true).create(true).open(list);
@@ -76,15 +79,25 @@ fn skipped(test: &str, why: &str) {
     }
 }
 
-fn scenario(name: &str, args: &[&str]) {
-    let output = run(name, args);
-    assert!(
-        output.status.success(),
+/// What a scenario that has failed says of it.
+fn failure(name: &str, args: &[&str], output: &Output) -> String {
+    format!(
         "{name} {args:?}: {}\n--- stdout\n{}\n--- stderr\n{}",
         output.status,
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
-    );
+    )
+}
+
+/// Programs that nobody here wrote, on a loaded machine, fail once in a thousand times without a fault of floe's: a scenario that fails
+/// has a second run, and what the first one said is told at the end in either case. With scripts/test.sh --all there is one run.
+fn scenario(name: &str, args: &[&str]) {
+    let mut output = run(name, args);
+    if !output.status.success() && std::env::var_os("FLOE_ALL_FAULTS").is_none() {
+        say(&format!("FLAKY {}\n", failure(name, args, &output)));
+        output = run(name, args);
+    }
+    assert!(output.status.success(), "{}", failure(name, args, &output));
     skips(name, args, &output);
 }
 
