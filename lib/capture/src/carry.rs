@@ -99,7 +99,6 @@ pub fn is_unchanged(carried: &CarriedFile, file: &File) -> Result<bool> {
 
 /// Files that descriptors lead to.
 fn open(files: &Files) -> impl Iterator<Item = Candidate<'_>> {
-    let places = files.places();
     files.of::<Regular>().filter_map(move |(open, what)| match what {
         AnyRecord::Regular(Regular { pid, name, .. }) => {
             // One that is only on its way in a socket is found by its name.
@@ -107,8 +106,8 @@ fn open(files: &Files) -> impl Iterator<Item = Candidate<'_>> {
                 let below = name.path.0.strip_prefix(b"/").unwrap_or(&name.path.0);
                 floe_proc::path(pid.0, "root").join(OsStr::from_bytes(below))
             };
-            let of_descriptor = |(pid, fd): &(Pid, FdNum)| floe_proc::fd_path(pid.0, fd.0);
-            let link = places.get(&open.id).map_or_else(by_name, of_descriptor);
+            let of_descriptor = |(pid, fd): (Pid, FdNum)| floe_proc::fd_path(pid.0, fd.0);
+            let link = files.place(open.id).map_or_else(by_name, of_descriptor);
             Some(Candidate { pid: *pid, name, link })
         }
         _ => None,

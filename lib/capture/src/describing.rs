@@ -6,7 +6,7 @@ use crate::{
     descriptor_of::{Context, Descriptor, Problem, Purpose},
     entry::{ByName, Entry, Holder, Slot},
     file::{directory, message_queue, nameless_file, netlink, unix},
-    files::{Files, MOST},
+    files::Files,
     inet,
     kept::Kept,
     known::Known,
@@ -50,14 +50,14 @@ impl Describing<'_> {
         let keeps = count <= self.keep
             || (self.files.purpose == Some(Purpose::Look) && other_names::some_are_known());
         let (mut fds, mut kept) = (Vec::with_capacity(count), Vec::new());
-        let (mut slots, mut by_name) = (slots.into_iter(), ByName::new());
+        let (mut slots, mut by_name) = (slots.into_iter(), ByName::default());
         loop {
-            let some: Vec<Slot> = slots.by_ref().take(AT_ONCE).collect();
+            let some: Vec<Slot> = slots.by_ref().take(self.together()).collect();
             if some.is_empty() {
                 break;
             }
             let read = holder.entries(some, self.open, &mut by_name)?;
-            let mut entries: Vec<Entry> = Vec::with_capacity(read.len());
+            let mut entries: Vec<Box<Entry>> = Vec::with_capacity(read.len());
             for (fd, entry) in read {
                 entries.extend(self.read(&holder, fd, entry)?);
             }
@@ -79,7 +79,7 @@ impl Describing<'_> {
         if keeps {
             self.keep = self.keep.saturating_sub(count);
             while !kept.is_empty() {
-                let rest = kept.split_off(kept.len().min(MOST));
+                let rest = kept.split_off(kept.len().min(TO_A_RECORD));
                 let entries = std::mem::replace(&mut kept, rest);
                 self.files.entries.push(FdEntries { pid, entries });
             }
@@ -95,12 +95,13 @@ impl Describing<'_> {
         let mut fds = Vec::with_capacity(read.len());
         let mut read = read.into_iter();
         loop {
-            let some: Vec<FdEntry> = read.by_ref().take(AT_ONCE).collect();
+            let some: Vec<FdEntry> = read.by_ref().take(self.together()).collect();
             if some.is_empty() {
                 break;
             }
-            let entries = parallel::each_of(some, PIECE, |it| Entry::of_record(it, &holder));
-            let entries = entries.collect::<Result<Vec<Entry>>>()?;
+            let entries =
+                parallel::each_of(some, PIECE, |it| Entry::of_record(it, &holder).map(Box::new));
+            let entries = entries.collect::<Result<Vec<Box<Entry>>>>()?;
             fds.extend(self.all(&holder, &entries)?.into_iter().flatten());
         }
         self.files.tables.push(FdTable { pid, fds });
@@ -108,13 +109,13 @@ impl Describing<'_> {
     }
 
     /// Describes descriptors of a process; `None` for those that are refused, or were closed meanwhile.
-    fn all(&mut self, holder: &Holder, entries: &[Entry]) -> Result<Vec<Option<Fd>>> {
+    fn all(&mut self, holder: &Holder, entries: &[Box<Entry>]) -> Result<Vec<Option<Fd>>> {
         if entries.len() >= MANY
             && let Some(found) = self.at_once(holder, entries)?
         {
             return Ok(found);
         }
-        let one = |entry: &Entry| match self.descriptor(holder, entry) {
+        let one = |entry: &Box<Entry>| match self.descriptor(holder, entry) {
             Err(error) if self.passes(&error) => Ok(None),
             Err(_) if self.runs() && holder.has_changed(entry) => Ok(None),
             found => found,
@@ -123,18 +124,22 @@ impl Describing<'_> {
     }
 
     /// Describes them by several threads. `None` where anything is in the way of any of them: then nothing was done.
-    fn at_once(&mut self, holder: &Holder, entries: &[Entry]) -> Result<Option<Vec<Option<Fd>>>> {
+    fn at_once(
+        &mut self,
+        holder: &Holder,
+        entries: &[Box<Entry>],
+    ) -> Result<Option<Vec<Option<Fd>>>> {
         let next = self.files.all.len() as u32;
-        let of_entry = |entry| Descriptor::of(holder, self.context, entry);
-        let all: Vec<Descriptor<'_>> = entries.iter().map(of_entry).collect();
+        let all = entries.iter().map(|entry| Descriptor::of(holder, self.context, entry));
+        let all: Vec<Descriptor<'_>> = all.collect();
         let Ok(ids) = self.known.find_all(&all, next) else { return Ok(None) };
         let mut last = next;
-        let work = all.into_iter().zip(ids).map(|(seen, id)| {
+        let work = all.iter().zip(ids).map(|(seen, id)| {
             let first = id.0 == last;
             last += u32::from(first);
             (seen, id, first)
         });
-        let work: Vec<(Descriptor<'_>, FileId, bool)> = work.collect();
+        let work: Vec<(&Descriptor<'_>, FileId, bool)> = work.collect();
         let described = parallel::each(&work, |(seen, id, first)| {
             is_plain(seen).then(|| self.described(seen, *id, *first))
         });
@@ -146,8 +151,9 @@ impl Describing<'_> {
             self.known.forget(next);
             return Ok(None);
         };
-        let mut found = Vec::with_capacity(work.len());
-        for ((seen, id, _), described) in work.into_iter().zip(described) {
+        let ids: Vec<FileId> = work.into_iter().map(|(_, id, _)| id).collect();
+        let mut found = Vec::with_capacity(all.len());
+        for ((seen, id), described) in all.into_iter().zip(ids).zip(described) {
             found.push(Some(Fd { fd: FdNum(seen.fd), file: id, cloexec: seen.cloexec }));
             self.note(described, seen)?;
         }
@@ -155,7 +161,12 @@ impl Describing<'_> {
     }
 
     /// What was read of a descriptor; `None` where it is refused or was closed meanwhile.
-    fn read(&mut self, holder: &Holder, fd: u32, entry: Result<Entry>) -> Result<Option<Entry>> {
+    fn read(
+        &mut self,
+        holder: &Holder,
+        fd: u32,
+        entry: Result<Box<Entry>>,
+    ) -> Result<Option<Box<Entry>>> {
         match entry {
             Err(Error::Sys(error)) if error.is_stale() => {
                 self.out.refuse(holder.stale(fd)?);
@@ -171,6 +182,11 @@ impl Describing<'_> {
             Err(error) if self.passes(&error) || self.runs() && holder.has_closed(fd) => Ok(None),
             entry => entry.map(Some),
         }
+    }
+
+    /// How many are read before they are described.
+    fn together(&self) -> usize {
+        if self.runs() { AT_ONCE } else { AT_ONCE_HELD }
     }
 
     /// Whether descriptors may change under our eyes.
@@ -412,8 +428,12 @@ fn is_plain(seen: &Descriptor<'_>) -> bool {
         || stat.is_socket() && seen.unix_state().is_some()
 }
 
-/// Descriptors that are read before they are described: few, because those of a process that runs may change meanwhile.
-const AT_ONCE: usize = 1024;
+/// Descriptors that are read before they are described: of a process that runs few, because they may change meanwhile.
+const AT_ONCE: usize = 2048;
+const AT_ONCE_HELD: usize = 16_384;
+
+/// Descriptors in a record: `dumpfs` decodes several of these side by side.
+const TO_A_RECORD: usize = 1024;
 
 /// Descriptors from which on several threads describe them, and how many a thread takes at a time.
 const MANY: usize = 128;

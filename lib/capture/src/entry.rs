@@ -19,10 +19,8 @@ use nix::{
         statfs::statfs,
     },
 };
-use std::{
-    collections::{HashMap, HashSet},
-    os::fd::{AsFd, OwnedFd},
-};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Descriptors that a thread reads at a time.
 const PIECE: usize = 64;
@@ -57,7 +55,7 @@ pub(crate) struct Slot {
 }
 
 /// What the name of a descriptor has led to.
-pub(crate) type ByName = HashMap<Place, (Vec<u8>, Inode, Option<Name>)>;
+pub(crate) type ByName = FxHashMap<Place, (Vec<u8>, Inode, Option<Name>)>;
 
 impl Slot {
     /// Nothing is known.
@@ -226,8 +224,8 @@ impl Holder {
         some: Vec<Slot>,
         kept: &mut Kept,
         by_name: &mut ByName,
-    ) -> Result<Vec<(u32, Result<Entry>)>> {
-        let (mut first, mut others, mut met) = (Vec::new(), Vec::new(), HashSet::new());
+    ) -> Result<Vec<(u32, Result<Box<Entry>>)>> {
+        let (mut first, mut others, mut met) = (Vec::new(), Vec::new(), FxHashSet::default());
         for slot in some {
             match slot.place()? {
                 Some(place) if by_name.contains_key(&place) || !met.insert(place) => {
@@ -239,7 +237,7 @@ impl Holder {
         let links = &*kept;
         let read = parallel::each_of(first, PIECE, |(slot, place)| {
             let known = place.and_then(|place| links.link(place));
-            (slot.fd, place, self.entry(slot, known))
+            (slot.fd, place, self.entry(slot, known).map(Box::new))
         });
         let mut read: Vec<_> = read.collect();
         for (_, place, entry) in &read {
@@ -259,7 +257,7 @@ impl Holder {
                 }
                 (_, slot) => self.entry(slot, None),
             };
-            read.push((fd, None, entry));
+            read.push((fd, None, entry.map(Box::new)));
         }
         read.sort_unstable_by_key(|(fd, ..)| *fd);
         Ok(read.into_iter().map(|(fd, _, entry)| (fd, entry)).collect())

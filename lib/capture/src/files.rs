@@ -22,10 +22,11 @@ use floe_records::{
     OpenFile, Options, Pid, Record, SocketQueue,
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     os::fd::OwnedFd,
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
 };
 
 /// Everything that descriptors of a tree lead to.
@@ -61,6 +62,8 @@ pub struct Files {
     pub(crate) ranks: Ranks,
     /// Why they are read.
     pub(crate) purpose: Option<Purpose>,
+    /// The first descriptor of each description, once that was asked for.
+    places: OnceLock<Vec<Option<(Pid, FdNum)>>>,
 }
 
 impl Files {
@@ -152,13 +155,20 @@ impl Files {
         Ok(Some(files))
     }
 
-    /// A descriptor of each description that a process has.
-    pub(crate) fn places(&self) -> BTreeMap<FileId, (Pid, FdNum)> {
-        let of_table = |table: &'_ FdTable| {
-            let pid = table.pid;
-            table.fds.iter().map(move |fd| (fd.file, (pid, fd.fd))).collect::<Vec<_>>()
-        };
-        self.tables.iter().flat_map(of_table).collect()
+    /// The first descriptor that leads to a description; `None` for one that is on its way. To be asked when all are known.
+    pub(crate) fn place(&self, id: FileId) -> Option<(Pid, FdNum)> {
+        let places = self.places.get_or_init(|| {
+            let mut places = vec![None; self.all.len()];
+            for table in self.tables.iter().rev() {
+                for fd in table.fds.iter().rev() {
+                    if let Some(place) = places.get_mut(fd.file.0 as usize) {
+                        *place = Some((table.pid, fd.fd));
+                    }
+                }
+            }
+            places
+        });
+        *places.get(id.0 as usize)?
     }
 
     /// The descriptions of one kind, with what they are.
@@ -194,12 +204,14 @@ impl Files {
     }
 
     /// All records but those of [`Files::collect`].
-    pub fn records(&self) -> impl Iterator<Item = AnyRecord> {
-        let objects = self.objects.values().map(|(object, _)| object.clone().any());
-        let files = self.all.iter().flat_map(|(open, what)| [open.clone().any(), what.clone()]);
+    pub fn records(&self) -> impl Iterator<Item = Cow<'_, AnyRecord>> {
+        let objects = self.objects.values().map(|(object, _)| Cow::Owned(object.clone().any()));
+        let files = self.all.iter();
+        let files =
+            files.flat_map(|(open, what)| [Cow::Owned(open.clone().any()), Cow::Borrowed(what)]);
         let tables = self.tables.iter().filter(|table| !table.fds.is_empty());
-        let tables = tables.flat_map(pieces).map(Record::any);
-        objects.chain(files).chain(tables).chain(self.properties.iter().cloned())
+        let tables = tables.flat_map(pieces).map(|table| Cow::Owned(table.any()));
+        objects.chain(files).chain(tables).chain(self.properties.iter().map(Cow::Borrowed))
     }
 }
 

@@ -7,7 +7,8 @@
 
 use floe_proc::OpenInfo;
 use floe_tables::Tables;
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
 /// Files at most.
 const MOST: u64 = 65_536;
@@ -24,7 +25,7 @@ pub struct Kept {
     /// What reads tables of many descriptors, once that has been tried.
     tables: Option<Option<Tables>>,
     /// What links of descriptors have shown, by what they were opened by.
-    links: HashMap<Place, Vec<u8>>,
+    links: FxHashMap<Place, Vec<u8>>,
 }
 
 /// An entry of a directory and a mount, as a table shows them, and the inode that they led to.
@@ -41,7 +42,7 @@ impl Kept {
         let raised = soft < hard && floe_sys::set_limit(0, libc::RLIMIT_NOFILE, hard, hard).is_ok();
         let (may, limits) = if raised { (hard, Some((soft, hard))) } else { (soft, None) };
         let room = (may - may / 4).saturating_sub(OTHERS).min(MOST) as usize;
-        Ok(Self { open: BTreeMap::new(), room, limits, tables: None, links: HashMap::new() })
+        Ok(Self { open: BTreeMap::new(), room, limits, tables: None, links: FxHashMap::default() })
     }
 
     /// What reads a table of that many descriptors at once; `None` where files of /proc have to do: for few, on kernels that cannot

@@ -5,22 +5,21 @@
 //! descriptors that were told apart before are believed to be still, and each list is checked once from end to end: the order has not
 //! changed if nothing has. The third time everything has stood still since.
 //!
-//! None of these calls is needed for a table that a program in the kernel has read: that tells descriptions by their places.
+//! None of these calls is needed for a table that a program in the kernel has read: that tells descriptions by their places. They are
+//! put into lists only when a descriptor comes of which that is not told.
 
 use crate::{descriptor_of::Descriptor, parallel};
 use floe_records::{FdNum, FdTable, FileId, Pid};
 use floe_sys::{Result, kcmp_file};
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, HashMap},
-};
+use rustc_hash::FxHashMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 /// What duplicates of a descriptor have in common: mount, inode, and what tells kernel objects of one inode apart.
 type Key = (u32, u64, Vec<u8>);
 
 /// Where the descriptions of descriptors stood in the order of kcmp(2), each among those with the same key.
 #[derive(Clone, Default, Debug)]
-pub struct Ranks(HashMap<(Pid, FdNum), u32>);
+pub struct Ranks(FxHashMap<(Pid, FdNum), u32>);
 
 /// Descriptors with one key from which on they are told apart beside others.
 const MANY: usize = 32;
@@ -46,6 +45,10 @@ struct Seen {
 }
 
 impl Seen {
+    fn of(seen: &Descriptor<'_>, id: FileId, told: Told) -> Self {
+        Self { pid: seen.table(), fd: seen.fd, id, told }
+    }
+
     fn compare(&self, pid: u32, fd: u32) -> Result<Ordering> {
         kcmp_file(self.pid as i32, self.fd as i32, pid as i32, fd as i32)
     }
@@ -59,7 +62,7 @@ struct List {
     /// Something was told of each of them.
     told: bool,
     /// Those of which something was told, by that.
-    by_told: HashMap<Told, Seen>,
+    by_told: FxHashMap<Told, Seen>,
     /// What was told is not so.
     wrong: bool,
 }
@@ -67,8 +70,12 @@ struct List {
 /// All descriptions that have been seen.
 #[derive(Default)]
 pub(crate) struct Known {
-    lists: HashMap<Key, List>,
+    lists: FxHashMap<Key, List>,
     ranks: Ranks,
+    /// As long as nothing else has come: those that are told by a number that all descriptors of a description have, and none else.
+    same: FxHashMap<u64, FileId>,
+    /// These, by their keys, for the lists.
+    unlisted: Vec<(Key, Seen)>,
 }
 
 impl Known {
@@ -80,20 +87,68 @@ impl Known {
     /// The description of a descriptor, if another one has led to it; else where it is to be added.
     pub fn find(&mut self, seen: &Descriptor<'_>) -> Result<(Option<FileId>, usize)> {
         let told = self.told(seen);
+        if let (Told::Same(number), true) = (told, self.lists.is_empty()) {
+            return Ok((self.same.get(&number).copied(), 0));
+        }
+        self.list_all();
         self.lists.entry(key(seen)).or_default().find(seen, told)
     }
 
     /// Adds the description of a descriptor where [`Known::find`] has said.
     pub fn add(&mut self, seen: &Descriptor<'_>, id: FileId, at: usize) {
         let told = self.told(seen);
-        self.lists.entry(key(seen)).or_default().add(seen, id, at, told);
+        if let (Told::Same(number), true) = (told, self.lists.is_empty()) {
+            self.add_unlisted(number, seen, id);
+            return;
+        }
+        self.lists.entry(key(seen)).or_default().add(Seen::of(seen, id, told), at);
+    }
+
+    fn add_unlisted(&mut self, number: u64, seen: &Descriptor<'_>, id: FileId) {
+        self.same.insert(number, id);
+        self.unlisted.push((key(seen), Seen::of(seen, id, Told::Same(number))));
+    }
+
+    /// From here on it takes keys to find them.
+    fn list_all(&mut self) {
+        for (key, seen) in self.unlisted.drain(..) {
+            let list = self.lists.entry(key).or_default();
+            let end = list.all.len();
+            list.add(seen, end);
+        }
+        self.same.clear();
+    }
+
+    /// [`Known::find_all`], where a number is told of each and of all before; else `None`.
+    fn find_same(&mut self, all: &[Descriptor<'_>], next: u32) -> Option<Vec<FileId>> {
+        let number = |seen: &Descriptor<'_>| match seen.same() {
+            Told::Same(number) => Some(number),
+            Told::Rank(_) | Told::Nothing => None,
+        };
+        let told = all.iter().map(number).collect::<Option<Vec<u64>>>();
+        let numbers = told.filter(|_| self.lists.is_empty())?;
+        let mut last = next;
+        let find = |(seen, number): (&Descriptor<'_>, u64)| {
+            if let Some(old) = self.same.get(&number) {
+                return *old;
+            }
+            let new = FileId(last);
+            last += 1;
+            self.add_unlisted(number, seen, new);
+            new
+        };
+        Some(all.iter().zip(numbers).map(find).collect())
     }
 
     /// The descriptions of descriptors, in their order; those that nothing has led to are added, and counted from `next` on. Where
     /// descriptors cannot be told apart, nothing is added.
     pub fn find_all(&mut self, all: &[Descriptor<'_>], next: u32) -> Result<Vec<FileId>> {
+        if let Some(found) = self.find_same(all, next) {
+            return Ok(found);
+        }
+        self.list_all();
         let keys = parallel::each(all, key);
-        let mut members: HashMap<Key, Vec<usize>> = HashMap::new();
+        let mut members: FxHashMap<Key, Vec<usize>> = FxHashMap::default();
         for (at, key) in keys.into_iter().enumerate() {
             members.entry(key).or_default().push(at);
         }
@@ -149,7 +204,7 @@ impl Known {
             let told = self.told(seen);
             let (old, place) = list.find(seen, told)?;
             if old.is_none() {
-                list.add(seen, own, place, told);
+                list.add(Seen::of(seen, own, told), place);
             }
             Ok(old.unwrap_or(own))
         };
@@ -158,6 +213,8 @@ impl Known {
 
     /// Forgets descriptions from this number on.
     pub fn forget(&mut self, first: u32) {
+        self.same.retain(|_, id| id.0 < first);
+        self.unlisted.retain(|(_, seen)| seen.id.0 < first);
         for list in self.lists.values_mut() {
             list.all.retain(|seen| seen.id.0 < first);
             list.by_told.retain(|_, seen| seen.id.0 < first);
@@ -200,7 +257,7 @@ impl Known {
 
 impl Default for List {
     fn default() -> Self {
-        let (all, by_told) = (Vec::new(), HashMap::new());
+        let (all, by_told) = (Vec::new(), FxHashMap::default());
         Self { all, sorted: true, told: true, by_told, wrong: false }
     }
 }
@@ -226,8 +283,8 @@ impl List {
         self.search(seen)
     }
 
-    fn add(&mut self, seen: &Descriptor<'_>, id: FileId, at: usize, told: Told) {
-        let new = Seen { pid: seen.table(), fd: seen.fd, id, told };
+    fn add(&mut self, new: Seen, at: usize) {
+        let told = new.told;
         if told != Told::Nothing {
             self.by_told.insert(told, new);
         }
@@ -319,15 +376,20 @@ fn key(seen: &Descriptor<'_>) -> Key {
     let mut object = Vec::new();
     if seen.link.starts_with(b"anon_inode:") {
         object.extend(seen.link);
-        object.extend(seen.info.line("eventfd-id").unwrap_or_default());
+        object.extend(eventfd_id(seen).unwrap_or_default());
     }
     // One that is only a path is another description than the file itself.
     object.extend(seen.is_path().then_some(b'P'));
     (seen.info.mnt_id, seen.info.ino, object)
 }
 
+/// The kernel's number of an eventfd.
+fn eventfd_id<'a>(seen: &'a Descriptor<'_>) -> Option<&'a [u8]> {
+    seen.link.starts_with(b"anon_inode:[eventfd]").then(|| seen.info.line("eventfd-id"))?
+}
+
 /// Whether a single description leads to what the key names.
 fn is_single(seen: &Descriptor<'_>) -> bool {
-    let unique = seen.link.starts_with(b"socket:") || seen.info.line("eventfd-id").is_some();
+    let unique = seen.link.starts_with(b"socket:") || eventfd_id(seen).is_some();
     unique && !seen.is_path()
 }

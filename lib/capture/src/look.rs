@@ -31,6 +31,7 @@ use crate::{
 use floe_proc::{Stat, Status};
 use floe_records::{AnyRecord, Finding, Findings, NsKind, Options, Pid, Record, Share, Tree, Vmas};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs::File,
     thread::sleep,
@@ -183,7 +184,7 @@ fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Re
         spaces.look(&files, &mut found);
         rings.check(&files, &mut found);
         if all_files {
-            records.extend(files.records());
+            records.extend(files.records().map(Cow::into_owned));
         }
         files.look(&mut found)
     });

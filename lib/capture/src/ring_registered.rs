@@ -220,8 +220,11 @@ fn sockets(files: &Files) -> BTreeMap<u64, Option<FileId>> {
         kind != External::KIND && kind != SpecialPath::KIND
     };
     let refused = files.refused.iter().filter_map(|(pid, fd)| Some((number(*pid, *fd)?, None)));
-    let places = files.places().into_iter().filter(|(id, _)| is_own(id));
-    let own = places.filter_map(|(id, (pid, fd))| Some((number(pid, fd)?, Some(id))));
+    let own = files.all.iter().map(|(open, _)| open.id).filter(is_own);
+    let own = own.filter_map(|id| {
+        let (pid, fd) = files.place(id)?;
+        Some((number(pid, fd)?, Some(id)))
+    });
     refused.chain(own).collect()
 }
 

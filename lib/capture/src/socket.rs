@@ -2,12 +2,12 @@
 
 use crate::{descriptor_of::Descriptor, multicast::memberships, socket_kind::number};
 use floe_records::{Bytes, SocketOption};
-use floe_sys::{socket_filter, socket_option};
+use floe_sys::{short_socket_option, socket_filter, socket_option};
 use nix::unistd::{getegid, geteuid};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     os::fd::{AsFd, BorrowedFd},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// SO_BUF_LOCK: which buffer sizes were set by hand (SOCK_SNDBUF_LOCK 1, SOCK_RCVBUF_LOCK 2).
@@ -19,26 +19,41 @@ pub(crate) fn options(
     seen: &Descriptor<'_>,
     list: &[(i32, i32)],
 ) -> floe_sys::Result<Vec<SocketOption>> {
+    options_beside(&[], seen, list)
+}
+
+/// The same without those that are `usual`, by their places in [`EVERY`].
+fn options_beside(
+    usual: &[Option<Vec<u8>>],
+    seen: &Descriptor<'_>,
+    list: &[(i32, i32)],
+) -> floe_sys::Result<Vec<SocketOption>> {
     let mut options = Vec::new();
     if !seen.context.taking {
         return Ok(options);
     }
     let fd = seen.duplicate()?;
-    let mut take = |level: i32, name: i32| {
+    let mut take = |level: i32, name: i32, usual: Option<&[u8]>| {
+        let mut buffer = [0; 64];
         // Options that this type of socket does not support are skipped.
-        if let Ok(value) = socket_option(fd, level, name, 64) {
-            options.push(SocketOption { level, name, value: Bytes(value) });
+        if let Some(value) = short_socket_option(fd, (level, name), &mut buffer)
+            && usual != Some(value)
+        {
+            options.push(SocketOption { level, name, value: Bytes(value.to_vec()) });
         }
     };
     let is_unix = seen.socket().is_some_and(|kind| kind.family == libc::AF_UNIX);
-    let every = EVERY.iter().filter(|name| !is_unix || !NOTHING_TO_UNIX.contains(name));
-    let every = every.map(|name| (libc::SOL_SOCKET, *name));
-    every.chain(list.iter().copied()).for_each(|(level, name)| take(level, name));
+    for (at, name) in EVERY.iter().enumerate() {
+        if !is_unix || !NOTHING_TO_UNIX.contains(name) {
+            take(libc::SOL_SOCKET, *name, usual.get(at).and_then(Option::as_deref));
+        }
+    }
+    list.iter().for_each(|(level, name)| take(*level, *name, None));
     // Older kernels do not show what was set by hand.
     let locked = number(fd, libc::SOL_SOCKET, SO_BUF_LOCK).unwrap_or(0);
     for (bit, name) in [(1, libc::SO_SNDBUF), (2, libc::SO_RCVBUF)] {
         if locked & bit != 0 {
-            take(libc::SOL_SOCKET, name);
+            take(libc::SOL_SOCKET, name, None);
         }
     }
     let family = seen.socket().map_or(0, |kind| kind.family);
@@ -88,22 +103,31 @@ fn filter(fd: BorrowedFd<'_>) -> floe_sys::Result<Vec<SocketOption>> {
     Ok(options)
 }
 
-/// Leaves out what a UNIX socket of this type has from the start, on every machine: a tree may have thousands of them. Only for
-/// one that restore makes by socket(2) or socketpair(2): one that was accepted has options of its listener.
-pub(crate) fn leave_out_usual(kind: i32, options: &mut Vec<SocketOption>) -> floe_sys::Result<()> {
-    static USUAL: Mutex<BTreeMap<i32, Vec<Option<Vec<u8>>>>> = Mutex::new(BTreeMap::new());
+/// The options of a UNIX socket without those that one of its type has from the start, on every machine: a tree may have thousands of
+/// them. Only for one that restore makes by socket(2) or socketpair(2): one that was accepted has options of its listener.
+pub(crate) fn unusual_options(
+    seen: &Descriptor<'_>,
+    kind: i32,
+) -> floe_sys::Result<Vec<SocketOption>> {
+    if !seen.context.taking {
+        return Ok(Vec::new());
+    }
+    options_beside(&*usual(kind)?, seen, &[])
+}
+
+fn usual(kind: i32) -> floe_sys::Result<Usual> {
+    static USUAL: Mutex<BTreeMap<i32, Usual>> = Mutex::new(BTreeMap::new());
     let mut usual = USUAL.lock().unwrap_or_else(PoisonError::into_inner);
     if let Entry::Vacant(place) = usual.entry(kind) {
         let fresh = floe_sys::socket(libc::AF_UNIX, kind, 0)?;
         let value = |name: &i32| socket_option(fresh.as_fd(), libc::SOL_SOCKET, *name, 64).ok();
         place.insert(EVERY.iter().map(value).collect());
     }
-    options.retain(|option| {
-        let at = EVERY.iter().position(|name| *name == option.name);
-        at.is_none_or(|at| usual[&kind][at].as_ref() != Some(&option.value.0))
-    });
-    Ok(())
+    Ok(usual[&kind].clone())
 }
+
+/// Values of the options in [`EVERY`].
+type Usual = Arc<[Option<Vec<u8>>]>;
 
 /// Options of every socket that are carried.
 pub(crate) const EVERY: &[i32] = &[
@@ -171,21 +195,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_set_is_left() {
+    fn a_fresh_socket_is_usual() {
+        let usual = usual(libc::SOCK_STREAM).unwrap();
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         let on = 1i32.to_ne_bytes();
         floe_sys::set_socket_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, &on)
             .unwrap();
-        let option = |name: &i32| {
-            let value = socket_option(socket.as_fd(), libc::SOL_SOCKET, *name, 64).ok()?;
-            Some(SocketOption { level: libc::SOL_SOCKET, name: *name, value: Bytes(value) })
-        };
-        let all = EVERY.iter().filter(|name| !NOTHING_TO_UNIX.contains(name));
-        let mut options: Vec<SocketOption> = all.filter_map(option).collect();
-        // The size of a buffer stands for one that was set by hand.
-        options.extend(option(&libc::SO_RCVBUF));
-        leave_out_usual(libc::SOCK_STREAM, &mut options).unwrap();
-        let names: Vec<i32> = options.iter().map(|option| option.name).collect();
-        assert_eq!(names, [libc::SO_PASSCRED, libc::SO_RCVBUF]);
+        let value = |name: &i32| socket_option(socket.as_fd(), libc::SOL_SOCKET, *name, 64).ok();
+        let asked = EVERY.iter().zip(usual.iter());
+        let asked = asked.filter(|(name, _)| !NOTHING_TO_UNIX.contains(name));
+        let other: Vec<i32> =
+            asked.filter(|(name, usual)| value(name) != **usual).map(|it| *it.0).collect();
+        assert_eq!(other, [libc::SO_PASSCRED]);
     }
 }

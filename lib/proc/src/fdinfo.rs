@@ -54,6 +54,13 @@ impl Fdinfo {
         Ok(Self { pos, flags, mnt_id, ino, text, has_locks })
     }
 
+    /// Of what is known without the text: `more` are the lines of its kind, none of which is a lock.
+    pub fn known(pos: i64, flags: u32, mnt_id: u32, ino: u64, more: &str) -> Self {
+        let text =
+            format!("pos:\t{pos}\nflags:\t0{flags:o}\nmnt_id:\t{mnt_id}\nino:\t{ino}\n{more}");
+        Self { pos, flags, mnt_id, ino, text: text.into_bytes(), has_locks: false }
+    }
+
     /// The text, as [`Fdinfo::parse`] takes it.
     pub fn text(&self) -> &[u8] {
         &self.text
@@ -66,7 +73,7 @@ impl Fdinfo {
 
     /// The value of a line of this kind of file: `sigmask`, `eventfd-count`. `None` for one that it does not have.
     pub fn line(&self, key: &str) -> Option<&[u8]> {
-        find(&self.text, key).ok()
+        lines(&self.text).find_map(|line| value_of(line, key))
     }
 
     /// The values of all lines with this key: `lock`, `tfd`, `inotify`.
@@ -158,5 +165,8 @@ mod tests {
         assert_eq!((own.pos, own.flags & libc::O_CLOEXEC as u32), (5, libc::O_CLOEXEC as u32));
         let other = Fdinfo::of(std::process::id(), file.as_raw_fd() as u32).unwrap();
         assert_eq!(own, other);
+        let text = String::from_utf8_lossy(own.text());
+        let more = text.split_once(&format!("ino:\t{}\n", own.ino)).unwrap().1;
+        assert_eq!(Fdinfo::known(own.pos, own.flags, own.mnt_id, own.ino, more), own);
     }
 }

@@ -47,7 +47,17 @@ pub(crate) fn split<'a>(word: &'a [u8], at: u8, what: &str) -> io::Result<(&'a [
 
 /// The lines of a file, without empty ones.
 pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+    let mut rest = text;
+    let all = std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = &rest[rest.len().min(end + 1)..];
+        Some(line)
+    });
+    all.filter(|line| !line.is_empty())
 }
 
 /// The words of a line.

@@ -133,8 +133,8 @@ pub use segment::{
 };
 pub use signals::{default_action, is_ignored};
 pub use socket::{
-    accept, bind_raw, connect_raw, listen, peer_name, set_socket_option, socket, socket_name,
-    socket_option,
+    accept, bind_raw, connect_raw, listen, peer_name, set_socket_option, short_socket_option,
+    socket, socket_name, socket_option,
 };
 pub use socket_filter::{attach_filter, group_filter, socket_filter, socket_filter_len};
 pub use statmount::{MountStatus, all_mounts};

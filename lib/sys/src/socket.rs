@@ -23,16 +23,34 @@ fn check_option(level: i32, name: i32) -> std::io::Result<()> {
 
 /// getsockopt(2): the option's value, at most `room` bytes. EINVAL for options whose value has addresses in it.
 pub fn socket_option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> Result<Vec<u8>> {
-    check_option(level, name)
-        .map_err(|e| Error::new(format!("read socket option {level}/{name}"), e))?;
     let mut value = vec![0u8; room];
-    let mut len = room as libc::socklen_t;
+    let len = read_option(fd, (level, name), &mut value);
+    let len = len.map_err(|e| Error::new(format!("read socket option {level}/{name}"), e))?;
+    value.truncate(len);
+    Ok(value)
+}
+
+/// The same, into a buffer; `None` for an option that the socket does not have.
+pub fn short_socket_option<'a>(
+    fd: BorrowedFd<'_>,
+    option: (i32, i32),
+    value: &'a mut [u8],
+) -> Option<&'a [u8]> {
+    let len = read_option(fd, option, value).ok()?;
+    value.get(..len)
+}
+
+fn read_option(
+    fd: BorrowedFd<'_>,
+    (level, name): (i32, i32),
+    value: &mut [u8],
+) -> std::io::Result<usize> {
+    check_option(level, name)?;
+    let mut len = value.len() as libc::socklen_t;
     let at = value.as_mut_ptr().cast();
     // SAFETY: the kernel writes at most `len` bytes to the exclusively borrowed `value`.
-    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, at, &mut len) } as i64)
-        .map_err(|e| Error::new(format!("read socket option {level}/{name}"), e))?;
-    value.truncate(len as usize);
-    Ok(value)
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, at, &mut len) } as i64)?;
+    Ok(len as usize)
 }
 
 /// setsockopt(2). EINVAL for options whose value has addresses in it.

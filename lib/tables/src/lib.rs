@@ -106,7 +106,7 @@ impl Tables {
     /// All descriptors of a process, ascending; about `count`. What is read of one that runs is of one moment for each descriptor.
     pub fn read(&self, pid: u32, count: usize) -> Result<Vec<Shown>> {
         let bytes = self.bytes(pid, count)?;
-        records(&bytes).map(|record| self.shown(record)).collect()
+        Ok(records(&bytes).map(|record| self.shown(record)).collect())
     }
 
     fn bytes(&self, pid: u32, count: usize) -> Result<Vec<u8>> {
@@ -116,19 +116,18 @@ impl Tables {
         Ok(bytes)
     }
 
-    fn shown(&self, record: &[u8]) -> Result<Shown> {
+    fn shown(&self, record: &[u8]) -> Shown {
         let (fd, marks) = (word(record, FD), word(record, MARKS));
-        let info = self.info(record, marks).map(Fdinfo::parse).transpose();
-        let info = info.map_err(|e| Error::new(format!("read descriptor {fd}"), e))?;
+        let info = self.info(record, marks);
         let (description, name) =
             (long(record, FILE), (long(record, NAME), long(record, NAME + 8)));
         let is = |mark: u32| marks & (mark | UNREAD) == mark;
         let (unlinked, unowned) = (is(UNLINKED), is(UNOWNED));
-        Ok(Shown { fd, description, name, unlinked, unowned, info })
+        Shown { fd, description, name, unlinked, unowned, info }
     }
 
-    /// The text of fdinfo, where it is known.
-    fn info(&self, record: &[u8], marks: u32) -> Option<Vec<u8>> {
+    /// What fdinfo shows, where that is known.
+    fn info(&self, record: &[u8], marks: u32) -> Option<Fdinfo> {
         if marks & (UNREAD | LOCKS) != 0 {
             return None;
         }
@@ -156,11 +155,7 @@ impl Tables {
         let (pos, ino) = (long(record, POS) as i64, long(record, INO));
         let cloexec = if marks & CLOEXEC == 0 { 0 } else { CLOSED_BY_EXEC };
         let flags = word(record, FLAGS) & !CLOSED_BY_EXEC | cloexec;
-        let mount = word(record, MOUNT) as i32;
-        Some(
-            format!("pos:\t{pos}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n{more}")
-                .into_bytes(),
-        )
+        Some(Fdinfo::known(pos, flags, word(record, MOUNT), ino, &more))
     }
 }
 

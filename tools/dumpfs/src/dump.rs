@@ -13,6 +13,7 @@ use floe_records::{
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
+use floe_worker_pool::parallel;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -36,8 +37,8 @@ pub struct DumpFs {
     sharers: BTreeSet<Pid>,
     vmas: Vec<(Pid, Vma)>,
     programs: Vec<Mm>,
-    /// What `freeze` has read of descriptors.
-    read: Vec<FdEntries>,
+    /// What `freeze` has read of descriptors, as [`FdEntries`].
+    read: Vec<RawRecord>,
     files: Files,
     /// IPC namespaces that are the tree's own.
     own_ipc: BTreeSet<NsId>,
@@ -105,7 +106,7 @@ impl Stage for DumpFs {
     /// What was meant for this stage ends here.
     fn rewrite(&mut self, raw: RawRecord) -> Result<Option<RawRecord>> {
         if raw.is::<FdEntries>() {
-            self.read.push(raw.decode()?);
+            self.read.push(raw);
             return Ok(None);
         }
         Ok(Some(raw))
@@ -118,6 +119,8 @@ impl Stage for DumpFs {
         }
         let mut found = Findings::default();
         let (read, stopped_ns) = (std::mem::take(&mut self.read), self.stopped_ns);
+        let read = parallel::each_of(read, 1, |raw| raw.decode::<FdEntries>());
+        let read = read.collect::<Result<Vec<_>, _>>()?;
         let take = Purpose::Take { stopped_ns };
         let (pids, sharers) = (&self.pids, &self.sharers);
         self.files = Files::describe_read(pids, sharers, &self.options, take, read, &mut found)?;

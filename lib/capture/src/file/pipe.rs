@@ -91,13 +91,12 @@ fn sees_all() -> Result<bool> {
 
 /// Those of them, of which the tree has one end, whose other end is open: its own end tells.
 fn held_somewhere(files: &Files, pipes: &BTreeSet<ObjectId>) -> Result<BTreeSet<ObjectId>> {
-    let places = files.places();
     let mut held = BTreeSet::new();
     for (open, what) in files.of::<Pipe>() {
         let Some(pipe) = pipe_of(what).filter(|pipe| pipes.contains(pipe)) else { continue };
-        let Some((pid, fd)) = places.get(&open.id) else { continue };
+        let Some((pid, fd)) = files.place(open.id) else { continue };
         // It may be closed by now; that shows again when it stands still.
-        let Ok(end) = duplicate(*pid, *fd) else { continue };
+        let Ok(end) = duplicate(pid, fd) else { continue };
         let mut polled = [PollFd::new(end.as_fd(), PollFlags::empty())];
         poll(&mut polled, PollTimeout::ZERO).map_err(|e| Error::new("look at a pipe", e))?;
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR;

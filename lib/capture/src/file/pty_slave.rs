@@ -55,7 +55,6 @@ impl OfFile for PtySlave {
                 all.push(slave.clone());
             }
         }
-        let holders = holders(files);
         for mut slave in all {
             let id = slave.file;
             let same = masters.get(&slave.pty.ino).map_or(&[][..], Vec::as_slice);
@@ -63,8 +62,8 @@ impl OfFile for PtySlave {
                 None
             } else if slave.controlling {
                 let of_session = same.iter().find(|(_, master)| {
-                    let holder = holders.get(master);
-                    holder.is_some_and(|at| is_terminal_of(*at, slave.pid).unwrap_or(false))
+                    let holder = files.place(*master);
+                    holder.is_some_and(|at| is_terminal_of(at, slave.pid).unwrap_or(false))
                 });
                 of_session.map(|(dev, _)| *dev)
             } else {
@@ -97,17 +96,6 @@ fn index_behind(fd: BorrowedFd<'_>) -> Result<u64, Problem> {
     // As include/linux/kdev_t.h packs it for user space.
     let rdev = makedev(packed >> 8 & 0xfff, packed & 0xff | packed >> 12 & 0xfff00);
     Ok(if is_slave(rdev) { minor(rdev) } else { u64::MAX })
-}
-
-/// The first descriptor that leads to each description.
-pub(crate) fn holders(files: &Files) -> BTreeMap<FileId, (Pid, FdNum)> {
-    let mut first = BTreeMap::new();
-    for table in &files.tables {
-        for fd in &table.fds {
-            first.entry(fd.file).or_insert((table.pid, fd.fd));
-        }
-    }
-    first
 }
 
 /// Whether the slave of a master is the controlling terminal of the session of a process.

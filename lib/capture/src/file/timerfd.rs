@@ -17,7 +17,11 @@ impl OfFile for Timerfd {
     }
 
     fn take(seen: &Descriptor<'_>, file: FileId) -> Result<Self, Problem> {
-        let timer = if seen.context.taking {
+        // One that is not armed stays as it is while the process stands still.
+        let is_armed = |info: &Fdinfo| {
+            nanoseconds(info, "it_value") != Some(0) || nanoseconds(info, "it_interval") != Some(0)
+        };
+        let timer = if seen.context.taking && is_armed(seen.info) {
             timerfd_count(seen.duplicate()?)?;
             timerfd(file, &seen.info_now()?, seen.context.stopped_ns)
         } else {
@@ -27,14 +31,17 @@ impl OfFile for Timerfd {
     }
 }
 
+/// A line with seconds and nanoseconds.
+fn nanoseconds(info: &Fdinfo, name: &str) -> Option<u64> {
+    let inside = info.get(name).ok()?.trim_matches(['(', ')']);
+    let (seconds, nanos) = inside.split_once(", ")?;
+    Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + nanos.parse::<u64>().ok()?)
+}
+
 /// To be called as soon as `info` has been read: a date is what was left then, from now.
 fn timerfd(file: FileId, info: &Fdinfo, stopped_ns: Option<u64>) -> Option<Timerfd> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos() as u64;
-    let pair = |name| {
-        let inside = info.get(name).ok()?.trim_matches(['(', ')']);
-        let (seconds, nanos) = inside.split_once(", ")?;
-        Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + nanos.parse::<u64>().ok()?)
-    };
+    let pair = |name| nanoseconds(info, name);
     let clock = info.decimal("clockid").ok()?;
     let settime_flags = u32::try_from(info.octal("settime flags").ok()?).ok()?;
     let (ticks, interval_ns): (u64, u64) = (info.decimal("ticks").ok()?, pair("it_interval")?);

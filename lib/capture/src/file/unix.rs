@@ -6,7 +6,7 @@ use crate::{
     files::Files,
     resource::OfFile,
     sock_diag::{UnixState, unix_socket},
-    socket::{leave_out_usual, options},
+    socket::{options, unusual_options},
 };
 use floe_records::{
     AnyRecord, Bytes, External, FileId, Finding, Findings, OpenFile, OutsideSocket, Pid, Record,
@@ -47,7 +47,7 @@ impl OfFile for UnixSocket {
             backlog: state.listening.then_some(state.backlog),
             waiting: if state.listening { connected(seen)? } else { Vec::new() },
             shutdown: state.shutdown,
-            options: options(seen, &[])?,
+            options: Vec::new(),
         };
         let address = |name: Result<Vec<u8>, Error>| {
             Ok::<_, Problem>(name?.get(2..).unwrap_or_default().to_vec())
@@ -68,9 +68,11 @@ impl OfFile for UnixSocket {
                 socket.peer_name = Bytes(name);
             }
         }
-        if !has_name {
-            leave_out_usual(socket.sock_type as i32, &mut socket.options)?;
-        }
+        socket.options = if has_name {
+            options(seen, &[])?
+        } else {
+            unusual_options(seen, socket.sock_type as i32)?
+        };
         Ok(socket)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    file::{pty_master::node, pty_slave::holders},
+    file::pty_master::node,
     files::{Files, Purpose},
     object::tcp_connection::duplicate,
     resource::OfObject,
@@ -78,7 +78,6 @@ pub(crate) struct Found {
 
 impl Found {
     fn all(files: &Files) -> Result<Vec<Self>> {
-        let holders = holders(files);
         let mut slaves = BTreeMap::new();
         for (_, what) in files.of::<PtySlave>() {
             if let AnyRecord::PtySlave(slave) = what {
@@ -87,13 +86,12 @@ impl Found {
         }
         let mut all = BTreeMap::new();
         for (open, what) in files.of::<PtyMaster>() {
-            let (AnyRecord::PtyMaster(master), Some(&holder)) = (what, holders.get(&open.id))
-            else {
+            let (AnyRecord::PtyMaster(master), Some(holder)) = (what, files.place(open.id)) else {
                 continue;
             };
-            let slave = slaves.get(&master.pty).and_then(|file| holders.get(file));
+            let slave = slaves.get(&master.pty).and_then(|file| files.place(*file));
             let ends = Ends { master_reads: open.reads() };
-            match Self::of(master, holder, slave.copied(), ends) {
+            match Self::of(master, holder, slave, ends) {
                 Ok(found) => drop(all.insert(found.id, found)),
                 // It may be closed by now.
                 Err(_) if files.purpose == Some(Purpose::Preview) => {}

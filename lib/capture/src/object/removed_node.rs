@@ -31,10 +31,9 @@ use std::{
 impl OfObject for RemovedNode {
     fn collect(files: &Files, out: &mut Findings) -> Result<Vec<Self>> {
         let mut all: BTreeMap<ObjectId, Self> = BTreeMap::new();
-        let places = files.places();
         for (open, what) in &files.all {
             let Some(name) = name_of(what).filter(|name| name.deleted) else { continue };
-            let Some((pid, fd)) = places.get(&open.id) else {
+            let Some((pid, fd)) = files.place(open.id) else {
                 let problem = "it was removed, and nobody has it open";
                 let object = format!("{} on its way in a socket", name.path);
                 out.refuse(Finding::of(open.pid, object, "file.removed", problem));

@@ -11,12 +11,11 @@ use crate::{
     socket_kind::number,
 };
 use floe_records::{
-    AnyRecord, FdNum, FileId, Finding, Findings, NsId, Pid, TcpConnection, TcpSocket, TcpWindow,
+    AnyRecord, FdNum, Finding, Findings, NsId, Pid, TcpConnection, TcpSocket, TcpWindow,
 };
 use floe_sys::{Error, Repairs, never_sent, pidfd_getfd, pidfd_open, socket_option};
 use nix::sys::socket::{MsgFlags, recv};
 use std::{
-    collections::BTreeMap,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
@@ -202,16 +201,10 @@ pub(crate) struct Place<'a> {
 
 /// All connections.
 pub(crate) fn connections(files: &Files) -> Vec<Place<'_>> {
-    let mut places: BTreeMap<FileId, (Pid, FdNum)> = BTreeMap::new();
-    for table in &files.tables {
-        for fd in &table.fds {
-            places.entry(fd.file).or_insert((table.pid, fd.fd));
-        }
-    }
     let mut all = Vec::new();
     for (_, what) in files.of::<TcpSocket>() {
         let AnyRecord::TcpSocket(socket) = what else { continue };
-        if let Some(&(pid, fd)) = places.get(&socket.file)
+        if let Some((pid, fd)) = files.place(socket.file)
             && socket.socket.is_connection()
         {
             all.push(Place { socket, pid, fd });
