@@ -115,12 +115,12 @@ impl Describing<'_> {
         {
             return Ok(found);
         }
-        let one = |entry: &Box<Entry>| match self.descriptor(holder, entry) {
+        let one = |entry: &Entry| match self.descriptor(holder, entry) {
             Err(error) if self.passes(&error) => Ok(None),
             Err(_) if self.runs() && holder.has_changed(entry) => Ok(None),
             found => found,
         };
-        entries.iter().map(one).collect()
+        entries.iter().map(Box::as_ref).map(one).collect()
     }
 
     /// Describes them by several threads. `None` where anything is in the way of any of them: then nothing was done.

@@ -112,7 +112,7 @@ pub(crate) fn unusual_options(
     if !seen.context.taking {
         return Ok(Vec::new());
     }
-    options_beside(&*usual(kind)?, seen, &[])
+    options_beside(&usual(kind)?, seen, &[])
 }
 
 fn usual(kind: i32) -> floe_sys::Result<Usual> {

@@ -4,6 +4,7 @@
 //! the producer.
 #![forbid(unsafe_code)]
 
+pub mod in_order;
 pub mod parallel;
 
 use std::{

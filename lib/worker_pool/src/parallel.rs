@@ -51,14 +51,19 @@ pub fn each_of<T: Send, R: Send>(
 
 /// How many threads are worth it for this many things, of which each takes `piece` at a time; `None` for one.
 fn threads(count: usize, piece: usize) -> Option<usize> {
-    // Asked once: it takes three calls and a file.
-    static CORES: OnceLock<usize> = OnceLock::new();
     let enough = if piece == 1 { count } else { count / (2 * piece) };
     if enough < 2 {
         return None;
     }
+    Some(cores().min(enough)).filter(|threads| *threads > 1)
+}
+
+/// How many threads are worth it at most.
+pub(crate) fn cores() -> usize {
+    // Asked once: it takes three calls and a file.
+    static CORES: OnceLock<usize> = OnceLock::new();
     let cores = *CORES.get_or_init(|| available_parallelism().map_or(1, NonZero::get));
-    Some(cores.min(MOST).min(enough)).filter(|threads| *threads > 1)
+    cores.min(MOST)
 }
 
 /// The pieces that `work` makes of numbers from 0 on until it makes none, in their order.

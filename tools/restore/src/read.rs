@@ -2,18 +2,16 @@
 
 use floe_records::*;
 use floe_stream::{Item, RawRecord, Reader, Source};
-use floe_worker_pool::parallel::each_of;
+use floe_worker_pool::in_order::in_order;
 
 /// Contents are read in pieces of this, bytes.
 const MAX: u64 = 1 << 20;
 /// Longest contents of metadata, such as those of a pipe (the kernel lets a privileged process have 2 GiB).
 const MOST: u64 = floe_stream::MAX_BULK;
 
-/// Records that are decoded at a time, by several threads, and bytes of them from which on no more are read before that.
-const AT_ONCE: usize = 4096;
-const BYTES: usize = 4 << 20;
-/// Those that a thread takes at a time.
-const PIECE: usize = 64;
+/// Records that a thread decodes at a time, and bytes of them from which on it gets no more.
+const AT_ONCE: usize = 512;
+const BYTES: usize = 1 << 20;
 
 /// A record that has been read.
 struct Read {
@@ -32,22 +30,27 @@ enum Stopped {
 
 /// Everything before the first record of bulk; that record too.
 pub fn metadata<R: Source>(reader: &mut Reader<R>) -> anyhow::Result<(Tree, Option<RawRecord>)> {
-    let mut tree = Tree::default();
-    let mut next = None;
-    loop {
-        let mut read = Vec::new();
-        read.extend(next.take().map(|raw| Read { raw, whole: None }));
-        let stopped = read_some(reader, &mut read);
-        // Of several faults the first one in the stream is told.
-        for (raw, decoded) in each_of(read, PIECE, decoded) {
-            insert(&mut tree, &raw, decoded?)?;
+    let (mut tree, mut next) = (Tree::default(), None);
+    let decode = |some: Vec<Read>| some.into_iter().map(decoded).collect::<Vec<_>>();
+    in_order(decode, |work| {
+        loop {
+            let mut read = Vec::new();
+            read.extend(next.take().map(|raw| Read { raw, whole: None }));
+            let stopped = read_some(reader, &mut read);
+            work.give(read);
+            let goes_on = matches!(stopped, Ok(Stopped::Full(_)));
+            let done = if goes_on { work.ready() } else { work.rest() };
+            // Of several faults the first one in the stream is told.
+            for (raw, decoded) in done.into_iter().flatten() {
+                insert(&mut tree, &raw, decoded?)?;
+            }
+            match stopped? {
+                Stopped::Full(raw) => next = Some(raw),
+                Stopped::Bulk(raw) => return Ok((std::mem::take(&mut tree), Some(raw))),
+                Stopped::End => return Ok((std::mem::take(&mut tree), None)),
+            }
         }
-        match stopped? {
-            Stopped::Full(raw) => next = Some(raw),
-            Stopped::Bulk(raw) => return Ok((tree, Some(raw))),
-            Stopped::End => return Ok((tree, None)),
-        }
-    }
+    })
 }
 
 /// Reads on until that is enough for several threads.

@@ -48,11 +48,13 @@ impl OpenFiles<'_> {
     }
 
     /// Has the table of descriptors grow before several threads have it: from then on the kernel waits for all CPUs when it does.
-    /// Whether this many files, and what else is opened meanwhile, have room in it.
+    /// Whether this many files, and what else is opened meanwhile, have room in it above those that are kept for the tree.
     fn make_room(&self, count: usize) -> bool {
-        let last = self.base.saturating_add(2 * count as u32).saturating_add(OTHERS);
-        let (place, last) = (place_of_late(), i32::try_from(last));
-        let (Ok(place), Ok(last)) = (place, last) else { return false };
-        floe_sys::duplicate_from(place.as_fd(), last).is_ok()
+        let wanted = u64::from(self.base) + 2 * count as u64 + u64::from(OTHERS);
+        // There may be no numbers that high.
+        let most = floe_sys::get_limit(0, libc::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let number = i32::try_from(wanted.min(most.saturating_sub(1)));
+        let (Ok(place), Ok(number)) = (place_of_late(), number) else { return false };
+        floe_sys::duplicate_from(place.as_fd(), number).is_ok() && wanted < most
     }
 }
