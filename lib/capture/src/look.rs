@@ -169,6 +169,9 @@ fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Re
     }
     attached.check_running(root, &mut found)?;
     clocks.check(&mut found);
+    let users = spaces.look_into_users()?;
+    found.lost.extend(users.iter().cloned());
+    kept.put_lost(users);
     spaces.check(&mut found)?;
     pid_variables::check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
@@ -264,7 +267,7 @@ pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-    told: (&Ranks, &mut Kept),
+    (ranks, kept): (&Ranks, &mut Kept),
 ) -> Result<(Findings, Sharing, Files, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
@@ -297,7 +300,9 @@ pub(crate) fn held(
     pid_variables::check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
+    let told = (ranks, &mut *kept);
     let files = Files::describe_ranked(&living, &sharers, options, told, &mut found)?;
+    found.lost.append(&mut kept.take_lost());
     rings.check(&files, &mut found);
     denied::check(&files, options, &mut found);
     spaces.look(&files, &mut found);

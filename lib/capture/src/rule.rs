@@ -20,3 +20,4 @@ pub(crate) mod spaces_below;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod user_spaces;
+pub(crate) mod user_variables;

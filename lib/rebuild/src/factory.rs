@@ -20,7 +20,7 @@ use nix::{
     sys::stat::Mode,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::Mutex,
 };
@@ -41,6 +41,8 @@ pub(crate) struct Factory<'a> {
     pub outside_rules: &'a [OutsideRule],
     /// Files without a name.
     pub objects: BTreeMap<ObjectId, OwnedFd>,
+    /// Those of them that have been made before their turn.
+    pub ahead: HashMap<ObjectId, Result<OwnedFd>>,
     /// Those of them that are mapped with MAP_NORESERVE: shared memory is accounted for when it is made, or not at all.
     pub unreserved: BTreeSet<ObjectId>,
     /// Those of them whose first description has been given to the tree, and as what. They are written through it too, so its
@@ -106,6 +108,7 @@ impl<'a> Factory<'a> {
             standard: options.standard,
             outside_rules: &options.outside,
             objects: BTreeMap::new(),
+            ahead: HashMap::new(),
             unreserved: unreserved(tree),
             given: BTreeMap::new(),
             pipes: BTreeMap::new(),

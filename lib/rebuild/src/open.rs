@@ -130,6 +130,7 @@ impl<'a> OpenFiles<'a> {
             _ => false,
         };
         let (mut ahead, filled) = (false, me.fill_low_numbers());
+        me.make_side_by_side();
         for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {
             // All other files follow the first one directly.
             if matches!(step, Step::Open(..)) && !std::mem::replace(&mut ahead, true) {

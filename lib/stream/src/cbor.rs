@@ -81,6 +81,42 @@ pub(crate) fn head_of(bytes: &[u8]) -> Option<(u8, u64, usize)> {
     Some((first >> 5, value, len))
 }
 
+/// Deepest nesting of a record.
+pub(crate) const MAX_DEPTH: usize = 32;
+
+/// The length of the item at the start of `bytes`, which is one level deep already. `None` where it is not all there, not well-formed,
+/// or nested too deeply.
+pub(crate) fn item_len(bytes: &[u8]) -> Option<usize> {
+    let (mut open, mut depth, mut at) = ([0u64; MAX_DEPTH], 1, 0usize);
+    open[0] = 1;
+    while depth > 0 {
+        let items = &mut open[depth - 1];
+        if *items == 0 {
+            depth -= 1;
+            continue;
+        }
+        *items -= 1;
+        let (major, value, len) = head_of(bytes.get(at..)?)?;
+        at += len;
+        let inside = match major {
+            2 | 3 => {
+                at =
+                    at.checked_add(usize::try_from(value).ok()?).filter(|at| *at <= bytes.len())?;
+                0
+            }
+            4 => value,
+            5 => value.checked_mul(2)?,
+            6 => 1,
+            _ => 0,
+        };
+        if inside > 0 {
+            *open.get_mut(depth)? = inside;
+            depth += 1;
+        }
+    }
+    Some(at)
+}
+
 /// Bytes of the argument behind the first byte of a head; `None` for indefinite lengths and reserved forms.
 pub(crate) fn argument_len(first: u8) -> Option<u64> {
     match first & 31 {
@@ -122,13 +158,14 @@ pub(crate) fn is_dense(body: &[u8]) -> bool {
 fn weight(body: &[u8]) -> u64 {
     let mut weight = 0u64;
     // Items that are left in each open array or map, and whether it is a map.
-    let mut open: Vec<(u64, bool)> = Vec::new();
+    let (mut open, mut depth) = ([(0u64, false); MAX_DEPTH], 0);
     for token in Tokens::new(body) {
-        while open.last().is_some_and(|(left, _)| *left == 0) {
-            open.pop();
+        while depth > 0 && open[depth - 1].0 == 0 {
+            depth -= 1;
         }
         let mut key = false;
-        if let Some((left, map)) = open.last_mut() {
+        if depth > 0 {
+            let (left, map) = &mut open[depth - 1];
             key = *map && *left % 2 == 0;
             *left -= 1;
         }
@@ -138,12 +175,16 @@ fn weight(body: &[u8]) -> u64 {
             Token::Bytes(_) | Token::Text(_) | Token::Array(_) | Token::Map(_) => 24,
             _ => 8,
         };
-        match token {
-            Token::Array(items) => open.push((items, false)),
-            Token::Map(pairs) => open.push((pairs.saturating_mul(2), true)),
-            Token::Tag(_) => open.push((1, false)),
-            _ => {}
-        }
+        let inside = match token {
+            Token::Array(items) => (items, false),
+            Token::Map(pairs) => (pairs.saturating_mul(2), true),
+            Token::Tag(_) => (1, false),
+            _ => continue,
+        };
+        // No record is nested deeper.
+        let Some(place) = open.get_mut(depth) else { return u64::MAX };
+        *place = inside;
+        depth += 1;
     }
     weight
 }

@@ -1,6 +1,6 @@
 //! Reads a stream from a stranger: nothing is believed, and nothing is allocated that has not arrived.
 
-use crate::cbor::{argument_len, head_of, value};
+use crate::cbor::{MAX_DEPTH, argument_len, head_of, item_len, value};
 use crate::{
     ABORT, Check, END, Error, INDEX, INDEX_AT, MAX_BULK, MAX_RECORD, PAD, RawRecord, Result, SEAL,
     Tally,
@@ -42,8 +42,6 @@ const SHRINK: usize = 64 << 10;
 /// it goes, and what was read ahead of the next one would be copied once more.
 const AHEAD: usize = 64 << 10;
 const AHEAD_OF_BULK: usize = 256;
-/// Deepest nesting of a record.
-const MAX_DEPTH: usize = 32;
 
 /// Reader of one stream.
 pub struct Reader<R: Source> {
@@ -255,6 +253,9 @@ impl<R: Source> Reader<R> {
     }
 
     pub(crate) fn record_item(&mut self) -> Result<RawRecord> {
+        if let Some(record) = self.buffered_record() {
+            return Ok(record);
+        }
         let at = self.at;
         let mut bytes = Vec::new();
         if self.head(&mut bytes)? != (4, Some(3)) {
@@ -268,6 +269,27 @@ impl<R: Source> Reader<R> {
             bytes.shrink_to_fit();
         }
         Ok(RawRecord { kind, version, bytes, body, at })
+    }
+
+    /// A record that is whole in the buffer, in one copy; `None` also for what is no record, of which [`Reader::record_item`] says why.
+    fn buffered_record(&mut self) -> Option<RawRecord> {
+        let bytes = &self.buffer[self.start..];
+        let (4, 3, head) = head_of(bytes)? else { return None };
+        let small = |at: usize| match head_of(&bytes[at..])? {
+            (0, number, len) => Some((u16::try_from(number).ok()?, at + len)),
+            _ => None,
+        };
+        let (kind, at) = small(head)?;
+        let (version, body) = small(at)?;
+        let len = body + item_len(&bytes[body..])?;
+        if len > MAX_RECORD {
+            return None;
+        }
+        let bytes = bytes[..len].to_vec();
+        let record = RawRecord { kind, version, bytes, body, at: self.at };
+        self.start += len;
+        self.at += len as u64;
+        Some(record)
     }
 
     fn small(&mut self, bytes: &mut Vec<u8>) -> Result<u16> {

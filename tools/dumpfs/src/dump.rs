@@ -13,12 +13,15 @@ use floe_records::{
 };
 use floe_stream::RawRecord;
 use floe_toolkit::{Out, Stage};
-use floe_worker_pool::parallel;
+use floe_worker_pool::{in_order::in_order, parallel};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs::File,
 };
 
+/// Records that a thread encodes at a time.
+const AT_ONCE: usize = 512;
 /// Bytes of content that go into one record.
 const BUFFER: usize = 256 << 10;
 
@@ -138,9 +141,7 @@ impl Stage for DumpFs {
         for (carried, _) in &self.carried {
             out.record(carried)?;
         }
-        for record in self.files.records() {
-            out.any(&record)?;
-        }
+        write_all(self.files.records(), out)?;
         let own = self.of_ipc.iter().filter(|(id, _)| self.own_ipc.contains(id));
         for (_, pid) in own.filter(|_| !self.options.empty.contains(&NsKind::Ipc)) {
             self.segments.append(&mut lone_segments(pid.0)?);
@@ -180,6 +181,30 @@ impl Stage for DumpFs {
         }
         Ok(())
     }
+}
+
+/// Writes records in their order; several threads encode them, where they are many.
+fn write_all<'a>(
+    mut records: impl Iterator<Item = Cow<'a, AnyRecord>>,
+    out: &mut Out,
+) -> Result<()> {
+    let encode = |some: Vec<Cow<'_, AnyRecord>>| -> Vec<_> {
+        some.iter().map(|record| RawRecord::of(record)).collect()
+    };
+    in_order(encode, |work| {
+        loop {
+            let some: Vec<_> = records.by_ref().take(AT_ONCE).collect();
+            let is_last = some.len() < AT_ONCE;
+            work.give(some);
+            let done = if is_last { work.rest() } else { work.ready() };
+            for raw in done.into_iter().flatten() {
+                out.raw(&raw?)?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    })
 }
 
 /// What a file holds.

@@ -59,6 +59,13 @@ impl Spaces {
         })
     }
 
+    /// What is lost of user namespaces, where it takes a process of its own to see it.
+    pub fn look_into_users(&self) -> Result<Vec<Finding>> {
+        let mut found = Findings::default();
+        self.users.look_into(&mut found)?;
+        Ok(found.lost)
+    }
+
     /// Looks at what is in those that were met.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
         self.users.check(out)?;

@@ -2,7 +2,7 @@
 
 use crate::{
     Result, namespace, origin,
-    rule::spaces::owner,
+    rule::{spaces::owner, user_variables},
     subject::{Process, unless_gone},
 };
 use floe_records::{Finding, Findings, IdMaps, NsKind, Pid};
@@ -55,6 +55,20 @@ impl UserSpaces {
             if let Entry::Vacant(place) = self.all.entry(id.0) {
                 let maps = namespace::user::maps_within(space)?;
                 place.insert((maps, around(at + 1)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks into each of them by way of one of its members. Only while we have no other thread: before the stop.
+    pub fn look_into(&self, out: &mut Findings) -> Result<()> {
+        let ours = origin::namespace(NsKind::User)?;
+        let members: BTreeMap<u64, u32> =
+            self.members.iter().map(|(pid, (own, _))| (*own, *pid)).collect();
+        for (_, pid) in members.iter().filter(|(own, _)| Some(**own) != ours) {
+            match user_variables::check(*pid, out) {
+                Err(_) if floe_proc::is_dead(*pid)? => {}
+                done => done?,
             }
         }
         Ok(())

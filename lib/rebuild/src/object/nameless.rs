@@ -33,6 +33,10 @@ impl ForObject for Object {
     fn make(&self, make: &mut Factory<'_>) -> Result<()> {
         let fd = match &self.kind {
             ObjectKind::Segment(kept) => segment::make(self, kept, make)?,
+            ObjectKind::Memfd(..) => {
+                let ahead = make.ahead.remove(&self.id);
+                ahead.unwrap_or_else(|| memfd(self, make.tree, &make.stands))?
+            }
             kind => {
                 let unreserved = make.unreserved.contains(&self.id);
                 let fd = empty(make.tree, &make.stands, self, unreserved)?;
@@ -57,6 +61,14 @@ impl ForObject for Object {
             _ => format!("nameless file {}", self.id.ino),
         }
     }
+}
+
+/// An empty memfd with its owner. It needs nothing of others.
+pub(crate) fn memfd(object: &Object, tree: &Tree, stands: &Stands) -> Result<OwnedFd> {
+    let fd = empty(tree, stands, object, false)?;
+    let owned = set_owner(&fd, (object.uid, object.gid), object.mode);
+    owned.map_err(|e| Error::new("set the owner of a nameless file", e))?;
+    Ok(fd)
 }
 
 /// One with its size, and still empty.

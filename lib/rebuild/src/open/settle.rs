@@ -21,6 +21,7 @@ use crate::{
 use floe_netlock::Held;
 use floe_records::*;
 use floe_sys::{Error, Guardian, Reconnection, Repair, Result};
+use floe_worker_pool::parallel::each;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     sched::CloneFlags,
@@ -223,24 +224,22 @@ impl OpenFiles<'_> {
     /// is opened.
     pub(super) fn compare_flags(&mut self) {
         let later: BTreeSet<FileId> = self.make.given.values().copied().collect();
-        for open in self.tree.all::<OpenFile>() {
-            let later = later.contains(&open.id) || self.late.contains(&open.id);
-            if later || open.kind == Kind::External.number() {
-                continue;
-            }
-            let Some(fd) = self.files.get(&open.id) else { continue };
+        let (tree, files, late) = (self.tree, &self.files, &self.late);
+        let all: Vec<&OpenFile> = tree.all::<OpenFile>().iter().collect();
+        let other = each(&all, |open| {
+            let later = later.contains(&open.id) || late.contains(&open.id);
+            let fd = files.get(&open.id);
+            let fd = fd.filter(|_| !later && open.kind != Kind::External.number())?;
             // A lease, which the process takes, sets this flag.
-            let late = self.tree.get::<Lease>(open.id).map_or(0, |_| libc::O_ASYNC);
+            let late = tree.get::<Lease>(open.id).map_or(0, |_| libc::O_ASYNC);
             // Of a message queue this is shown too, and stands in its own record.
             let late = late | libc::O_CLOEXEC;
-            if let Ok(now) = fcntl(fd, FcntlArg::F_GETFL)
-                && (now | late) as u32 != open.flags | late as u32
-            {
-                let (object, was) = (self.tree.describe(open.id), open.flags);
-                self.notes
-                    .push(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"));
-            }
-        }
+            let (now, was) = (fcntl(fd, FcntlArg::F_GETFL).ok()?, open.flags);
+            let differ = (now | late) as u32 != was | late as u32;
+            let object = differ.then(|| tree.describe(open.id))?;
+            Some(format!("{object}: its flags (F_GETFL) are {now:#o} and were {was:#o}"))
+        });
+        self.notes.extend(other.into_iter().flatten());
     }
 
     /// Whether a message has come into a queue before the process that is to be told of messages was registered for that.

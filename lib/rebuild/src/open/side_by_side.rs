@@ -1,9 +1,9 @@
 //! Files that need nothing of each other are opened by several threads, where there are many.
 
 use super::{OpenFiles, high, place_of_late};
-use crate::{factory::with_async, resource};
+use crate::{factory::with_async, object::nameless, resource};
 use floe_plan::Step;
-use floe_records::{Kind, OpenFile};
+use floe_records::{Kind, Object, ObjectKind, OpenFile};
 use floe_sys::Filled;
 use floe_worker_pool::parallel::each;
 use std::os::fd::AsFd;
@@ -14,6 +14,20 @@ const MANY: usize = 256;
 const OTHERS: u32 = 64;
 
 impl OpenFiles<'_> {
+    /// Makes memfds before their turn, where they are many: nothing else is needed for one.
+    pub(super) fn make_side_by_side(&mut self) {
+        let (tree, stands) = (self.tree, &self.make.stands);
+        let is_memfd = |object: &&Object| matches!(object.kind, ObjectKind::Memfd(..));
+        let all: Vec<&Object> = tree.all::<Object>().iter().filter(is_memfd).collect();
+        if all.len() < MANY {
+            return;
+        }
+        // Where it is not to be had, it only takes longer.
+        self.make_room(tree.all::<OpenFile>().len());
+        let made = each(&all, |object| (object.id, nameless::memfd(object, tree, stands)));
+        self.make.ahead = made.into_iter().collect();
+    }
+
     /// Opens those of the steps that can be opened in any order, before their turn.
     pub(super) fn open_side_by_side(&mut self, steps: &[Step]) {
         let open = |step: &Step| match *step {
