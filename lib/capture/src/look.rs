@@ -169,10 +169,7 @@ fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Re
     }
     attached.check_running(root, &mut found)?;
     clocks.check(&mut found);
-    let users = spaces.look_into_users()?;
-    found.lost.extend(users.iter().cloned());
-    kept.put_lost(users);
-    spaces.check(&mut found)?;
+    spaces.check_running(&mut kept, &mut found)?;
     pid_variables::check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;

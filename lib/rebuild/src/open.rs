@@ -129,8 +129,7 @@ impl<'a> OpenFiles<'a> {
             Step::Open(id, _) => !missing.is_empty() && tree.get::<External>(*id).is_some(),
             _ => false,
         };
-        let (mut ahead, filled) = (false, me.fill_low_numbers());
-        me.make_side_by_side();
+        let (mut ahead, filled) = (false, me.begin_side_by_side());
         for step in steps.iter().filter(|step| is_of_restore(step) && !missed(step)) {
             // All other files follow the first one directly.
             if matches!(step, Step::Open(..)) && !std::mem::replace(&mut ahead, true) {

@@ -3,6 +3,7 @@
 use crate::{
     Result,
     files::Files,
+    kept::Kept,
     namespace::space::number,
     origin::{self, Origin},
     own_spaces::OwnSpace,
@@ -59,11 +60,13 @@ impl Spaces {
         })
     }
 
-    /// What is lost of user namespaces, where it takes a process of its own to see it.
-    pub fn look_into_users(&self) -> Result<Vec<Finding>> {
-        let mut found = Findings::default();
-        self.users.look_into(&mut found)?;
-        Ok(found.lost)
+    /// The same of processes that run. What it takes a process of its own to see is kept for the next look.
+    pub fn check_running(&mut self, kept: &mut Kept, out: &mut Findings) -> Result<()> {
+        let mut users = Findings::default();
+        self.users.look_into(&mut users)?;
+        out.lost.extend(users.lost.iter().cloned());
+        kept.put_lost(users.lost);
+        self.check(out)
     }
 
     /// Looks at what is in those that were met.

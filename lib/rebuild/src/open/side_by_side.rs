@@ -14,8 +14,16 @@ const MANY: usize = 256;
 const OTHERS: u32 = 64;
 
 impl OpenFiles<'_> {
-    /// Makes memfds before their turn, where they are many: nothing else is needed for one.
-    pub(super) fn make_side_by_side(&mut self) {
+    /// What is done before the first step, where files are many: numbers are taken, and memfds made. The numbers are given back with what
+    /// this gives.
+    pub(super) fn begin_side_by_side(&mut self) -> Option<Filled> {
+        let filled = self.fill_low_numbers();
+        self.make_side_by_side();
+        filled
+    }
+
+    /// Makes memfds before their turn: nothing else is needed for one.
+    fn make_side_by_side(&mut self) {
         let (tree, stands) = (self.tree, &self.make.stands);
         let is_memfd = |object: &&Object| matches!(object.kind, ObjectKind::Memfd(..));
         let all: Vec<&Object> = tree.all::<Object>().iter().filter(is_memfd).collect();
@@ -53,7 +61,7 @@ impl OpenFiles<'_> {
 
     /// Takes all numbers below those that the files of a tree are kept at, where they are many and nothing of the tree has a higher number:
     /// else each would be opened under a low number first.
-    pub(super) fn fill_low_numbers(&self) -> Option<Filled> {
+    fn fill_low_numbers(&self) -> Option<Filled> {
         let count = self.tree.all::<OpenFile>().len();
         let enough = count >= MANY && (self.base as usize) < 4 * count;
         let fits = enough && !floe_plan::uses(self.tree, self.base..=u32::MAX);
