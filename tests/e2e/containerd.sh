@@ -66,6 +66,8 @@ until_true 60 grows /count 3 || fail "it does not run: $(cat said)"
 last=$(count /dev/shm/count)
 ct container checkpoint --image --rw --task box floe.test/saved:1 > said 2>&1 || fail "$(cat said) $(log_of criu-dump.log)"
 until_true 60 grows /count "$(count /count)" || fail 'it does not run on'
+# What is there when it is killed, and was not when it was captured.
+ct task exec --exec-id later box sh -c 'echo 1 > /dev/shm/later' && [[ $(count /dev/shm/later) == 1 ]] || fail 'nothing can be written in it'
 for round in 1 2; do
     ct task kill -s KILL box > said 2>&1 || fail "$(cat said)"
     until_true 60 eval 'ct task rm box > /dev/null 2>&1; ! ct task ls -q | has_line box' || fail 'it does not end'
@@ -74,6 +76,7 @@ for round in 1 2; do
         fail "round $round: $(cat said) $(log_of restore.log)"
     now=$(count /dev/shm/count)
     ((now >= last)) || fail "it has begun with $now behind $last"
+    ! count /dev/shm/later || fail 'it is where it was when it was killed'
     until_true 60 grows /dev/shm/count "$now" || fail "it stands still: $(log_of restore.log)"
     [[ $(count /count) -ge $now ]] || fail "its file has $(count /count), its memory $now"
 done

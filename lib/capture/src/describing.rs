@@ -134,7 +134,7 @@ impl Describing<'_> {
         let all: Vec<Descriptor<'_>> = all.collect();
         let Ok(ids) = self.known.find_all(&all, next) else { return Ok(None) };
         let mut last = next;
-        let work = all.iter().zip(ids).map(|(seen, id)| {
+        let work = all.iter().zip(&ids).map(|(seen, &id)| {
             let first = id.0 == last;
             last += u32::from(first);
             (seen, id, first)
@@ -151,7 +151,6 @@ impl Describing<'_> {
             self.known.forget(next);
             return Ok(None);
         };
-        let ids: Vec<FileId> = work.into_iter().map(|(_, id, _)| id).collect();
         let mut found = Vec::with_capacity(all.len());
         for ((seen, id), described) in all.into_iter().zip(ids).zip(described) {
             found.push(Some(Fd { fd: FdNum(seen.fd), file: id, cloexec: seen.cloexec }));

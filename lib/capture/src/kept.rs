@@ -6,7 +6,6 @@
 //! Where a program in the kernel reads a table at once, these are only those files that show more than it does.
 
 use floe_proc::OpenInfo;
-use floe_records::Finding;
 use floe_tables::Tables;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -27,8 +26,6 @@ pub struct Kept {
     tables: Option<Option<Tables>>,
     /// What links of descriptors have shown, by what they were opened by.
     links: FxHashMap<Place, Vec<u8>>,
-    /// What would be lost and can be seen only when we have one thread.
-    lost: Vec<Finding>,
 }
 
 /// An entry of a directory and a mount, as a table shows them, and the inode that they led to.
@@ -45,14 +42,8 @@ impl Kept {
         let raised = soft < hard && floe_sys::set_limit(0, libc::RLIMIT_NOFILE, hard, hard).is_ok();
         let (may, limits) = if raised { (hard, Some((soft, hard))) } else { (soft, None) };
         let room = (may - may / 4).saturating_sub(OTHERS).min(MOST) as usize;
-        Ok(Self {
-            open: BTreeMap::new(),
-            room,
-            limits,
-            tables: None,
-            links: FxHashMap::default(),
-            lost: Vec::new(),
-        })
+        let (open, tables, links) = (BTreeMap::new(), None, FxHashMap::default());
+        Ok(Self { open, room, limits, tables, links })
     }
 
     /// What reads a table of that many descriptors at once; `None` where files of /proc have to do: for few, on kernels that cannot
@@ -84,16 +75,6 @@ impl Kept {
         let has_room = self.has_room(count);
         self.room -= if has_room { count } else { 0 };
         has_room
-    }
-
-    /// Keeps losses.
-    pub(crate) fn put_lost(&mut self, lost: Vec<Finding>) {
-        self.lost = lost;
-    }
-
-    /// Gives them away.
-    pub(crate) fn take_lost(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.lost)
     }
 
     /// Keeps those of a process.

@@ -66,6 +66,8 @@ pub struct Before {
     pub ranks: Ranks,
     /// What shows descriptors.
     pub kept: Kept,
+    /// What would be lost, and can be seen only as long as we have one thread.
+    pub lost: Vec<Finding>,
 }
 
 /// What follows a look at a running tree.
@@ -169,7 +171,7 @@ fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Re
     }
     attached.check_running(root, &mut found)?;
     clocks.check(&mut found);
-    spaces.check_running(&mut kept, &mut found)?;
+    let lost = spaces.check_running(&mut found)?;
     pid_variables::check(&mut found)?;
     sessions::check(&pids, &stats, &mut found)?;
     let frozen = Memberships::read(&living)?.look(options, &mut found)?;
@@ -193,7 +195,7 @@ fn once(root: u32, options: &Options, (mut kept, all_files): (Kept, bool)) -> Re
     {
         return Err(error);
     }
-    Ok(Look { pids, found, before: Before { frozen, ranks, kept }, files: by_key(records) })
+    Ok(Look { pids, found, before: Before { frozen, ranks, kept, lost }, files: by_key(records) })
 }
 
 /// Processes of which `stats` were read, some at once; nothing of those that have ended.
@@ -264,7 +266,7 @@ pub(crate) fn held(
     held: &[Held],
     processes: &[Process<'_>],
     options: &Options,
-    (ranks, kept): (&Ranks, &mut Kept),
+    told: (&Ranks, &mut Kept),
 ) -> Result<(Findings, Sharing, Files, Memberships)> {
     let mut found = Findings::default();
     let pids: Vec<u32> = held.iter().map(|held| held.pid).collect();
@@ -297,9 +299,7 @@ pub(crate) fn held(
     pid_variables::check(&mut found)?;
     let living: Vec<Pid> = processes.iter().map(|process| Pid(process.pid)).collect();
     let sharers = sharing.sharers(Share::Table);
-    let told = (ranks, &mut *kept);
     let files = Files::describe_ranked(&living, &sharers, options, told, &mut found)?;
-    found.lost.append(&mut kept.take_lost());
     rings.check(&files, &mut found);
     denied::check(&files, options, &mut found);
     spaces.look(&files, &mut found);

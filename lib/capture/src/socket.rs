@@ -19,20 +19,40 @@ pub(crate) fn options(
     seen: &Descriptor<'_>,
     list: &[(i32, i32)],
 ) -> floe_sys::Result<Vec<SocketOption>> {
-    options_beside(&[], seen, list)
+    options_beside(None, seen, list)
 }
 
-/// The same without those that are `usual`, by their places in [`EVERY`].
+/// The same without those that a fresh UNIX socket of a type has.
 fn options_beside(
-    usual: &[Option<Vec<u8>>],
+    fresh: Option<i32>,
     seen: &Descriptor<'_>,
     list: &[(i32, i32)],
 ) -> floe_sys::Result<Vec<SocketOption>> {
-    let mut options = Vec::new();
     if !seen.context.taking {
-        return Ok(options);
+        return Ok(Vec::new());
     }
-    let fd = seen.duplicate()?;
+    let (fd, usual) = (seen.duplicate()?, fresh.map(usual).transpose()?);
+    let is_unix = seen.socket().is_some_and(|kind| kind.family == libc::AF_UNIX);
+    let mut options = asked(fd, (is_unix, usual.as_deref().unwrap_or_default()), list);
+    let family = seen.socket().map_or(0, |kind| kind.family);
+    if matches!(family, libc::AF_INET | libc::AF_INET6) {
+        let all = seen.in_network(|all| memberships(fd, family, all.inet.groups()?));
+        options.extend(all?);
+    }
+    if family == libc::AF_UNIX {
+        options.extend(caller(fd)?);
+    }
+    options.extend(filter(fd)?);
+    Ok(options)
+}
+
+/// Those that are settings and differ from what is `usual`, by their places in [`EVERY`].
+fn asked(
+    fd: BorrowedFd<'_>,
+    (is_unix, usual): (bool, &[Option<Vec<u8>>]),
+    list: &[(i32, i32)],
+) -> Vec<SocketOption> {
+    let mut options = Vec::new();
     let mut take = |level: i32, name: i32, usual: Option<&[u8]>| {
         let mut buffer = [0; 64];
         // Options that this type of socket does not support are skipped.
@@ -42,7 +62,6 @@ fn options_beside(
             options.push(SocketOption { level, name, value: Bytes(value.to_vec()) });
         }
     };
-    let is_unix = seen.socket().is_some_and(|kind| kind.family == libc::AF_UNIX);
     for (at, name) in EVERY.iter().enumerate() {
         if !is_unix || !NOTHING_TO_UNIX.contains(name) {
             take(libc::SOL_SOCKET, *name, usual.get(at).and_then(Option::as_deref));
@@ -56,16 +75,7 @@ fn options_beside(
             take(libc::SOL_SOCKET, name, None);
         }
     }
-    let family = seen.socket().map_or(0, |kind| kind.family);
-    if matches!(family, libc::AF_INET | libc::AF_INET6) {
-        let all = seen.in_network(|all| memberships(fd, family, all.inet.groups()?));
-        options.extend(all?);
-    }
-    if family == libc::AF_UNIX {
-        options.extend(caller(fd)?);
-    }
-    options.extend(filter(fd)?);
-    Ok(options)
+    options
 }
 
 /// Who made the peer of a UNIX socket, or the listener that it is, if that is another user than the one who restores, as far as
@@ -109,10 +119,7 @@ pub(crate) fn unusual_options(
     seen: &Descriptor<'_>,
     kind: i32,
 ) -> floe_sys::Result<Vec<SocketOption>> {
-    if !seen.context.taking {
-        return Ok(Vec::new());
-    }
-    options_beside(&usual(kind)?, seen, &[])
+    options_beside(Some(kind), seen, &[])
 }
 
 fn usual(kind: i32) -> floe_sys::Result<Usual> {
@@ -195,17 +202,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fresh_socket_is_usual() {
-        let usual = usual(libc::SOCK_STREAM).unwrap();
+    fn only_what_was_set_is_left() {
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        let on = 1i32.to_ne_bytes();
-        floe_sys::set_socket_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, &on)
-            .unwrap();
-        let value = |name: &i32| socket_option(socket.as_fd(), libc::SOL_SOCKET, *name, 64).ok();
-        let asked = EVERY.iter().zip(usual.iter());
-        let asked = asked.filter(|(name, _)| !NOTHING_TO_UNIX.contains(name));
-        let other: Vec<i32> =
-            asked.filter(|(name, usual)| value(name) != **usual).map(|it| *it.0).collect();
-        assert_eq!(other, [libc::SO_PASSCRED]);
+        let set = |name, value: i32| {
+            let bytes = value.to_ne_bytes();
+            floe_sys::set_socket_option(socket.as_fd(), libc::SOL_SOCKET, name, &bytes).unwrap();
+        };
+        set(libc::SO_PASSCRED, 1);
+        // The size of a buffer stands for one that was set by hand.
+        set(libc::SO_RCVBUF, 10_000);
+        let usual = usual(libc::SOCK_STREAM).unwrap();
+        let options = asked(socket.as_fd(), (true, &usual), &[]);
+        let names: Vec<i32> = options.iter().map(|option| option.name).collect();
+        assert_eq!(names, [libc::SO_PASSCRED, libc::SO_RCVBUF]);
     }
 }

@@ -36,6 +36,8 @@ pub struct Tree {
     connections: OnceCell<Connections>,
     ranks: Ranks,
     kept: RefCell<Kept>,
+    /// What the look before the stop alone could see.
+    lost: Vec<Finding>,
     /// Whether a process of it takes orphans in, by PR_SET_CHILD_SUBREAPER.
     pub(crate) has_subreaper: Cell<bool>,
     /// Mappings of the processes that were asked, by pid.
@@ -45,14 +47,14 @@ pub struct Tree {
 impl Tree {
     /// Stops every thread of every process below and including `root`. What is frozen is thawed until the tree is let go.
     pub fn seize(root: u32, before: Before) -> Result<Self> {
-        let Before { frozen, ranks, kept } = before;
-        Self::arrange(root, seize::stop(root, frozen)?, (ranks, kept))
+        let Before { frozen, ranks, kept, lost } = before;
+        Self::arrange(root, seize::stop(root, frozen)?, (ranks, kept, lost))
     }
 
     fn arrange(
         root: u32,
         (pids, mut seized, thawed): seize::Stopped,
-        (ranks, kept): (Ranks, Kept),
+        (ranks, kept, lost): (Ranks, Kept, Vec<Finding>),
     ) -> Result<Self> {
         let mut all = Vec::new();
         let mut refusals = Vec::new();
@@ -76,6 +78,7 @@ impl Tree {
             thawed,
             connections: OnceCell::new(),
             ranks,
+            lost,
             kept: RefCell::new(kept),
             has_subreaper: Cell::new(false),
             mapped: RefCell::default(),
@@ -124,6 +127,7 @@ impl Tree {
             look::held(&self.held, &processes, options, (&self.ranks, &mut kept))?
         };
         processes.iter_mut().for_each(|process| process.shares = sharing.of(process.pid));
+        found.lost.extend(self.lost.iter().cloned());
         found.refusals()?;
         let (mut all, mut asked) = (Vec::new(), floe_records::Findings::default());
         if let Some(connections) = Connections::hold(&files)? {

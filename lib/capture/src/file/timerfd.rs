@@ -41,11 +41,11 @@ fn nanoseconds(info: &Fdinfo, name: &str) -> Option<u64> {
 /// To be called as soon as `info` has been read: a date is what was left then, from now.
 fn timerfd(file: FileId, info: &Fdinfo, stopped_ns: Option<u64>) -> Option<Timerfd> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos() as u64;
-    let pair = |name| nanoseconds(info, name);
     let clock = info.decimal("clockid").ok()?;
     let settime_flags = u32::try_from(info.octal("settime flags").ok()?).ok()?;
-    let (ticks, interval_ns): (u64, u64) = (info.decimal("ticks").ok()?, pair("it_interval")?);
-    let mut left_ns = pair("it_value")?;
+    let (ticks, interval_ns): (u64, u64) =
+        (info.decimal("ticks").ok()?, nanoseconds(info, "it_interval")?);
+    let mut left_ns = nanoseconds(info, "it_value")?;
     if left_ns == 0 && ticks != 0 {
         // It has expired since it was last looked at: the next time is an interval away (none for one that ticks once).
         left_ns = interval_ns;

@@ -3,7 +3,6 @@
 use crate::{
     Result,
     files::Files,
-    kept::Kept,
     namespace::space::number,
     origin::{self, Origin},
     own_spaces::OwnSpace,
@@ -60,15 +59,6 @@ impl Spaces {
         })
     }
 
-    /// The same of processes that run. What it takes a process of its own to see is kept for the next look.
-    pub fn check_running(&mut self, kept: &mut Kept, out: &mut Findings) -> Result<()> {
-        let mut users = Findings::default();
-        self.users.look_into(&mut users)?;
-        out.lost.extend(users.lost.iter().cloned());
-        kept.put_lost(users.lost);
-        self.check(out)
-    }
-
     /// Looks at what is in those that were met.
     pub fn check(&mut self, out: &mut Findings) -> Result<()> {
         self.users.check(out)?;
@@ -76,6 +66,15 @@ impl Spaces {
         self.below.check(&self.users, &self.empty, out)?;
         self.pids.check(self.root.unwrap_or_default(), &self.users, out)?;
         self.mounts.check(&self.pids.below(), out)
+    }
+
+    /// The same of processes that run. Gives what would be lost and is seen by processes of our own, which cannot be had later.
+    pub fn check_running(&mut self, out: &mut Findings) -> Result<Vec<Finding>> {
+        let mut users = Findings::default();
+        self.users.look_into(&mut users)?;
+        out.lost.extend(users.lost.iter().cloned());
+        self.check(out)?;
+        Ok(users.lost)
     }
 
     /// Looks at what descriptors lead to.

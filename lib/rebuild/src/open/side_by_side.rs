@@ -14,10 +14,13 @@ const MANY: usize = 256;
 const OTHERS: u32 = 64;
 
 impl OpenFiles<'_> {
-    /// What is done before the first step, where files are many: numbers are taken, and memfds made. The numbers are given back with what
-    /// this gives.
+    /// What is done before the first step, where files are many: room is made, numbers are taken, and memfds made. The numbers are given
+    /// back with what this gives.
     pub(super) fn begin_side_by_side(&mut self) -> Option<Filled> {
-        let filled = self.fill_low_numbers();
+        let count = self.tree.all::<OpenFile>().len().max(self.tree.all::<Object>().len());
+        // Where there is none, it only takes longer.
+        let has_room = count >= MANY && self.make_room(count);
+        let filled = if has_room { self.fill_low_numbers() } else { None };
         self.make_side_by_side();
         filled
     }
@@ -30,8 +33,6 @@ impl OpenFiles<'_> {
         if all.len() < MANY {
             return;
         }
-        // Where it is not to be had, it only takes longer.
-        self.make_room(tree.all::<OpenFile>().len());
         let made = each(&all, |object| (object.id, nameless::memfd(object, tree, stands)));
         self.make.ahead = made.into_iter().collect();
     }
@@ -48,8 +49,6 @@ impl OpenFiles<'_> {
         if all.len() < MANY {
             return;
         }
-        // Where it is not to be had, it only takes longer.
-        self.make_room(all.len());
         let (tree, stands, base) = (self.tree, &self.make.stands, self.base);
         let opened = each(&all, |(open, kind)| {
             let opened = resource::open_alone(open, *kind, (tree, stands))?;
@@ -66,7 +65,7 @@ impl OpenFiles<'_> {
         let enough = count >= MANY && (self.base as usize) < 4 * count;
         let fits = enough && !floe_plan::uses(self.tree, self.base..=u32::MAX);
         // Where the numbers are not to be had, they are given one by one.
-        if fits && self.make_room(count) { Filled::below(self.base).ok() } else { None }
+        if fits { Filled::below(self.base).ok() } else { None }
     }
 
     /// Has the table of descriptors grow before several threads have it: from then on the kernel waits for all CPUs when it does.
